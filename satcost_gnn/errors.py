@@ -1,0 +1,58 @@
+"""Errors that satcost_gnn raises for causes outside its own code.
+
+Every message names the place (file and line where there is one), what was found, what was expected and what to do.
+"""
+
+from __future__ import annotations
+
+
+class SatcostError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class FormulaError(SatcostError):
+    """A CNF cannot be read: malformed, truncated, binary, or over a limit.
+
+    Parameters
+    ----------
+    message
+        What was found and what was expected.
+    source
+        Path or name of the input.
+    line
+        1-based line of the (decompressed) text, if known.
+    """
+
+    def __init__(self, message: str, source: str = "<memory>", line: int | None = None) -> None:
+        self.source = source
+        self.line = line
+        place = source if line is None else f"{source}:{line}"
+        super().__init__(f"{place}: {message}")
+
+
+class FormulaTooLargeError(FormulaError):
+    """A CNF is over one of the limits set for reading it."""
+
+
+class SolverError(SatcostError):
+    """A solver is unknown, or an option or call is not supported by it."""
+
+
+class SandboxError(SatcostError):
+    """The process that runs limited children could not be started or has died."""
+
+
+class DatasetError(SatcostError):
+    """A data set directory is incomplete, corrupt or inconsistent."""
+
+
+class CheckpointError(SatcostError):
+    """A checkpoint is missing, incomplete, or written by an incompatible version."""
+
+
+class ConfigError(SatcostError):
+    """A configuration file has an unknown key or an invalid value."""
+
+
+class EstimatorError(SatcostError):
+    """An estimator lacks what it needs to be fitted or to predict."""

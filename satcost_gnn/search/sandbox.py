@@ -1,0 +1,238 @@
+"""Run a function in a child process under CPU, wall-clock and memory limits, and survive whatever it does.
+
+Solvers are C and C++ code in our process: an abort, a segmentation fault or an exhausted memory takes the interpreter
+along. A :class:`Sandbox` therefore keeps one light helper interpreter (``satcost_gnn.search.sandbox_server``) that has
+PySAT, gbdc and numpy loaded and forks one limited child for each call. Forking from the helper costs milliseconds, the
+caller's process may hold threads, torch or CUDA without any of it being forked, and user scripts need no
+``if __name__ == "__main__"`` guard.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+from satcost_gnn.errors import SandboxError
+
+Status = Literal["OK", "TIMEOUT", "MEMOUT", "CRASHED", "ERROR"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits on one child process.
+
+    Parameters
+    ----------
+    cpu_s
+        CPU seconds (user and system, the child and all its descendants).
+    wall_s
+        Wall-clock seconds.
+    memory_mb
+        Mebibytes of address space that the child may take beyond what the helper already holds.
+    """
+
+    cpu_s: float = 10.0
+    wall_s: float = 60.0
+    memory_mb: int = 4096
+
+    def __post_init__(self) -> None:
+        """Reject limits that could never be met."""
+        for name in ("cpu_s", "wall_s", "memory_mb"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"Limits.{name} must be positive; got {getattr(self, name)!r}")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a limited child.
+
+    Parameters
+    ----------
+    status
+        ``OK``: returned a value. ``TIMEOUT``: CPU or wall limit. ``MEMOUT``: memory limit (or killed by the kernel for
+        memory). ``CRASHED``: died by a signal or an exit of its own. ``ERROR``: raised a Python exception.
+    value
+        The returned value; for other statuses the last value handed to :func:`report`, else None.
+    cpu_s, wall_s
+        Seconds used by the child and its descendants.
+    peak_memory_mb
+        Largest resident set in mebibytes.
+    detail
+        What happened, in words; the exception's text for ``ERROR``.
+    error_type
+        Class name of the exception for ``ERROR``.
+    """
+
+    status: Status
+    value: Any
+    cpu_s: float
+    wall_s: float
+    peak_memory_mb: float
+    detail: str = ""
+    error_type: str = ""
+
+
+# Set in the child only: the file descriptor that partial values are written to.
+_report_fd: int | None = None
+
+
+def report(value: Any) -> None:
+    """Hand a partial value to the caller, from inside a sandboxed function.
+
+    It becomes :attr:`Outcome.value` if the child dies or times out later. Outside a sandbox it does nothing.
+    """
+    if _report_fd is not None:
+        write_frame(_report_fd, ("report", value))
+
+
+class Readable(Protocol):
+    """Something to read bytes from."""
+
+    def read(self, size: int, /) -> bytes | None:
+        """Return up to ``size`` bytes."""
+
+
+def write_frame(fd: int, value: Any) -> None:
+    """Write one length-prefixed pickled value to a file descriptor (between processes of ours only)."""
+    payload = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+    data = memoryview(struct.pack("<Q", len(payload)) + payload)
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def read_frame(stream: Readable) -> Any:
+    """Read one value written by :func:`write_frame`.
+
+    Raises
+    ------
+    EOFError
+        If the other side has gone.
+    """
+    head = stream.read(8)
+    if head is None or len(head) < 8:
+        raise EOFError
+    (size,) = struct.unpack("<Q", head)
+    payload = stream.read(size)
+    if payload is None or len(payload) < size:
+        raise EOFError
+    return pickle.loads(payload)
+
+
+class Sandbox:
+    """A helper process that runs one limited child at a time.
+
+    For several children at once use several sandboxes, one a thread. Calls from several threads are serialised.
+
+    Examples
+    --------
+    >>> with Sandbox() as sandbox:
+    ...     sandbox.run("math:sqrt", {"args": (4.0,)}, Limits(cpu_s=1, wall_s=5, memory_mb=256)).value
+    2.0
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self._start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        if self._server is None or self._server.poll() is not None:
+            environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+            package_root = str(Path(__file__).resolve().parents[2])
+            environment["PYTHONPATH"] = os.pathsep.join(
+                part for part in (package_root, environment.get("PYTHONPATH", "")) if part
+            )
+            try:
+                # A session of its own: Ctrl-C in the terminal reaches us, and we decide what becomes of the children.
+                self._server = subprocess.Popen(
+                    [sys.executable, "-m", "satcost_gnn.search.sandbox_server"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    start_new_session=True,
+                    env=environment,
+                )
+            except OSError as error:
+                raise SandboxError(f"cannot start the process that runs limited children: {error}") from error
+        return self._server
+
+    def run(self, function: str, kwargs: Mapping[str, Any], limits: Limits) -> Outcome:
+        """Call ``module:function`` in a limited child.
+
+        Parameters
+        ----------
+        function
+            Importable name, ``"package.module:name"``.
+        kwargs
+            Keyword arguments; the key ``args`` holds positional ones.
+        limits
+            CPU, wall-clock and memory limits.
+
+        Returns
+        -------
+        Outcome
+            Never raises for what the child does.
+
+        Raises
+        ------
+        SandboxError
+            If the helper process itself cannot be used.
+        """
+        with self._lock:
+            for attempt in (1, 2):
+                server = self._start()
+                assert server.stdin is not None and server.stdout is not None
+                try:
+                    write_frame(server.stdin.fileno(), (function, dict(kwargs), limits))
+                    outcome = read_frame(server.stdout)
+                except (EOFError, OSError) as error:
+                    self._discard()
+                    if attempt == 2:
+                        raise SandboxError(
+                            "the process that runs limited children died twice; is the machine out of memory?"
+                        ) from error
+                except BaseException:
+                    # An interrupt left a request in flight: its answer must not be taken for the next one's.
+                    self._discard()
+                    raise
+                else:
+                    assert isinstance(outcome, Outcome)
+                    return outcome
+        raise AssertionError("unreachable")
+
+    def _discard(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            for stream in (server.stdin, server.stdout):
+                if stream is not None:
+                    stream.close()
+            # Its standard input has closed: it kills its child and ends by itself.
+            try:
+                server.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+    def close(self) -> None:
+        """Stop the helper and whatever child it runs."""
+        self._discard()
+
+    def __del__(self) -> None:
+        if getattr(self, "_server", None) is not None:
+            self._discard()

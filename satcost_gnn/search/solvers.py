@@ -1,0 +1,366 @@
+"""The solvers we label with and choose between, and how one of them is run on a formula under limits.
+
+A new solver is one line in :data:`SOLVERS`. Every run happens in a sandboxed child
+(:mod:`satcost_gnn.search.sandbox`); :func:`solve_child` is what that child executes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satcost_gnn.errors import SolverError
+from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.search.sandbox import Limits, Sandbox, report
+
+Counter = StrEnum("Counter", ["conflicts", "decisions", "propagations", "restarts"])
+_ALL = frozenset(str(c) for c in Counter)
+_NO_PROPAGATIONS = _ALL - {"propagations"}
+_NOTHING: frozenset[str] = frozenset()
+
+
+class Stop(StrEnum):
+    """How a running solver is brought to a halt from a signal handler so that its counters can still be read."""
+
+    TERMINATE = "the C++ object's own terminate()"
+    SNAPSHOT = "its counters are read on the spot and the child ends"
+    KILL = "killed by the sandbox; its counters are lost"
+
+
+@dataclass(frozen=True)
+class SolverSpec:
+    """A solver, or one configuration of it.
+
+    Parameters
+    ----------
+    name
+        Our name of it, ``solver`` or ``solver:configuration``.
+    pysat_name
+        Its name in :class:`pysat.solvers.SolverNames`.
+    summary
+        What sets it apart, in a few words.
+    options
+        CaDiCaL options passed through ``configure``.
+    counters
+        Which of the statistics it reports truthfully.
+    stop
+        How it is brought to a halt at its CPU limit.
+    """
+
+    name: str
+    pysat_name: str
+    summary: str
+    options: Mapping[str, int] = field(default_factory=dict)
+    counters: frozenset[str] = _ALL
+    stop: Stop = Stop.SNAPSHOT
+
+    @property
+    def version(self) -> str:
+        """Version string recorded with each run: PySAT's release fixes the solver's source."""
+        import pysat
+
+        return f"{self.pysat_name} (python-sat {pysat.__version__})"
+
+
+def _specs() -> dict[str, SolverSpec]:
+    specs = [
+        SolverSpec("cadical103", "cadical103", "CaDiCaL 1.0.3", stop=Stop.TERMINATE),
+        SolverSpec("cadical153", "cadical153", "CaDiCaL 1.5.3", stop=Stop.TERMINATE),
+        SolverSpec("cadical195", "cadical195", "CaDiCaL 1.9.5; the solver that is probed", stop=Stop.TERMINATE),
+        SolverSpec("cadical300", "cadical300", "CaDiCaL 3.0.0", stop=Stop.TERMINATE),
+        SolverSpec(
+            "cadical195:sat",
+            "cadical195",
+            "CaDiCaL 1.9.5 tuned for satisfiable instances",
+            # CaDiCaL's own `--sat` configuration.
+            {"elimreleff": 10, "stabilizeonly": 1, "subsumereleff": 60},
+            stop=Stop.TERMINATE,
+        ),
+        SolverSpec(
+            "cadical195:unsat",
+            "cadical195",
+            "CaDiCaL 1.9.5 tuned for unsatisfiable instances",
+            # CaDiCaL's own `--unsat` configuration.
+            {"stabilize": 0, "walk": 0},
+            stop=Stop.TERMINATE,
+        ),
+        SolverSpec("glucose3", "glucose3", "Glucose 3"),
+        SolverSpec("glucose4", "glucose4", "Glucose 4.1"),
+        SolverSpec("glucose42", "glucose42", "Glucose 4.2.1"),
+        SolverSpec("gluecard3", "gluecard3", "Glucose 3 with native cardinality constraints"),
+        SolverSpec("gluecard4", "gluecard4", "Glucose 4.1 with native cardinality constraints"),
+        SolverSpec("maplechrono", "maplechrono", "MapleLCM with chronological backtracking, winner of 2018"),
+        SolverSpec("maplecm", "maplecm", "MapleCM", counters=_NO_PROPAGATIONS),
+        SolverSpec("maplesat", "maplesat", "MapleCOMSPS with learning-rate branching", counters=_NO_PROPAGATIONS),
+        SolverSpec("mergesat3", "mergesat3", "MergeSat 3"),
+        SolverSpec("minicard", "minicard", "MiniSat with native cardinality constraints"),
+        SolverSpec("minisat22", "minisat22", "MiniSat 2.2"),
+        SolverSpec("minisatep", "minisatep", "MiniSat with an external propagator interface"),
+        SolverSpec("lingeling", "lingeling", "Lingeling"),
+        SolverSpec("kissat404", "kissat404", "Kissat 4.0.4", counters=_NOTHING, stop=Stop.KILL),
+    ]
+    return {spec.name: spec for spec in specs}
+
+
+SOLVERS: dict[str, SolverSpec] = _specs()
+
+
+def solver_spec(name: str) -> SolverSpec:
+    """Look a solver up by name.
+
+    Raises
+    ------
+    SolverError
+        If it is not in :data:`SOLVERS`.
+    """
+    try:
+        return SOLVERS[name]
+    except KeyError:
+        raise SolverError(f"unknown solver {name!r}; expected one of {', '.join(SOLVERS)}") from None
+
+
+@dataclass(frozen=True)
+class SolverRun:
+    """Result of one run of a solver.
+
+    Parameters
+    ----------
+    status
+        ``SAT``, ``UNSAT``, ``TIMEOUT``, ``MEMOUT``, ``CRASHED`` or ``UNSUPPORTED``. For all but the first two the
+        counters are lower bounds of the cost, never the cost.
+    conflicts, decisions, propagations, restarts
+        Counters; None where the solver doesn't tell.
+    cpu_s, wall_s
+        Seconds of loading the clauses and solving; reading the file is not in them.
+    peak_memory_mb
+        Largest resident set of the child in mebibytes.
+    detail
+        What happened, for all but SAT and UNSAT.
+    """
+
+    status: str
+    conflicts: int | None
+    decisions: int | None
+    propagations: int | None
+    restarts: int | None
+    cpu_s: float
+    wall_s: float
+    peak_memory_mb: float
+    detail: str = ""
+
+
+def shuffled(formula: Formula, seed: int) -> Formula:
+    """Rename variables, flip polarities and shuffle clauses at random; seed 0 is the formula as it is.
+
+    Seeds of different solvers mean different things and some have none; an isomorphic copy means the same to each.
+    """
+    if seed == 0:
+        return formula
+    rng = np.random.Generator(np.random.PCG64(seed))
+    image = (rng.permutation(formula.n_vars) + 1) * rng.choice(np.array([-1, 1]), formula.n_vars)
+    literals = (np.sign(formula.literals) * image[np.abs(formula.literals) - 1]).astype(np.int32)
+    order = rng.permutation(formula.n_clauses)
+    lengths = formula.clause_lengths[order]
+    offsets = np.zeros_like(formula.offsets)
+    np.cumsum(lengths, out=offsets[1:])
+    position = np.repeat(formula.offsets[:-1][order] - offsets[:-1], lengths) + np.arange(offsets[-1])
+    return Formula(literals[position], offsets, formula.n_vars, formula.source)
+
+
+def satisfies(formula: Formula, model: NDArray[np.integer[Any]] | list[int]) -> bool:
+    """Whether a (possibly partial) model makes every clause true."""
+    true = np.zeros(formula.n_vars + 1, dtype=np.int8)
+    literals = np.asarray(model, dtype=np.int64)
+    literals = literals[np.abs(literals) <= formula.n_vars]
+    true[np.abs(literals)] = np.sign(literals)
+    hit = true[np.abs(formula.literals)] == np.sign(formula.literals)
+    if formula.has_empty_clause:
+        return False
+    return bool(np.logical_or.reduceat(hit, formula.offsets[:-1]).all()) if formula.n_clauses else True
+
+
+def _capsule_pointer(capsule: object) -> int:
+    name = ctypes.pythonapi.PyCapsule_GetName
+    name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    return int(pointer(capsule, name(capsule)))
+
+
+def _stopper(spec: SolverSpec, solver: Any, cpu_s: float) -> Callable[[], None] | None:
+    """Return what the signal handler calls at the CPU limit."""
+    if spec.stop is Stop.TERMINATE:
+        # PySAT doesn't offer CaDiCaL's terminate(), which only sets a flag and is made for signal handlers. Its symbol
+        # is visible in PySAT's extension module: CaDiCaL<version>::Solver::terminate(), with the object as argument.
+        import pysolvers
+
+        space = f"CaDiCaL{spec.pysat_name.removeprefix('cadical')}"
+        terminate = getattr(ctypes.CDLL(pysolvers.__file__), f"_ZN{len(space)}{space}6Solver9terminateEv", None)
+        if terminate is None:
+            return None
+        terminate.argtypes, terminate.restype = [ctypes.c_void_p], None
+        pointer = _capsule_pointer(solver.solver.cadical)
+        return lambda: terminate(pointer)
+    if spec.stop is Stop.SNAPSHOT:
+        # MiniSat and its kin look at interrupt() only when they restart, which can be long after the limit. Their
+        # counters are plain fields, to be read at any time.
+        def snapshot() -> None:
+            report({"status": "TIMEOUT", **solver.accum_stats(), "cpu_s": cpu_s})
+            os._exit(0)
+
+        return snapshot
+    return None
+
+
+def _at_cpu_limit(seconds: float, action: Callable[[], None]) -> object:
+    """Call ``action`` from a C signal handler when this process has used ``seconds`` of CPU time from now on.
+
+    A Python handler would wait until the solver returns to the interpreter, that is for ever.
+    """
+    handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda _: action())
+    libc = ctypes.CDLL(None)
+    libc.signal.argtypes, libc.signal.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
+    libc.signal(signal.SIGPROF, ctypes.cast(handler, ctypes.c_void_p))
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    return handler
+
+
+def solve_child(
+    solver: str, formula: Formula | str, seed: int, cpu_s: float, conflicts: int | None = None
+) -> dict[str, Any]:
+    """Run a solver to its end or limit; executed in a sandboxed child.
+
+    Parameters
+    ----------
+    solver
+        Name in :data:`SOLVERS`.
+    formula
+        The formula, or the path of its file.
+    seed
+        0 for the formula as it is, else the seed of :func:`shuffled`.
+    cpu_s
+        CPU seconds for loading and solving.
+    conflicts
+        Limit on conflicts, for the solvers that have one.
+
+    Returns
+    -------
+    dict
+        ``status``, the counters, ``cpu_s``, ``wall_s`` and for SAT whether the model was ``verified``.
+    """
+    from pysat.solvers import Solver
+
+
+
+    spec = solver_spec(solver)
+    if isinstance(formula, str):
+        from satcost_gnn.formula.dimacs import read_dimacs
+
+        formula = read_dimacs(formula)
+    formula = shuffled(formula, seed)
+    clauses = formula.clauses()
+    cpu, wall = time.process_time(), time.monotonic()
+    engine = Solver(name=spec.pysat_name)
+    if spec.options:
+        engine.configure(dict(spec.options))
+    stop = _stopper(spec, engine, cpu_s)
+    # Kept in a name: the handler must outlive the call.
+    handler = _at_cpu_limit(cpu_s, stop) if stop is not None else None
+    for clause in clauses:
+        engine.add_clause(clause)
+    limited = spec.pysat_name not in ("lingeling", "kissat404")
+    if conflicts is not None:
+        if not limited:
+            raise NotImplementedError(f"{spec.name} takes no limit on conflicts")
+        engine.conf_budget(conflicts)
+    answer = engine.solve_limited() if limited else engine.solve()
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    del handler
+    # Past the limit by a hair before the handler struck, or a run that the handler couldn't stop: no answer in time.
+    if time.process_time() - cpu > 1.05 * cpu_s + 0.05:
+        answer = None
+    used = {"cpu_s": time.process_time() - cpu, "wall_s": time.monotonic() - wall}
+    counted = engine.accum_stats() if spec.counters else {}
+    result: dict[str, Any] = {"status": {True: "SAT", False: "UNSAT", None: "TIMEOUT"}[answer], **counted, **used}
+    if answer:
+        result["verified"] = satisfies(formula, engine.get_model() or [])
+    return result
+
+
+def run_solver(
+    sandbox: Sandbox,
+    solver: str,
+    formula: Formula | str,
+    *,
+    seed: int = 0,
+    cpu_s: float = 10.0,
+    wall_s: float | None = None,
+    memory_mb: int = 4096,
+    conflicts: int | None = None,
+) -> SolverRun:
+    """Run a solver on a formula in a limited child.
+
+    Parameters
+    ----------
+    sandbox
+        Where the child is forked.
+    solver
+        Name in :data:`SOLVERS`.
+    formula
+        The formula, or the path of its file (read in the child, so nothing large is sent).
+    seed
+        0 for the formula as it is, else the seed of :func:`shuffled`.
+    cpu_s, wall_s, memory_mb
+        Limits. The wall limit defaults to three times the CPU limit and a minute.
+    conflicts
+        Limit on conflicts; such a run ends as ``TIMEOUT`` too.
+
+    Raises
+    ------
+    SolverError
+        If the solver is unknown.
+    """
+    spec = solver_spec(solver)
+    # The child also reads the file; the solver's own limit is kept by the timer inside, this one stands behind it.
+    outer = Limits(cpu_s * 1.1 + 20.0, wall_s if wall_s is not None else 3 * cpu_s + 60.0, memory_mb)
+    if spec.stop is Stop.KILL:
+        outer = Limits(cpu_s, outer.wall_s, memory_mb)
+    outcome = sandbox.run(
+        "satcost_gnn.search.solvers:solve_child",
+        {"solver": solver, "formula": formula, "seed": seed, "cpu_s": cpu_s, "conflicts": conflicts},
+        outer,
+    )
+    value: dict[str, Any] = outcome.value or {}
+    counts = {name: int(value[name]) if name in spec.counters and name in value else None for name in _ALL}
+    status, detail = value.get("status", outcome.status), outcome.detail
+    if outcome.status in ("MEMOUT", "CRASHED") and "status" not in value:
+        status = outcome.status
+    elif outcome.status == "ERROR":
+        status = "UNSUPPORTED" if outcome.error_type in ("NotImplementedError", "NoSuchSolverError") else "CRASHED"
+        detail = f"{outcome.error_type}: {outcome.detail}"
+    elif status == "TIMEOUT":
+        detail = f"CPU limit of {cpu_s:g} s" if conflicts is None else f"{cpu_s:g} s CPU or {conflicts} conflicts"
+    if value.get("verified") is False:
+        status, detail = "CRASHED", "wrong answer: its model does not satisfy the formula"
+    return SolverRun(
+        status=status,
+        conflicts=counts["conflicts"],
+        decisions=counts["decisions"],
+        propagations=counts["propagations"],
+        restarts=counts["restarts"],
+        cpu_s=float(value.get("cpu_s", min(outcome.cpu_s, cpu_s) if status == "TIMEOUT" else outcome.cpu_s)),
+        wall_s=float(value.get("wall_s", outcome.wall_s)),
+        peak_memory_mb=outcome.peak_memory_mb,
+        detail="" if status in ("SAT", "UNSAT") else detail,
+    )
+
+
