@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,17 +65,36 @@ class Formula:
         """Whether some clause is empty, so that the formula is unsatisfiable as it stands."""
         return bool(self.n_clauses) and bool((self.clause_lengths == 0).any())
 
+    def dense_variables(self) -> tuple[NDArray[np.int32], int]:
+        """Return the variable of each literal, and one more than the largest: what per-variable counts are indexed by.
+
+        Variables are numbered as in the formula, unless so few of the numbers occur that counts would be mostly
+        zeros (or not fit in memory): then those that occur are numbered from 0 in the same order.
+
+        Returns
+        -------
+        tuple
+            ``int32[n_literals]`` and the number of counts to allocate (0 without literals).
+        """
+        variables = np.abs(self.literals)
+        if self.n_vars > 4 * self.n_literals + 1024:
+            used, compact = np.unique(variables, return_inverse=True)
+            return compact.astype(np.int32), len(used)
+        return variables, int(variables.max(initial=-1)) + 1
+
     def clauses(self) -> list[list[int]]:
         """Return the clauses as lists of Python integers (what PySAT's solvers take)."""
         flat = self.literals.tolist()
         bounds = self.offsets.tolist()
-        return [flat[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+        return [flat[a:b] for a, b in pairwise(bounds)]
 
     def to_dimacs(self) -> str:
         """Return the formula as DIMACS text."""
-        lines = [f"p cnf {self.n_vars} {self.n_clauses}"]
-        lines += [" ".join(map(str, [*clause, 0])) for clause in self.clauses()]
-        return "\n".join(lines) + "\n"
+        from satcost_gnn.formula.dimacs import write_dimacs
+
+        text = BytesIO()
+        write_dimacs(self, text)
+        return text.getvalue().decode("ascii")
 
     @classmethod
     def from_arrays(
@@ -90,8 +111,8 @@ class Formula:
         FormulaError
             If a literal is zero or out of range, or the offsets do not partition the literals.
         """
-        wide = np.asarray(literals, dtype=np.int64)
-        bounds = np.asarray(offsets, dtype=np.int64)
+        wide = _integers(literals, "literals", source)
+        bounds = _integers(offsets, "offsets", source)
         if wide.ndim != 1 or bounds.ndim != 1:
             raise FormulaError("literals and offsets must be one-dimensional", source)
         if not len(bounds) or bounds[0] != 0 or bounds[-1] != len(wide) or (np.diff(bounds) < 0).any():
@@ -110,11 +131,13 @@ class Formula:
         cls, clauses: Iterable[Iterable[int]], n_vars: int | None = None, source: str = "<clauses>"
     ) -> Formula:
         """Build a formula from an iterable of clauses, each an iterable of signed variable numbers."""
-        lists = [list(clause) for clause in clauses]
+        try:
+            lists = [list(clause) for clause in clauses]
+        except TypeError as error:
+            raise FormulaError(f"expected clauses as lists of signed variable numbers: {error}", source) from error
         offsets = np.zeros(len(lists) + 1, dtype=np.int64)
         np.cumsum([len(clause) for clause in lists], out=offsets[1:])
-        flat = np.fromiter((lit for clause in lists for lit in clause), dtype=np.int64, count=int(offsets[-1]))
-        return cls.from_arrays(flat, offsets, n_vars, source)
+        return cls.from_arrays([lit for clause in lists for lit in clause], offsets, n_vars, source)
 
     @classmethod
     def from_pysat(cls, cnf: CNF, source: str = "<pysat>") -> Formula:
@@ -122,4 +145,20 @@ class Formula:
         return cls.from_clauses(cnf.clauses, int(cnf.nv), source)
 
     def __repr__(self) -> str:
-        return f"Formula({self.source!r}, n_vars={self.n_vars}, n_clauses={self.n_clauses}, n_literals={self.n_literals})"
+        return (
+            f"Formula({self.source!r}, n_vars={self.n_vars}, n_clauses={self.n_clauses}, n_literals={self.n_literals})"
+        )
+
+
+def _integers(values: NDArray[np.integer] | Sequence[int], what: str, source: str) -> NDArray[np.int64]:
+    """Return values as ``int64``; FormulaError, rather than a rounded number, for anything else than integers."""
+    try:
+        array = np.asarray(values)
+        if not len(array):
+            return np.zeros(0, dtype=np.int64)
+        if array.dtype.kind in "iu" and (array.dtype != np.uint64 or int(array.max()) < 2**63):
+            return array.astype(np.int64)
+        found = "integers beyond 64 bits" if array.dtype.kind in "uO" else f"an array of {array.dtype}"
+    except (TypeError, ValueError, OverflowError) as error:
+        found = f"{type(values).__name__} ({error})"
+    raise FormulaError(f"{what} must be integers; found {found}", source)

@@ -153,7 +153,9 @@ class Sandbox:
         self.close()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        if self._server is None or self._server.poll() is not None:
+        if self._server is not None and self._server.poll() is not None:
+            self._discard()
+        if self._server is None:
             environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
             package_root = str(Path(__file__).resolve().parents[2])
             environment["PYTHONPATH"] = os.pathsep.join(

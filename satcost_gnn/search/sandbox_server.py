@@ -124,6 +124,9 @@ def _last_frames(data: bytearray) -> tuple[Any, Any]:
 
 
 def _run(function: str, kwargs: dict[str, Any], limits: Limits) -> Outcome:
+    # Imported here once rather than in every child; if it fails, the child reports the error.
+    with contextlib.suppress(Exception):
+        importlib.import_module(function.partition(":")[0])
     reader, writer = os.pipe()
     with tempfile.TemporaryFile() as log:
         start = time.monotonic()

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.search.sandbox import Limits, Sandbox, report
 
 Counter = StrEnum("Counter", ["conflicts", "decisions", "propagations", "restarts"])
@@ -259,12 +260,8 @@ def solve_child(
     """
     from pysat.solvers import Solver
 
-
-
     spec = solver_spec(solver)
     if isinstance(formula, str):
-        from satcost_gnn.formula.dimacs import read_dimacs
-
         formula = read_dimacs(formula)
     formula = shuffled(formula, seed)
     clauses = formula.clauses()
@@ -362,5 +359,3 @@ def run_solver(
         peak_memory_mb=outcome.peak_memory_mb,
         detail="" if status in ("SAT", "UNSAT") else detail,
     )
-
-

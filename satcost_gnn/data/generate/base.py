@@ -197,8 +197,8 @@ class Family:
         Given the parameters, whether the formula is satisfiable by construction (None: unknown).
     increasing
         Whether the cost grows with the size parameter.
-    tuning
-        Values for other parameters that make ``--target-cost`` search a hard region instead of the defaults.
+    variants
+        Settings of the other parameters that span the family: what a spread of costs cycles through.
     """
 
     name: str
@@ -209,7 +209,7 @@ class Family:
     build: Callable[..., Formula]
     known: Callable[[Mapping[str, Any]], bool | None] = lambda _: None
     increasing: bool = True
-    tuning: tuple[tuple[str, Value], ...] = ()
+    variants: tuple[Mapping[str, Value], ...] = ({},)
 
     def parameter(self, name: str) -> Parameter:
         """Return the parameter called ``name``.
@@ -267,7 +267,9 @@ def recipe(family: Family, seed: int, params: Mapping[str, object]) -> str:
     resolved = family.resolve(params)
     if not resolved[SHUFFLE]:
         del resolved[SHUFFLE]
-    listed = "".join(f"{name}={value!r}," if not isinstance(value, str) else f"{name}={value}," for name, value in resolved.items())
+    listed = "".join(
+        f"{name}={value!r}," if not isinstance(value, str) else f"{name}={value}," for name, value in resolved.items()
+    )
     return f"{family.name}:{listed}seed={seed}"
 
 

@@ -59,7 +59,7 @@ class Circuit(ClauseBuilder):
         """Return a AND b."""
         if FALSE in (a, b) or a == -b:
             return FALSE
-        if a == TRUE or a == b:
+        if a in (TRUE, b):
             return b
         if b == TRUE:
             return a
@@ -173,7 +173,9 @@ class Circuit(ClauseBuilder):
         step = 1
         while step < len(groups):
             groups = [
-                pair if i < step else (
+                pair
+                if i < step
+                else (
                     self.lor(pair[0], self.land(pair[1], groups[i - step][0])),
                     self.land(pair[1], groups[i - step][1]),
                 )

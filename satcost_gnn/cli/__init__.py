@@ -1,0 +1,161 @@
+"""The command line: options here, the work in one module a command, imported when it is called.
+
+``satcost --help`` must stay fast: nothing at the top of this module loads numpy, torch or a solver.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+app = typer.Typer(
+    name="satcost",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="How long will this SAT instance take, and which solver should I run?",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from satcost_gnn import __version__
+
+        typer.echo(f"satcost {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def predict(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="DIMACS files (plain, .gz, .bz2, .xz, .zst), directories, globs, @LIST (a file with one path a line), "
+            "or - for a formula on standard input.",
+        ),
+    ],
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("-o", "--output", help="Write rows to FILE.jsonl, .csv or .parquet instead of standard output."),
+    ] = None,
+    checkpoint: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Directory or name of a checkpoint [default: the one shipped with the package]."),
+    ] = None,
+    unit: Annotated[str, typer.Option(help="Unit of the cost: conflicts or cpu_seconds.")] = "conflicts",
+    cutoff: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Budget for p_solved, in the cost unit [default: the checkpoint's]."),
+    ] = None,
+    solvers: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Comma-separated solvers to report [default: all of the checkpoint]."),
+    ] = None,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Files read and probed at a time.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+    estimator: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Start the chain of fallbacks at this estimator (gnn, forest, linear, tree_size, constant)."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the output of an interrupted call.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
+    output_format: Annotated[
+        str, typer.Option("--format", help="On standard output: table, jsonl or csv [auto: table on a terminal].")
+    ] = "auto",
+) -> None:
+    """Predict what CNFs cost each solver: one row an instance and solver.
+
+    Exit code 0: all predicted; 1: some files could not be read (their rows say why); 2: wrong usage.
+    """
+    from satcost_gnn.cli.predict import PredictOptions, run_predict
+
+    options = PredictOptions(
+        paths=paths,
+        output=output,
+        checkpoint=checkpoint,
+        unit=unit,
+        cutoff=cutoff,
+        solvers=solvers.split(",") if solvers else None,
+        jobs=jobs,
+        device=device,
+        estimator=estimator,
+        resume=resume,
+        overwrite=overwrite,
+        output_format=output_format,
+    )
+    raise typer.Exit(run_predict(options))
+
+
+@app.command()
+def collect(
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH...", help="DIMACS files, directories, globs or @LIST; or one INDEX.csv."),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Data set directory; made or continued.")],
+    solvers: Annotated[str, typer.Option(help="Comma-separated solvers; see `satcost solvers`.")] = "cadical195",
+    seeds: Annotated[str, typer.Option(help="Comma-separated seeds; 0 is the formula as it is.")] = "0",
+    cpu: Annotated[float, typer.Option(help="CPU seconds a run.")] = 10.0,
+    wall: Annotated[Optional[float], typer.Option(help="Wall seconds a run [default: 3 x cpu + 60].")] = None,  # noqa: UP045
+    memory: Annotated[int, typer.Option(help="Mebibytes a run.")] = 4096,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Runs at a time.")] = 1,
+    root: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Directory that the manifest's paths are relative to [default: the deepest directory that holds all inputs]."),
+    ] = None,
+) -> None:
+    """Measure what instances cost: instances x solvers x seeds, resumable at any point.
+
+    Start the same command again to continue. Exit code 1 if some files were left out.
+    """
+    from satcost_gnn.cli.collect import CollectOptions, run_collect
+
+    options = CollectOptions(
+        paths=paths,
+        output=output,
+        solvers=solvers.split(","),
+        seeds=[int(seed) for seed in seeds.split(",")],
+        cpu_s=cpu,
+        wall_s=wall,
+        memory_mb=memory,
+        jobs=jobs,
+        root=root,
+    )
+    raise typer.Exit(run_collect(options))
+
+
+@app.command()
+def solvers() -> None:
+    """List the solvers that can be run."""
+    from satcost_gnn.search.solvers import SOLVERS
+
+    for name, spec in SOLVERS.items():
+        typer.echo(f"{name:18} {spec.summary}")
+
+
+def main() -> None:
+    """Run the command line; errors of ours become a message and exit code 2."""
+    from satcost_gnn.errors import SatcostError
+
+    try:
+        app()
+    except SatcostError as error:
+        print(f"satcost: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        # The reader of our output has gone (`satcost predict … | head`).
+        sys.stderr.close()
+        sys.exit(1)

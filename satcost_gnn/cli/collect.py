@@ -1,0 +1,155 @@
+"""``satcost collect``: from file names to a manifest and a table of runs."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from satcost_gnn.data.collect import CollectLimits, Progress, collect, plan
+from satcost_gnn.data.schema import ManifestRow, Origin, read_manifest, write_manifest
+from satcost_gnn.errors import DatasetError, FormulaError
+from satcost_gnn.inputs import expand
+from satcost_gnn.progress import ProgressLine
+from satcost_gnn.search.sandbox import Limits, Sandbox
+
+
+@dataclass(frozen=True)
+class CollectOptions:
+    """Options of the command, as on the command line."""
+
+    paths: list[str]
+    output: Path
+    solvers: list[str]
+    seeds: list[int]
+    cpu_s: float
+    wall_s: float | None
+    memory_mb: int
+    jobs: int
+    root: Path | None
+
+
+def describe_child(path: str) -> dict[str, Any]:
+    """Read a file and return its identity and size; executed in a sandboxed child."""
+    from satcost_gnn.formula.dimacs import read_dimacs
+    from satcost_gnn.formula.identity import identity
+
+    try:
+        formula = read_dimacs(path)
+    except FormulaError as error:
+        return {"error": str(error)}
+    found = identity(formula)
+    return {
+        "instance": found.gbdhash,
+        "isohash": found.isohash,
+        "n_vars": formula.n_vars,
+        "n_clauses": formula.n_clauses,
+        "bytes": len(formula.to_dimacs()),
+    }
+
+
+def _from_index(index: Path, root: Path) -> list[tuple[ManifestRow, Path]]:
+    """Read a CSV with at least the columns file, family, gbdhash, isohash, n_vars, n_clauses and bytes."""
+    needed = ("file", "family", "gbdhash", "isohash", "n_vars", "n_clauses", "bytes")
+    found = []
+    with index.open(newline="") as stream:
+        reader = csv.DictReader(stream)
+        missing = [name for name in needed if name not in (reader.fieldnames or [])]
+        if missing:
+            raise DatasetError(f"{index}: found no column {', '.join(missing)}; expected {', '.join(needed)}")
+        for record in reader:
+            row = ManifestRow(
+                instance=record["gbdhash"],
+                isohash=record["isohash"],
+                family=record["family"],
+                path=record["file"],
+                n_vars=int(record["n_vars"]),
+                n_clauses=int(record["n_clauses"]),
+                bytes=int(record["bytes"]),
+                origin=Origin(record.get("origin") or ("generated" if record.get("recipe") else "real")),
+                parent=record.get("parent") or None,
+                recipe=record.get("recipe") or None,
+                licence=record.get("licence") or None,
+            )
+            found.append((row, root / record["file"]))
+    return found
+
+
+def common_root(names: list[str]) -> Path:
+    """Return the deepest directory that holds all the files."""
+    parents = [str(Path(name).resolve().parent) for name in names]
+    return Path(os.path.commonpath(parents)) if parents else Path()
+
+
+def _from_files(options: CollectOptions, known: dict[str, ManifestRow]) -> tuple[list[tuple[ManifestRow, Path]], int]:
+    """Identify the files that the arguments name; those that the manifest knows by path are not read again."""
+    by_path = {row.path: row for row in known.values() if row.path is not None}
+    found: list[tuple[ManifestRow, Path]] = []
+    bad = 0
+    names = list(expand(options.paths))
+    root = options.root or common_root(names)
+    with Sandbox() as sandbox, ProgressLine(len(names), "files identified") as progress:
+        for name in names:
+            relative = os.path.relpath(name, root)
+            row = by_path.get(relative)
+            if row is None:
+                outcome = sandbox.run(
+                    "satcost_gnn.cli.collect:describe_child", {"path": name}, Limits(300, 600, 8 * options.memory_mb)
+                )
+                value: dict[str, Any] = outcome.value or {"error": f"{name}: {outcome.status} {outcome.detail}"}
+                if "error" in value:
+                    progress.message(f"left out: {value['error']}")
+                    bad += 1
+                    continue
+                row = ManifestRow(family=Path(name).resolve().parent.name, path=relative, origin=Origin.REAL, **value)
+            found.append((row, Path(name)))
+            progress.advance()
+    return found, bad
+
+
+def run_collect(options: CollectOptions) -> int:
+    """Identify the instances, write the manifest, make the runs; return the exit code."""
+    manifest = options.output / "manifest.parquet"
+    known = {row.instance: row for row in read_manifest(manifest)} if manifest.exists() else {}
+    bad = 0
+    if len(options.paths) == 1 and options.paths[0].lower().endswith(".csv"):
+        index = Path(options.paths[0])
+        instances = _from_index(index, options.root or index.parent)
+    else:
+        instances, bad = _from_files(options, known)
+    for row, _ in instances:
+        known.setdefault(row.instance, row)
+    options.output.mkdir(parents=True, exist_ok=True)
+    write_manifest(manifest, known.values())
+    requests = list(plan(((row.instance, path) for row, path in instances), options.solvers, options.seeds))
+    problems: list[str] = []
+    with ProgressLine(len(requests), "runs") as bar:
+
+        def step(progress: Progress) -> None:
+            if progress.last is None:
+                bar.skip(1)
+            else:
+                bar.advance()
+
+        def problem(text: str) -> None:
+            problems.append(text)
+            bar.message(text)
+
+        try:
+            runs = collect(
+                requests,
+                options.output,
+                limits=CollectLimits(options.cpu_s, options.wall_s, options.memory_mb),
+                jobs=options.jobs,
+                on_progress=step,
+                on_problem=problem,
+            )
+        except KeyboardInterrupt:
+            bar.message(f"interrupted; to continue: {shlex.join(['satcost', *sys.argv[1:]])}")
+            return 130
+    print(f"{len(runs)} runs in {options.output / 'runs.parquet'}", file=sys.stderr)
+    return 1 if bad or problems else 0

@@ -1,0 +1,150 @@
+"""``satcost predict``: stream predictions of many files to a table, JSON lines, CSV or Parquet."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from satcost_gnn.errors import ConfigError
+from satcost_gnn.inputs import expand
+from satcost_gnn.prediction_table import CsvWriter, JsonLinesWriter, Row, RowWriter, open_output
+from satcost_gnn.predictor import Prediction, Predictor
+from satcost_gnn.progress import ProgressLine
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Options of the command, as on the command line."""
+
+    paths: list[str]
+    output: Path | None
+    checkpoint: str | None
+    unit: str
+    cutoff: float | None
+    solvers: list[str] | None
+    jobs: int
+    device: str
+    estimator: str | None
+    resume: bool
+    overwrite: bool
+    output_format: str
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}" if value < 1e6 else f"{value:.2e}"
+
+
+class TableWriter(RowWriter):
+    """Aligned columns for reading on a terminal; widths are fixed so that rows can be shown as they come."""
+
+    _HEAD = (
+        f"{'file':32} {'solver':12} {'median':>10} {'50 % interval':>21} {'90 % interval':>21} {'P(solved)':>9}  source"
+    )
+
+    def __init__(self) -> None:
+        self._started = False
+
+    def write(self, rows: Iterable[Row]) -> None:
+        """Print the rows of one instance."""
+        for position, row in enumerate(rows):
+            if not self._started:
+                print(
+                    f"costs in {row['cost_unit']}; P(solved) within {_number(row['cutoff'] or 0)} of them"
+                    if row["cutoff"]
+                    else f"costs in {row['cost_unit']}"
+                )
+                print(self._HEAD)
+                self._started = True
+            name = Path(row["path"]).name if position == 0 else ""
+            name = name if len(name) <= 32 else "…" + name[-31:]
+            if row["status"] == "error":
+                print(f"{name:32} {row['error']}")
+                continue
+            half = f"{_number(row['q25'])} – {_number(row['q75'])}"
+            wide = f"{_number(row['q05'])} – {_number(row['q95'])}"
+            marks = "" if row["in_distribution"] in (True, None) else " (unlike the training data)"
+            solved = f" ({row['result']})" if row["status"] == "solved" else ""
+            print(
+                f"{name:32} {row['solver']:12} {_number(row['q50']):>10} {half:>21} {wide:>21} {row['p_solved']:>9.2f}  "
+                f"{row['source']}{solved}{marks}"
+            )
+        sys.stdout.flush()
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+def _writer(options: PredictOptions, rows_per_instance: int) -> tuple[RowWriter, set[str]]:
+    if options.output is not None:
+        return open_output(
+            options.output, resume=options.resume, overwrite=options.overwrite, rows_per_instance=rows_per_instance
+        )
+    if options.resume:
+        raise ConfigError("--resume continues a file: name it with -o")
+    kind = options.output_format
+    if kind == "auto":
+        kind = "table" if sys.stdout.isatty() else "jsonl"
+    if kind == "table":
+        return TableWriter(), set()
+    if kind == "csv":
+        return CsvWriter(sys.stdout), set()
+    if kind == "jsonl":
+        return JsonLinesWriter(sys.stdout), set()
+    raise ConfigError(f"--format: found {kind!r}; expected table, jsonl or csv")
+
+
+class _Sources:
+    """The files to do, counted as they are found so that memory doesn't grow with their number."""
+
+    def __init__(self, paths: list[str], done: set[str]) -> None:
+        self._paths, self._done = paths, done
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in expand(self._paths) if name not in self._done)
+
+
+def run_predict(options: PredictOptions) -> int:
+    """Predict everything that the options name; return the exit code."""
+    predictor = Predictor.from_checkpoint(
+        options.checkpoint,
+        unit=options.unit,
+        solvers=options.solvers,
+        cutoff=options.cutoff,
+        device=options.device,
+        start=options.estimator,
+    )
+    writer, done = _writer(options, len(predictor.solvers))
+    total = sum(1 for _ in expand(options.paths))
+    if not total:
+        raise ConfigError(
+            f"found no CNF files in {', '.join(options.paths)}; expected *.cnf or *.dimacs, compressed or not"
+        )
+    failed = 0
+    try:
+        with predictor, writer, ProgressLine(total, "files") as progress:
+            progress.skip(len(done))
+            for prediction in predictor.predict_many(_Sources(options.paths, done), jobs=options.jobs):
+                writer.write(prediction.rows())
+                _tell(prediction, progress)
+                failed += prediction.status == "error"
+                progress.advance()
+    except KeyboardInterrupt:
+        if options.output is None:
+            print("interrupted", file=sys.stderr)
+        else:
+            words = [word for word in sys.argv[1:] if word not in ("--resume", "--overwrite")]
+            print(f"interrupted; to continue: {shlex.join(['satcost', *words, '--resume'])}", file=sys.stderr)
+        return 130
+    if failed:
+        print(f"{failed} of {total} files could not be predicted; see the column error", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _tell(prediction: Prediction, progress: ProgressLine) -> None:
+    if prediction.status == "error":
+        progress.message(f"satcost: {prediction.reason}")
+    elif prediction.reason:
+        progress.message(f"satcost: {prediction.path}: predicted by {prediction.source}, since {prediction.reason}")

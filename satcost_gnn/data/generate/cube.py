@@ -1,0 +1,249 @@
+"""Cubes: a formula with a few unit clauses added, so that an instance out of reach becomes one of middling cost.
+
+The units are chosen so that unit propagation neither refutes them nor already implies one of them: each is a decision
+that a solver could have taken, in that order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pysat.solvers import Solver
+
+from satcost_gnn.data.generate.base import Draws
+from satcost_gnn.errors import ConfigError
+from satcost_gnn.formula.cnf import Formula
+
+METHODS = ("random", "lookahead", "activity")
+
+
+def identity(formula: Formula) -> str:
+    """Return a name of the formula's exact text: ``sha256-`` and half of the SHA-256 of its DIMACS form."""
+    return "sha256-" + hashlib.sha256(formula.to_dimacs().encode()).hexdigest()[:32]
+
+
+def with_units(formula: Formula, literals: Sequence[int], parent: str | None = None) -> Formula:
+    """Return the formula with these unit clauses at its end; its ``source`` is the cube's recipe.
+
+    Raises
+    ------
+    ConfigError
+        If a literal is zero, of a variable that the formula lacks, or there twice.
+    """
+    units = [int(literal) for literal in literals]
+    variables = [abs(literal) for literal in units]
+    if not all(0 < variable <= formula.n_vars for variable in variables) or len(set(variables)) != len(variables):
+        raise ConfigError(
+            f"cube of {formula.source}: found literals {units}, expected distinct variables in 1..{formula.n_vars}"
+        )
+    ends = formula.offsets[-1] + np.arange(1, len(units) + 1, dtype=np.int64)
+    return Formula.from_arrays(
+        np.concatenate([formula.literals, np.array(units, dtype=np.int32)]),
+        np.concatenate([formula.offsets, ends]),
+        formula.n_vars,
+        cube_recipe(units, parent or identity(formula)),
+    )
+
+
+def cube_recipe(literals: Sequence[int], parent: str) -> str:
+    """Return ``cube:literals=3_-17,parent=IDENTITY``; everything after ``parent=`` names the parent."""
+    return f"cube:literals={'_'.join(map(str, literals))},parent={parent}"
+
+
+def parse_cube_recipe(text: str) -> tuple[list[int], str]:
+    """Return literals and parent of a cube's recipe.
+
+    Raises
+    ------
+    ConfigError
+        If the text is not such a recipe.
+    """
+    head, found, parent = text.strip().partition(",parent=")
+    listed = head.removeprefix("cube:literals=")
+    try:
+        if not found or not parent or listed == head:
+            raise ValueError
+        return [int(literal) for literal in listed.split("_") if listed], parent
+    except ValueError:
+        raise ConfigError(f"found {text!r}, expected cube:literals=3_-17,parent=IDENTITY") from None
+
+
+def from_cube_recipe(text: str, parent: Callable[[str], Formula]) -> Formula:
+    """Return the cube of a recipe; ``parent`` maps the parent's identity to its formula.
+
+    Raises
+    ------
+    ConfigError
+        If the recipe is malformed or does not fit the parent.
+    """
+    literals, name = parse_cube_recipe(text)
+    return with_units(parent(name), literals, name)
+
+
+class _Propagator:
+    """Unit propagation of one formula under assumptions (MiniSat's, through PySAT)."""
+
+    def __init__(self, solver: Any, formula: Formula) -> None:
+        self._solver = solver
+        self.occurs = np.bincount(np.abs(formula.literals), minlength=formula.n_vars + 1)
+        self.root = self.closure([])
+
+    def closure(self, decisions: list[int]) -> set[int] | None:
+        """Return what the decisions imply, themselves included; None if they are refuted."""
+        consistent, implied = self._solver.propagate(assumptions=decisions)
+        return {*implied, *decisions} if consistent else None
+
+    def free(self, fixed: set[int]) -> NDArray[np.int64]:
+        """Return the variables that occur and are not fixed, rising."""
+        open_ = self.occurs > 0
+        open_[[abs(literal) for literal in fixed]] = False
+        return np.flatnonzero(open_)
+
+
+@contextmanager
+def _propagator(formula: Formula) -> Iterator[_Propagator]:
+    with Solver(name="minisat22", bootstrap_with=formula.clauses()) as solver:
+        yield _Propagator(solver, formula)
+
+
+# A rule picks the next decision among free variables, or None when it has none to offer.
+_Rule = Callable[[_Propagator, list[int], set[int], Draws], int | None]
+
+
+def _pick_random(propagator: _Propagator, decisions: list[int], fixed: set[int], draws: Draws) -> int | None:
+    free = propagator.free(fixed)
+    while len(free):
+        i = draws.one_below(len(free))
+        literal = int(free[i]) * int(draws.signs(1)[0])
+        if propagator.closure([*decisions, literal]) is not None:
+            return literal
+        # A failed literal: its negation is implied, and so is no decision.
+        free = np.delete(free, i)
+    return None
+
+
+def _pick_lookahead(candidates: int) -> _Rule:
+    def pick(propagator: _Propagator, decisions: list[int], fixed: set[int], draws: Draws) -> int | None:
+        free = propagator.free(fixed)
+        # Half the candidates are those with most occurrences, half are drawn at random.
+        by_count = free[np.argsort(-propagator.occurs[free], kind="stable")][: (candidates + 1) // 2]
+        rest = np.setdiff1d(free, by_count)
+        pool = np.concatenate([by_count, rest[draws.sample(len(rest), min(candidates // 2, len(rest)))]])
+        best, best_score = 0, (-1, -1)
+        for variable in pool.tolist():
+            sides = [propagator.closure([*decisions, sign * variable]) for sign in (1, -1)]
+            if sides[0] is None or sides[1] is None:
+                continue
+            gains = [len(side) - len(fixed) for side in sides if side is not None]
+            # The usual product score of look-ahead solvers, the sum breaking ties (Heule and others, 2012).
+            score = (gains[0] * gains[1], gains[0] + gains[1])
+            if score > best_score:
+                best, best_score = variable, score
+        if not best:
+            return _pick_random(propagator, decisions, fixed, draws)
+        return best * int(draws.signs(1)[0])
+
+    return pick
+
+
+def _pick_active(activity: NDArray[np.float64], pool: int) -> _Rule:
+    def pick(propagator: _Propagator, decisions: list[int], fixed: set[int], draws: Draws) -> int | None:
+        free = propagator.free(fixed)
+        order = free[np.argsort(-activity[free - 1], kind="stable")]
+        for start in range(0, len(order), pool):
+            group = order[start : start + pool]
+            for variable in group[draws.permutation(len(group))].tolist():
+                literal = variable * int(draws.signs(1)[0])
+                for decision in (literal, -literal):
+                    if propagator.closure([*decisions, decision]) is not None:
+                        return int(decision)
+        return None
+
+    return pick
+
+
+def cubes(
+    formula: Formula,
+    k: int,
+    method: str = "random",
+    seed: int = 0,
+    count: int = 1,
+    *,
+    activity: Sequence[float] | NDArray[np.floating] | None = None,
+    candidates: int = 32,
+    parent: str | None = None,
+) -> list[Formula]:
+    """Return up to ``count`` different cubes of ``k`` unit clauses each.
+
+    Parameters
+    ----------
+    formula
+        The parent.
+    k
+        Units in a cube.
+    method
+        ``random``: any free variable. ``lookahead``: of ``candidates`` variables the one whose two values together
+        imply most (by the product). ``activity``: one of the ``2 k`` most active free variables. The sign is random.
+    seed
+        Of the random choices.
+    count
+        Cubes wanted; fewer come back when no more different ones are found in ``10 * count`` attempts.
+    activity
+        For ``activity``: ``float[n_vars]``, for instance how often a probe decided or assigned each variable.
+    candidates
+        For ``lookahead``: variables tried at each step (two propagations each).
+    parent
+        Identity of the parent for the recipe; the default is its own recipe if it was generated, else the digest
+        of its text.
+
+    Raises
+    ------
+    ConfigError
+        If the method is unknown, ``activity`` is missing or of the wrong length, or no cube of ``k`` units exists
+        because unit propagation decides the formula before.
+    """
+    if method not in METHODS:
+        raise ConfigError(f"cubes: method: found {method!r}, expected one of {', '.join(METHODS)}")
+    if k < 1 or count < 1 or candidates < 1:
+        raise ConfigError(f"cubes: found k={k}, count={count}, candidates={candidates}; expected 1 or more of each")
+    rule: _Rule = _pick_random
+    if method == "lookahead":
+        rule = _pick_lookahead(candidates)
+    elif method == "activity":
+        values = np.asarray([] if activity is None else activity, dtype=np.float64)
+        if values.shape != (formula.n_vars,):
+            raise ConfigError(
+                f"cubes: activity: found shape {values.shape}, expected ({formula.n_vars},): one number a variable"
+            )
+        rule = _pick_active(values, 2 * k)
+    name = parent or identity(formula)
+    draws = Draws(seed, f"cube-{method}")
+    found: dict[tuple[int, ...], list[int]] = {}
+    longest = 0
+    with _propagator(formula) as propagator:
+        root = propagator.root
+        for _ in range(10 * count):
+            if root is None or len(found) == count:
+                break
+            decisions: list[int] = []
+            fixed = root
+            while len(decisions) < k:
+                literal = rule(propagator, decisions, fixed, draws)
+                if literal is None:
+                    break
+                decisions.append(literal)
+                fixed = propagator.closure(decisions) or set()
+            longest = max(longest, len(decisions))
+            if len(decisions) == k:
+                found.setdefault(tuple(sorted(decisions)), decisions)
+    if not found:
+        raise ConfigError(
+            f"cubes of {formula.source}: unit propagation decides the formula after {longest} units, expected k={k} "
+            "free ones; choose a smaller k"
+        )
+    return [with_units(formula, decisions, name) for decisions in found.values()]

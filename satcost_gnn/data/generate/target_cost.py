@@ -1,0 +1,292 @@
+"""Instances of a wished-for cost: search a family's size parameter against runs of a quick solver.
+
+Costs of one size scatter over a decade or more, so that a plain bisection wanders. Each trial is therefore kept as a
+point (size, log10 cost); the next size is interpolated between the points next to the wish, and every trial that
+happens to hit another open wish counts for that one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from math import inf, log10
+from types import TracebackType
+from typing import Self, TypeAlias
+
+from satcost_gnn.data.generate.base import Draws, Family, Value
+from satcost_gnn.errors import ConfigError
+from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.search.sandbox import Sandbox
+from satcost_gnn.search.solvers import run_solver
+
+Cost: TypeAlias = Callable[[Formula], "float | None"]
+
+
+class ConflictCost:
+    """Conflicts that a solver needs, counted in a limited child; None over the limit.
+
+    Parameters
+    ----------
+    limit
+        Largest number of conflicts.
+    solver
+        Name in :data:`satcost_gnn.search.solvers.SOLVERS`.
+    cpu_s
+        CPU seconds after which a run counts as over the limit. A run stopped by it depends on the machine; with a
+        limit of conflicts reached first, the costs do not.
+    memory_mb
+        Memory limit of the child in mebibytes.
+    """
+
+    def __init__(
+        self, limit: int = 1_000_000, *, solver: str = "cadical195", cpu_s: float = 100.0, memory_mb: int = 4096
+    ) -> None:
+        self.limit = limit
+        self.solver = solver
+        self.cpu_s = cpu_s
+        self.memory_mb = memory_mb
+        self._sandbox = Sandbox()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the helper process."""
+        self._sandbox.close()
+
+    def __call__(self, formula: Formula) -> float | None:
+        """Return the conflicts of one run, or None."""
+        run = run_solver(
+            self._sandbox, self.solver, formula, cpu_s=self.cpu_s, memory_mb=self.memory_mb, conflicts=self.limit
+        )
+        return float(run.conflicts) if run.status in ("SAT", "UNSAT") and run.conflicts is not None else None
+
+
+def conflict_cost(limit: int = 1_000_000, *, solver: str = "cadical195", cpu_s: float = 100.0) -> ConflictCost:
+    """Return the default cost: conflicts of cadical195, None over the limit. Close it, or use it in a ``with``."""
+    return ConflictCost(limit, solver=solver, cpu_s=cpu_s)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """An instance found for a wish.
+
+    Parameters
+    ----------
+    formula
+        Its ``source`` is its recipe.
+    cost
+        As measured, in the unit of the cost function.
+    runs
+        Runs of the cost function so far, this one included.
+    """
+
+    formula: Formula
+    cost: float
+    runs: int
+
+
+@dataclass
+class _Search:
+    """Trials of one family with its other parameters fixed, and the next size to try."""
+
+    family: Family
+    params: Mapping[str, Value]
+    draws: Draws
+    points: list[tuple[float, float]] = field(default_factory=list)
+    texts: set[str] = field(default_factory=set)
+    misses: int = 0
+
+    def clip(self, size: float) -> float:
+        low, high = self.family.size_range
+        size = min(max(size, low), high)
+        if self.family.parameter(self.family.size_parameter).type is int:
+            # Rounded at random, so that integer sizes on both sides of the wish are tried.
+            size = min(max(int(size + float(self.draws.uniform(1)[0])), low), high)
+        return size
+
+    def propose(self, wish: float) -> float:
+        """Return a size whose log10 cost may be ``wish``."""
+        low, high = self.family.size_range
+        sign = 1.0 if self.family.increasing else -1.0
+        easiest = low if sign > 0 else high
+        if not self.points:
+            return self.clip(easiest)
+        # Sizes are turned round where cost falls with size, so that "up" below always means dearer.
+        under = [(sign * size, cost) for size, cost in self.points if cost <= wish]
+        over = [(sign * size, cost) for size, cost in self.points if cost > wish]
+        wobble = float(self.draws.uniform(1)[0])
+        if not over:
+            top, cost = max(under)
+            # Small steps near the wish: the cost often grows exponentially with the size.
+            factor = 0.5 if wish - cost > 1.5 else 0.15 + 0.1 * wobble
+            step = max(abs(top) * factor, 1.0 if high - low > 2 else (high - low) / 10)
+            return self.clip(sign * (top + step))
+        if not under:
+            bottom, _ = min(over)
+            return self.clip(sign * (bottom - max(abs(bottom) * (0.1 + 0.2 * wobble), 1.0)))
+        (left, left_cost), (right, right_cost) = max(under), min(over)
+        if left < right:
+            # Over the limit: nobody knows how far; half the distance.
+            share = 0.5 if right_cost == inf else (wish - left_cost) / (right_cost - left_cost)
+            return self.clip(sign * (left + (right - left) * (0.8 * share + 0.2 * wobble)))
+        # The scatter is wider than the distance between sizes (or the cost falls again beyond a peak): try again
+        # near the size that came closest.
+        closest = min(self.points, key=lambda point: abs(point[1] - wish))[0]
+        return self.clip(closest * (0.94 + 0.12 * wobble))
+
+    def attempt(self, size: float, cost: Cost) -> tuple[Formula, float] | None:
+        """Generate and measure one instance; None if it could not be built or is one we had."""
+        seed = self.draws.integer(32)
+        integer = self.family.parameter(self.family.size_parameter).type is int
+        try:
+            formula = self.family.generate(
+                seed, **{**self.params, self.family.size_parameter: int(size) if integer else size}
+            )
+        except ConfigError:
+            # Sizes that do not fit the other parameters (an odd number of vertices of odd degree) are passed over.
+            self.misses += 1
+            self.points.append((size, 0.0 if size <= self.family.size_range[0] else self._guess(size)))
+            return None
+        digest = hashlib.sha256(formula.to_dimacs().encode()).hexdigest()
+        if digest in self.texts:
+            self.misses += 1
+            return None
+        self.texts.add(digest)
+        measured = cost(formula)
+        value = inf if measured is None else log10(max(measured, 1.0))
+        self.points.append((size, value))
+        return formula, value
+
+    def _guess(self, size: float) -> float:
+        finite = [point for point in self.points if point[1] < inf]
+        return min(finite, key=lambda point: abs(point[0] - size))[1] if finite else 0.0
+
+
+def _check_range(family: Family, low: float, high: float) -> None:
+    if not 1 <= low < high < inf:
+        raise ConfigError(f"{family.name}: target cost: found {low:g}..{high:g}, expected 1 <= LOW < HIGH")
+
+
+def spread(
+    family: Family,
+    low: float,
+    high: float,
+    count: int,
+    seed: int,
+    cost: Cost,
+    *,
+    params: Mapping[str, Value] | None = None,
+    max_runs: int | None = None,
+) -> Iterator[Tuned]:
+    """Yield up to ``count`` instances whose log costs are spread evenly over ``low .. high``.
+
+    The range is cut into ``count`` slices that are equally wide in log cost, and each is to hold one instance.
+    Instances come as they are found, cheap ones first on the whole; the cost function alone decides whether a second
+    run gives the same ones.
+
+    Parameters
+    ----------
+    family
+        What to generate.
+    low, high
+        Range in the unit of ``cost``.
+    count
+        Instances wanted.
+    seed
+        Of all choices.
+    cost
+        Cost of a formula, or None if over its limit (which should lie above ``high``).
+    params
+        Fixed parameters; those that are missing take turns over the family's variants.
+    max_runs
+        Runs of ``cost`` after which what is missing is given up (default ``20 + 12 * count``). Fewer than ``count``
+        come back when sizes have too coarse an effect.
+
+    Raises
+    ------
+    ConfigError
+        If the range is empty, or a parameter is unknown, out of bounds, or the size parameter itself.
+    """
+    _check_range(family, low, high)
+    fixed = dict(params or {})
+    if family.size_parameter in fixed:
+        raise ConfigError(
+            f"{family.name}: {family.size_parameter} is what a target cost tunes; give it no value, or no target"
+        )
+    family.resolve(fixed)
+    return _spread(family, low, high, count, seed, cost, fixed, 20 + 12 * count if max_runs is None else max_runs)
+
+
+def _spread(
+    family: Family,
+    low: float,
+    high: float,
+    count: int,
+    seed: int,
+    cost: Cost,
+    fixed: Mapping[str, Value],
+    max_runs: int,
+) -> Iterator[Tuned]:
+    draws = Draws(seed, f"target-cost-{family.name}")
+    variants = [{**variant, **fixed} for variant in family.variants]
+    # Parameters given by the caller can make variants alike.
+    searches = [
+        _Search(family, variant, draws) for i, variant in enumerate(variants) if variant not in variants[:i]
+    ]
+    bottom, width = log10(low), (log10(high) - log10(low)) / count
+    open_ = list(range(count))
+    runs, turn = 0, 0
+    while open_ and runs < max_runs and searches:
+        search = searches[turn % len(searches)]
+        turn += 1
+        wish = bottom + width * (open_[0] + float(draws.uniform(1)[0]))
+        result = search.attempt(search.propose(wish), cost)
+        if result is None:
+            if search.misses > 20 + 2 * count:
+                searches.remove(search)
+            continue
+        runs += 1
+        formula, value = result
+        place = int((value - bottom) // width) if bottom <= value < inf else -1
+        if value == log10(high):
+            place = count - 1
+        if place in open_:
+            open_.remove(place)
+            yield Tuned(formula, 10.0**value, runs)
+        elif len(search.points) > 30 and not any(bottom <= point[1] <= log10(high) for point in search.points):
+            searches.remove(search)
+
+
+def tune(
+    family: Family,
+    low: float,
+    high: float,
+    seed: int,
+    cost: Cost,
+    *,
+    params: Mapping[str, Value] | None = None,
+    max_runs: int = 32,
+) -> Tuned:
+    """Return one instance whose cost lies in ``low .. high``.
+
+    Parameters are those of :func:`spread`.
+
+    Raises
+    ------
+    ConfigError
+        If none is found in ``max_runs`` runs, or as in :func:`spread`.
+    """
+    for found in spread(family, low, high, 1, seed, cost, params=params, max_runs=max_runs):
+        return found
+    raise ConfigError(
+        f"{family.name}: no instance of cost {low:g}..{high:g} found in {max_runs} runs over "
+        f"{family.size_parameter}={family.size_range[0]:g}..{family.size_range[1]:g}; widen the range or choose other "
+        "parameters"
+    )

@@ -1,0 +1,526 @@
+"""What the tables of a data set hold: one row an instance in the manifest, one row a run in the runs.
+
+The pyarrow schemas carry the unit and the meaning of every column as field metadata; the frozen dataclasses are the
+same rows in Python. Tables are written to a temporary file, flushed to the disk and put in place by one rename, so a
+reader never sees half a table and a crash leaves the old one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import math
+import os
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeAlias
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from satcost_gnn.errors import DatasetError
+
+SCHEMA_VERSION = 1
+
+RunKey: TypeAlias = tuple[str, str, int, float]
+
+
+class RunStatus(StrEnum):
+    """How a run ended."""
+
+    SAT = "SAT"
+    UNSAT = "UNSAT"
+    TIMEOUT = "TIMEOUT"
+    MEMOUT = "MEMOUT"
+    CRASHED = "CRASHED"
+    UNSUPPORTED = "UNSUPPORTED"
+
+    @property
+    def solved(self) -> bool:
+        """Whether the run gave an answer: its cost is known."""
+        return self in (RunStatus.SAT, RunStatus.UNSAT)
+
+    @property
+    def censored(self) -> bool:
+        """Whether a limit ended the run: its cost is only known to be larger than what it used."""
+        return self in (RunStatus.TIMEOUT, RunStatus.MEMOUT)
+
+
+class Origin(StrEnum):
+    """Where an instance comes from."""
+
+    REAL = "real"
+    GENERATED = "generated"
+    CUBE = "cube"
+
+
+def _field(name: str, kind: pa.DataType, description: str, *, unit: str = "", nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"unit": unit, "description": description})
+
+
+MANIFEST_SCHEMA: pa.Schema = pa.schema(
+    [
+        _field("instance", pa.string(), "identity: hash of the normalised DIMACS text (gbdhash)"),
+        _field("isohash", pa.string(), "hash that is invariant under renaming of variables (isohash2)"),
+        _field("family", pa.string(), "family; approximate for real instances"),
+        _field(
+            "path",
+            pa.string(),
+            "file, relative to a root that the user names; null if it is made from its recipe",
+            nullable=True,
+        ),
+        _field("n_vars", pa.int64(), "variables", unit="1"),
+        _field("n_clauses", pa.int64(), "clauses", unit="1"),
+        _field("bytes", pa.int64(), "size of the decompressed file", unit="B"),
+        _field("origin", pa.string(), "real, generated or cube"),
+        _field("parent", pa.string(), "instance that this one is a cube or variant of", nullable=True),
+        _field("recipe", pa.string(), "how to generate the instance again", nullable=True),
+        _field("licence", pa.string(), "licence of the source; null: none stated", nullable=True),
+    ],
+    metadata={"satcost_table": "manifest", "satcost_schema_version": str(SCHEMA_VERSION)},
+)
+
+RUNS_SCHEMA: pa.Schema = pa.schema(
+    [
+        _field("instance", pa.string(), "identity of the instance in the manifest"),
+        _field("solver", pa.string(), "solver or configuration, `name` or `name:configuration`"),
+        _field("seed", pa.int64(), "0: the formula as it is; else the seed of its shuffled copy"),
+        _field("status", pa.string(), "SAT, UNSAT, TIMEOUT, MEMOUT, CRASHED or UNSUPPORTED"),
+        _field("conflicts", pa.int64(), "conflicts; a lower bound of the cost unless solved", unit="1", nullable=True),
+        _field("decisions", pa.int64(), "decisions", unit="1", nullable=True),
+        _field("propagations", pa.int64(), "propagated literals", unit="1", nullable=True),
+        _field("restarts", pa.int64(), "restarts", unit="1", nullable=True),
+        _field("cpu_s", pa.float64(), "CPU time of loading the clauses and solving", unit="s"),
+        _field("wall_s", pa.float64(), "wall-clock time of the same", unit="s"),
+        _field("peak_memory_mb", pa.float64(), "largest resident set", unit="MiB"),
+        _field("cpu_limit_s", pa.float64(), "limit of the CPU time", unit="s"),
+        _field("wall_limit_s", pa.float64(), "limit of the wall-clock time", unit="s"),
+        _field("memory_limit_mb", pa.int64(), "limit of the address space", unit="MiB"),
+        _field("solver_version", pa.string(), "version of the solver"),
+        _field("machine", pa.string(), "processor, cores, memory and system"),
+        _field("detail", pa.string(), "what happened, for runs without an answer"),
+    ],
+    metadata={"satcost_table": "runs", "satcost_schema_version": str(SCHEMA_VERSION)},
+)
+
+
+def _checked(name: str, value: object, kind: pa.DataType, nullable: bool) -> Any:
+    """Return ``value`` as the Python type that fits the column, or raise a DatasetError."""
+    if value is None:
+        if nullable:
+            return None
+    elif pa.types.is_string(kind):
+        if isinstance(value, str):
+            return value
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
+        pass
+    elif pa.types.is_floating(kind):
+        return float(value)
+    elif isinstance(value, int) or value.is_integer():
+        return int(value)
+    expected = f"{kind}{' or null' if nullable else ''}"
+    raise DatasetError(f"{name}: found {value!r}, expected {expected}")
+
+
+def _from_mapping(schema: pa.Schema, record: Mapping[str, object]) -> dict[str, Any]:
+    unknown = sorted(set(record) - set(schema.names))
+    if unknown:
+        raise DatasetError(f"found unknown columns {', '.join(unknown)}, expected only {', '.join(schema.names)}")
+    missing = [field.name for field in schema if field.name not in record and not field.nullable]
+    if missing:
+        raise DatasetError(f"found no {', '.join(missing)}, expected {', '.join(schema.names)}")
+    return {f.name: _checked(f.name, record.get(f.name), f.type, f.nullable) for f in schema}
+
+
+_STATUSES = {str(status): status for status in RunStatus}
+_COUNTERS = ("conflicts", "decisions", "propagations", "restarts")
+_USED = ("cpu_s", "wall_s", "peak_memory_mb")
+_LIMITS = ("cpu_limit_s", "wall_limit_s", "memory_limit_mb")
+_ORIGINS = {str(origin): origin for origin in Origin}
+
+
+def _require(good: bool, name: str, found: object, expected: str) -> None:
+    if not good:
+        raise DatasetError(f"{name}: found {found!r}, expected {expected}")
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestRow:
+    """One instance of a data set.
+
+    Parameters
+    ----------
+    instance
+        Identity: hash of the normalised DIMACS text (gbdhash).
+    isohash
+        Hash that is the same for copies that differ by the names of the variables only (isohash2).
+    family
+        Family; approximate for real instances.
+    path
+        File, relative to a root that the user names; None if it is made from its recipe.
+    n_vars, n_clauses, bytes
+        Size of the formula, and of its decompressed file in bytes.
+    origin
+        Real, generated, or a cube of another instance.
+    parent
+        Identity of the instance that this one is a cube or variant of.
+    recipe
+        How to generate it again.
+    licence
+        Licence of the source, None if it states none.
+
+    Raises
+    ------
+    DatasetError
+        If a value is out of range.
+    """
+
+    schema: ClassVar[pa.Schema] = MANIFEST_SCHEMA
+
+    instance: str
+    isohash: str
+    family: str
+    path: str | None
+    n_vars: int
+    n_clauses: int
+    bytes: int
+    origin: Origin
+    parent: str | None = None
+    recipe: str | None = None
+    licence: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        for name in ("instance", "isohash", "family"):
+            _require(bool(getattr(self, name)), name, getattr(self, name), "a non-empty text")
+        for name in ("n_vars", "n_clauses", "bytes"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "a number >= 0")
+        _require(self.origin in _ORIGINS, "origin", self.origin, "one of " + ", ".join(_ORIGINS))
+        object.__setattr__(self, "origin", _ORIGINS[self.origin])
+        _require(
+            self.path is None or not (self.path.startswith("/") or ".." in self.path.split("/")),
+            "path",
+            self.path,
+            "a path inside the root, without a leading slash or .. in it",
+        )
+        _require(self.parent != self.instance, "parent", self.parent, "another instance than the row's own")
+        _require(
+            self.path is not None or self.recipe is not None or self.origin is Origin.REAL,
+            "path, recipe",
+            (self.path, self.recipe),
+            "a path or a recipe for an instance that is generated or a cube",
+        )
+
+    @property
+    def key(self) -> str:
+        """What identifies the row."""
+        return self.instance
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, object]) -> Self:
+        """Make a row of a mapping by column name.
+
+        Raises
+        ------
+        DatasetError
+            If a column is missing, unknown, of the wrong type or out of range.
+        """
+        return cls(**_from_mapping(cls.schema, record))
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of one solver on one instance.
+
+    Parameters
+    ----------
+    instance
+        Identity of the instance in the manifest.
+    solver
+        Solver or configuration, ``name`` or ``name:configuration``.
+    seed
+        0 for the formula as it is, else the seed of its shuffled copy.
+    status
+        How it ended. For all but SAT and UNSAT the counters are lower bounds of the cost, never the cost.
+    conflicts, decisions, propagations, restarts
+        Counters, None where the solver doesn't tell.
+    cpu_s, wall_s
+        Seconds of loading the clauses and solving.
+    peak_memory_mb
+        Largest resident set in mebibytes.
+    cpu_limit_s, wall_limit_s, memory_limit_mb
+        Limits in seconds and mebibytes.
+    solver_version, machine
+        What ran where.
+    detail
+        What happened, for runs without an answer.
+
+    Raises
+    ------
+    DatasetError
+        If a value is out of range.
+    """
+
+    schema: ClassVar[pa.Schema] = RUNS_SCHEMA
+
+    instance: str
+    solver: str
+    seed: int
+    status: RunStatus
+    conflicts: int | None
+    decisions: int | None
+    propagations: int | None
+    restarts: int | None
+    cpu_s: float
+    wall_s: float
+    peak_memory_mb: float
+    cpu_limit_s: float
+    wall_limit_s: float
+    memory_limit_mb: int
+    solver_version: str = ""
+    machine: str = ""
+    detail: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        _require(bool(self.instance), "instance", self.instance, "a non-empty text")
+        _require(bool(self.solver), "solver", self.solver, "a non-empty text")
+        _require(self.seed >= 0, "seed", self.seed, "a number >= 0")
+        if self.status not in _STATUSES:
+            _require(False, "status", self.status, "one of " + ", ".join(_STATUSES))
+        object.__setattr__(self, "status", _STATUSES[self.status])
+        for name in _COUNTERS:
+            count = getattr(self, name)
+            _require(count is None or count >= 0, name, count, "a count >= 0, or null where the solver doesn't tell")
+        for name in _USED:
+            used = getattr(self, name)
+            _require(0 <= used < math.inf, name, used, "a finite number >= 0")
+        for name in _LIMITS:
+            limit = getattr(self, name)
+            _require(0 < limit < math.inf, name, limit, "a finite number > 0")
+
+    @property
+    def key(self) -> RunKey:
+        """What identifies the run: instance, solver, seed and CPU limit.
+
+        The same run under a higher CPU limit is another run, since it may have another outcome. The wall and memory
+        limits are safety nets and don't make another run.
+        """
+        return (self.instance, self.solver, self.seed, self.cpu_limit_s)
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, object]) -> Self:
+        """Make a run of a mapping by column name, such as a line of a collector's journal.
+
+        Raises
+        ------
+        DatasetError
+            If a column is missing, unknown, of the wrong type or out of range.
+        """
+        return cls(**_from_mapping(cls.schema, record))
+
+
+def _to_table(schema: pa.Schema, rows: Sequence[ManifestRow] | Sequence[Run]) -> pa.Table:
+    columns = [pa.array([getattr(row, field.name) for row in rows], type=field.type) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def manifest_table(rows: Iterable[ManifestRow]) -> pa.Table:
+    """Return the rows as a pyarrow table with :data:`MANIFEST_SCHEMA`."""
+    return _to_table(MANIFEST_SCHEMA, list(rows))
+
+
+def runs_table(runs: Iterable[Run]) -> pa.Table:
+    """Return the runs as a pyarrow table with :data:`RUNS_SCHEMA`."""
+    return _to_table(RUNS_SCHEMA, list(runs))
+
+
+def _conformed(table: pa.Table, schema: pa.Schema, source: str) -> pa.Table:
+    """Return the columns in the schema's order and types, or raise a DatasetError."""
+    version = (table.schema.metadata or {}).get(b"satcost_schema_version", b"1").decode()
+    if not version.isdecimal() or int(version) > SCHEMA_VERSION:
+        raise DatasetError(
+            f"{source}: found a table of schema version {version}, expected at most {SCHEMA_VERSION}; "
+            "install a newer satcost-gnn"
+        )
+    missing = [name for name in schema.names if name not in table.column_names]
+    extra = [name for name in table.column_names if name not in schema.names]
+    if missing or extra:
+        found = ", ".join(["missing " + name for name in missing] + ["unknown " + name for name in extra])
+        raise DatasetError(f"{source}: found columns that don't fit ({found}), expected {', '.join(schema.names)}")
+    columns = []
+    for field in schema:
+        column = table.column(field.name)
+        try:
+            columns.append(column.cast(field.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise DatasetError(
+                f"{source}: column {field.name}: found {column.type}, expected {field.type}: {error}"
+            ) from None
+        if column.null_count and not field.nullable:
+            row = column.is_null().to_pylist().index(True)
+            raise DatasetError(f"{source}: row {row}: {field.name}: found null, expected {field.type}")
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def manifest_rows(table: pa.Table, source: str = "<table>") -> list[ManifestRow]:
+    """Return the rows of a manifest table, checked.
+
+    Raises
+    ------
+    DatasetError
+        If columns are missing or unknown, a value is out of range, or an instance is listed twice; the message has
+        the source and the 0-based row.
+    """
+    return _parsed(table, ManifestRow, source)
+
+
+def runs_from_table(table: pa.Table, source: str = "<table>") -> list[Run]:
+    """Return the runs of a runs table, checked.
+
+    Raises
+    ------
+    DatasetError
+        If columns are missing or unknown, a value is out of range, or a run is listed twice; the message has the
+        source and the 0-based row.
+    """
+    return _parsed(table, Run, source)
+
+
+def _parsed(table: pa.Table, kind: Any, source: str) -> list[Any]:
+    columns = [column.to_pylist() for column in _conformed(table, kind.schema, source).columns]
+    rows: list[Any] = []
+    first: dict[object, int] = {}
+    for number, values in enumerate(zip(*columns, strict=True)):
+        try:
+            row = kind(*values)
+        except DatasetError as error:
+            raise DatasetError(f"{source}: row {number}: {error}") from None
+        before = first.setdefault(row.key, number)
+        if before != number:
+            raise DatasetError(
+                f"{source}: row {number}: found {row.key!r} again (first in row {before}), expected each once"
+            )
+        rows.append(row)
+    return rows
+
+
+def _read_table(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path, partitioning=None)
+    except FileNotFoundError:
+        raise DatasetError(f"{path}: found no such file, expected a table; name a data set directory") from None
+    except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:
+        raise DatasetError(
+            f"{path}: found no readable parquet table, expected one; restore the file: {error}"
+        ) from error
+
+
+def read_manifest(path: Path | str) -> list[ManifestRow]:
+    """Read ``manifest.parquet``.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, unreadable, or holds something else.
+    """
+    return manifest_rows(_read_table(Path(path)), str(path))
+
+
+def read_runs(path: Path | str) -> list[Run]:
+    """Read ``runs.parquet``.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, unreadable, or holds something else.
+    """
+    return runs_from_table(_read_table(Path(path)), str(path))
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that takes its place, flushed to the disk, when the block ends well.
+
+    Raises
+    ------
+    DatasetError
+        If the file can't be written; the old one stays.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Not tempfile's: its files are private, and a table is as readable as any other file of the user.
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+        temporary.touch(exist_ok=False)
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        temporary = None
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be written ({error}); the old file is left as it was") from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", compression_level=9)
+
+
+def write_manifest(path: Path | str, rows: Iterable[ManifestRow]) -> None:
+    """Write ``manifest.parquet``, sorted by instance, atomically.
+
+    Raises
+    ------
+    DatasetError
+        If an instance is listed twice or the file can't be written.
+    """
+    _write_table(Path(path), manifest_table(_sorted(rows, Path(path))))
+
+
+def write_runs(path: Path | str, runs: Iterable[Run]) -> None:
+    """Write ``runs.parquet``, sorted by key, atomically.
+
+    Raises
+    ------
+    DatasetError
+        If a run is listed twice or the file can't be written.
+    """
+    _write_table(Path(path), runs_table(_sorted(runs, Path(path))))
+
+
+def _sorted(rows: Iterable[Any], path: Path) -> list[Any]:
+    ordered = sorted(rows, key=lambda row: row.key)
+    for before, after in itertools.pairwise(ordered):
+        if before.key == after.key:
+            raise DatasetError(f"{path}: found {after.key!r} twice, expected each once; drop one")
+    return ordered
+
+
+def write_json(path: Path | str, value: object) -> None:
+    """Write a compact, sorted JSON file atomically.
+
+    Raises
+    ------
+    DatasetError
+        If it can't be written.
+    """
+    with replacing(Path(path)) as temporary:
+        temporary.write_text(json.dumps(value, sort_keys=True, separators=(",", ":")) + "\n", encoding="utf-8")
+
+
+assert [f.name for f in fields(ManifestRow)] == MANIFEST_SCHEMA.names
+assert [f.name for f in fields(Run)] == RUNS_SCHEMA.names

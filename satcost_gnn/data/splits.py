@@ -1,0 +1,585 @@
+"""Who is trained on and who is tested on: splits that related instances never straddle.
+
+Instances are related if they are isomorphic (same isohash), if one is a cube or variant of the other, or if they
+are shuffled copies of one generated formula. Related instances form a group (union-find), and a group stays whole.
+
+Two splits are kept in one file. ``side`` is the split by instance: train, validation, calibration or test, each family
+shared out in the same proportions. ``fold`` is the split by family: five folds of whole blocks of families, to be left
+out in turn; families whose origins or labels overlap, and generated families with their real kin, form one block.
+
+Test sets are fixed once and for all. :func:`make_splits` takes the splits made before: instances that have a side and
+a fold keep them, and new ones are shared out around them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Self
+
+from satcost_gnn.data.schema import ManifestRow, write_json
+from satcost_gnn.errors import DatasetError
+
+SPLITS_VERSION = 1
+SIDES = ("train", "validation", "calibration", "test")
+EXCLUDED = "excluded"
+DEFAULT_FRACTIONS: Mapping[str, float] = {"train": 0.6, "validation": 0.1, "calibration": 0.1, "test": 0.2}
+
+# Families (shell patterns) that are left out together. A family that is not listed is a block of its own.
+BLOCKS: Mapping[str, tuple[str, ...]] = {
+    "random-ksat": (
+        "satlib-uf-random3sat",
+        "satlib-uuf-random3sat",
+        "satlib-large-random",
+        "satlib-cbs-backbone",
+        "satlib-jnh",
+        "satlib-aim",
+        "satcomp-random-ksat",
+        "random-ksat",
+        "regular-ksat",
+        "planted-ksat",
+        "modular-ksat",
+        "powerlaw-ksat",
+        "two-plus-p",
+    ),
+    "model-counting": ("mccomp2022-*",),
+    "sampling-circuits": ("sampling-*", "circuit-iscas", "satlib-bf", "satlib-ssa"),
+    "bayesnet": ("bayesnet-*",),
+    "feature-models": ("featuremodel-*",),
+    # The MD4 and MD5 instances are mixed up in their labels; the others are one cipher each.
+    "md4-md5": ("crypto-md4", "crypto-md5", "md4-preimage"),
+    "sha1": ("crypto-sha1",),
+    "sha256": ("crypto-sha256*",),
+    # Bivium is Trivium with two of its three registers.
+    "trivium": ("crypto-trivium", "crypto-bivium", "trivium-state"),
+    "feedback-registers": ("crypto-lfsr-misc", "filter-generator"),
+    "parity": (
+        "satlib-dubois",
+        "satlib-pret",
+        "satlib-parity",
+        "proofcomplexity-urq-clq-myc",
+        "tseitin",
+        "tseitin-grid",
+        "parity-orders",
+        "parity-noisy",
+        "random-xor",
+        "clique-colouring",
+    ),
+    "pigeonhole": (
+        "php-*",
+        "pigeonhole",
+        "pigeons-per-hole",
+        "perfect-matching",
+        "math-mutilated-chessboard",
+    ),
+    "colouring": (
+        "satlib-flat-coloring",
+        "satlib-swgcp-morphed",
+        "satlib-gcp-large",
+        "graph-coloring-dimacs",
+        "math-chromatic-plane",
+        "graph-colouring",
+        "regular-colouring",
+        "flat-colouring",
+    ),
+    "latin-squares": ("latin-*", "puzzles", "quasigroup-*", "sudoku"),
+    "ramsey": ("math-ramsey-*", "math-green", "ramsey", "van-der-waerden", "schur"),
+    "clique": ("math-keller", "clique"),
+    "arithmetic": (
+        "multiplier-factoring",
+        "factoring",
+        "multiplier-miter",
+        "adder-miter",
+        "count-miter",
+        "mixed-boolean-arithmetic",
+        "subset-sum",
+    ),
+    "sorting": ("lec-sorting", "sorter-miter"),
+    "bounded-model-checking": ("bmc-*",),
+    "planning": ("planning-*", "satlib-hanoi"),
+    "shop-scheduling": ("scheduling-jobshop", "shop-scheduling"),
+    # Left-overs of competitions: a little of everything.
+    "competition-mixture": ("misc-satcomp", "satcomp-industrial-small", "crypto-satcomp-misc"),
+}
+
+# What a file's name says of its kind, where labels of families were found to be wrong or mixed. Such an instance is
+# left out of the split by family unless both agree, since it would leak its kin into training.
+_NAMED_BLOCKS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), block)
+    for pattern, block in (
+        (r"unif-k\d|(?<![a-z])uu?f\d+-\d|RTI_k\d|hgen\d", "random-ksat"),
+        (r"grid_\d+_\d+_\w{8}_\d{9}", "counting-grid-wmc"),
+        (r"sgen\d", "small-unsat"),
+        (r"(?<![a-z])par(8|16|32)-|mod2c?-rand3bip|Urq", "parity"),
+        (r"(?<![a-z])md[45][-_]|cms-scheel-md[45]", "md4-md5"),
+        (r"prime_?\d{3}|(?<![a-z])longmult", "arithmetic"),
+        (r"queen\d+-\d+-\d+|(?<![a-z])flat\d+-\d+", "colouring"),
+        (r"(?<![a-z])sudoku", "latin-squares"),
+    )
+)
+
+
+def block_of_family(family: str) -> str:
+    """Return the block of families that ``family`` is left out with: itself unless :data:`BLOCKS` says otherwise.
+
+    A family of cubes (``cube-FAMILY`` or ``cubes-FAMILY``) belongs to the block of the family that was cut.
+    """
+    name = re.sub(r"^cubes?-", "", family)
+    for block, patterns in BLOCKS.items():
+        if any(fnmatchcase(name, pattern) for pattern in patterns):
+            return block
+    return name
+
+
+def named_block(path: str | None) -> str | None:
+    """Return the block that a file's name speaks for, None if it says nothing."""
+    if path is None:
+        return None
+    name = path.rsplit("/", 1)[-1]
+    return next((block for pattern, block in _NAMED_BLOCKS if pattern.search(name)), None)
+
+
+class _UnionFind:
+    """Disjoint sets with path halving."""
+
+    def __init__(self) -> None:
+        self._parent: dict[str, str] = {}
+
+    def find(self, item: str) -> str:
+        parent = self._parent
+        parent.setdefault(item, item)
+        while parent[item] != item:
+            parent[item] = parent[parent[item]]
+            item = parent[item]
+        return item
+
+    def union(self, first: str, second: str) -> None:
+        a, b = self.find(first), self.find(second)
+        # The smaller name is the root, so that the result doesn't depend on the order of the unions.
+        self._parent[max(a, b)] = min(a, b)
+
+
+def recipe_source(recipe: str) -> str:
+    """Return what a recipe is a variant of: the recipe or identity of a cube's parent, without any shuffling.
+
+    >>> recipe_source("cube:literals=3_-17,parent=tseitin:degree=4,n=30,shuffle=5,seed=1")
+    'tseitin:degree=4,n=30,seed=1'
+    """
+    while recipe.startswith("cube:") and ",parent=" in recipe:
+        recipe = recipe.partition(",parent=")[2]
+    return re.sub(r"(?<=[:,])shuffle=[^,]*,?", "", recipe).rstrip(",")
+
+
+def _relations(row: ManifestRow) -> Iterator[tuple[str, str]]:
+    """Yield what ties the row to others: a node and what the tie is called in a message."""
+    yield f"isohash:{row.isohash}", f"isohash {row.isohash}"
+    if row.parent is not None:
+        yield f"instance:{row.parent}", f"parent {row.parent}"
+    if row.recipe is not None:
+        source = recipe_source(row.recipe)
+        yield (f"recipe:{source}" if ":" in source else f"instance:{source}"), f"source {source}"
+
+
+def group_instances(manifest: Iterable[ManifestRow]) -> dict[str, str]:
+    """Return for each instance the name of its group: the smallest identity in it.
+
+    Isomorphic copies, an instance and its cubes (also when the parent itself is not in the manifest), and shuffled
+    copies of one generated formula share a group; so does whatever two such ties connect.
+    """
+    rows = list(manifest)
+    sets = _UnionFind()
+    for row in rows:
+        for node, _ in _relations(row):
+            sets.union(f"instance:{row.instance}", node)
+    smallest: dict[str, str] = {}
+    for instance in sorted(row.instance for row in rows):
+        smallest.setdefault(sets.find(f"instance:{instance}"), instance)
+    return {row.instance: smallest[sets.find(f"instance:{row.instance}")] for row in rows}
+
+
+def family_blocks(manifest: Iterable[ManifestRow]) -> dict[str, str]:
+    """Return for each instance its block of families; a cube is in the block of its oldest ancestor in the manifest."""
+    rows = {row.instance: row for row in manifest}
+    blocks: dict[str, str] = {}
+    for row in rows.values():
+        seen = {row.instance}
+        ancestor = row
+        while ancestor.parent in rows and ancestor.parent not in seen:
+            ancestor = rows[ancestor.parent]
+            seen.add(ancestor.instance)
+        blocks[row.instance] = block_of_family(ancestor.family)
+    return blocks
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """The two splits of a data set.
+
+    Parameters
+    ----------
+    seed
+        Seed of the order in which groups are shared out.
+    fractions
+        Shares of the sides that were aimed at.
+    n_folds
+        Folds of the split by family.
+    side
+        Instance -> ``train``, ``validation``, ``calibration``, ``test``, or ``excluded`` (would leak from one fixed
+        side to another).
+    fold
+        Instance -> fold ``0 .. n_folds - 1``; None if it is left out of the split by family, because it or its
+        relatives belong to several blocks.
+    blocks
+        Block of families -> fold.
+    """
+
+    seed: int
+    fractions: Mapping[str, float]
+    n_folds: int
+    side: Mapping[str, str]
+    fold: Mapping[str, int | None]
+    blocks: Mapping[str, int] = field(default_factory=dict)
+
+    def members(self, side: str) -> list[str]:
+        """Return the instances of a side of the split by instance, sorted.
+
+        Raises
+        ------
+        DatasetError
+            If there is no such side.
+        """
+        if side not in (*SIDES, EXCLUDED):
+            raise DatasetError(f"found side {side!r}, expected one of {', '.join((*SIDES, EXCLUDED))}")
+        return sorted(instance for instance, its in self.side.items() if its == side)
+
+    def leave_out(self, fold: int) -> dict[str, list[str]]:
+        """Return the sides, each sorted, when the families of ``fold`` are unseen.
+
+        ``test`` is the whole fold. Of the other folds, the instances that the split by instance sets aside for
+        validation and calibration keep that role, and all others are ``train``.
+
+        Raises
+        ------
+        DatasetError
+            If there is no such fold.
+        """
+        if not 0 <= fold < self.n_folds:
+            raise DatasetError(f"found fold {fold}, expected 0..{self.n_folds - 1}")
+        sides: dict[str, list[str]] = {side: [] for side in SIDES}
+        for instance in sorted(self.fold):
+            its = self.fold[instance]
+            if its is None:
+                continue
+            inner = self.side.get(instance, EXCLUDED)
+            if its == fold:
+                sides["test"].append(instance)
+            elif inner in ("validation", "calibration"):
+                sides[inner].append(instance)
+            elif inner != EXCLUDED:
+                sides["train"].append(instance)
+        return sides
+
+    def to_json(self) -> dict[str, object]:
+        """Return a structure for JSON: every identity once, under its side and its fold (``-``: none)."""
+        parts: dict[str, dict[str, list[str]]] = {}
+        for instance in sorted(self.side):
+            fold = self.fold.get(instance)
+            name = "-" if fold is None else str(fold)
+            parts.setdefault(self.side[instance], {}).setdefault(name, []).append(instance)
+        return {
+            "version": SPLITS_VERSION,
+            "seed": self.seed,
+            "fractions": dict(self.fractions),
+            "n_folds": self.n_folds,
+            "blocks": dict(self.blocks),
+            "parts": parts,
+        }
+
+    @classmethod
+    def from_json(cls, value: object, source: str = "splits") -> Self:
+        """Return the splits of a structure made by :meth:`to_json`.
+
+        Raises
+        ------
+        DatasetError
+            If it is not one, or an instance is in it twice.
+        """
+        side: dict[str, str] = {}
+        fold: dict[str, int | None] = {}
+        try:
+            if not isinstance(value, dict):
+                raise TypeError("not an object")
+            if value["version"] != SPLITS_VERSION:
+                raise DatasetError(
+                    f"{source}: found version {value['version']!r}, expected {SPLITS_VERSION}; "
+                    "make the splits with this version of satcost-gnn or install the one that made them"
+                )
+            n_folds = int(value["n_folds"])
+            for its, folds in value["parts"].items():
+                if its not in (*SIDES, EXCLUDED):
+                    raise DatasetError(f"{source}: found side {its!r}, expected one of {', '.join(SIDES)}, {EXCLUDED}")
+                for name, instances in folds.items():
+                    number = None if name == "-" else int(name)
+                    if number is not None and not 0 <= number < n_folds:
+                        raise DatasetError(f"{source}: found fold {number}, expected 0..{n_folds - 1} or '-'")
+                    for instance in instances:
+                        if instance in side:
+                            raise DatasetError(
+                                f"{source}: found {instance} twice (in {side[instance]} and {its}), expected it once"
+                            )
+                        side[instance] = its
+                        fold[instance] = number
+            return cls(
+                seed=int(value["seed"]),
+                fractions={str(k): float(v) for k, v in value["fractions"].items()},
+                n_folds=n_folds,
+                side=side,
+                fold=fold,
+                blocks={str(k): int(v) for k, v in value["blocks"].items()},
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DatasetError(
+                f"{source}: found no splits ({type(error).__name__}: {error}), expected an object with version, seed, "
+                "fractions, n_folds, blocks and parts; restore the file"
+            ) from error
+
+    @classmethod
+    def read(cls, path: Path | str) -> Self:
+        """Read ``splits.json``.
+
+        Raises
+        ------
+        DatasetError
+            If it is missing, not JSON, or holds something else.
+        """
+        try:
+            value = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DatasetError(f"{path}: cannot be read as JSON ({error}); restore the file") from error
+        return cls.from_json(value, str(path))
+
+    def write(self, path: Path | str) -> None:
+        """Write ``splits.json`` atomically.
+
+        Raises
+        ------
+        DatasetError
+            If it can't be written.
+        """
+        write_json(path, self.to_json())
+
+
+def _rank(seed: int, name: str) -> str:
+    """Return a key that orders names at random, the same on every machine."""
+    return hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()
+
+
+def _checked_fractions(fractions: Mapping[str, float]) -> dict[str, float]:
+    unknown = sorted(set(fractions) - set(SIDES))
+    chosen = {side: float(fractions.get(side, 0.0)) for side in SIDES}
+    if unknown or min(chosen.values()) < 0 or not 0.999 < sum(chosen.values()) < 1.001:
+        raise DatasetError(
+            f"fractions: found {dict(fractions)}, expected shares >= 0 of {', '.join(SIDES)} that add up to 1"
+        )
+    return chosen
+
+
+def _share_out(
+    members: Mapping[str, Sequence[ManifestRow]], seed: int, fractions: Mapping[str, float], old: Mapping[str, str]
+) -> dict[str, str]:
+    """Assign groups to sides: those of ``old`` stay, the others go where their family, and then all, lack most."""
+    side: dict[str, str] = {}
+    in_family: dict[str, Counter[str]] = defaultdict(Counter)
+    overall: Counter[str] = Counter()
+    family_of = {
+        group: min(Counter(row.family for row in rows).items(), key=lambda item: (-item[1], item[0]))[0]
+        for group, rows in members.items()
+    }
+
+    def put(group: str, chosen: str) -> None:
+        fresh = [row for row in members[group] if row.instance not in side]
+        for row in fresh:
+            side[row.instance] = chosen
+        in_family[family_of[group]][chosen] += len(fresh)
+        overall[chosen] += len(fresh)
+
+    new = []
+    for group in sorted(members):
+        before = Counter(old[row.instance] for row in members[group] if row.instance in old)
+        if not before:
+            new.append(group)
+            continue
+        sides = set(before) - {EXCLUDED}
+        if "test" in sides and len(sides) > 1:
+            # A new instance has shown that a test instance has relatives in training: what was test stays test,
+            # and the rest of the group is used no more.
+            for row in members[group]:
+                side[row.instance] = "test" if old.get(row.instance) == "test" else EXCLUDED
+            put(group, EXCLUDED)
+        elif EXCLUDED in before:
+            for row in members[group]:
+                side[row.instance] = old.get(row.instance, EXCLUDED)
+        else:
+            put(group, min(before, key=lambda name: (-before[name], SIDES.index(name))))
+    for group in sorted(new, key=lambda name: (family_of[name], _rank(seed, name))):
+        size, family = len(members[group]), in_family[family_of[group]]
+
+        def lack(name: str, size: int = size, family: Counter[str] = family) -> tuple[float, int]:
+            local = fractions[name] * (family.total() + size) - family[name]
+            whole = fractions[name] * (overall.total() + size) - overall[name]
+            # The whole counts for little: it breaks ties and spreads families of few groups over the sides.
+            return (local + 0.1 * whole if fractions[name] else float("-inf")), -SIDES.index(name)
+
+        put(group, max(SIDES, key=lack))
+    return side
+
+
+def make_splits(
+    manifest: Iterable[ManifestRow],
+    seed: int = 0,
+    *,
+    fractions: Mapping[str, float] = DEFAULT_FRACTIONS,
+    n_folds: int = 5,
+    previous: Splits | None = None,
+) -> Splits:
+    """Make both splits of a manifest, or extend the ones made before.
+
+    Parameters
+    ----------
+    manifest
+        Rows of the manifest.
+    seed
+        Seed of the order in which groups of related instances are shared out.
+    fractions
+        Shares of train, validation, calibration and test.
+    n_folds
+        Folds of the split by family.
+    previous
+        Splits to extend. Their instances keep side and fold (a training instance that turns out to be related to a
+        test instance becomes ``excluded``); instances that are no longer in the manifest are kept too, so that they
+        come back to the same place. Their seed, fractions and folds are used.
+
+    Raises
+    ------
+    DatasetError
+        If the fractions don't add up to 1 or there are fewer than two folds.
+    """
+    rows = list(manifest)
+    if previous is not None:
+        seed, fractions, n_folds = previous.seed, previous.fractions, previous.n_folds
+    shares = _checked_fractions(fractions)
+    if n_folds < 2:
+        raise DatasetError(f"n_folds: found {n_folds}, expected at least 2")
+    groups = group_instances(rows)
+    members: dict[str, list[ManifestRow]] = defaultdict(list)
+    for row in rows:
+        members[groups[row.instance]].append(row)
+
+    side = _share_out(members, seed, shares, previous.side if previous is not None else {})
+    fold, blocks = _fold(rows, members, seed, n_folds, previous)
+    if previous is not None:
+        present = {row.instance for row in rows}
+        side |= {name: its for name, its in previous.side.items() if name not in present}
+        fold |= {name: its for name, its in previous.fold.items() if name not in present}
+    return Splits(seed, shares, n_folds, side, fold, blocks)
+
+
+def _fold(
+    rows: Sequence[ManifestRow],
+    members: Mapping[str, Sequence[ManifestRow]],
+    seed: int,
+    n_folds: int,
+    previous: Splits | None,
+) -> tuple[dict[str, int | None], dict[str, int]]:
+    block_of = family_blocks(rows)
+    old = previous.fold if previous is not None else {}
+    usable: dict[str, str] = {}
+    for group in members.values():
+        counts = Counter(block_of[row.instance] for row in group)
+        # Who has a fold already counts first, so that newcomers don't drive it out.
+        settled = Counter(block_of[row.instance] for row in group if old.get(row.instance) is not None)
+        main = sorted(counts, key=lambda name: (-settled[name], -counts[name], name))[0]
+        for row in group:
+            named = named_block(row.path)
+            # Relatives in another block, or a name that speaks for another block, would leak it into training.
+            if block_of[row.instance] == main and named in (None, main):
+                usable[row.instance] = main
+    sizes = Counter(usable.values())
+    blocks = dict(previous.blocks) if previous is not None else {}
+    load = Counter(dict.fromkeys(range(n_folds), 0))
+    for block, fold in blocks.items():
+        load[fold] += sizes[block]
+    for block in sorted(sizes.keys() - blocks.keys(), key=lambda name: (-sizes[name], _rank(seed, name))):
+        blocks[block] = min(load, key=lambda number: (load[number], number))
+        load[blocks[block]] += sizes[block]
+    fold_of: dict[str, int | None] = {}
+    for row in rows:
+        now = blocks[usable[row.instance]] if row.instance in usable else None
+        # Once left out, or found to have relatives in another block: out. Never to another fold.
+        fold_of[row.instance] = now if old.get(row.instance, now) == now else None
+    return fold_of, blocks
+
+
+def check_splits(manifest: Iterable[ManifestRow], splits: Splits) -> list[str]:
+    """Return what is wrong with the splits, one line a violation; none means that nothing leaks.
+
+    Checked are: every instance has a side and an entry for its fold; no isohash, parent, cube, source instance or
+    recipe is on two sides or in two folds; no block of families is in two folds.
+    """
+    rows = list(manifest)
+    problems = [f"{row.instance} ({row.family}): not in the splits" for row in rows if row.instance not in splits.side]
+    split_views: tuple[tuple[str, Mapping[str, str | int | None]], ...] = (
+        ("side", {name: its for name, its in splits.side.items() if its != EXCLUDED}),
+        ("fold", {name: its for name, its in splits.fold.items() if its is not None}),
+    )
+    ties: dict[str, tuple[str, list[str]]] = {}
+    for row in rows:
+        # The node of the instance itself ties a parent to its children.
+        ties.setdefault(f"instance:{row.instance}", (f"parent {row.instance}", []))[1].append(row.instance)
+        for node, label in _relations(row):
+            ties.setdefault(node, (label, []))[1].append(row.instance)
+    groups = group_instances(rows)
+    for what, view in split_views:
+        reported: set[str] = set()
+        for _, (label, tied) in sorted(ties.items()):
+            problem = _straddling(label, tied, what, view)
+            if problem is not None:
+                reported.add(groups[tied[0]])
+                problems.append(problem)
+        members: dict[str, list[str]] = defaultdict(list)
+        for row in rows:
+            members[groups[row.instance]].append(row.instance)
+        for group, related in sorted(members.items()):
+            # Ties over several steps, each of which looks harmless because the instance between is left out.
+            problem = None if group in reported else _straddling(f"group {group}", related, what, view)
+            if problem is not None:
+                problems.append(problem)
+    by_block: dict[str, set[int]] = defaultdict(set)
+    for instance, block in family_blocks(rows).items():
+        its_fold = splits.fold.get(instance)
+        if its_fold is not None:
+            by_block[block].add(its_fold)
+    problems += [
+        f"block {block} straddles folds {', '.join(map(str, sorted(folds)))}, expected one fold"
+        for block, folds in sorted(by_block.items())
+        if len(folds) > 1
+    ]
+    return problems
+
+
+def _straddling(label: str, tied: Sequence[str], what: str, view: Mapping[str, str | int | None]) -> str | None:
+    places: dict[str, str] = {}
+    for instance in sorted(set(tied)):
+        place = view.get(instance)
+        if place is not None:
+            places.setdefault(str(place), instance)
+    if len(places) < 2:
+        return None
+    listed = ", ".join(f"{instance} in {place}" for place, instance in sorted(places.items()))
+    return f"{label} straddles {what}s: {listed}; expected all on one; make the splits again"

@@ -1,0 +1,682 @@
+"""Distributions over the cost of a run, on a fixed grid of log10 cost: what every estimator returns.
+
+Cost is log10 inside and its unit is named by the grid. A :class:`CostDistribution` is a piecewise-linear cumulative
+distribution function (CDF) of log10 cost, given at the edges of the grid. Mass may lie at or below the grid's lower
+end (``cdf[..., 0] > 0``) and beyond its upper end (``cdf[..., -1] < 1``); what lies beyond is known only to be more
+than ``grid.high``. Where a number is needed for it, ``grid.high`` stands for it, and the method says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+#: Quantile levels of a prediction table.
+TABLE_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+# Slack for CDF values that come out of sums and products of doubles (or of floats from a network).
+_TOLERANCE = 1e-6
+# Survival below this is treated as none: ratios of such numbers are rounding noise.
+_NO_SURVIVAL = 1e-12
+_LN10 = float(np.log(10.0))
+
+
+@dataclass(frozen=True)
+class CostGrid:
+    """Equal bins of log10 cost.
+
+    Parameters
+    ----------
+    unit
+        Name of the cost's unit (``conflicts``, ``propagations``, ``cpu_seconds``).
+    low, high
+        log10 of the cost at the lower and the upper end.
+    bins
+        Number of bins.
+
+    Raises
+    ------
+    ValueError
+        If the ends are not finite and rising or there is no bin.
+    """
+
+    unit: str
+    low: float
+    high: float
+    bins: int
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
+            raise ValueError(f"found a grid from {self.low} to {self.high}; expected finite ends with low < high")
+        if self.bins < 1:
+            raise ValueError(f"found a grid of {self.bins} bins; expected at least 1")
+
+    @property
+    def edges(self) -> Floats:
+        """``float64[bins + 1]``: log10 cost at the edges."""
+        return np.linspace(self.low, self.high, self.bins + 1)
+
+    @property
+    def centres(self) -> Floats:
+        """``float64[bins]``: log10 cost at the middle of each bin."""
+        edges = self.edges
+        return 0.5 * (edges[1:] + edges[:-1])
+
+    @property
+    def width(self) -> float:
+        """Width of a bin in decades."""
+        return (self.high - self.low) / self.bins
+
+    def bin_of(self, log10_cost: ArrayLike) -> NDArray[np.int64]:
+        """Return the bin ``(edge[i], edge[i+1]]`` that holds each value, the outermost bins taking what is outside."""
+        inner = self.edges[1:-1]
+        return np.searchsorted(inner, np.asarray(log10_cost, dtype=np.float64), side="left").astype(np.int64)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the grid as plain values for JSON."""
+        return {"unit": self.unit, "low": self.low, "high": self.high, "bins": self.bins}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> CostGrid:
+        """Build a grid from :meth:`to_json`."""
+        return cls(str(values["unit"]), float(values["low"]), float(values["high"]), int(values["bins"]))
+
+
+#: Unit -> how it is written for people.
+UNIT_LABELS: dict[str, str] = {
+    "conflicts": "conflicts",
+    "propagations": "propagations",
+    "cpu_seconds": "CPU seconds",
+}
+
+#: Unit -> the grid that estimators share.
+GRIDS: dict[str, CostGrid] = {
+    "conflicts": CostGrid("conflicts", 0.0, 8.0, 32),
+    "propagations": CostGrid("propagations", 2.0, 12.0, 40),
+    "cpu_seconds": CostGrid("cpu_seconds", -3.0, 5.0, 32),
+}
+
+
+def grid_for(unit: str) -> CostGrid:
+    """Return the shared grid of a unit; ValueError for an unknown unit."""
+    try:
+        return GRIDS[unit]
+    except KeyError:
+        raise ValueError(f"found cost unit {unit!r}; expected one of {', '.join(GRIDS)}") from None
+
+
+@dataclass(frozen=True, eq=False)
+class CostDistribution:
+    """Distributions of log10 cost, any number of them at once.
+
+    Parameters
+    ----------
+    grid
+        The grid of log10 cost.
+    cdf
+        ``float64[..., bins + 1]``: probability that log10 cost is at most each edge, linear between the edges. The
+        leading axes are free: normally ``(n_instances, n_solvers)``. Kept as a read-only copy.
+
+    Raises
+    ------
+    ValueError
+        If the last axis doesn't fit the grid, or values are not finite, not in [0, 1], or fall from edge to edge
+        (beyond rounding, which is put right).
+    """
+
+    grid: CostGrid
+    cdf: Floats
+
+    def __post_init__(self) -> None:
+        cdf = np.array(self.cdf, dtype=np.float64)
+        expected = self.grid.bins + 1
+        if cdf.ndim < 1 or cdf.shape[-1] != expected:
+            raise ValueError(f"found a CDF of shape {cdf.shape}; expected (..., {expected}), a value for each edge")
+        if not np.isfinite(cdf).all():
+            raise ValueError(f"found {int((~np.isfinite(cdf)).sum())} CDF values that are not finite numbers")
+        if cdf.size:
+            least, largest = float(cdf.min()), float(cdf.max())
+            if least < -_TOLERANCE or largest > 1 + _TOLERANCE:
+                raise ValueError(f"found CDF values from {least:.6g} to {largest:.6g}; expected 0 to 1")
+            fall = float(np.diff(cdf, axis=-1).min())
+            if fall < -_TOLERANCE:
+                raise ValueError(f"found a CDF that falls by {-fall:.6g} from one edge to the next; it must not fall")
+        np.clip(cdf, 0.0, 1.0, out=cdf)
+        np.maximum.accumulate(cdf, axis=-1, out=cdf)
+        cdf.flags.writeable = False
+        object.__setattr__(self, "cdf", cdf)
+
+    # Shape ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the leading axes: one distribution for each place."""
+        return tuple(self.cdf.shape[:-1])
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("a single distribution has no length")
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> CostDistribution:
+        """Return the distributions at an index of the leading axes."""
+        key = index if isinstance(index, tuple) else (index,)
+        return CostDistribution(self.grid, self.cdf[(*key, slice(None))] if Ellipsis in key else self.cdf[key])
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.grid, np.array(self.cdf))
+
+    def __repr__(self) -> str:
+        return f"CostDistribution({self.grid.unit}, shape={self.shape})"
+
+    def reshape(self, *shape: int) -> CostDistribution:
+        """Return the same distributions with other leading axes."""
+        return CostDistribution(self.grid, self.cdf.reshape(*shape, self.grid.bins + 1))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[CostDistribution], axis: int = 0) -> CostDistribution:
+        """Join distributions along one of the leading axes (non-negative ``axis``); the grids must agree."""
+        grid = _common_grid(parts)
+        return cls(grid, np.concatenate([part.cdf for part in parts], axis=axis))
+
+    @classmethod
+    def stack(cls, parts: Sequence[CostDistribution], axis: int = 0) -> CostDistribution:
+        """Join distributions of equal shape along a new leading axis (non-negative ``axis``)."""
+        grid = _common_grid(parts)
+        return cls(grid, np.stack([part.cdf for part in parts], axis=axis))
+
+    # Questions ------------------------------------------------------------------------------------------------------
+
+    @property
+    def mass_above(self) -> Floats:
+        """``float64[...]``: probability that the cost is beyond the grid's upper end."""
+        return np.asarray(1.0 - self.cdf[..., -1])
+
+    def cdf_at(self, log10_cost: ArrayLike) -> Floats:
+        """Return the probability that log10 cost is at most a value.
+
+        Parameters
+        ----------
+        log10_cost
+            Broadcast against the leading axes. Above the grid the answer is that of ``grid.high``: how the mass
+            beyond is spread isn't known. Below the grid it is 0. NaN gives NaN.
+        """
+        x = np.asarray(log10_cost, dtype=np.float64)
+        x, cdf = _broadcast(x, self.cdf)
+        position = (np.clip(np.nan_to_num(x), self.grid.low, self.grid.high) - self.grid.low) / self.grid.width
+        left = np.minimum(position.astype(np.int64), self.grid.bins - 1)
+        share = position - left
+        at_left = np.take_along_axis(cdf, left[..., None], axis=-1)[..., 0]
+        at_right = np.take_along_axis(cdf, left[..., None] + 1, axis=-1)[..., 0]
+        value = at_left + share * (at_right - at_left)
+        value = np.where(x < self.grid.low, 0.0, value)
+        return np.where(np.isnan(x), np.nan, value)
+
+    def quantile(self, q: ArrayLike) -> Floats:
+        """Return log10 cost at probability levels: the least x with CDF(x) >= q.
+
+        Parameters
+        ----------
+        q
+            One level, or a one-dimensional array of ``k`` levels in [0, 1].
+
+        Returns
+        -------
+        float64[...] or float64[..., k]
+            ``grid.high`` where the level lies in the mass beyond the grid (see :meth:`censored_above`).
+        """
+        levels, single = _levels(q)
+        grid = self.grid
+        # First edge at or above each level; found by counting so that flat stretches give their left end.
+        right = np.empty((*self.shape, len(levels)), dtype=np.int64)
+        for k, level in enumerate(levels):
+            right[..., k] = (self.cdf < level).sum(axis=-1)
+        inside = (right > 0) & (right <= grid.bins)
+        upper = np.clip(right, 1, grid.bins)
+        at_right = np.take_along_axis(self.cdf, upper, axis=-1)
+        at_left = np.take_along_axis(self.cdf, upper - 1, axis=-1)
+        rise = np.where(inside, at_right - at_left, 1.0)
+        share = np.clip((levels - at_left) / rise, 0.0, 1.0)
+        value = grid.low + grid.width * (upper - 1 + share)
+        value = np.where(right == 0, grid.low, np.where(inside, value, grid.high))
+        return value[..., 0] if single else value
+
+    def censored_above(self, q: ArrayLike) -> Bools:
+        """Return whether the quantile at each level lies beyond the grid, so that ``grid.high`` is a lower bound."""
+        levels, single = _levels(q)
+        above = self.cdf[..., -1:] < levels
+        return above[..., 0] if single else above
+
+    def median(self) -> Floats:
+        """Return the median of log10 cost."""
+        return self.quantile(0.5)
+
+    def interval(self, coverage: float) -> tuple[Floats, Floats]:
+        """Return the ends of the central interval with the given coverage, in log10 cost.
+
+        Raises
+        ------
+        ValueError
+            If the coverage isn't between 0 and 1.
+        """
+        if not 0 < coverage < 1:
+            raise ValueError(f"found coverage {coverage}; expected a number between 0 and 1, such as 0.8")
+        ends = self.quantile([0.5 - coverage / 2, 0.5 + coverage / 2])
+        return ends[..., 0], ends[..., 1]
+
+    def mean(self) -> Floats:
+        """Return the restricted mean of log10 cost: mass outside the grid counts at the grid's ends."""
+        # E[min(Y, high)] = high - integral of the CDF; the trapezium rule is exact for a piecewise-linear CDF.
+        area = self.grid.width * (self.cdf.sum(axis=-1) - 0.5 * (self.cdf[..., 0] + self.cdf[..., -1]))
+        return np.asarray(self.grid.high - area)
+
+    def sd(self) -> Floats:
+        """Return the restricted standard deviation of log10 cost: mass outside the grid counts at the ends."""
+        centre = self.mean()[..., None]
+        mass = np.diff(self.cdf, axis=-1)
+        spread = (mass * ((self.grid.centres - centre) ** 2 + self.grid.width**2 / 12)).sum(axis=-1)
+        spread = spread + self.cdf[..., 0] * (self.grid.low - centre[..., 0]) ** 2
+        spread = spread + self.mass_above * (self.grid.high - centre[..., 0]) ** 2
+        return np.asarray(np.sqrt(spread))
+
+    def p_solved_by(self, budget: ArrayLike) -> Floats:
+        """Return the probability that the cost is at most a budget.
+
+        Parameters
+        ----------
+        budget
+            In the grid's unit (not a logarithm), broadcast against the leading axes. A budget beyond the grid gives
+            the probability of its upper end, a lower bound.
+
+        Raises
+        ------
+        ValueError
+            If a budget is negative or not a number.
+        """
+        return self.cdf_at(_log10_budget(budget, "budget"))
+
+    def expected_par(self, k: float, cutoff: ArrayLike) -> Floats:
+        """Return the expected penalised cost: the cost if at most the cutoff, otherwise ``k`` times the cutoff.
+
+        Parameters
+        ----------
+        k
+            Penalty factor: 2 for PAR2, 10 for PAR10.
+        cutoff
+            In the grid's unit, broadcast against the leading axes. Mass beyond the grid counts as not solved even if
+            the cutoff lies beyond it too.
+
+        Returns
+        -------
+        float64[...]
+            In the grid's unit (not a logarithm).
+
+        Raises
+        ------
+        ValueError
+            If a cutoff isn't positive and finite.
+        """
+        limit = np.asarray(cutoff, dtype=np.float64)
+        if not (np.isfinite(limit).all() and (limit > 0).all()):
+            raise ValueError(f"found cutoff {cutoff!r}; expected a positive, finite number in {self.grid.unit}")
+        limit, cdf = _broadcast(limit, self.cdf)
+        edges = self.grid.edges
+        stop = np.log10(limit)[..., None]
+        # Inside a bin log10 cost is uniform, so cost has density proportional to 1/cost: integrate 10^x exactly.
+        reach = np.clip(stop, edges[:-1], edges[1:])
+        density = np.diff(cdf, axis=-1) / self.grid.width
+        solved = (density * (10.0**reach - 10.0 ** edges[:-1]) / _LN10).sum(axis=-1)
+        solved = solved + np.where(stop[..., 0] >= self.grid.low, cdf[..., 0] * 10.0**self.grid.low, 0.0)
+        unsolved = 1.0 - self.cdf_at(stop[..., 0])
+        return np.asarray(solved + k * limit * unsolved)
+
+    def crps(self, log10_cost: ArrayLike, censored: ArrayLike = False) -> Floats:
+        """Return the continuous ranked probability score in decades: 0 is perfect, less is better.
+
+        Parameters
+        ----------
+        log10_cost
+            What was observed (for a censored run: the bound), broadcast against the leading axes; NaN gives NaN.
+        censored
+            Whether the run stopped at that cost unsolved.
+
+        Notes
+        -----
+        With F the CDF and [low, high] the grid, the score of an observed y is
+
+            integral over [low, high] of (F(x) - 1[y <= x])^2 dx,
+
+        the CRPS of cost clipped to the grid; an observation beyond the grid so scores the mass predicted within it.
+        For a run censored at c only x <= c can be judged (Avati et al. 2020, "Countdown regression"):
+
+            integral over [low, min(c, high)] of F(x)^2 dx.
+
+        Both integrals are exact: F is linear in each bin. Scores of censored runs are smaller by construction, so
+        compare means only over the same runs.
+        """
+        y = np.asarray(log10_cost, dtype=np.float64)
+        y, cdf = _broadcast(y, self.cdf)
+        missing = np.isnan(y)
+        hidden = np.broadcast_to(np.asarray(censored, dtype=bool), y.shape)
+        grid = self.grid
+        x = np.clip(np.where(missing, grid.low, y), grid.low, grid.high)
+        position = (x - grid.low) / grid.width
+        left = np.minimum(position.astype(np.int64), grid.bins - 1)
+        share = position - left
+
+        at_left = np.take_along_axis(cdf, left[..., None], axis=-1)[..., 0]
+        at_right = np.take_along_axis(cdf, left[..., None] + 1, axis=-1)[..., 0]
+        at_x = at_left + share * (at_right - at_left)
+        below = np.take_along_axis(_running_squares(cdf, grid.width), left[..., None], axis=-1)[..., 0]
+        below = below + _square_integral(at_left, at_x, share * grid.width)
+        over = _running_squares(1.0 - cdf, grid.width)
+        above = over[..., -1] - np.take_along_axis(over, left[..., None] + 1, axis=-1)[..., 0]
+        above = above + _square_integral(1.0 - at_x, 1.0 - at_right, (1.0 - share) * grid.width)
+        score = np.where(hidden, below, below + above)
+        return np.where(missing, np.nan, score)
+
+    # New distributions from old -------------------------------------------------------------------------------------
+
+    def condition_above(self, log10_cost: ArrayLike) -> CostDistribution:
+        """Return the distributions given that the cost is more than a value: F'(x) = (F(x) - F(c)) / (1 - F(c)).
+
+        Parameters
+        ----------
+        log10_cost
+            Broadcast against the leading axes; NaN or a value below the grid changes nothing.
+
+        Notes
+        -----
+        Exact at the edges. In the bin that holds the value, the result is linear over the whole bin, since
+        there is no edge at the value itself. A distribution without mass above the value is replaced by one that
+        lies in that same bin (or beyond the grid).
+        """
+        c = np.asarray(log10_cost, dtype=np.float64)
+        c, cdf = _broadcast(c, self.cdf)
+        known = ~np.isnan(c)
+        floor = np.where(known, np.nan_to_num(c, posinf=np.inf, neginf=-np.inf), -np.inf)[..., None]
+        at_floor = np.where(known, self.cdf_at(c), 0.0)[..., None]
+        survival = 1.0 - at_floor
+        edges = self.grid.edges
+        above = edges > floor
+        conditional = (cdf - at_floor) / np.maximum(survival, _NO_SURVIVAL)
+        conditional = np.where(survival > _NO_SURVIVAL, conditional, 1.0)
+        return CostDistribution(self.grid, np.where(above, np.clip(conditional, 0.0, 1.0), 0.0))
+
+    def mix(self, weights: ArrayLike, others: Sequence[CostDistribution]) -> CostDistribution:
+        """Return the mixture of these distributions with others.
+
+        Parameters
+        ----------
+        weights
+            One weight for these and one for each of the others: shape ``(1 + len(others),)``, or with the leading
+            axes behind. Normalised to sum to 1.
+        others
+            Distributions of the same shape on the same grid.
+
+        Raises
+        ------
+        ValueError
+            If the weights don't fit, are negative or sum to 0, or the shapes or grids differ.
+        """
+        parts = [self, *others]
+        grid = _common_grid(parts)
+        share = np.asarray(weights, dtype=np.float64)
+        if share.ndim < 1 or share.shape[0] != len(parts):
+            raise ValueError(f"found weights of shape {share.shape}; expected {len(parts)}, one for each distribution")
+        if not np.isfinite(share).all() or (share < 0).any() or (share.sum(axis=0) <= 0).any():
+            raise ValueError("mixture weights must be finite, not negative, and not all zero")
+        share = share / share.sum(axis=0)
+        total = np.zeros(np.broadcast_shapes(*(part.cdf.shape for part in parts)))
+        for part, one in zip(parts, share, strict=True):
+            total = total + np.asarray(one)[..., None] * part.cdf
+        return CostDistribution(grid, total)
+
+    # Construction ---------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def normal(cls, grid: CostGrid, mean: ArrayLike, sd: ArrayLike) -> CostDistribution:
+        """Return normal distributions of log10 cost.
+
+        Parameters
+        ----------
+        grid
+            The grid.
+        mean, sd
+            In decades, broadcast against each other; a standard deviation is at least a hundredth of a bin.
+        """
+        from scipy.special import ndtr  # here: reading a distribution must not load scipy
+
+        centre, spread = np.broadcast_arrays(np.asarray(mean, dtype=np.float64), np.asarray(sd, dtype=np.float64))
+        if not (np.isfinite(centre).all() and np.isfinite(spread).all()):
+            raise ValueError("found a mean or standard deviation that is not a finite number")
+        scale = np.maximum(spread, grid.width / 100)
+        return cls(grid, ndtr((grid.edges - centre[..., None]) / scale[..., None]))
+
+    @classmethod
+    def from_points(cls, grid: CostGrid, log10_cost: ArrayLike) -> CostDistribution:
+        """Return distributions of known values, each spread evenly over one bin width around its value.
+
+        The mean is the value itself (at least half a bin away from the grid's ends). A value beyond the grid puts
+        all mass beyond it.
+        """
+        x = np.asarray(log10_cost, dtype=np.float64)
+        if np.isnan(x).any():
+            raise ValueError("found a missing cost (NaN); expected numbers")
+        rise = 0.5 + (grid.edges - x[..., None]) / grid.width
+        cdf = np.clip(rise, 0.0, 1.0)
+        cdf[..., -1] = np.where(x > grid.high, 0.0, 1.0)
+        cdf[x > grid.high] = 0.0
+        return cls(grid, cdf)
+
+    @classmethod
+    def from_samples(
+        cls,
+        grid: CostGrid,
+        log10_cost: ArrayLike,
+        weights: ArrayLike | None = None,
+        censored: ArrayLike | None = None,
+    ) -> CostDistribution:
+        """Return the Kaplan-Meier estimate from weighted samples, some of them right-censored.
+
+        Parameters
+        ----------
+        grid
+            The grid; the result is exact at its edges.
+        log10_cost
+            ``[m]``, shared by all distributions, or ``[..., m]``: log10 cost, or the bound if censored.
+        weights
+            ``[..., m]``, not negative, with a positive sum for each distribution; default: all 1.
+        censored
+            ``bool``, shape of ``log10_cost``; default: none is.
+
+        Notes
+        -----
+        The product-limit estimate with weights: S(t) = product over events i <= t of (1 - w_i / R_i), where R_i is
+        the weight still at risk; at ties events come before censorings. What is left behind the last sample, if that
+        is censored, counts as beyond the grid.
+
+        Raises
+        ------
+        ValueError
+            If there is no sample, the shapes don't fit, or a value or weight is invalid.
+        """
+        values = np.asarray(log10_cost, dtype=np.float64)
+        hidden = np.zeros(values.shape, dtype=bool) if censored is None else np.asarray(censored, dtype=bool)
+        mass = np.ones(values.shape) if weights is None else np.asarray(weights, dtype=np.float64)
+        if values.ndim < 1 or values.shape[-1] == 0:
+            raise ValueError("found no sample; a distribution needs at least one")
+        if hidden.shape != values.shape or mass.shape[-1:] != values.shape[-1:]:
+            raise ValueError(
+                f"found values {values.shape}, weights {mass.shape}, censored {hidden.shape}; expected equal last axes"
+            )
+        if np.isnan(values).any():
+            raise ValueError("found a missing cost (NaN) among the samples; drop it first")
+        if not np.isfinite(mass).all() or (mass < 0).any() or (mass.sum(axis=-1) <= 0).any():
+            raise ValueError("sample weights must be finite, not negative, and not all zero")
+        shape = np.broadcast_shapes(values.shape, mass.shape)
+        order = np.lexsort((hidden, values), axis=-1)
+        values, hidden = np.take_along_axis(values, order, -1), np.take_along_axis(hidden, order, -1)
+        order = np.broadcast_to(order, shape)
+        mass = np.take_along_axis(np.broadcast_to(mass, shape), order, axis=-1)
+
+        at_risk = np.cumsum(mass[..., ::-1], axis=-1)[..., ::-1]
+        # Weights are relative: a share of risk below rounding counts as nobody left.
+        stays = np.where(hidden | (mass <= 0), 1.0, 1.0 - mass / np.maximum(at_risk, mass + (mass <= 0)))
+        survival = np.concatenate([np.ones((*shape[:-1], 1)), np.cumprod(np.clip(stays, 0.0, 1.0), axis=-1)], axis=-1)
+        edges = grid.edges
+        if values.ndim == 1:
+            taken = np.searchsorted(values, edges, side="right")
+            return cls(grid, 1.0 - survival[..., taken])
+        passed = np.stack([(values <= edge).sum(axis=-1) for edge in edges], axis=-1)
+        passed = np.broadcast_to(passed, (*shape[:-1], len(edges)))
+        return cls(grid, 1.0 - np.take_along_axis(survival, passed, axis=-1))
+
+    @classmethod
+    def from_quantiles(cls, grid: CostGrid, levels: ArrayLike, log10_cost: ArrayLike) -> CostDistribution:
+        """Return distributions through given quantiles, linear between them.
+
+        Parameters
+        ----------
+        grid
+            The grid; the result is exact at its edges.
+        levels
+            ``[k]``, rising, in (0, 1), at least two.
+        log10_cost
+            ``[..., k]``: the quantiles. Crossing quantiles are sorted.
+
+        Notes
+        -----
+        Beyond the outermost levels the density of the outermost segment goes on until the mass is used up, over at
+        least half a bin and at most two decades.
+
+        Raises
+        ------
+        ValueError
+            If the levels are not rising within (0, 1), or the shapes don't fit.
+        """
+        q = np.asarray(levels, dtype=np.float64)
+        x = np.sort(np.asarray(log10_cost, dtype=np.float64), axis=-1)
+        if q.ndim != 1 or len(q) < 2 or (np.diff(q) <= 0).any() or q[0] <= 0 or q[-1] >= 1:
+            raise ValueError(f"found levels {q.tolist()}; expected at least two, rising, between 0 and 1")
+        if x.ndim < 1 or x.shape[-1] != len(q):
+            raise ValueError(f"found quantiles of shape {x.shape}; expected (..., {len(q)}), one for each level")
+        if not np.isfinite(x).all():
+            raise ValueError("found quantiles that are not finite numbers")
+        shortest, longest = 0.5 * grid.width, 2.0
+        down = np.clip((x[..., 1] - x[..., 0]) * q[0] / (q[1] - q[0]), shortest, longest)
+        up = np.clip((x[..., -1] - x[..., -2]) * (1 - q[-1]) / (q[-1] - q[-2]), shortest, longest)
+        x = np.concatenate([x[..., :1] - down[..., None], x, x[..., -1:] + up[..., None]], axis=-1)
+        q = np.concatenate([[0.0], q, [1.0]])
+        # Right-continuous interpolation, so that equal quantiles make a jump.
+        passed = np.stack([(x <= edge).sum(axis=-1) for edge in grid.edges], axis=-1)
+        right = np.clip(passed, 1, len(q) - 1)
+        x_left = np.take_along_axis(x, right - 1, axis=-1)
+        x_right = np.take_along_axis(x, right, axis=-1)
+        gap = x_right - x_left
+        share = np.clip((grid.edges - x_left) / np.where(gap > 0, gap, 1.0), 0.0, 1.0)
+        cdf = q[right - 1] + share * (q[right] - q[right - 1])
+        cdf = np.where(passed == 0, 0.0, np.where(passed == len(q), 1.0, cdf))
+        return cls(grid, cdf)
+
+    @classmethod
+    def from_hazard(cls, grid: CostGrid, hazard: ArrayLike, below: ArrayLike = 0.0) -> CostDistribution:
+        """Return distributions from discrete-time hazards: S(edge i) = (1 - below) * product over j <= i of (1 - h_j).
+
+        Parameters
+        ----------
+        grid
+            The grid.
+        hazard
+            ``[..., bins]``: probability of ending in each bin for a run that reached it.
+        below
+            Probability of ending at or below the grid's lower end, broadcast against the leading axes.
+        """
+        h = np.asarray(hazard, dtype=np.float64)
+        if h.ndim < 1 or h.shape[-1] != grid.bins:
+            raise ValueError(f"found hazards of shape {h.shape}; expected (..., {grid.bins}), one for each bin")
+        if not np.isfinite(h).all() or (h < -_TOLERANCE).any() or (h > 1 + _TOLERANCE).any():
+            raise ValueError("hazards must be probabilities between 0 and 1")
+        start = 1.0 - np.broadcast_to(np.asarray(below, dtype=np.float64), h.shape[:-1])[..., None]
+        survival = np.concatenate([start, start * np.cumprod(1.0 - np.clip(h, 0.0, 1.0), axis=-1)], axis=-1)
+        return cls(grid, 1.0 - survival)
+
+    # Output ---------------------------------------------------------------------------------------------------------
+
+    def to_rows(self, levels: Sequence[float] = TABLE_LEVELS, cutoff: float | None = None) -> list[dict[str, float]]:
+        """Return one dictionary for each distribution, in the order of the flattened leading axes.
+
+        Parameters
+        ----------
+        levels
+            Quantile levels; each gives a key such as ``q05``, in the grid's unit (not a logarithm). A quantile
+            beyond the grid is given as the grid's end.
+        cutoff
+            In the grid's unit; gives the keys ``p_solved`` and ``cutoff``.
+
+        Returns
+        -------
+        list of dict
+            Keys ``q..``, ``mean_log10`` and, with a cutoff, ``p_solved`` and ``cutoff``.
+        """
+        names = [f"q{100 * level:02.0f}" if round(100 * level, 6).is_integer() else f"q{level:g}" for level in levels]
+        values = 10.0 ** self.quantile(list(levels)).reshape(-1, len(names))
+        means = self.mean().reshape(-1)
+        rows = [dict(zip(names, row, strict=True)) for row in values.tolist()]
+        for row, mean in zip(rows, means.tolist(), strict=True):
+            row["mean_log10"] = mean
+        if cutoff is not None:
+            for row, p in zip(rows, self.p_solved_by(cutoff).reshape(-1).tolist(), strict=True):
+                row["p_solved"] = p
+                row["cutoff"] = float(cutoff)
+        return rows
+
+
+def _common_grid(parts: Sequence[CostDistribution]) -> CostGrid:
+    if not parts:
+        raise ValueError("found no distributions; expected at least one")
+    grid = parts[0].grid
+    for part in parts[1:]:
+        if part.grid != grid:
+            raise ValueError(f"found distributions on different grids: {grid} and {part.grid}")
+    return grid
+
+
+def _broadcast(x: Floats, cdf: Floats) -> tuple[Floats, Floats]:
+    """Broadcast per-distribution values and CDFs to the same leading axes."""
+    shape = np.broadcast_shapes(x.shape, cdf.shape[:-1])
+    return np.broadcast_to(x, shape), np.broadcast_to(cdf, (*shape, cdf.shape[-1]))
+
+
+def _levels(q: ArrayLike) -> tuple[Floats, bool]:
+    levels = np.asarray(q, dtype=np.float64)
+    if levels.ndim > 1:
+        raise ValueError(f"found levels of shape {levels.shape}; expected a number or a one-dimensional array")
+    if not ((levels >= 0) & (levels <= 1)).all():
+        raise ValueError(f"found quantile levels {levels.tolist()}; expected numbers from 0 to 1")
+    return np.atleast_1d(levels), levels.ndim == 0
+
+
+def _log10_budget(budget: ArrayLike, what: str) -> Floats:
+    value = np.asarray(budget, dtype=np.float64)
+    if np.isnan(value).any() or (value < 0).any():
+        raise ValueError(f"found {what} {budget!r}; expected a number that is not negative")
+    return np.log10(value, out=np.full(value.shape, -np.inf), where=value > 0)
+
+
+def _square_integral(a: Floats, b: Floats, length: Floats | float) -> Floats:
+    """Integral of the square of a line that goes from a to b over a length."""
+    return np.asarray(length * (a * a + a * b + b * b) / 3.0)
+
+
+def _running_squares(values: Floats, width: float) -> Floats:
+    """Integral of the square of a piecewise-linear function from the first edge to each edge."""
+    pieces = _square_integral(values[..., :-1], values[..., 1:], width)
+    return np.concatenate([np.zeros((*values.shape[:-1], 1)), np.cumsum(pieces, axis=-1)], axis=-1)

@@ -1,0 +1,631 @@
+"""DIMACS CNF: a reader into flat arrays, and a writer.
+
+The reader streams: text is decompressed and parsed a few hundred kilobytes at a time, so that its memory is the
+formula's arrays plus a constant, and a limit stops the decompression as soon as it is passed. A piece of text is parsed
+with array operations over its bytes; whatever these cannot vouch for goes, that piece only, to an exact parser that
+either reads it or names the line at fault.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO, Final, NoReturn, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satcost_gnn.errors import FormulaError, FormulaTooLargeError
+from satcost_gnn.formula.cnf import MAX_VARIABLE, Formula
+
+__all__ = ["ReadLimits", "clause_text", "parse_dimacs", "read_dimacs", "render_integers", "write_dimacs"]
+
+# Pieces of this size keep the temporary arrays of the parser in the processor's cache.
+_PIECE: Final = 1 << 18
+# A line longer than this is parsed in parts, so that a formula on one line does not cost more memory than another.
+_LONGEST_LINE: Final = 1 << 20
+_MAX_DIGITS: Final = len(str(MAX_VARIABLE))
+_BLANKS: Final = b" \t\r"
+
+_COMMENT_LINE: Final = re.compile(rb"^[ \t\r]*c[^\n]*", re.MULTILINE)
+_COMMENT_IN_LINE: Final = re.compile(rb"(?:(?<=[ \t\r])|^)c(?=[ \t\r\n]|\Z)[^\n]*", re.MULTILINE)
+_END_LINE: Final = re.compile(rb"^[ \t\r]*%", re.MULTILINE)
+_TOKEN: Final = re.compile(rb"[^ \t\r\n]+")
+_INTEGER: Final = re.compile(rb"-?[0-9]+")
+
+_HINTS: Final = {
+    b"p": "a second header, or a header after the first clause",
+    b"w": "a weight of a weighted formula",
+    b"h": "a hard clause of a weighted formula (WCNF)",
+    b"e": "a quantifier (QDIMACS)",
+    b"a": "a quantifier (QDIMACS)",
+    b"x": "an XOR clause (CryptoMiniSat's dialect)",
+    b"%": "SATLIB's end mark, which must start its line",
+}
+
+_MAGIC: Final = (
+    (b"\x1f\x8b", "gzip"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\x00", "xz"),
+    (b"\x5d\x00\x00", "lzma"),
+    (b"\x28\xb5\x2f\xfd", "zstandard"),
+    *((bytes([0x50 + i, 0x2A, 0x4D, 0x18]), "zstandard") for i in range(16)),
+)
+_FOREIGN: Final = (
+    (b"PK\x03\x04", "a zip archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"\x1f\x9d", "an old compress (.Z) file"),
+    (b"\xff\xfe", "UTF-16 text"),
+    (b"\xfe\xff", "UTF-16 text"),
+)
+
+
+@dataclass(frozen=True)
+class ReadLimits:
+    """Largest input that a reader accepts; beyond it :class:`~satcost_gnn.errors.FormulaTooLargeError` is raised.
+
+    Parameters
+    ----------
+    max_bytes
+        Bytes of text, after decompression.
+    max_vars
+        Variables, whether announced by the header or found in a clause.
+    max_literals
+        Literal occurrences over all clauses.
+    """
+
+    max_bytes: int = 4 << 30
+    max_vars: int = 50_000_000
+    max_literals: int = 500_000_000
+
+
+class _Readable(Protocol):
+    def read(self, size: int = ..., /) -> bytes: ...
+
+
+def read_dimacs(path: str | os.PathLike[str] | BinaryIO, *, limits: ReadLimits = ReadLimits()) -> Formula:
+    """Read a DIMACS CNF.
+
+    Clauses may run over several lines or share one; comments may stand on any line, and after a clause as a lone ``c``;
+    a line that starts with ``%`` ends the formula (SATLIB). A missing header, and one that disagrees with the body, are
+    warnings in :attr:`Formula.warnings`: the body counts.
+
+    Parameters
+    ----------
+    path
+        File name, ``"-"`` for standard input, or a binary stream (which is left open). Text compressed by gzip, bzip2,
+        xz, lzma or zstandard is recognised by its first bytes, whatever the name.
+    limits
+        Largest input accepted.
+
+    Raises
+    ------
+    FormulaError
+        If the input cannot be opened, is no text, is truncated or malformed; the message names the line.
+    FormulaTooLargeError
+        If a limit is passed.
+    """
+    if not isinstance(path, str | os.PathLike):
+        return _read_stream(path, str(getattr(path, "name", "<stream>")), limits)
+    name = os.fsdecode(path)
+    if name == "-":
+        return _read_stream(sys.stdin.buffer, "<stdin>", limits)
+    with _system_errors(name), Path(name).open("rb", buffering=0) as stream:
+        return _read_stream(cast(BinaryIO, stream), name, limits)
+
+
+def parse_dimacs(data: bytes, source: str = "<bytes>", limits: ReadLimits = ReadLimits()) -> Formula:
+    """Parse a DIMACS CNF held in memory, plain or compressed; otherwise like :func:`read_dimacs`."""
+    return _read_stream(BytesIO(data), source, limits)
+
+
+def write_dimacs(formula: Formula, path: str | os.PathLike[str] | BinaryIO) -> None:
+    """Write a formula as plain DIMACS text, one clause a line, to a file or a binary stream."""
+    if isinstance(path, str | os.PathLike):
+        with Path(path).open("wb") as stream:
+            write_dimacs(formula, cast(BinaryIO, stream))
+        return
+    path.write(b"p cnf %d %d\n" % (formula.n_vars, formula.n_clauses))
+    for text in clause_text(formula, newline=True):
+        path.write(text)
+
+
+def clause_text(formula: Formula, *, newline: bool) -> Iterator[bytes]:
+    """Yield the clauses' text in pieces: every number is followed by a blank, or a closing 0 by a line end if asked."""
+    # Where each clause starts in the text's sequence of numbers; pieces are cut at about every `step` numbers.
+    starts = formula.offsets + np.arange(len(formula.offsets))
+    step = 1 << 16
+    cuts = np.unique(np.append(np.searchsorted(starts, np.arange(0, starts[-1], step)), formula.n_clauses))
+    for first, last in pairwise(cuts.tolist()):
+        bounds = formula.offsets[first : last + 1]
+        closed = np.insert(formula.literals[bounds[0] : bounds[-1]], bounds[1:] - bounds[0], 0)
+        yield render_integers(closed, line_end_after_zero=newline)
+
+
+def render_integers(values: NDArray[np.integer], *, line_end_after_zero: bool = False) -> bytes:
+    """Return integers below 2^32 in size as decimal text, each followed by a blank (or zeros by a line end)."""
+    if not len(values):
+        return b""
+    size = np.abs(values).astype(np.uint32)
+    negative = values < 0
+    digits = np.ones(len(size), dtype=np.int8)
+    largest = int(size.max())
+    for power in range(1, len(str(largest))):
+        digits += size >= 10**power
+    after = np.cumsum(digits + negative + np.int8(1), dtype=np.int64)
+    text = np.full(int(after[-1]), ord(" "), dtype=np.uint8)
+    place = after - 2
+    text[(place - digits)[negative]] = ord("-")
+    if line_end_after_zero:
+        text[(after - 1)[values == 0]] = ord("\n")
+    ten = np.uint32(10)
+    for power in range(len(str(largest))):
+        if power:
+            longer = np.flatnonzero(digits > power)
+            place, size, digits = place[longer] - 1, size[longer], digits[longer]
+        quotient = size // ten
+        text[place] = (size - quotient * ten).astype(np.uint8) + np.uint8(ord("0"))
+        size = quotient
+    return text.tobytes()
+
+
+# ---------------------------------------------------------------------------------------------------- input streams
+
+
+@contextmanager
+def _system_errors(source: str) -> Iterator[None]:
+    """Turn what the operating system refuses into FormulaError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise FormulaError("no such file; expected a DIMACS CNF file", source) from None
+    except IsADirectoryError:
+        raise FormulaError("found a directory; expected a DIMACS CNF file", source) from None
+    except PermissionError:
+        raise FormulaError("no permission to read this file; make it readable for this user", source) from None
+    except OSError as error:
+        raise FormulaError(f"cannot be read: {error.strerror or error}", source) from error
+    except ValueError as error:
+        if "null" not in str(error):  # a file name with a NUL byte
+            raise
+        raise FormulaError("the file name has a NUL byte in it", source) from None
+
+
+class _Rejoined:
+    """A stream whose first bytes have been read already, put back in front."""
+
+    def __init__(self, head: bytes, stream: _Readable) -> None:
+        self._head = head
+        self._stream = stream
+
+    def read(self, size: int = -1, /) -> bytes:
+        if not self._head:
+            return self._stream.read(size)
+        if size < 0:
+            head, self._head = self._head, b""
+            return head + self._stream.read()
+        head, self._head = self._head[:size], self._head[size:]
+        return head
+
+
+def _read_stream(stream: BinaryIO, source: str, limits: ReadLimits) -> Formula:
+    with _system_errors(source):
+        return _parse_stream(stream, source, limits)
+
+
+def _parse_stream(stream: BinaryIO, source: str, limits: ReadLimits) -> Formula:
+    head = b""
+    while len(head) < 8:
+        part = stream.read(8 - len(head))
+        if not isinstance(part, bytes):
+            raise FormulaError("found a text stream; expected one opened in binary mode", source)
+        if not part:
+            break
+        head += part
+    for magic, what in _FOREIGN:
+        if head.startswith(magic):
+            raise FormulaError(f"found {what}; expected DIMACS text, plain or as .gz, .bz2, .xz or .zst", source)
+    raw = _Rejoined(head, stream)
+    kind = next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
+    pieces = _plain_pieces(raw) if kind is None else _inflated_pieces(raw, kind, source)
+    parser = _Parser(source, limits)
+    total = 0
+    for piece in pieces:
+        if total == 0 and piece.startswith(b"\xef\xbb\xbf"):
+            piece = piece[3:]  # the byte order mark that some editors put before UTF-8
+        total += len(piece)
+        if total > limits.max_bytes:
+            raise FormulaTooLargeError(
+                f"more than {limits.max_bytes} bytes of text{'' if kind is None else f' after {kind} decompression'}; "
+                "raise max_bytes to read it",
+                source,
+            )
+        if parser.feed(piece):
+            break
+    return parser.finish(total)
+
+
+def _plain_pieces(raw: _Readable) -> Iterator[bytes]:
+    while piece := raw.read(_PIECE):
+        yield piece
+
+
+def _inflated_pieces(raw: _Readable, kind: str, source: str) -> Iterator[bytes]:
+    import bz2
+    import gzip
+    import lzma
+    import zlib
+
+    import zstandard
+
+    stream = cast(BinaryIO, raw)
+    produced = 0
+    try:
+        with ExitStack() as stack:
+            if kind == "zstandard":
+                pieces = _zstandard_pieces(raw)
+            elif kind == "gzip":
+                pieces = _plain_pieces(stack.enter_context(gzip.GzipFile(fileobj=stream, mode="rb")))
+            elif kind == "bzip2":
+                pieces = _plain_pieces(stack.enter_context(bz2.BZ2File(stream, "rb")))
+            else:
+                pieces = _plain_pieces(stack.enter_context(lzma.LZMAFile(stream, "rb")))
+            for piece in pieces:
+                produced += len(piece)
+                yield piece
+    except EOFError:
+        raise FormulaError(
+            f"the {kind} data end early, after {produced} bytes of text; expected a complete file: fetch it again",
+            source,
+        ) from None
+    except (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise FormulaError(
+            f"the {kind} data are damaged after {produced} bytes of text ({error}); expected a complete file: fetch it "
+            "again",
+            source,
+        ) from error
+
+
+def _zstandard_pieces(raw: _Readable) -> Iterator[bytes]:
+    """Inflate zstandard frames; EOFError if the last one is cut short (which the library's own stream lets pass)."""
+    import zstandard
+
+    # A block of 4 bytes can stand for 128 KiB of text: small reads bound what one step can produce.
+    step = 1024
+    frame = None
+    ready: list[bytes] = []
+    size = 0
+    data = raw.read(step)
+    while data:
+        if frame is None:
+            frame = zstandard.ZstdDecompressor().decompressobj()
+        text = frame.decompress(data)
+        ready.append(text)
+        size += len(text)
+        if frame.eof:
+            data = frame.unused_data
+            frame = None
+        else:
+            data = b""
+        data = data or raw.read(step)
+        if size >= _PIECE:
+            yield b"".join(ready)
+            ready, size = [], 0
+    if size:
+        yield b"".join(ready)
+    if frame is not None:
+        raise EOFError
+
+
+# ------------------------------------------------------------------------------------------------------------ parser
+
+
+def _digit_masks() -> NDArray[np.uint64]:
+    """``uint64[9]``: for a number of ``n`` digits that ends an 8-byte word, the bits that hold its digits' values."""
+    return np.array([int.from_bytes(bytes(8 - n) + b"\x0f" * n, "little") for n in range(9)], dtype=np.uint64)
+
+
+_DIGIT_MASKS: Final = _digit_masks()
+_PAIRS, _QUADS = np.uint64(0x00FF00FF00FF00FF), np.uint64(0x0000FFFF0000FFFF)
+_BY_10, _BY_100, _BY_10000 = np.uint64(10 * 2**8 + 1), np.uint64(100 * 2**16 + 1), np.uint64(10000 * 2**32 + 1)
+_SHIFT_8, _SHIFT_16, _SHIFT_32 = np.uint64(8), np.uint64(16), np.uint64(32)
+
+
+def _fast_integers(text: bytes) -> NDArray[np.int32] | None:
+    """Parse blank-separated integers, or return None unless every one is surely well formed and in range.
+
+    Numbers are found as runs of digits by comparing neighbouring bytes. The eight bytes that end at a run's end are
+    taken as one 64-bit word and summed up by three multiplications, digits to pairs to fours to eight (D. Lemire,
+    "Quickly parsing eight digits", 2018); ninth and tenth digits are rare and added afterwards.
+    """
+    # Eight bytes in front make room for the first number's word; the blank behind ends the last number.
+    padded = b"        " + text + b" "
+    codes = np.frombuffer(padded, dtype=np.uint8)
+    is_digit = (codes - np.uint8(ord("0"))) < 10
+    n_minus = np.count_nonzero(codes == ord("-"))
+    n_known = np.count_nonzero(is_digit) + n_minus
+    for blank in b" \n\r\t":
+        n_known += np.count_nonzero(codes == blank)
+        if n_known == len(codes):
+            break
+    else:
+        return None
+    edges = np.flatnonzero(is_digit[1:] != is_digit[:-1])  # before the first digit, on the last digit, in turn
+    before, last = edges[0::2], edges[1::2]
+    if not len(last):
+        return None if n_minus else np.zeros(0, dtype=np.int32)
+    length = last - before
+    negative = codes[before] == ord("-")
+    # Every minus must stand right before a number, and must not follow a digit.
+    if np.count_nonzero(negative) != n_minus or (negative[1:] & (before[1:] == last[:-1] + 1)).any():
+        return None
+    longest = int(length.max())
+    if longest > _MAX_DIGITS:
+        return None
+    words = np.ndarray((len(codes) - 7,), np.uint64, padded, 0, (1,))
+    value = words[last - 7]
+    value &= _DIGIT_MASKS[length if longest <= 8 else np.minimum(length, 8)]
+    value *= _BY_10
+    value >>= _SHIFT_8
+    value &= _PAIRS
+    value *= _BY_100
+    value >>= _SHIFT_16
+    value &= _QUADS
+    value *= _BY_10000
+    value >>= _SHIFT_32
+    if longest > 8:
+        for place in range(8, longest):
+            longer = np.flatnonzero(length > place)
+            digit = codes[last[longer] - place] - np.uint8(ord("0"))
+            value[longer] += digit.astype(np.uint64) * np.uint64(10**place)
+        if int(value.max()) > MAX_VARIABLE:
+            return None
+    signed = value.astype(np.int32)
+    minus_one = negative.view(np.int8).astype(np.int32)
+    signed ^= -minus_one
+    signed += minus_one
+    return None if (negative & (signed == 0)).any() else signed
+
+
+class _Parser:
+    """Takes text in pieces of any size and returns the formula at the end."""
+
+    def __init__(self, source: str, limits: ReadLimits) -> None:
+        self._source = source
+        self._limits = limits
+        self._rest = b""
+        self._line = 1  # of the next byte to parse
+        self._at_line_start = True
+        self._in_comment = False
+        self._ended = False
+        self._in_body = False
+        self._header: tuple[int, int] | None = None
+        self._literals: list[NDArray[np.int32]] = []
+        self._ends: list[NDArray[np.int64]] = [np.zeros(1, dtype=np.int64)]
+        self._n_literals = 0
+        self._largest = 0
+        self._open_line: int | None = None  # line of the last literal, while its clause is not closed
+
+    def feed(self, piece: bytes) -> bool:
+        """Take text; return True once nothing after it matters."""
+        text = self._rest + piece if self._rest else piece
+        cut = text.rfind(b"\n") + 1
+        if cut:
+            self._rest = text[cut:]
+            self._lines(text[:cut])
+        else:
+            self._rest = text
+        if len(self._rest) > _LONGEST_LINE and not self._ended:
+            self._rest = self._part_of_line(self._rest)
+        return self._ended
+
+    def finish(self, n_bytes: int) -> Formula:
+        """Return the formula; raises FormulaError if the text may not end here."""
+        if self._rest and not self._ended:
+            self._lines(self._rest)
+        if self._open_line is not None:
+            number = sum(map(len, self._ends))
+            raise FormulaError(
+                f"the text ends inside clause {number}; expected its closing 0: the file may be truncated",
+                self._source,
+                self._open_line,
+            )
+        if n_bytes == 0:
+            raise FormulaError(
+                "the file is empty; expected a DIMACS CNF ('p cnf VARIABLES CLAUSES', clauses)", self._source
+            )
+        offsets = np.concatenate(self._ends)
+        n_clauses = len(offsets) - 1
+        if self._header is None and n_clauses == 0:
+            raise FormulaError("found neither a header nor a clause; expected a DIMACS CNF", self._source, self._line)
+        if self._header is not None and self._header[1] > 0 and n_clauses == 0:
+            raise FormulaError(
+                f"the header announces {self._header[1]} clauses and none follows; the file may be truncated",
+                self._source,
+                self._line,
+            )
+        literals = np.concatenate([np.zeros(0, dtype=np.int32), *self._literals])
+        n_vars = max(self._largest, self._header[0] if self._header else 0)
+        return Formula(literals, offsets, n_vars, self._source, self._warnings(n_clauses))
+
+    def _warnings(self, n_clauses: int) -> tuple[str, ...]:
+        if self._header is None:
+            return ("no header 'p cnf VARIABLES CLAUSES'; sizes are taken from the clauses",)
+        warnings = []
+        if self._header[0] < self._largest:
+            warnings.append(f"the header announces {self._header[0]} variables, the clauses use {self._largest}")
+        if self._header[1] != n_clauses:
+            warnings.append(f"the header announces {self._header[1]} clauses, the file has {n_clauses}")
+        return tuple(warnings)
+
+    def _part_of_line(self, text: bytes) -> bytes:
+        """Parse what is complete of a very long line's start; return the rest."""
+        if self._in_comment:
+            return b""
+        if not self._in_body and self._at_line_start and text.lstrip(_BLANKS)[:1] in (b"p", b""):
+            if text.strip(_BLANKS):
+                self._fail("found a header of more than a million characters; expected 'p cnf VARIABLES CLAUSES'")
+            return b""
+        cut = max(text.rfind(b" "), text.rfind(b"\t")) + 1
+        start = _COMMENT_LINE.match(text) if self._at_line_start else None
+        start = start or _COMMENT_IN_LINE.search(text, 0, cut)
+        if start:
+            cut = start.start()
+            self._in_comment = True
+            self._lines(text[:cut])
+            return b""
+        if not cut:
+            if text.strip(_BLANKS):
+                self._fail(f"found a word of more than {_LONGEST_LINE} characters; expected a signed variable number")
+            return b""
+        self._lines(text[:cut])
+        self._at_line_start = False
+        return text[cut:]
+
+    def _lines(self, text: bytes) -> None:
+        """Parse text that ends at a line's end, at the end of the input, or between two tokens of a long line."""
+        if self._in_comment:
+            end = text.find(b"\n")
+            if end < 0:
+                return
+            text = text[end:]
+            self._in_comment = False
+            self._at_line_start = False
+        if not self._in_body:
+            text = self._head_of(text)
+        if text:
+            self._clauses(text)
+        self._line += text.count(b"\n")
+        self._at_line_start = True
+
+    def _head_of(self, text: bytes) -> bytes:
+        """Consume comments, blank lines and the header; return what follows them."""
+        position = 0
+        while position < len(text):
+            end = text.find(b"\n", position)
+            end = len(text) if end < 0 else end
+            line = text[position:end].strip(_BLANKS)
+            first = line[:1]
+            if first not in (b"", b"c"):
+                self._in_body = True
+                if first != b"p":
+                    return text[position:]
+                self._header = self._parse_header(line)
+                return text[end:]
+            self._line += end < len(text)
+            position = end + 1
+        return b""
+
+    def _parse_header(self, line: bytes) -> tuple[int, int]:
+        words = _COMMENT_IN_LINE.sub(b"", line).split()
+        if len(words) != 4 or words[:2] != [b"p", b"cnf"] or not (words[2].isdigit() and words[3].isdigit()):
+            self._fail(f"found header {_shown(line)}; expected 'p cnf VARIABLES CLAUSES'")
+        if max(len(words[2]), len(words[3])) > 18:
+            self._fail(f"found header {_shown(line)}; a number in it is out of range")
+        n_vars, n_clauses = int(words[2]), int(words[3])
+        if n_vars > MAX_VARIABLE:
+            self._fail(f"the header announces {n_vars} variables; the largest variable is {MAX_VARIABLE}")
+        if n_vars > self._limits.max_vars:
+            self._too_large(f"the header announces {n_vars} variables", "max_vars", self._limits.max_vars, self._line)
+        return n_vars, n_clauses
+
+    def _clauses(self, text: bytes) -> None:
+        """Parse clauses, of which the first and the last may be incomplete."""
+        text = self._without_comments(text)
+        if b"%" in text:
+            text = self._before_end_mark(text)
+        values = _fast_integers(text)
+        if values is None:
+            values = self._exact_integers(text)
+        if not len(values):
+            return
+        is_literal = values != 0
+        literals = values[is_literal]
+        ends = np.flatnonzero(~is_literal)
+        ends -= np.arange(len(ends))
+        ends += self._n_literals
+        self._n_literals += len(literals)
+        if len(literals):
+            self._largest = max(self._largest, int(literals.max()), -int(literals.min()))
+        if self._n_literals > self._limits.max_literals or self._largest > self._limits.max_vars:
+            self._exact_integers(text, n_before=self._n_literals - len(literals))
+        self._literals.append(literals)
+        self._ends.append(ends)
+        if is_literal[-1]:
+            used = text.rstrip(b" \t\r\n")
+            self._open_line = self._line + used.count(b"\n")
+        else:
+            self._open_line = None
+
+    def _without_comments(self, text: bytes) -> bytes:
+        if b"c" not in text:
+            return text
+        first = b""
+        if not self._at_line_start:
+            end = text.find(b"\n") % (len(text) + 1)
+            first, text = text[:end], text[end:]
+        text = first + _COMMENT_LINE.sub(b"", text)
+        return _COMMENT_IN_LINE.sub(b"", text) if b"c" in text else text
+
+    def _before_end_mark(self, text: bytes) -> bytes:
+        start = 0 if self._at_line_start else text.find(b"\n") % (len(text) + 1)
+        found = _END_LINE.search(text, start)
+        if not found:
+            return text
+        self._ended = True
+        return text[: found.start()]
+
+    def _exact_integers(self, text: bytes, n_before: int | None = None) -> NDArray[np.int32]:
+        """Parse token by token; raises at the first that is malformed, out of range or over a limit."""
+        n_literals = self._n_literals if n_before is None else n_before
+        values = []
+        line, counted = self._line, 0
+        for token in _TOKEN.finditer(text):
+            line += text.count(b"\n", counted, token.start())
+            counted = token.start()
+            word = token.group()
+            if not _INTEGER.fullmatch(word):
+                self._bad_token(word, line)
+            digits = word.lstrip(b"-").lstrip(b"0")
+            value = int(digits or b"0") if len(digits) <= _MAX_DIGITS else MAX_VARIABLE + 1
+            if value > MAX_VARIABLE:
+                self._fail(f"literal {_shown(word)} is out of range; the largest variable is {MAX_VARIABLE}", line)
+            if value > self._limits.max_vars:
+                self._too_large(f"found variable {value}", "max_vars", self._limits.max_vars, line)
+            if value == 0 and word.startswith(b"-"):
+                self._fail("found '-0'; expected a literal, or 0 at the end of a clause", line)
+            n_literals += value != 0
+            if n_literals > self._limits.max_literals:
+                self._too_large(f"found {n_literals} literals", "max_literals", self._limits.max_literals, line)
+            values.append(-value if word.startswith(b"-") else value)
+        return np.array(values, dtype=np.int32)
+
+    def _bad_token(self, word: bytes, line: int) -> NoReturn:
+        hint = _HINTS.get(word[:1])
+        if any(code < 32 or code > 126 for code in word[:40]):
+            found = f"found bytes {_shown(word)}, which are no DIMACS text"
+        else:
+            found = f"found {_shown(word)}" + (f" ({hint})" if hint else "")
+        self._fail(f"{found}; expected a signed variable number, 0, or a comment line", line)
+
+    def _fail(self, message: str, line: int | None = None) -> NoReturn:
+        raise FormulaError(message, self._source, self._line if line is None else line)
+
+    def _too_large(self, found: str, name: str, limit: int, line: int) -> NoReturn:
+        raise FormulaTooLargeError(f"{found}; the limit is {limit}: raise {name} to read it", self._source, line)
+
+
+def _shown(word: bytes) -> str:
+    """Return input for a message: quoted, at most 40 characters."""
+    text = word[:40].decode("ascii", "backslashreplace") if word.isascii() else repr(word[:20])[2:-1]
+    text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return f"'{text}'" + ("…" if len(word) > 40 else "")

@@ -1,0 +1,571 @@
+"""Static features: numbers that describe a formula before any search.
+
+Two kinds: the base features of ``gbdc`` (Global Benchmark Database, computed by its C++ code), and features of our own,
+computed by array operations in time linear in the literals (up to sorting). Counts enter as ``log1p``, everything else
+as shares and ratios, so that formulas of different sizes are comparable. What is undefined (a mean over no clauses) is
+missing, not zero.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satcost_gnn.feature_vector import FeatureVector
+from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.dimacs import read_dimacs, write_dimacs
+
+__all__ = ["STATIC_FEATURES", "STATIC_FEATURE_NAMES", "STATIC_VERSION", "StaticFeature", "static_features"]
+
+STATIC_VERSION: Final = "1"
+"""Changes whenever the name or the meaning of a static feature does."""
+
+_MAX_PROPAGATION_ROUNDS: Final = 1000
+_LONGEST_XOR: Final = 6
+
+_T = TypeVar("_T", bound=np.generic)
+
+
+class StaticFeature(NamedTuple):
+    """What a feature means."""
+
+    group: str
+    description: str
+
+
+def _moments(prefix: str, group: str, what: str) -> dict[str, StaticFeature]:
+    """Describe what :func:`_distribution` returns."""
+    return {
+        f"{prefix}_mean_log": StaticFeature(group, f"log1p of the mean {what}"),
+        f"{prefix}_cv": StaticFeature(group, f"standard deviation of the {what} over its mean"),
+        f"{prefix}_min_log": StaticFeature(group, f"log1p of the smallest {what}"),
+        f"{prefix}_max_log": StaticFeature(group, f"log1p of the largest {what}"),
+        f"{prefix}_evenness": StaticFeature(group, f"entropy of the shares in the {what}, 1 if all are equal"),
+        f"{prefix}_gini": StaticFeature(group, f"Gini coefficient of the {what}, 0 if all are equal"),
+    }
+
+
+_OWN: Final[dict[str, StaticFeature]] = {
+    "vars_log": StaticFeature("size", "log1p of the number of variables, unused ones included"),
+    "used_vars_log": StaticFeature("size", "log1p of the number of variables that occur"),
+    "clauses_log": StaticFeature("size", "log1p of the number of clauses"),
+    "literals_log": StaticFeature("size", "log1p of the number of literal occurrences"),
+    "unused_var_share": StaticFeature("size", "share of the variables that occur in no clause"),
+    "clause_var_ratio_log": StaticFeature("size", "log1p of the clauses over the variables that occur"),
+    "constrainedness": StaticFeature(
+        "size", "-sum log2(1 - 2^-length) over clauses, a variable: the bits by which clauses cut the assignments down"
+    ),
+    **{
+        f"length_{name}_share": StaticFeature("length", f"share of the clauses with {literals} literals")
+        for name, literals in (
+            *((str(n), str(n)) for n in range(5)),
+            ("5_8", "5 to 8"),
+            ("9_up", "9 or more"),
+        )
+    },
+    "length_mean_log": StaticFeature("length", "log1p of the mean clause length"),
+    "length_cv": StaticFeature("length", "standard deviation of the clause length over its mean"),
+    "length_min_log": StaticFeature("length", "log1p of the smallest clause length"),
+    "length_max_log": StaticFeature("length", "log1p of the largest clause length"),
+    "length_entropy": StaticFeature("length", "entropy of the clause lengths in bits (64 and more are one)"),
+    **_moments("degree", "degree", "number of occurrences of a variable"),
+    "degree_max_share": StaticFeature("degree", "largest number of occurrences of a variable over the clauses"),
+    "positive_degree_cv": StaticFeature("degree", "as degree_cv, positive occurrences only"),
+    "negative_degree_cv": StaticFeature("degree", "as degree_cv, negative occurrences only"),
+    "weight_cv": StaticFeature("degree", "coefficient of variation of a variable's sum of 2^-length over its clauses"),
+    "weight_gini": StaticFeature("degree", "Gini coefficient of a variable's sum of 2^-length over its clauses"),
+    "balance_mean": StaticFeature("balance", "mean over variables of |positive - negative| / all occurrences"),
+    "balance_sd": StaticFeature("balance", "standard deviation of a variable's sign imbalance"),
+    "balance_min": StaticFeature("balance", "smallest sign imbalance of a variable"),
+    "balance_max": StaticFeature("balance", "largest sign imbalance of a variable"),
+    "balance_entropy": StaticFeature("balance", "entropy of the sign imbalance in ten bins, 1 if all are as frequent"),
+    "balance_gini": StaticFeature("balance", "Gini coefficient of the sign imbalance"),
+    "pure_var_share": StaticFeature("balance", "share of the variables that occur with one sign only"),
+    "pure_clause_share": StaticFeature("balance", "share of the clauses that hold a variable of one sign only"),
+    "weight_balance_mean": StaticFeature("balance", "as balance_mean, an occurrence counting 2^-length"),
+    "positive_literal_share": StaticFeature("sign", "share of the literal occurrences that are positive"),
+    "positive_in_clause_sd": StaticFeature("sign", "standard deviation over clauses of the share of positive literals"),
+    "horn_share": StaticFeature("sign", "share of the clauses with at most one positive literal"),
+    "dual_horn_share": StaticFeature("sign", "share of the clauses with at most one negative literal"),
+    "positive_clause_share": StaticFeature("sign", "share of the clauses with literals, all positive"),
+    "negative_clause_share": StaticFeature("sign", "share of the clauses with literals, all negative"),
+    "clause_degree_mean_log": StaticFeature("clause_degree", "log1p of the mean over clauses of its mean degree"),
+    "clause_degree_cv": StaticFeature("clause_degree", "coefficient of variation of a clause's mean variable degree"),
+    "clause_degree_min_log": StaticFeature("clause_degree", "log1p of the smallest mean variable degree of a clause"),
+    "clause_degree_max_log": StaticFeature("clause_degree", "log1p of the largest mean variable degree of a clause"),
+    "clause_degree_lift": StaticFeature("clause_degree", "mean variable degree of a clause over that of a variable"),
+    "duplicate_clause_share": StaticFeature("pattern", "share of the clauses that repeat another's literals"),
+    "binary_positive_share": StaticFeature("pattern", "share of the clauses that are two positive literals"),
+    "binary_mixed_share": StaticFeature("pattern", "share of the clauses that are an implication of like signs"),
+    "binary_negative_share": StaticFeature("pattern", "share of the clauses that are two negative literals"),
+    "exclusion_var_share": StaticFeature("pattern", "share of the variables in a clause of two negative literals"),
+    "exclusion_degree_log": StaticFeature("pattern", "log1p of the mean number of such clauses of those variables"),
+    "exactly_one_share": StaticFeature(
+        "pattern", "share of the clauses of 3 and more positive literals with exclusions"
+    ),
+    "equivalence_share": StaticFeature("pattern", "share of the clauses in a XOR of 2 variables"),
+    "xor_share": StaticFeature("pattern", f"share of the clauses in a XOR of 3 to {_LONGEST_XOR} variables"),
+    "propagated_var_share": StaticFeature("propagation", "share of variables set by unit propagation at the start"),
+    "propagated_clause_share": StaticFeature("propagation", "share of the clauses satisfied by that propagation"),
+    "propagation_conflict": StaticFeature("propagation", "1 if that propagation meets a conflict, else 0"),
+    "propagation_rounds_log": StaticFeature("propagation", "log1p of the rounds of that propagation (at most 1000)"),
+    "gap_mean": StaticFeature("order", "mean difference of neighbouring variable numbers in a clause, over n_vars"),
+    "gap_log_mean": StaticFeature("order", "mean log1p of that difference over log1p of n_vars"),
+    "span_mean": StaticFeature("order", "mean difference of a clause's largest and smallest variable, over n_vars"),
+    "jump_mean": StaticFeature("order", "mean difference of successive clauses' first variables, over n_vars"),
+}
+
+_SCALES: Final[dict[str, tuple[str, str]]] = {
+    "log": ("_log", "log1p of"),
+    "sd": ("_sd_log", "log1p of the square root of"),
+    "share": ("_share", "over the clauses:"),
+    "as is": ("", "as gbdc gives it:"),
+}
+
+
+def _gbdc_scales() -> dict[str, str]:
+    """Return the name of each base feature of gbdc, in its order, and the scale on which it is taken over."""
+    scales = dict.fromkeys(("clauses", "variables", "bytes", "ccs"), "log")
+    scales |= dict.fromkeys([*(f"cls{n}" for n in range(1, 10)), "cls10p"], "share")
+    scales |= dict.fromkeys(("horn", "invhorn", "positive", "negative"), "share")
+    moments = {"mean": "log", "variance": "sd", "min": "log", "max": "log", "entropy": "as is"}
+    for name in ("hornvars", "invhornvars", "balancecls", "balancevars"):
+        bounded = name.startswith("balance")
+        scales |= {f"{name}_{moment}": "as is" if bounded else scale for moment, scale in moments.items()}
+    for name in ("vcg_vdegree", "vcg_cdegree", "vg_degree", "cg_degree"):
+        scales |= {f"{name}_{moment}": scale for moment, scale in moments.items()}
+    return scales
+
+
+_GBDC_SCALES: Final = _gbdc_scales()
+
+STATIC_FEATURES: Final[Mapping[str, StaticFeature]] = _OWN | {
+    f"gbdc_{name}{_SCALES[scale][0]}": StaticFeature("gbdc", f"{_SCALES[scale][1]} gbdc's base feature {name}")
+    for name, scale in _GBDC_SCALES.items()
+}
+"""Group and description of every static feature."""
+
+STATIC_FEATURE_NAMES: Final[tuple[str, ...]] = tuple(STATIC_FEATURES)
+"""Names in the order of the vector."""
+
+
+def static_features(
+    formula: Formula | str | os.PathLike[str], *, on_partial: Callable[[FeatureVector], None] | None = None
+) -> FeatureVector:
+    """Return the static features of a formula.
+
+    ``gbdc`` is C++ code within this process: for formulas from strangers, call this in a limited child process, and
+    let ``on_partial`` save what is there before gbdc is called.
+
+    Parameters
+    ----------
+    formula
+        A formula, or the path of a DIMACS file.
+    on_partial
+        Called once with our own features, gbdc's still missing, before gbdc runs.
+
+    Returns
+    -------
+    FeatureVector
+        In the order of :data:`STATIC_FEATURE_NAMES`, with the seconds of each group. All features of group ``gbdc`` are
+        missing for a formula without literals, for one whose variable numbers are so sparse that gbdc's tables would
+        outgrow the formula, and where gbdc fails.
+
+    Raises
+    ------
+    FormulaError
+        If ``formula`` is a path and cannot be read.
+    """
+    if not isinstance(formula, Formula):
+        formula = read_dimacs(formula)
+    values: dict[str, float] = {}
+    seconds: dict[str, float] = {}
+    start = time.perf_counter()
+    counts = _Counts.of(formula)
+    seconds["counts"] = time.perf_counter() - start
+    for group, extract in _GROUPS.items():
+        start = time.perf_counter()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values |= extract(formula, counts)
+        seconds[group] = time.perf_counter() - start
+    if on_partial is not None:
+        on_partial(FeatureVector.from_mapping(STATIC_FEATURE_NAMES, values, seconds))
+    start = time.perf_counter()
+    values |= _gbdc_features(formula)
+    seconds["gbdc"] = time.perf_counter() - start
+    return FeatureVector.from_mapping(STATIC_FEATURE_NAMES, values, seconds)
+
+
+class _Counts(NamedTuple):
+    """What several groups need. Variables are those of :meth:`Formula.dense_variables`."""
+
+    variable: NDArray[np.int32]  # of each literal
+    lengths: NDArray[np.int64]  # of each clause
+    filled: NDArray[np.bool_]  # whether the clause has a literal
+    starts: NDArray[np.int64]  # first literal of each clause that has one
+    n_positive: NDArray[np.int64]  # in each clause that has a literal
+    positive: NDArray[np.int64]  # occurrences of each variable
+    negative: NDArray[np.int64]
+    degree: NDArray[np.int64]
+    used: NDArray[np.bool_]  # whether the variable occurs
+    n_used: int
+
+    @classmethod
+    def of(cls, formula: Formula) -> _Counts:
+        variable, size = formula.dense_variables()
+        lengths = formula.clause_lengths
+        filled = lengths > 0
+        starts = formula.offsets[:-1][filled]
+        is_positive = formula.literals > 0
+        positive = np.bincount(variable[is_positive], minlength=size)
+        degree = np.bincount(variable, minlength=size)
+        used = degree > 0
+        n_positive = _clause_sums(is_positive.astype(np.int64), starts)
+        negative = degree - positive
+        return cls(
+            variable,
+            lengths,
+            filled,
+            starts,
+            n_positive,
+            positive,
+            negative,
+            degree,
+            used,
+            int(np.count_nonzero(used)),
+        )
+
+
+def _clause_sums(values: NDArray[_T], starts: NDArray[np.int64]) -> NDArray[_T]:
+    """Sum a value of each literal over each clause that has one."""
+    return np.add.reduceat(values, starts) if len(starts) else values[:0]
+
+
+def _ratio(part: float | np.number, whole: float | np.number) -> float:
+    return float(part) / float(whole) if whole else np.nan
+
+
+def _mean(values: NDArray[np.generic]) -> float:
+    return float(values.mean()) if len(values) else np.nan
+
+
+def _cv(values: NDArray[np.generic]) -> float:
+    """Return the standard deviation over the mean; missing for no values or a zero mean."""
+    return _ratio(float(values.std()), float(values.mean())) if len(values) else np.nan
+
+
+def _gini(values: NDArray[np.generic]) -> float:
+    """Return the Gini coefficient of values of at least 0; missing if they sum to 0."""
+    ordered = np.sort(values).astype(np.float64)
+    total, n = float(ordered.sum()), len(ordered)
+    if not total:
+        return np.nan
+    ranks = np.arange(1, n + 1)
+    return float(2 * (ranks * ordered).sum() / (n * total) - (n + 1) / n)
+
+
+def _evenness(counts: NDArray[np.generic]) -> float:
+    """Return the entropy of the counts' shares over that of equal shares; missing for fewer than two counts."""
+    if len(counts) < 2 or not counts.any():
+        return np.nan
+    share = counts[counts.astype(np.bool_)] / counts.sum()
+    return float(-(share * np.log(share)).sum() / np.log(len(counts)))
+
+
+def _distribution(prefix: str, values: NDArray[np.int64]) -> dict[str, float]:
+    """Summarise counts; what the features mean stands in :func:`_moments`."""
+    if not len(values):
+        return {}
+    return {
+        f"{prefix}_mean_log": np.log1p(values.mean()),
+        f"{prefix}_cv": _cv(values),
+        f"{prefix}_min_log": np.log1p(values.min()),
+        f"{prefix}_max_log": np.log1p(values.max()),
+        f"{prefix}_evenness": _evenness(values),
+        f"{prefix}_gini": _gini(values),
+    }
+
+
+def _size(formula: Formula, counts: _Counts) -> dict[str, float]:
+    lengths = counts.lengths[counts.filled]
+    bits = -np.log2(1.0 - np.exp2(-lengths.astype(np.float64))).sum()
+    return {
+        "vars_log": np.log1p(formula.n_vars),
+        "used_vars_log": np.log1p(counts.n_used),
+        "clauses_log": np.log1p(formula.n_clauses),
+        "literals_log": np.log1p(formula.n_literals),
+        "unused_var_share": _ratio(formula.n_vars - counts.n_used, formula.n_vars),
+        "clause_var_ratio_log": np.log1p(_ratio(formula.n_clauses, counts.n_used)),
+        "constrainedness": _ratio(bits, counts.n_used),
+    }
+
+
+def _length(formula: Formula, counts: _Counts) -> dict[str, float]:
+    lengths = counts.lengths
+    if not len(lengths):
+        return {}
+    clipped = np.minimum(lengths, 64)
+    share = np.bincount(clipped, minlength=65) / len(lengths)
+    entropy = -(share[share > 0] * np.log2(share[share > 0])).sum()
+    return {
+        **{f"length_{n}_share": share[n] for n in range(5)},
+        "length_5_8_share": share[5:9].sum(),
+        "length_9_up_share": share[9:].sum(),
+        "length_mean_log": np.log1p(lengths.mean()),
+        "length_cv": _cv(lengths),
+        "length_min_log": np.log1p(lengths.min()),
+        "length_max_log": np.log1p(lengths.max()),
+        "length_entropy": abs(entropy),
+    }
+
+
+def _weights(formula: Formula, counts: _Counts) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return, by variable, the sum of 2^-length over its positive and over its negative occurrences."""
+    weight = np.repeat(np.exp2(-counts.lengths.astype(np.float64)), counts.lengths)
+    size = len(counts.degree)
+    is_positive = formula.literals > 0
+    positive, negative = (
+        np.bincount(counts.variable[chosen], weights=weight[chosen], minlength=size).astype(np.float64)
+        for chosen in (is_positive, ~is_positive)
+    )
+    return positive, negative
+
+
+def _degree(formula: Formula, counts: _Counts) -> dict[str, float]:
+    degree = counts.degree[counts.used]
+    positive, negative = _weights(formula, counts)
+    weight = (positive + negative)[counts.used]
+    return {
+        **_distribution("degree", degree),
+        "degree_max_share": _ratio(float(degree.max(initial=0)), formula.n_clauses) if len(degree) else np.nan,
+        "positive_degree_cv": _cv(counts.positive[counts.used]),
+        "negative_degree_cv": _cv(counts.negative[counts.used]),
+        "weight_cv": _cv(weight),
+        "weight_gini": _gini(weight),
+    }
+
+
+def _balance(formula: Formula, counts: _Counts) -> dict[str, float]:
+    if not counts.n_used:
+        return {}
+    imbalance = (np.abs(counts.positive - counts.negative) / np.maximum(counts.degree, 1))[counts.used]
+    pure = counts.used & ((counts.positive == 0) | (counts.negative == 0))
+    in_pure_clause = _clause_sums(pure[counts.variable].astype(np.int64), counts.starts) > 0
+    positive, negative = _weights(formula, counts)
+    weighted = np.abs(positive - negative)[counts.used] / (positive + negative)[counts.used]
+    return {
+        "balance_mean": imbalance.mean(),
+        "balance_sd": imbalance.std(),
+        "balance_min": imbalance.min(),
+        "balance_max": imbalance.max(),
+        "balance_entropy": _evenness(np.bincount(np.minimum(imbalance * 10, 9).astype(np.int64), minlength=10)),
+        "balance_gini": _gini(imbalance),
+        "pure_var_share": _ratio(np.count_nonzero(pure), counts.n_used),
+        "pure_clause_share": _ratio(np.count_nonzero(in_pure_clause), formula.n_clauses),
+        "weight_balance_mean": _mean(weighted),
+    }
+
+
+def _sign(formula: Formula, counts: _Counts) -> dict[str, float]:
+    if not formula.n_clauses:
+        return {}
+    lengths = counts.lengths[counts.filled]
+    n_negative = lengths - counts.n_positive
+    n_empty = formula.n_clauses - len(lengths)
+    return {
+        "positive_literal_share": _ratio(float(counts.n_positive.sum()), formula.n_literals),
+        "positive_in_clause_sd": float((counts.n_positive / lengths).std()) if len(lengths) else np.nan,
+        "horn_share": _ratio(np.count_nonzero(counts.n_positive <= 1) + n_empty, formula.n_clauses),
+        "dual_horn_share": _ratio(np.count_nonzero(n_negative <= 1) + n_empty, formula.n_clauses),
+        "positive_clause_share": _ratio(np.count_nonzero(n_negative == 0), formula.n_clauses),
+        "negative_clause_share": _ratio(np.count_nonzero(counts.n_positive == 0), formula.n_clauses),
+    }
+
+
+def _clause_degree(formula: Formula, counts: _Counts) -> dict[str, float]:
+    if not len(counts.starts):
+        return {}
+    mean_degree = _clause_sums(counts.degree[counts.variable], counts.starts) / counts.lengths[counts.filled]
+    return {
+        "clause_degree_mean_log": np.log1p(mean_degree.mean()),
+        "clause_degree_cv": _cv(mean_degree),
+        "clause_degree_min_log": np.log1p(mean_degree.min()),
+        "clause_degree_max_log": np.log1p(mean_degree.max()),
+        "clause_degree_lift": mean_degree.mean() * counts.n_used / counts.degree.sum(),
+    }
+
+
+def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return 64 well-mixed bits for each value (SplitMix64's finaliser; Steele, Lea, Flood 2014)."""
+    mixed = (values + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= mixed >> np.uint64(30)
+    mixed *= np.uint64(0xBF58476D1CE4E5B9)
+    mixed ^= mixed >> np.uint64(27)
+    mixed *= np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return mixed
+
+
+def _pattern(formula: Formula, counts: _Counts) -> dict[str, float]:
+    n_clauses = formula.n_clauses
+    if not n_clauses:
+        return {}
+    lengths = counts.lengths[counts.filled]
+    of_variable = _mixed(counts.variable.astype(np.uint64))
+    of_literal = np.where(formula.literals < 0, ~of_variable * np.uint64(0xD6E8FEB86659FD93), of_variable)
+    # Sums do not depend on the order of a clause's literals, so nothing has to be sorted within clauses.
+    clause_key, variables_key = _clause_sums(of_literal, counts.starts), _clause_sums(of_variable, counts.starts)
+    distinct, first = np.unique(clause_key, return_index=True)
+    n_distinct = len(distinct) + (len(lengths) < n_clauses)  # all empty clauses are the same
+    length = lengths[first]
+    parity = (length - counts.n_positive[first]) & 1
+    short = (length >= 2) & (length <= _LONGEST_XOR)
+    group_key = variables_key[first][short] * np.uint64(2) + parity[short].astype(np.uint64)
+    _, one, size = np.unique(group_key, return_index=True, return_counts=True)
+    width = length[short][one]
+    is_xor = size >= 2 ** (width - 1)
+    n_positive = counts.n_positive
+    is_exclusion = (lengths == 2) & (n_positive == 0)
+    excluded = np.zeros(len(counts.degree), dtype=np.int64)
+    exclusion_starts = counts.starts[is_exclusion]
+    for position in (0, 1):
+        excluded += np.bincount(counts.variable[exclusion_starts + position], minlength=len(excluded))
+    n_excluded = _clause_sums((excluded > 0)[counts.variable].astype(np.int64), counts.starts)
+    exactly_one = (lengths >= 3) & (n_positive == lengths) & (n_excluded == lengths)
+    return {
+        "duplicate_clause_share": 1.0 - n_distinct / n_clauses,
+        "binary_positive_share": np.count_nonzero((lengths == 2) & (n_positive == 2)) / n_clauses,
+        "binary_mixed_share": np.count_nonzero((lengths == 2) & (n_positive == 1)) / n_clauses,
+        "binary_negative_share": np.count_nonzero(is_exclusion) / n_clauses,
+        "exclusion_var_share": _ratio(np.count_nonzero(excluded), counts.n_used),
+        "exclusion_degree_log": np.log1p(_mean(excluded[excluded > 0])) if excluded.any() else 0.0,
+        "exactly_one_share": np.count_nonzero(exactly_one) / n_clauses,
+        "equivalence_share": size[is_xor & (width == 2)].sum() / n_clauses,
+        "xor_share": size[is_xor & (width > 2)].sum() / n_clauses,
+    }
+
+
+def _propagation(formula: Formula, counts: _Counts) -> dict[str, float]:
+    """Propagate the unit clauses round by round; each round costs the occurrences of what it sets.
+
+    Clauses keep the number and the sum of their unfalsified literals: a sum of one is the literal itself.
+    """
+    if not formula.n_clauses:
+        return {}
+    if not (counts.lengths == 1).any():
+        empty = formula.has_empty_clause
+        return {
+            "propagated_var_share": 0.0,
+            "propagated_clause_share": 0.0,
+            "propagation_conflict": float(empty),
+            "propagation_rounds_log": 0.0,
+        }
+    from scipy.sparse import csr_array
+
+    n_codes = 2 * len(counts.degree)
+    code = 2 * counts.variable.astype(np.int64) + (formula.literals < 0)
+    by_clause = csr_array(
+        (np.ones(len(code), dtype=np.int8), code, formula.offsets), shape=(formula.n_clauses, n_codes)
+    )
+    by_literal = by_clause.tocsc()  # a counting sort; repeated literals stay repeated
+    bounds, clause_of = by_literal.indptr.astype(np.int64), by_literal.indices
+
+    def clauses_with(codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        first, number = bounds[codes], bounds[codes + 1] - bounds[codes]
+        inside = np.arange(int(number.sum())) - np.repeat(np.cumsum(number) - number, number)
+        return clause_of[np.repeat(first, number) + inside].astype(np.int64), np.repeat(codes, number)
+
+    left = counts.lengths.copy()
+    left_sum = np.zeros(formula.n_clauses, dtype=np.int64)
+    left_sum[counts.filled] = _clause_sums(code, counts.starts)
+    satisfied = np.zeros(formula.n_clauses, dtype=np.bool_)
+    is_true = np.zeros(n_codes, dtype=np.bool_)
+    conflict = formula.has_empty_clause
+    frontier = np.unique(left_sum[left == 1])
+    rounds = 0
+    while len(frontier) and not conflict and rounds < _MAX_PROPAGATION_ROUNDS:
+        rounds += 1
+        is_true[frontier] = True
+        conflict = bool(is_true[frontier ^ 1].any())
+        satisfied[clauses_with(frontier)[0]] = True
+        touched, codes = clauses_with(frontier ^ 1)
+        np.subtract.at(left, touched, 1)
+        np.subtract.at(left_sum, touched, codes)
+        touched = np.unique(touched)
+        open_clauses = touched[~satisfied[touched]]
+        conflict = conflict or bool((left[open_clauses] == 0).any())
+        frontier = np.unique(left_sum[open_clauses[left[open_clauses] == 1]])
+    n_set = np.count_nonzero(is_true[0::2] | is_true[1::2])
+    return {
+        "propagated_var_share": _ratio(n_set, counts.n_used),
+        "propagated_clause_share": np.count_nonzero(satisfied) / formula.n_clauses,
+        "propagation_conflict": float(conflict),
+        "propagation_rounds_log": np.log1p(rounds),
+    }
+
+
+def _order(formula: Formula, counts: _Counts) -> dict[str, float]:
+    if not len(counts.starts):
+        return {}
+    number = np.abs(formula.literals)
+    gaps = np.abs(np.diff(number))
+    within = np.ones(len(number), dtype=np.bool_)
+    within[counts.starts] = False
+    gaps = gaps[within[1:]]
+    span = np.maximum.reduceat(number, counts.starts) - np.minimum.reduceat(number, counts.starts)
+    jumps = np.abs(np.diff(number[counts.starts]))
+    return {
+        "gap_mean": _mean(gaps) / formula.n_vars,
+        "gap_log_mean": _mean(np.log1p(gaps)) / np.log1p(formula.n_vars),
+        "span_mean": _mean(span) / formula.n_vars,
+        "jump_mean": _mean(jumps) / formula.n_vars,
+    }
+
+
+_GROUPS: Final[dict[str, Callable[[Formula, _Counts], dict[str, float]]]] = {
+    "size": _size,
+    "length": _length,
+    "degree": _degree,
+    "balance": _balance,
+    "sign": _sign,
+    "clause_degree": _clause_degree,
+    "pattern": _pattern,
+    "propagation": _propagation,
+    "order": _order,
+}
+
+
+def _gbdc_features(formula: Formula) -> dict[str, float]:
+    # gbdc dereferences a null pointer where there is no literal, and its tables have an entry for every number up to
+    # the largest variable.
+    largest = int(np.abs(formula.literals).max(initial=0))
+    if not formula.n_literals or largest > 16 * formula.n_literals + 1_000_000:
+        return {}
+    import gbdc
+
+    # gbdc refuses comments within clauses and SATLIB's end mark: it reads our own text of the formula.
+    with TemporaryDirectory(prefix="satcost-") as directory:
+        path = Path(directory) / "formula.cnf"
+        write_dimacs(formula, path)
+        try:
+            base = gbdc.extract_base_features(str(path))
+        except RuntimeError:
+            return {}
+    scaled = {}
+    for name, scale in _GBDC_SCALES.items():
+        value = float(base[name])
+        if scale == "log":
+            value = np.log1p(value)
+        elif scale == "sd":
+            value = np.log1p(np.sqrt(max(value, 0.0)))
+        elif scale == "share":
+            value /= formula.n_clauses
+        scaled[f"gbdc_{name}{_SCALES[scale][0]}"] = value
+    return scaled

@@ -1,0 +1,97 @@
+"""Keys of a formula that do not depend on its file: layout, comments, compression, or names of its variables.
+
+The hashes are those of the Global Benchmark Database (M. Iser, C. Sinz, "A problem meta-data library for research in
+SAT", 2018; package ``gbdc``), computed here from the arrays. So they exist for whatever this package can read (formulas
+in memory, SATLIB's endings, comments within clauses), and cost no second pass over the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.dimacs import clause_text, read_dimacs, render_integers, write_dimacs
+
+__all__ = ["Identity", "gbdhash", "identity", "isohash", "isohash2"]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Keys of one formula.
+
+    Parameters
+    ----------
+    gbdhash
+        32 hexadecimal digits, the same for the same sequence of clauses and literals.
+    isohash
+        32 hexadecimal digits, the same under renaming and flipping of variables and reordering of clauses and
+        literals. Formulas with the same degrees share it too: equality is necessary for isomorphism, not sufficient.
+    """
+
+    gbdhash: str
+    isohash: str
+
+
+def identity(formula: Formula | str | os.PathLike[str]) -> Identity:
+    """Return the keys of a formula or of a DIMACS file.
+
+    Raises
+    ------
+    FormulaError
+        If the file cannot be read.
+    """
+    formula = _formula(formula)
+    return Identity(gbdhash(formula), isohash(formula))
+
+
+def gbdhash(formula: Formula | str | os.PathLike[str]) -> str:
+    """Return the MD5 of the clauses' text: numbers separated by one blank, zeros included, no header."""
+    digest = hashlib.md5(usedforsecurity=False)
+    held = b""
+    for text in clause_text(_formula(formula), newline=False):
+        digest.update(held)
+        held = text
+    digest.update(held[:-1])
+    return digest.hexdigest()
+
+
+def isohash(formula: Formula | str | os.PathLike[str]) -> str:
+    """Return the MD5 of the sorted pairs (rarer, commoner) of each variable's occurrences by sign."""
+    formula = _formula(formula)
+    variables, size = formula.dense_variables()
+    positive = formula.literals > 0
+    by_sign = [np.bincount(variables[chosen], minlength=size) for chosen in (positive, ~positive)]
+    pairs = np.sort(np.stack(by_sign, axis=1), axis=1)
+    pairs = pairs[pairs[:, 1] > 0]
+    pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+    return hashlib.md5(render_integers(pairs.ravel()), usedforsecurity=False).hexdigest()
+
+
+def isohash2(formula: Formula | str | os.PathLike[str]) -> str:
+    """Return gbdc's hash of a Weisfeiler-Leman colouring: as invariant as :func:`isohash`, and far more selective.
+
+    Variables that occur are numbered without gaps first. gbdc reads a temporary file; large formulas take seconds.
+    """
+    import gbdc
+
+    formula = _formula(formula)
+    # gbdc's hash depends on gaps in the numbering, and its memory on the largest variable.
+    variables, size = formula.dense_variables()
+    used = np.bincount(variables, minlength=size) > 0
+    number = np.cumsum(used, dtype=np.int64)[variables]
+    literals = np.where(formula.literals < 0, -number, number)
+    dense = Formula.from_arrays(literals, formula.offsets, int(np.count_nonzero(used)), formula.source)
+    with TemporaryDirectory(prefix="satcost-") as directory:
+        path = Path(directory) / "formula.cnf"
+        write_dimacs(dense, path)
+        return str(gbdc.isohash2(str(path)))
+
+
+def _formula(formula: Formula | str | os.PathLike[str]) -> Formula:
+    return formula if isinstance(formula, Formula) else read_dimacs(formula)

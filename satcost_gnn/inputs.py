@@ -1,0 +1,50 @@
+"""Names on the command line to CNF files: files, directories, globs and list files, without holding their contents."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+_SUFFIXES = (".cnf", ".dimacs")
+_COMPRESSED = ("", ".gz", ".bz2", ".xz", ".zst")
+_ENDINGS = tuple(plain + packed for plain in _SUFFIXES for packed in _COMPRESSED)
+
+
+def is_cnf_name(name: str) -> bool:
+    """Whether a file's name ends like that of a CNF: ``.cnf`` or ``.dimacs``, compressed or not."""
+    return name.lower().endswith(_ENDINGS)
+
+
+def expand(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the files that the arguments name, each once, in a stable order.
+
+    A directory stands for the CNFs below it, a pattern for what it matches, ``@FILE`` for the paths in that file. A path
+    that doesn't exist is yielded as it is: reading it gives an error row of its own.
+    """
+    seen: set[str] = set()
+    for argument in arguments:
+        for name in _expand_one(argument):
+            if name not in seen:
+                seen.add(name)
+                yield name
+
+
+def _expand_one(argument: str) -> Iterator[str]:
+    if argument == "-":
+        yield argument
+    elif argument.startswith("@"):
+        listing = Path(argument[1:])
+        if not listing.is_file():
+            yield argument
+            return
+        for line in listing.read_text().splitlines():
+            if line.strip() and not line.startswith("#"):
+                yield line.strip()
+    elif Path(argument).is_dir():
+        yield from sorted(str(path) for path in Path(argument).rglob("*") if is_cnf_name(path.name))
+    elif glob.has_magic(argument) and not Path(argument).exists():
+        matches = sorted(glob.glob(argument, recursive=True))
+        yield from matches or [argument]
+    else:
+        yield argument

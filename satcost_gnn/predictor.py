@@ -1,0 +1,526 @@
+"""From CNFs to predictions with a checkpoint: preprocessing, a chain of estimators, calibration, rows.
+
+The chain is tried in order for every instance: network, forest on features, linear model on the early search, tree-size
+estimator, constant of the training set. Each prediction says which of them it comes from and why the earlier ones were
+passed over. Whatever readable CNF comes in, a prediction comes out.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satcost_gnn.calibration import Calibration
+from satcost_gnn.checkpoint import Checkpoint
+from satcost_gnn.distribution import GRIDS, CostDistribution
+from satcost_gnn.errors import CheckpointError, ConfigError
+from satcost_gnn.estimators import load_estimator
+from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.instance import Instance
+from satcost_gnn.out_of_distribution import NoveltyDetector
+from satcost_gnn.preprocess import Preprocessed, PreprocessSettings, preprocess
+from satcost_gnn.search.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from pysat.formula import CNF
+
+    from satcost_gnn.estimators.base import Estimator
+
+QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What one instance is predicted to cost each solver.
+
+    Parameters
+    ----------
+    path, gbdhash
+        Which instance.
+    status
+        ``ok``: predicted; ``solved``: the probe solved it, ``result`` says how; ``error``: it could not be read.
+    unit
+        Unit of the cost: ``conflicts``, ``propagations`` or ``cpu_seconds``.
+    solvers
+        Names in the order of the distribution's axis.
+    distribution
+        Distribution of the cost, of shape ``(n_solvers,)``; None for an unreadable input.
+    source
+        Estimator it comes from: gnn, forest, linear, tree_size, constant, or probe.
+    reason
+        Why the estimators before it were passed over, or what is wrong with the input.
+    result
+        ``SAT`` or ``UNSAT`` if the probe solved it.
+    in_distribution
+        Whether the instance resembles the training data; None where that can't be told.
+    checkpoint
+        Name and version of the checkpoint.
+    timings
+        Wall seconds by stage.
+    """
+
+    path: str
+    gbdhash: str
+    status: str
+    unit: str
+    solvers: tuple[str, ...]
+    distribution: CostDistribution | None
+    source: str
+    reason: str
+    result: str
+    in_distribution: bool | None
+    checkpoint: str
+    cutoff: float
+    timings: dict[str, float] = field(default_factory=dict)
+
+    def quantile(self, q: float) -> dict[str, float]:
+        """Return a quantile of the cost of each solver, in the cost unit (not log10).
+
+        Raises
+        ------
+        CheckpointError
+            If there is no distribution because the input could not be read.
+        """
+        values = 10.0 ** np.atleast_1d(self._known().quantile(q))
+        return dict(zip(self.solvers, values.tolist(), strict=True))
+
+    def p_solved_by(self, budget: float) -> dict[str, float]:
+        """Return each solver's probability of solving within a budget in the cost unit."""
+        values = np.atleast_1d(self._known().p_solved_by(budget))
+        return dict(zip(self.solvers, values.tolist(), strict=True))
+
+    def _known(self) -> CostDistribution:
+        if self.distribution is None:
+            raise CheckpointError(f"{self.path}: there is no prediction: {self.reason}")
+        return self.distribution
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row a solver with the columns of :mod:`satcost_gnn.prediction_table`."""
+        common = {
+            "path": self.path,
+            "gbdhash": self.gbdhash,
+            "cost_unit": self.unit,
+            "cutoff": self.cutoff,
+            "source": self.source,
+            "checkpoint": self.checkpoint,
+            "in_distribution": self.in_distribution,
+            "parse_s": self.timings.get("parse"),
+            "probe_s": self.timings.get("probe"),
+            "features_s": self.timings.get("features", 0.0) + self.timings.get("graph", 0.0),
+            "inference_s": self.timings.get("inference"),
+            "status": self.status,
+            "result": self.result,
+            "error": self.reason,
+        }
+        if self.distribution is None:
+            return [{**common, "solver": "", "features_s": None, "cutoff": None}]
+        quantiles = {name: 10.0 ** self.distribution.quantile(q) for name, q in QUANTILES.items()}
+        means = self.distribution.mean()
+        solved = self.distribution.p_solved_by(self.cutoff)
+        return [
+            {
+                **common,
+                "solver": solver,
+                **{name: float(values[k]) for name, values in quantiles.items()},
+                "mean_log10": float(means[k]),
+                "p_solved": float(solved[k]),
+            }
+            for k, solver in enumerate(self.solvers)
+        ]
+
+
+def _missing_need(need: str, instance: Instance) -> str:
+    """Return why an instance lacks what an estimator needs, empty if it has it."""
+    if need == "graph" and instance.graph is None:
+        return "no graph"
+    if need == "online" and instance.online is None:
+        return "no early search"
+    if need == "trace" and (instance.probe is None or instance.probe.trace is None):
+        return "no trace"
+    if need == "static" and bool(np.isnan(instance.static.values).all()):
+        return "no features"
+    return ""
+
+
+class Predictor:
+    """Predicts costs with a checkpoint.
+
+    Parameters
+    ----------
+    checkpoint
+        The opened checkpoint; all settings come from it.
+    unit
+        Cost unit, None for the checkpoint's default.
+    solvers
+        Solvers to report, None for all.
+    cutoff
+        Budget of ``p_solved`` in the cost unit, None for the checkpoint's.
+    device
+        ``auto``, ``cpu``, ``cuda`` …: where the network runs.
+    start
+        Estimator that the chain starts at, None for its first.
+
+    Raises
+    ------
+    ConfigError
+        If the unit, a solver or the estimator is not in the checkpoint.
+
+    Examples
+    --------
+    >>> with Predictor.from_checkpoint() as predictor:  # doctest: +SKIP
+    ...     prediction = predictor.predict([[1, -2], [2, 3], [-1, -3]])
+    >>> prediction.quantile(0.5)["cadical195"]  # doctest: +SKIP
+    1.0
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        unit: str | None = None,
+        solvers: Sequence[str] | None = None,
+        cutoff: float | None = None,
+        device: str = "auto",
+        start: str | None = None,
+    ) -> None:
+        config = checkpoint.config
+        self.checkpoint = checkpoint
+        self.unit = unit or config.units[0]
+        if self.unit not in config.units:
+            raise ConfigError(f"unit {self.unit!r} is not in {config.label}; expected one of {', '.join(config.units)}")
+        unknown = [name for name in solvers or () if name not in config.solvers]
+        if unknown:
+            raise ConfigError(f"{unknown[0]!r} is not in {config.label}; expected some of {', '.join(config.solvers)}")
+        self.solvers = tuple(solvers or config.solvers)
+        self._columns = [config.solvers.index(name) for name in self.solvers]
+        self.cutoff = float(cutoff if cutoff is not None else config.cutoffs[self.unit])
+        if start is not None and start not in config.chain:
+            raise ConfigError(
+                f"estimator {start!r} is not in {config.label}; expected one of {', '.join(config.chain)}"
+            )
+        self.chain = config.chain[config.chain.index(start) if start else 0 :]
+        self.device = device
+        self.settings = PreprocessSettings.from_dict(config.preprocess)
+        if self.settings.key() != config.preprocess_key:
+            raise CheckpointError(
+                f"{checkpoint.directory}: it was made with preprocessing {config.preprocess_key}, this package does "
+                f"{self.settings.key()}; use the package version {config.package_version} or a newer checkpoint"
+            )
+        self._calibrations: dict[str, Any] = checkpoint.read_json("calibration.json").get(self.unit, {})
+        self._offsets: dict[str, list[float]] = checkpoint.read_json(f"{self.unit}/probe_offset.json")
+        self._novelty = NoveltyDetector.load(checkpoint.directory / "novelty")
+        self._estimators: dict[str, Estimator | str] = {}
+        self._sandbox: Sandbox | None = None
+
+    @classmethod
+    def from_checkpoint(cls, where: str | Path | None = None, **options: Any) -> Self:
+        """Open a checkpoint by directory or name (None: the newest that ships with the package) and predict with it."""
+        return cls(Checkpoint.open(where), **options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the helper process."""
+        if self._sandbox is not None:
+            self._sandbox.close()
+            self._sandbox = None
+
+    def _estimator(self, name: str) -> Estimator | str:
+        """Return an estimator of the chain, or why it can't be had."""
+        if name not in self._estimators:
+            place = self.checkpoint.directory / ("gnn" if name == "gnn" else f"{self.unit}/{name}")
+            try:
+                if name == "gnn":
+                    self._estimators[name] = load_estimator(name, place, unit=self.unit, device=self.device)
+                else:
+                    self._estimators[name] = load_estimator(name, place)
+            except ImportError as error:
+                self._estimators[name] = f"{error.name or error} is not installed"
+            except (CheckpointError, OSError, ValueError, KeyError, RuntimeError) as error:
+                self._estimators[name] = f"cannot be loaded ({error})"
+        return self._estimators[name]
+
+    def predict(self, source: Formula | CNF | str | Path | Iterable[Iterable[int]]) -> Prediction:
+        """Predict the costs of one instance.
+
+        Parameters
+        ----------
+        source
+            Path of a DIMACS file, a :class:`Formula`, a PySAT formula or an iterable of clauses.
+
+        Returns
+        -------
+        Prediction
+            With status ``error`` if a file could not be read.
+
+        Raises
+        ------
+        FormulaError
+            If clauses given in memory are malformed.
+        """
+        if self._sandbox is None:
+            self._sandbox = Sandbox()
+        if not isinstance(source, (str, Path, Formula)):
+            source = Formula.from_pysat(source) if hasattr(source, "clauses") else Formula.from_clauses(source)
+        return self.predict_preprocessed([preprocess(source, self.settings, self._sandbox)])[0]
+
+    def predict_many(
+        self, sources: Iterable[str | Formula], *, jobs: int = 1, batch_edges: int = 500_000
+    ) -> Iterator[Prediction]:
+        """Predict many instances, in the order in which they get ready.
+
+        Parameters
+        ----------
+        sources
+            Paths or formulas; consumed as they are worked on, never held all at once.
+        jobs
+            Instances read and probed at a time, each by a helper process of its own.
+        batch_edges
+            Literal occurrences that are collected for one pass of the network while others are being probed.
+
+        Yields
+        ------
+        Prediction
+            One for each source.
+        """
+        waiting: queue.Queue[str | Formula | None] = queue.Queue(maxsize=2 * jobs)
+        ready: queue.Queue[Preprocessed | BaseException | None] = queue.Queue(maxsize=4 * jobs)
+        stop = threading.Event()
+
+        def put(target: queue.Queue[Any], item: Any) -> None:
+            while not stop.is_set():
+                try:
+                    target.put(item, timeout=0.2)
+                    return
+                except queue.Full:
+                    continue
+
+        def feed() -> None:
+            try:
+                for source in sources:
+                    put(waiting, source)
+                    if stop.is_set():
+                        return
+            except BaseException as error:
+                put(ready, error)
+            for _ in range(jobs):
+                put(waiting, None)
+
+        def work() -> None:
+            try:
+                with Sandbox() as sandbox:
+                    while not stop.is_set():
+                        try:
+                            source = waiting.get(timeout=0.2)
+                        except queue.Empty:
+                            continue
+                        if source is None:
+                            break
+                        put(ready, preprocess(source, self.settings, sandbox))
+            except BaseException as error:
+                put(ready, error)
+            put(ready, None)
+
+        threads = [
+            threading.Thread(target=feed, daemon=True),
+            *(threading.Thread(target=work, daemon=True) for _ in range(jobs)),
+        ]
+        for thread in threads:
+            thread.start()
+        running, batch, edges = jobs, [], 0
+        try:
+            while running or batch:
+                item: Preprocessed | BaseException | None
+                try:
+                    item = ready.get(timeout=0.05 if batch else None) if running else None
+                except queue.Empty:
+                    # Nothing else is ready: what has been collected need not wait.
+                    item, edges = None, batch_edges
+                else:
+                    if isinstance(item, BaseException):
+                        raise item
+                    if item is None:
+                        running = max(0, running - 1)
+                    else:
+                        batch.append(item)
+                        graph = item.instance.graph if item.instance is not None else None
+                        edges += graph.n_edges if graph is not None else 0
+                if batch and (edges >= batch_edges or len(batch) >= 64 or not running):
+                    yield from self.predict_preprocessed(batch)
+                    batch, edges = [], 0
+                elif not batch:
+                    edges = 0
+        finally:
+            stop.set()
+            for thread in threads[1:]:
+                thread.join(timeout=5)
+
+    def predict_preprocessed(self, batch: Sequence[Preprocessed]) -> list[Prediction]:
+        """Predict instances that have been preprocessed with this checkpoint's settings, in their order."""
+        results: dict[int, Prediction] = {}
+        open_: list[int] = []
+        reasons: dict[int, list[str]] = {}
+        inference: dict[int, float] = {}
+        for k, item in enumerate(batch):
+            if item.instance is None:
+                results[k] = self._failed(item)
+            elif item.instance.probe is not None and item.instance.probe.solved:
+                results[k] = self._solved(item.instance)
+            else:
+                open_.append(k)
+                reasons[k] = [item.note] if item.note else []
+                inference[k] = 0.0
+        instances = {k: item.instance for k, item in enumerate(batch) if item.instance is not None}
+        known = self._in_distribution({k: instances[k] for k in open_})
+        for name in self.chain:
+            if not open_:
+                break
+            estimator = self._estimator(name)
+            if isinstance(estimator, str):
+                for k in open_:
+                    reasons[k].append(f"{name}: {estimator}")
+                continue
+            able = []
+            for k in open_:
+                lack = next(filter(None, (_missing_need(need, instances[k]) for need in sorted(estimator.needs))), "")
+                if not lack and name == "gnn" and known[k] is not None and known[k].far:  # type: ignore[union-attr]
+                    lack = "far outside the training distribution"
+                if lack:
+                    reasons[k].append(f"{name}: {lack}")
+                else:
+                    able.append(k)
+            start = time.monotonic()
+            distribution = self._try(estimator, [instances[k] for k in able]) if able else None
+            if isinstance(distribution, str) and len(able) > 1:
+                # One instance may be what is too much: each gets its own chance.
+                for k in able:
+                    single = self._try(estimator, [instances[k]])
+                    if isinstance(single, str):
+                        reasons[k].append(f"{name}: {single}")
+                    else:
+                        results[k] = self._predicted(
+                            instances[k], name, single, 0, reasons[k], known[k], time.monotonic() - start
+                        )
+            elif isinstance(distribution, str):
+                reasons[able[0]].append(f"{name}: {distribution}")
+            elif distribution is not None:
+                share = (time.monotonic() - start) / len(able)
+                for position, k in enumerate(able):
+                    results[k] = self._predicted(
+                        instances[k], name, distribution, position, reasons[k], known[k], inference[k] + share
+                    )
+            open_ = [k for k in open_ if k not in results]
+        for k in open_:
+            item = batch[k]
+            results[k] = self._failed(Preprocessed(item.path, None, error="; ".join(reasons[k])))
+        return [results[k] for k in range(len(batch))]
+
+    def _try(self, estimator: Estimator, instances: list[Instance]) -> CostDistribution | str:
+        """Predict, or say why that failed: an estimator's failure must not cost the batch."""
+        try:
+            return self._calibrated(estimator.name, estimator.predict(instances))
+        except MemoryError:
+            return "out of memory"
+        except Exception as error:
+            text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            return "out of memory" if "memory" in text.lower() else f"{type(error).__name__}: {text}"
+
+    def _calibrated(self, name: str, distribution: CostDistribution) -> CostDistribution:
+        found = self._calibrations.get(name)
+        return Calibration.from_json(found).apply(distribution) if found is not None else distribution
+
+    def _in_distribution(self, instances: dict[int, Instance]) -> dict[int, Any]:
+        usable = {k: i for k, i in instances.items() if not _missing_need("static", i)}
+        verdicts = self._novelty.judge(list(usable.values())) if usable else []
+        return {**dict.fromkeys(instances), **dict(zip(usable, verdicts, strict=True))}
+
+    def _common(self, instance: Instance) -> dict[str, Any]:
+        return {
+            "path": instance.path,
+            "gbdhash": instance.gbdhash,
+            "unit": self.unit,
+            "solvers": self.solvers,
+            "checkpoint": self.checkpoint.config.label,
+            "cutoff": self.cutoff,
+        }
+
+    def _predicted(
+        self,
+        instance: Instance,
+        name: str,
+        distribution: CostDistribution,
+        position: int,
+        reasons: list[str],
+        verdict: Any,
+        seconds: float,
+    ) -> Prediction:
+        cdf = distribution.cdf[position][self._columns]
+        return Prediction(
+            **self._common(instance),
+            status="ok",
+            distribution=CostDistribution(distribution.grid, cdf),
+            source=name,
+            reason="; ".join(reasons),
+            result="",
+            in_distribution=None if verdict is None else bool(verdict.inside),
+            timings={**instance.timings, "inference": seconds},
+        )
+
+    def _solved(self, instance: Instance) -> Prediction:
+        """Return what is known when the probe has solved the instance: the probe's cost, and others' relative to it."""
+        probe = instance.probe
+        assert probe is not None
+        cost = {"conflicts": probe.conflicts, "propagations": probe.propagations, "cpu_seconds": probe.cpu_s}[self.unit]
+        grid = GRIDS[self.unit]
+        log_cost = float(np.log10(max(float(cost or 0), 10.0**grid.low)))
+        rows: list[NDArray[np.float64]] = []
+        for solver in self.solvers:
+            offsets = np.zeros(1) if solver == self.checkpoint.config.probe_solver else np.array(self._offsets[solver])
+            rows.append(CostDistribution.from_samples(grid, np.clip(log_cost + offsets, grid.low, grid.high)).cdf)
+        return Prediction(
+            **self._common(instance),
+            status="solved",
+            distribution=CostDistribution(grid, np.stack(rows)),
+            source="probe",
+            reason="",
+            result=str(probe.status),
+            in_distribution=None,
+            timings={**instance.timings, "inference": 0.0},
+        )
+
+    def _failed(self, item: Preprocessed) -> Prediction:
+        return Prediction(
+            path=item.path,
+            gbdhash="",
+            status="error",
+            unit=self.unit,
+            solvers=self.solvers,
+            distribution=None,
+            source="",
+            reason=item.error,
+            result="",
+            in_distribution=None,
+            checkpoint=self.checkpoint.config.label,
+            cutoff=self.cutoff,
+        )
+
+
+def write_probe_offsets(path: Path, offsets: dict[str, NDArray[np.float64]], points: int = 101) -> None:
+    """Write the distribution of log10(cost / probe's cost) of each solver as evenly spaced quantiles."""
+    levels = (np.arange(points) + 0.5) / points
+    table = {name: np.quantile(values, levels).round(4).tolist() for name, values in offsets.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(table) + "\n")

@@ -1,0 +1,221 @@
+"""From a CNF to an :class:`~satcost_gnn.instance.Instance`: read, identify, probe, featurise, build the graph.
+
+All of it happens in one sandboxed child, so that neither a malformed file nor a crashing solver nor an exhausted memory
+reaches the caller, and so that the formula itself never travels between processes. The child hands over what it has
+after each stage; if a stage dies, the instance is what the earlier stages found.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from satcost_gnn.errors import ConfigError, FormulaError
+from satcost_gnn.feature_vector import FeatureVector
+from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.dimacs import ReadLimits, read_dimacs
+from satcost_gnn.formula.features import STATIC_FEATURE_NAMES, STATIC_VERSION, static_features
+from satcost_gnn.formula.graph import GRAPH_VERSION, FormulaTooLargeForGraphError, clause_variable_graph
+from satcost_gnn.formula.identity import identity
+from satcost_gnn.instance import Instance
+from satcost_gnn.search.online import ONLINE_VERSION, online_features
+from satcost_gnn.search.probe import ProbeResult, ProbeSettings, run_probe
+from satcost_gnn.search.sandbox import Limits, Outcome, Sandbox, report
+
+
+@dataclass(frozen=True)
+class PreprocessSettings:
+    """How instances are turned into what the estimators see; part of every checkpoint.
+
+    Parameters
+    ----------
+    probe
+        Settings of the probe, None for no probe.
+    read
+        Limits on reading the file.
+    max_graph_edges
+        Literal occurrences kept in the graph; larger formulas keep a sample of their clauses.
+    cpu_s, wall_s, memory_mb
+        Limits of the child that does all of it.
+    """
+
+    probe: ProbeSettings | None = field(default_factory=ProbeSettings)
+    read: ReadLimits = field(default_factory=ReadLimits)
+    max_graph_edges: int = 200_000
+    cpu_s: float = 120.0
+    wall_s: float = 300.0
+    memory_mb: int = 8192
+
+    def key(self) -> str:
+        """Return a short text that changes whenever the outcome of preprocessing may change."""
+        probe = self.probe.key() if self.probe is not None else "no-probe"
+        return f"s{STATIC_VERSION}-o{ONLINE_VERSION}-g{GRAPH_VERSION}-e{self.max_graph_edges}-{probe}"
+
+    @classmethod
+    def from_dict(cls, found: dict[str, Any]) -> Self:
+        """Build the settings from nested dictionaries, as :func:`dataclasses.asdict` makes them.
+
+        Raises
+        ------
+        ConfigError
+            If a key is unknown.
+        """
+        try:
+            values = dict(found)
+            if values.get("probe") is not None:
+                values["probe"] = ProbeSettings(**values["probe"])
+            if "read" in values:
+                values["read"] = ReadLimits(**values["read"])
+            return cls(**values)
+        except TypeError as error:
+            raise ConfigError(f"preprocessing settings: {error}") from None
+
+
+@dataclass(frozen=True, eq=False)
+class Preprocessed:
+    """Outcome of preprocessing one input.
+
+    Parameters
+    ----------
+    path
+        The input's name.
+    instance
+        What was found, None if the input could not be read.
+    error
+        What is wrong with the input, empty if nothing is.
+    note
+        Why a part of the instance is missing (a probe that failed, a graph that was not built), else empty.
+    """
+
+    path: str
+    instance: Instance | None
+    error: str = ""
+    note: str = ""
+
+
+def preprocess_child(formula: Formula | str, settings: PreprocessSettings, with_probe: bool) -> dict[str, Any]:
+    """Do all stages and report after each; executed in a sandboxed child.
+
+    Parameters
+    ----------
+    formula
+        The formula or the path of its file.
+    settings
+        How to do it.
+    with_probe
+        False when a probe has already failed and only the rest is wanted.
+
+    Returns
+    -------
+    dict
+        Fields of an :class:`~satcost_gnn.instance.Instance`, and ``read_error`` for an unreadable input.
+    """
+    found: dict[str, Any] = {"timings": {}}
+    timings: dict[str, float] = found["timings"]
+
+    def stage(name: str, start: float) -> None:
+        timings[name] = time.monotonic() - start
+        report(found)
+
+    start = time.monotonic()
+    if isinstance(formula, str):
+        try:
+            formula = read_dimacs(formula, limits=settings.read)
+        except FormulaError as error:
+            return {"read_error": str(error), "timings": {"parse": time.monotonic() - start}}
+    found["warnings"] = formula.warnings
+    found["n_literals"] = formula.n_literals
+    stage("parse", start)
+    start = time.monotonic()
+    found["gbdhash"] = identity(formula).gbdhash
+    found["static"] = static_features(formula)
+    stage("features", start)
+    trace = None
+    if with_probe and settings.probe is not None:
+        start = time.monotonic()
+        probe = run_probe(formula, settings.probe)
+        found["probe"] = probe
+        trace = probe.trace
+        if trace is not None:
+            found["online"] = online_features(trace, formula)
+        stage("probe", start)
+    start = time.monotonic()
+    try:
+        found["graph"] = clause_variable_graph(formula, trace, max_edges=settings.max_graph_edges)
+    except FormulaTooLargeForGraphError as error:
+        found["graph_error"] = str(error)
+    stage("graph", start)
+    return found
+
+
+def _why(outcome: Outcome) -> str:
+    what = {"TIMEOUT": "ran out of time", "MEMOUT": "ran out of memory", "CRASHED": "crashed", "ERROR": "failed"}
+    return f"{what[outcome.status]}: {outcome.detail}" if outcome.detail else what[outcome.status]
+
+
+def preprocess(
+    source: Formula | str | Path, settings: PreprocessSettings, sandbox: Sandbox, name: str | None = None
+) -> Preprocessed:
+    """Turn a formula or a file into an instance.
+
+    Parameters
+    ----------
+    source
+        A formula, or the path of a DIMACS file (compressed or not).
+    settings
+        How to do it; take those of the checkpoint that is to predict.
+    sandbox
+        Where the child is forked.
+    name
+        Name of the input in the result; by default its path or the formula's source.
+
+    Returns
+    -------
+    Preprocessed
+        Never raises for what the input contains or the child does.
+    """
+    if isinstance(source, Formula):
+        path, argument = name or source.source, source
+    else:
+        path, argument = name or str(source), str(source)
+    limits = Limits(settings.cpu_s, settings.wall_s, settings.memory_mb)
+
+    def attempt(with_probe: bool) -> Outcome:
+        return sandbox.run(
+            "satcost_gnn.preprocess:preprocess_child",
+            {"formula": argument, "settings": settings, "with_probe": with_probe},
+            limits,
+        )
+
+    outcome = attempt(with_probe=True)
+    found: dict[str, Any] = dict(outcome.value or {})
+    if "read_error" in found:
+        return Preprocessed(path, None, error=found["read_error"])
+    notes = []
+    if outcome.status != "OK":
+        missing = "probe" if "static" in found and "probe" not in found else "graph" if "probe" in found else "features"
+        notes.append(f"{missing} {_why(outcome)}")
+        if "parse" not in found.get("timings", {}):
+            return Preprocessed(path, None, error=f"{path}: reading {_why(outcome)}")
+        if missing == "probe":
+            # The graph can still be had, without the probe's statistics on its nodes.
+            second = attempt(with_probe=False)
+            found = {**found, **{k: v for k, v in (second.value or {}).items() if k not in found}}
+    probe: ProbeResult | None = found.get("probe")
+    if probe is not None and not probe.solved and probe.status != "UNKNOWN":
+        notes.append(f"probe ended as {probe.status}" + (f" ({probe.detail})" if probe.detail else ""))
+    if "graph_error" in found:
+        notes.append(found["graph_error"])
+    timings = dict(found["timings"])
+    instance = Instance(
+        path=path,
+        gbdhash=found.get("gbdhash", ""),
+        static=found.get("static", FeatureVector.missing(STATIC_FEATURE_NAMES)),
+        online=found.get("online"),
+        probe=probe,
+        graph=found.get("graph"),
+        timings=timings,
+    )
+    return Preprocessed(path, instance, note="; ".join(notes))

@@ -1,0 +1,779 @@
+"""A short, deterministic early search of a real solver, watched through its interface for external propagators.
+
+A propagator that never propagates sees the whole search: IPASIR-UP (Fazekas et al., SAT 2023), which PySAT offers for
+CaDiCaL and for one MiniSat, calls it at each new decision level, backtrack and assignment of an observed variable. The
+listener here writes one 32-bit number a call into a log and does no more; everything else is worked out from the log
+afterwards, with numpy.
+
+The budget is counted in conflicts and in logged calls, never in seconds, so that the same formula, solver and settings
+give the same trace on any machine. Limits on time and memory stand behind it; who runs into them gets a status.
+"""
+
+from __future__ import annotations
+
+import array
+import functools
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satcost_gnn.errors import SolverError
+from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.search.sandbox import Limits, Sandbox
+from satcost_gnn.search.solvers import satisfies
+from satcost_gnn.search.trace import UNKNOWN, Trace, expand_events
+from satcost_gnn.search.tree_size import FINISHED, RESTART
+
+PROBE_VERSION = "1"
+"""Changes whenever the same settings would give another trace."""
+
+PROBE_CHILD = "satcost_gnn.search.probe:probe_child"
+
+ProbeStatus = Literal["SAT", "UNSAT", "UNKNOWN", "TIMEOUT", "MEMOUT", "CRASHED", "ERROR"]
+
+# Codes in the log next to literals, whose variables stay below 2^30.
+_FIXPOINT = 2**31 - 1
+_NEW_LEVEL = 2**31 - 2
+_BACKTRACK = 2**30
+
+# Share of the CPU limit after which the probe ends by itself and still hands over what it has seen.
+_SOFT_LIMIT = 0.85
+
+_CLAUSES_AT_ONCE = 1 << 16
+
+# Chronological backtracking leaves literals of lower levels on the trail out of order: the solver then backtracks more
+# than once a conflict, and neither conflicts nor the trail can be told from its calls.
+_CADICAL_OPTIONS = (("chrono", 0),)
+_PROBED: dict[str, tuple[tuple[str, int], ...]] = {
+    "cadical195": _CADICAL_OPTIONS,
+    "cadical300": _CADICAL_OPTIONS,
+    "minisatep": (),
+}
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """What to run and for how long.
+
+    Parameters
+    ----------
+    solver
+        ``cadical195``, ``cadical300`` or ``minisatep``. MiniSat reports several conflicts in a row without a decision
+        between them as one, and writes no proof.
+    conflicts
+        Conflicts after which the search ends.
+    max_events
+        Logged calls after which the search ends at the next backtrack: assignments of observed variables (scaled up to
+        all variables) and two a decision. Bounds the time of the probe on formulas with long trails.
+    max_observed
+        Variables whose assignments are listened to; of a larger formula, a fixed pseudo-random sample is.
+    seed
+        Seed of that sample.
+    options
+        Options of CaDiCaL set on top of ``chrono=0``.
+    cpu_s, wall_s, memory_mb
+        Limits on the child, reading the file included.
+    """
+
+    solver: str = "cadical195"
+    conflicts: int = 2000
+    max_events: int = 5_000_000
+    max_observed: int = 50_000
+    seed: int = 0
+    options: tuple[tuple[str, int], ...] = ()
+    cpu_s: float = 10.0
+    wall_s: float = 60.0
+    memory_mb: int = 4096
+
+    def __post_init__(self) -> None:
+        if self.solver not in _PROBED:
+            raise SolverError(f"found solver {self.solver!r}; expected one that can be probed: {', '.join(_PROBED)}")
+        if self.options and not self.solver.startswith("cadical"):
+            raise SolverError(f"{self.solver} takes no options; leave them out or probe a CaDiCaL")
+        for name in ("conflicts", "max_events", "max_observed"):
+            if getattr(self, name) < 1:
+                raise SolverError(f"ProbeSettings.{name} must be at least 1; got {getattr(self, name)!r}")
+        object.__setattr__(self, "options", tuple((str(name), int(value)) for name, value in self.options))
+
+    @property
+    def solver_options(self) -> dict[str, int]:
+        """Options that the solver is configured with."""
+        return dict(_PROBED[self.solver] + self.options)
+
+    def key(self) -> str:
+        """Return a string that changes with anything that may change the result: for keys of caches."""
+        import pysat
+
+        options = "".join(f",{name}={value}" for name, value in sorted(self.solver_options.items()))
+        return (
+            f"probe{PROBE_VERSION}-{self.solver}@{pysat.__version__}{options}-c{self.conflicts}-e{self.max_events}"
+            f"-o{self.max_observed}-s{self.seed}-{self.cpu_s:g}s-{self.wall_s:g}s-{self.memory_mb}M"
+        )
+
+    @property
+    def limits(self) -> Limits:
+        """Limits on the child."""
+        return Limits(cpu_s=self.cpu_s, wall_s=self.wall_s, memory_mb=self.memory_mb)
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeResult:
+    """What became of a probe.
+
+    Parameters
+    ----------
+    status
+        ``SAT`` or ``UNSAT``: solved on the way. ``UNKNOWN``: the budget was used up, the normal end. ``TIMEOUT``,
+        ``MEMOUT``, ``CRASHED``, ``ERROR``: a limit, the solver's death, or a Python exception.
+    trace
+        What was seen; None if nothing came back.
+    conflicts, decisions, propagations, restarts
+        The solver's own counters; None if nothing came back.
+    cpu_s
+        CPU seconds of the child, everything included.
+    detail
+        What happened, in words; empty for the normal ends.
+    truncated
+        Whether the search ended before the conflicts asked for, though unsolved.
+    timings
+        CPU seconds of ``parse`` (only if the child read the file), ``load``, ``search`` and ``trace``.
+    peak_memory_mb
+        Largest resident set of the child in mebibytes.
+    settings
+        The settings it was run with.
+    """
+
+    status: ProbeStatus
+    trace: Trace | None
+    conflicts: int | None
+    decisions: int | None
+    propagations: int | None
+    restarts: int | None
+    cpu_s: float
+    detail: str = ""
+    truncated: bool = False
+    timings: dict[str, float] = field(default_factory=dict)
+    peak_memory_mb: float = 0.0
+    settings: ProbeSettings = field(default_factory=ProbeSettings)
+
+    @property
+    def solved(self) -> bool:
+        """Whether the instance was solved on the way."""
+        return self.status in ("SAT", "UNSAT")
+
+
+class _Listener:
+    """The object that the solver calls; its attributes are plain callables, found and called without a method object.
+
+    Several of them are C functions that do nothing but return what the interface wants: ``int()`` is 0 (no decision of
+    ours), ``list()`` is empty (no propagation), and the logging ``has_clause`` returns None (no clause).
+    """
+
+    __slots__ = (
+        "add_clause",
+        "check_model",
+        "decide",
+        "has_clause",
+        "on_assignment",
+        "on_backtrack",
+        "on_new_level",
+        "propagate",
+        "provide_reason",
+    )
+
+    def __init__(self) -> None:
+        self.check_model: Callable[..., Any] = _always
+        self.decide: Callable[..., Any] = int
+        self.propagate: Callable[..., Any] = list
+        self.provide_reason: Callable[..., Any] = list
+        self.add_clause: Callable[..., Any] = list
+        self.has_clause: Callable[..., Any] = bool
+        self.on_assignment: Callable[..., Any] = _always
+        self.on_backtrack: Callable[..., Any] = bool
+        self.on_new_level: Callable[..., Any] = bool
+
+
+def _always(*_: object) -> bool:
+    return True
+
+
+@dataclass
+class _Log:
+    """Everything the listener writes down."""
+
+    calls: array.array[int] = field(default_factory=lambda: array.array("i"))
+    # Length of the proof at each backtrack: what was added last is the clause learnt from that conflict.
+    proof_ends: array.array[int] = field(default_factory=lambda: array.array("q"))
+    # Set when the listener ends the search; calls from there on belong to the end, not to the search.
+    length_at_stop: int | None = None
+    stopped_by: str = ""
+    stop_taken: bool = False
+
+
+def _listen(
+    log: _Log,
+    max_events: int,
+    share: float,
+    deadline: float,
+    proof_length: Callable[[], int] | None,
+) -> _Listener:
+    """Build the listener.
+
+    Parameters
+    ----------
+    log
+        Where to write.
+    max_events
+        Budget of calls.
+    share
+        Share of the active variables that is observed.
+    deadline
+        Value of ``time.process_time()`` at which to end the search.
+    proof_length
+        Returns the length of the proof written so far.
+    """
+    listener = _Listener()
+    calls = log.calls
+    append = calls.append
+    proof_ends = log.proof_ends.append
+    clock = time.process_time
+    # Markers and literals up to ``seen``, for the scaled count.
+    seen = markers = 0
+
+    def on_assignment(literal: int, _: object) -> None:
+        append(literal)
+
+    def give_empty_clause() -> list[int]:
+        log.stop_taken = True
+        return []
+
+    def stop(why: str) -> None:
+        log.length_at_stop = len(calls)
+        log.stopped_by = why
+        # The interface's own way to end a search: the empty clause from outside.
+        listener.has_clause = _always
+        listener.add_clause = give_empty_clause
+        listener.on_assignment = listener.on_backtrack = listener.on_new_level = _always
+
+    def spent() -> float:
+        nonlocal seen, markers
+        if share == 1.0:
+            return len(calls)
+        fresh = np.frombuffer(calls, dtype=np.int32, offset=4 * seen)
+        markers += int(np.count_nonzero(fresh >= _BACKTRACK))
+        seen = len(calls)
+        return markers + (seen - markers) / share
+
+    def on_backtrack(level: int) -> None:
+        append(_BACKTRACK + level)
+        if proof_length is not None:
+            proof_ends(proof_length())
+        if spent() > max_events:
+            stop("events")
+        elif clock() > deadline:
+            stop("cpu")
+
+    listener.on_assignment = on_assignment
+    listener.on_new_level = functools.partial(append, _NEW_LEVEL)
+    listener.on_backtrack = on_backtrack
+    # Called once whenever propagation has ended without a conflict, before a decision or a restart.
+    listener.has_clause = functools.partial(append, _FIXPOINT)
+    return listener
+
+
+def sample_variables(active: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+    """Choose ``count`` of the variables pseudo-randomly, the same ones for the same seed anywhere, in ascending order."""
+    if len(active) <= count:
+        return active
+    # A 64-bit mixing function (splitmix64) rather than a generator, whose stream may change with numpy's version.
+    with np.errstate(over="ignore"):
+        mixed = active.astype(np.uint64) + np.uint64(seed) * np.uint64(0xD1B54A32D192ED03)
+        mixed += np.uint64(0x9E3779B97F4A7C15)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        mixed ^= mixed >> np.uint64(31)
+    chosen: NDArray[np.int64] = np.sort(active[np.argsort(mixed, kind="stable")[:count]])
+    return chosen
+
+
+def proof_additions(data: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]] | None:
+    """Decode the clauses added in a binary DRUP proof.
+
+    Each step is ``a`` (addition) or ``d`` (deletion), the literals as 7-bit groups, the least significant first, of
+    ``2 |literal| + (literal < 0)``, and a zero byte. A last step without its zero byte is left out.
+
+    Returns
+    -------
+    literals
+        ``int64[...]``: literals of all added clauses.
+    offsets
+        ``int64[A + 1]``: clause ``i`` is ``literals[offsets[i]:offsets[i + 1]]``.
+    ends
+        ``int64[A]``: position in the proof just behind each added clause.
+
+    None if this is no binary proof.
+    """
+    raw = np.frombuffer(data, dtype=np.uint8)
+    zeros = np.flatnonzero(raw == 0)
+    if not len(zeros):
+        empty = np.zeros(0, dtype=np.int64)
+        return empty, np.zeros(1, dtype=np.int64), empty
+    raw = raw[: zeros[-1] + 1]
+    starts = np.concatenate(([0], zeros[:-1] + 1))
+    kinds = raw[starts]
+    added = kinds == ord("a")
+    if not (added | (kinds == ord("d"))).all():
+        return None
+    # Only the bytes of added clauses' literals.
+    wanted = np.repeat(added, zeros + 1 - starts)
+    wanted[starts] = False
+    wanted[zeros] = False
+    body = raw[wanted].astype(np.int64)
+    last = body < 128
+    group_ends = np.flatnonzero(last)
+    group_starts = np.concatenate(([0], group_ends[:-1] + 1)) if len(group_ends) else group_ends
+    within = np.arange(len(body)) - np.repeat(group_starts, group_ends + 1 - group_starts)
+    codes = np.add.reduceat((body & 127) << (7 * within), group_starts) if len(body) else body
+    literals = np.where(codes & 1, -(codes >> 1), codes >> 1)
+    # Literals up to each byte of the whole proof, read off at the clauses' ends.
+    closes = np.zeros(len(raw), dtype=np.int64)
+    closes[np.flatnonzero(wanted)[group_ends]] = 1
+    counts = np.cumsum(closes)[zeros[added]]
+    return literals, np.concatenate(([0], counts)), zeros[added] + 1
+
+
+@dataclass
+class _Path:
+    """Conflicts and events read off the log (lists of one entry a conflict, or an event that is no decision)."""
+
+    level: list[int] = field(default_factory=list)
+    backjump: list[int] = field(default_factory=list)
+    trail: list[int] = field(default_factory=list)
+    undone: list[int] = field(default_factory=list)
+    decisions: list[int] = field(default_factory=list)
+    restart: list[bool] = field(default_factory=list)
+    assigned_since: list[int] = field(default_factory=list)
+    fixed: list[int] = field(default_factory=list)
+    backtrack: list[int] = field(default_factory=list)  # which of the log's backtracks it was
+    codes: list[int] = field(default_factory=list)
+    runs: list[int] = field(default_factory=list)  # decisions before each event, and after the last
+    end_level: int = 0
+
+
+def _walk(log: NDArray[np.int32], merged: bool) -> tuple[_Path, NDArray[np.int64]]:
+    """Follow levels and trail through the log.
+
+    A backtrack comes from a conflict unless propagation had ended before it (a fixpoint since the last decision or
+    backtrack), for then the solver gave its decisions up of its own accord.
+
+    Parameters
+    ----------
+    log
+        Literals and codes.
+    merged
+        Whether the solver merges backtracks: then one to level 0 after which nothing is assigned holds a restart too.
+
+    Returns
+    -------
+    path
+        Conflicts and events.
+    decided
+        Positions in the log of the literals that follow a new level at once.
+    """
+    position = np.flatnonzero(log >= _BACKTRACK)
+    marker = log[position]
+    # Literals before each marker.
+    assigned = position - np.arange(len(position))
+    is_new = marker == _NEW_LEVEL
+    opened = np.cumsum(is_new)
+    assigned_at_new = assigned[is_new].tolist()
+    is_fixpoint = marker == _FIXPOINT
+    is_back = ~(is_new | is_fixpoint)
+    back = np.flatnonzero(is_back)
+    after_fixpoint = np.zeros(len(marker), dtype=bool)
+    after_fixpoint[1:] = is_fixpoint[:-1]
+    # A new level whose very next entry is a literal: that literal is the decision.
+    follows = position[is_new] + 1
+    follows = follows[follows < len(log)]
+    decided = follows[log[follows] < _BACKTRACK]
+    nothing_after = np.zeros(len(marker), dtype=bool)
+    nothing_after[:-1] = is_fixpoint[1:] & (np.diff(position) == 1)
+
+    path = _Path()
+    # For each stretch between backtracks that still holds open levels: level and trail at its start, literals and new
+    # levels logged before it.
+    stack: list[tuple[int, int, int, int]] = [(0, 0, 0, 0)]
+    level, trail, since, new = stack[0]
+    opened_before = 0  # new levels before the last event
+    assigned_before = 0  # literals before the last conflict
+    restarted = False
+    rows = zip(
+        (marker[back].astype(np.int64) - _BACKTRACK).tolist(),
+        assigned[back].tolist(),
+        opened[back].tolist(),
+        after_fixpoint[back].tolist(),
+        nothing_after[back].tolist(),
+        strict=True,
+    )
+    for number, (target, assigned_now, opened_now, voluntary, idle) in enumerate(rows):
+        here = level + opened_now - new
+        if target >= here:
+            # Inprocessing at level 0 tidies up after trial decisions that were not reported.
+            continue
+        trail_here = trail + assigned_now - since
+        bottom = stack[0]
+        fixed = bottom[1] + assigned_at_new[bottom[3]] - bottom[2]
+        while stack[-1][0] > target:
+            stack.pop()
+        start_level, start_trail, start_assigned, start_new = stack[-1]
+        trail_after = start_trail + assigned_at_new[start_new + target - start_level] - start_assigned
+        path.runs.append(opened_now - opened_before)
+        opened_before = opened_now
+        if voluntary:
+            path.codes.append(RESTART - target)
+            restarted = True
+        else:
+            path.level.append(here)
+            path.backjump.append(target)
+            path.trail.append(trail_here)
+            path.undone.append(trail_here - trail_after)
+            path.decisions.append(opened_now)
+            path.restart.append(restarted)
+            path.assigned_since.append(assigned_now - assigned_before)
+            path.fixed.append(fixed)
+            path.backtrack.append(number)
+            path.codes.append(target)
+            assigned_before = assigned_now
+            restarted = False
+            if merged and idle and target == 0:
+                path.runs.append(0)
+                path.codes.append(RESTART)
+                restarted = True
+        if start_level == target:
+            stack.pop()
+        level, trail, since, new = target, trail_after, assigned_now, opened_now
+        stack.append((level, trail, since, new))
+    path.runs.append((int(opened[-1]) if len(opened) else 0) - opened_before)
+    path.end_level = level + (int(opened[-1]) if len(opened) else 0) - new
+    return path, decided
+
+
+def _count_variables(literals: NDArray[np.int32], n_vars: int) -> tuple[NDArray[np.int32], ...]:
+    """Return how often each variable was assigned, assigned unlike the time before, and assigned true."""
+    variables = np.abs(literals)
+    assigned = np.bincount(variables, minlength=n_vars + 1)[1:]
+    positive = np.bincount(literals[literals > 0], minlength=n_vars + 1)[1:]
+    # Sorted by variable, then time: neighbours of the same variable and another sign are flips.
+    order = (variables.astype(np.int64) << 32) | (np.arange(len(literals)) << 1) | (literals > 0)
+    order.sort()
+    owner = order >> 32
+    flipped = (owner[1:] == owner[:-1]) & ((order[1:] ^ order[:-1]) & 1 == 1)
+    flips = np.bincount(owner[1:][flipped], minlength=n_vars + 1)[1:]
+    return assigned.astype(np.int32), flips.astype(np.int32), positive.astype(np.int32)
+
+
+def _learnt(
+    proof: bytes, ends: NDArray[np.int64], path: _Path, n_vars: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]] | None:
+    """Find the clause learnt from each conflict in the proof.
+
+    It is the last one added before the conflict's backtrack; a unit is added only after it, and makes the backtrack go
+    to level 0.
+
+    Returns
+    -------
+    ``int32[C]`` lengths, ``int32[n_vars]`` occurrences and positive occurrences; None if this is no binary proof.
+    """
+    decoded = proof_additions(proof)
+    if decoded is None:
+        return None
+    literals, offsets, added = decoded
+    lengths = np.diff(offsets)
+    backtrack = np.array(path.backtrack, dtype=np.int64)
+    unit = np.array(path.backjump, dtype=np.int64) == 0
+    now = ends[backtrack]
+    before = np.where(backtrack > 0, ends[backtrack - 1], 0)
+    chosen = np.searchsorted(added, now, side="right") - 1 + unit
+    inside = (chosen >= 0) & (chosen < len(added))
+    clause = np.where(inside, chosen, 0)
+    found = inside.copy()
+    if len(added):
+        found &= unit | (added[clause] > before)
+        # Another length than it must have: derived by other means, the conflict itself taught nothing.
+        found &= (lengths[clause] == 1) == unit
+    learnt_length = np.where(found, lengths[clause] if len(added) else 0, unit).astype(np.int32)
+    clause, sizes = clause[found], learnt_length[found].astype(np.int64)
+    ranks = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    members = literals[np.repeat(offsets[clause], sizes) + ranks]
+    inside_formula = members[np.abs(members) <= n_vars]
+    occurrences = np.bincount(np.abs(inside_formula), minlength=n_vars + 1)[1:]
+    positive = np.bincount(inside_formula[inside_formula > 0], minlength=n_vars + 1)[1:]
+    return learnt_length, occurrences.astype(np.int32), positive.astype(np.int32)
+
+
+def _build_trace(
+    log: _Log,
+    head: int,
+    proof: bytes | None,
+    observed: NDArray[np.int64],
+    n_active: int,
+    n_vars: int,
+    merged: bool,
+    finished: bool,
+    statistics: dict[str, int],
+) -> Trace:
+    """Work the log out; ``head`` is the number of calls before the search began (literals that were fixed already)."""
+    calls = np.frombuffer(log.calls, dtype=np.int32)[: log.length_at_stop]
+    first = np.flatnonzero(calls >= _BACKTRACK)
+    lead = calls[: int(first[0]) if len(first) else len(calls)]
+    if head and len(lead) > head:
+        # Some solvers report once more, when they start, what was fixed before.
+        _, keep = np.unique(lead, return_index=True)
+        calls = np.concatenate((lead[np.sort(keep)], calls[len(lead) :]))
+    path, decided_at = _walk(calls, merged)
+    complete = len(observed) == n_active
+    scale = n_active / len(observed) if len(observed) else 1.0
+
+    def scaled(values: list[int], dtype: type[np.generic]) -> NDArray[Any]:
+        return np.rint(np.array(values, dtype=np.float64) * scale).astype(dtype)
+
+    seen = np.zeros(n_vars, dtype=bool)
+    seen[observed - 1] = True
+    hidden = np.full(n_vars, UNKNOWN, dtype=np.int32)
+    assigned, flips, positive = _count_variables(calls[calls < _BACKTRACK], n_vars)
+    decided = hidden
+    if complete:
+        decided = np.bincount(np.abs(calls[decided_at]), minlength=n_vars + 1)[1:].astype(np.int32)
+    learnt = None
+    if proof is not None:
+        learnt = _learnt(proof, np.array(log.proof_ends, dtype=np.int64), path, n_vars)
+    learnt_length, occurrences, occurrences_positive = learnt or (np.zeros(0, dtype=np.int32), hidden, hidden)
+    codes, runs = path.codes, path.runs
+    if finished and path.end_level == 0:
+        codes, runs = [*codes, FINISHED], [*runs, 0]
+    return Trace(
+        n_vars=n_vars,
+        n_active=n_active,
+        level=np.array(path.level, dtype=np.int32),
+        backjump=np.array(path.backjump, dtype=np.int32),
+        trail=scaled(path.trail, np.int32),
+        undone=scaled(path.undone, np.int32),
+        decisions=np.array(path.decisions, dtype=np.int32),
+        restart=np.array(path.restart, dtype=bool),
+        assigned_since=scaled(path.assigned_since, np.int64),
+        fixed=scaled(path.fixed, np.int32),
+        learnt_length=learnt_length,
+        events=expand_events(np.array(codes, dtype=np.int32), np.array(runs, dtype=np.int64)),
+        assigned=np.where(seen, assigned, UNKNOWN),
+        decided=np.where(seen, decided, UNKNOWN),
+        flips=np.where(seen, flips, UNKNOWN),
+        positive=np.where(seen, positive, UNKNOWN),
+        learnt=occurrences,
+        learnt_positive=occurrences_positive,
+        observed=seen,
+        propagations=statistics.get("propagations", UNKNOWN),
+        restarts=statistics.get("restarts", UNKNOWN),
+    )
+
+
+def _trivial(formula: Formula, settings: ProbeSettings) -> ProbeResult | None:
+    """Answer what no solver need be asked: a formula without clauses or with an empty one."""
+    if formula.n_clauses and not formula.has_empty_clause:
+        return None
+    statistics = dict.fromkeys(("conflicts", "decisions", "propagations", "restarts"), 0)
+    none = np.zeros(0, dtype=np.int64)
+    active = len(np.unique(np.abs(formula.literals)))
+    trace = _build_trace(_Log(), 0, b"", none, active, formula.n_vars, False, bool(formula.n_clauses), statistics)
+    status: ProbeStatus = "UNSAT" if formula.n_clauses else "SAT"
+    detail = "it has an empty clause" if formula.n_clauses else "it has no clauses"
+    return ProbeResult(status, trace, **statistics, cpu_s=0.0, detail=detail, settings=settings)
+
+
+def run_probe(formula: Formula, settings: ProbeSettings | None = None, *, deadline: float | None = None) -> ProbeResult:
+    """Probe a formula in this process.
+
+    The solver is C++ in this process: call :func:`probe` instead unless its death would do no harm.
+
+    Parameters
+    ----------
+    formula
+        The formula.
+    settings
+        Budget; its limits on time and memory are not enforced here.
+    deadline
+        Value of ``time.process_time()`` at which the search ends early, with status ``TIMEOUT``.
+
+    Returns
+    -------
+    ProbeResult
+        Status, trace and counters.
+
+    Raises
+    ------
+    SolverError
+        If the solver's model does not satisfy the formula.
+    """
+    from pysat.solvers import Solver
+
+    settings = settings or ProbeSettings()
+    begin = time.process_time()
+    trivial = _trivial(formula, settings)
+    if trivial is not None:
+        return replace(trivial, cpu_s=time.process_time() - begin)
+    has_proof = settings.solver.startswith("cadical")
+    with Solver(name=settings.solver, **({"with_proof": True} if has_proof else {})) as solver:
+        if settings.solver_options:
+            solver.configure(settings.solver_options)
+        # As lists in portions: Python's integers take eight times the room of the arrays.
+        for start in range(0, formula.n_clauses, _CLAUSES_AT_ONCE):
+            bounds = formula.offsets[start : start + _CLAUSES_AT_ONCE + 1]
+            portion = formula.literals[bounds[0] : bounds[-1]].tolist()
+            cuts = (bounds - bounds[0]).tolist()
+            solver.append_formula([portion[a:b] for a, b in zip(cuts, cuts[1:], strict=False)])
+        active = np.flatnonzero(np.bincount(np.abs(formula.literals), minlength=formula.n_vars + 1))
+        observed = sample_variables(active, settings.max_observed, settings.seed)
+        log = _Log()
+        proof_length = _proof_length(solver) if has_proof else None
+        proof_start = proof_length() if proof_length is not None else 0
+        listener = _listen(
+            log,
+            settings.max_events,
+            len(observed) / len(active),
+            deadline if deadline is not None else float("inf"),
+            proof_length,
+        )
+        solver.connect_propagator(listener)
+        for variable in observed.tolist():
+            solver.observe(variable)
+        head = len(log.calls)
+        solver.conf_budget(settings.conflicts)
+        loaded = time.process_time()
+        answer = solver.solve_limited()
+        searched = time.process_time()
+        statistics = {name: int(value) for name, value in solver.accum_stats().items()}
+        status: ProbeStatus = "UNKNOWN" if answer is None or log.stop_taken else "SAT" if answer else "UNSAT"
+        if status == "SAT" and not satisfies(formula, solver.get_model() or []):
+            raise SolverError(f"{settings.solver} gave a wrong answer: its model does not satisfy {formula.source}")
+        proof = None
+        if proof_length is not None:
+            proof_length()
+            with open(os.dup(solver.solver.prfile.fileno()), "rb") as file:
+                file.seek(proof_start)
+                proof = file.read()
+                log.proof_ends = array.array("q", [end - proof_start for end in log.proof_ends])
+        trace = _build_trace(
+            log,
+            head,
+            proof,
+            observed,
+            len(active),
+            formula.n_vars,
+            merged=settings.solver == "minisatep",
+            finished=status == "UNSAT",
+            statistics=statistics,
+        )
+    detail = ""
+    if status == "UNKNOWN" and log.stopped_by == "cpu":
+        status, detail = "TIMEOUT", f"the search was ended at {deadline:.1f} s of CPU time"
+    elif status == "UNKNOWN" and log.stopped_by:
+        detail = f"the search was ended after {settings.max_events} events"
+    done = time.process_time()
+    return ProbeResult(
+        status,
+        trace,
+        conflicts=statistics["conflicts"],
+        decisions=statistics["decisions"],
+        propagations=statistics["propagations"],
+        restarts=statistics["restarts"],
+        cpu_s=done - begin,
+        detail=detail,
+        truncated=bool(detail),
+        timings={"load": loaded - begin, "search": searched - loaded, "trace": done - searched},
+        settings=settings,
+    )
+
+
+def _proof_length(solver: Any) -> Callable[[], int]:
+    """Return a function that writes the proof out and returns its length in bytes."""
+    import pysolvers
+
+    flush, stream, descriptor = pysolvers.flushpr, solver.solver.prfp, solver.solver.prfile.fileno()
+    seek, end = os.lseek, os.SEEK_CUR
+
+    def length() -> int:
+        flush(stream)
+        return seek(descriptor, 0, end)
+
+    return length
+
+
+def probe_child(formula: Formula | str, settings: ProbeSettings) -> ProbeResult:
+    """Probe a formula, or the file at a path; executed in a sandboxed child."""
+    begin = time.process_time()
+    parse = {}
+    if isinstance(formula, str):
+        from satcost_gnn.formula.dimacs import read_dimacs
+
+        formula = read_dimacs(formula)
+        parse = {"parse": time.process_time() - begin}
+    # A child's CPU clock starts at nought.
+    result = run_probe(formula, settings, deadline=_SOFT_LIMIT * settings.cpu_s)
+    return replace(result, timings={**parse, **result.timings})
+
+
+def probe(
+    formula: Formula | str | Path, settings: ProbeSettings | None = None, sandbox: Sandbox | None = None
+) -> ProbeResult:
+    """Probe a formula in a limited child process.
+
+    Parameters
+    ----------
+    formula
+        The formula, or the path of its DIMACS file, which the child then reads. Sending a formula that has been read
+        already is faster than reading its file again.
+    settings
+        What to run and for how long.
+    sandbox
+        Where the child is forked; one is started for this call if None.
+
+    Returns
+    -------
+    ProbeResult
+        Never raises for what the solver does: its abort, a crash, and limits are statuses.
+
+    Raises
+    ------
+    SandboxError
+        If no child can be started.
+    """
+    settings = settings or ProbeSettings()
+    if sandbox is None:
+        with Sandbox() as own:
+            return probe(formula, settings, own)
+    sent = str(formula) if isinstance(formula, Path) else formula
+    outcome = sandbox.run(PROBE_CHILD, {"formula": sent, "settings": settings}, settings.limits)
+    if outcome.status == "OK":
+        result = outcome.value
+        if not isinstance(result, ProbeResult):
+            raise TypeError(f"{PROBE_CHILD} returned {type(result).__name__}; expected ProbeResult")
+        return replace(result, cpu_s=outcome.cpu_s, peak_memory_mb=outcome.peak_memory_mb)
+    detail = f"{outcome.error_type}: {outcome.detail}" if outcome.error_type else outcome.detail
+    return ProbeResult(
+        outcome.status,
+        None,
+        conflicts=None,
+        decisions=None,
+        propagations=None,
+        restarts=None,
+        cpu_s=outcome.cpu_s,
+        detail=detail,
+        truncated=True,
+        peak_memory_mb=outcome.peak_memory_mb,
+        settings=settings,
+    )

@@ -1,0 +1,144 @@
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from satcost_gnn.search.sandbox import Limits, Sandbox
+
+MODULE = "sandboxed_functions"
+ROOMY = Limits(cpu_s=20, wall_s=30, memory_mb=1024)
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    here = str(Path(__file__).parent)
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = here if not before else f"{here}{os.pathsep}{before}"
+    with Sandbox() as running:
+        yield running
+    if before is None:
+        del os.environ["PYTHONPATH"]
+    else:
+        os.environ["PYTHONPATH"] = before
+
+
+def _processes_with(marker: str) -> list[str]:
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            try:
+                if marker.encode() in Path(entry.path, "cmdline").read_bytes():
+                    found.append(entry.name)
+            except OSError:
+                continue
+    return found
+
+
+def test_value_comes_back(sandbox: Sandbox) -> None:
+    outcome = sandbox.run("math:hypot", {"args": (3.0, 4.0)}, ROOMY)
+    assert (outcome.status, outcome.value) == ("OK", 5.0)
+    assert outcome.cpu_s >= 0 and outcome.wall_s > 0 and outcome.peak_memory_mb > 1
+
+
+def test_arrays_come_back_whole(sandbox: Sandbox) -> None:
+    outcome = sandbox.run("numpy:arange", {"args": (3_000_000,)}, ROOMY)
+    assert outcome.status == "OK"
+    assert np.array_equal(outcome.value, np.arange(3_000_000))
+
+
+def test_noise_on_standard_output_does_not_mix_with_answers(sandbox: Sandbox) -> None:
+    assert sandbox.run(f"{MODULE}:print_and_return", {"value": 7}, ROOMY).value == 7
+
+
+def test_exception_is_an_error_with_its_type(sandbox: Sandbox) -> None:
+    outcome = sandbox.run(f"{MODULE}:raise_error", {}, ROOMY)
+    assert (outcome.status, outcome.error_type) == ("ERROR", "KeyError")
+    assert "missing thing" in outcome.detail
+
+
+def test_unknown_function_is_an_error(sandbox: Sandbox) -> None:
+    assert sandbox.run("no_such_module:f", {}, ROOMY).error_type == "ModuleNotFoundError"
+
+
+def test_cpu_limit(sandbox: Sandbox) -> None:
+    outcome = sandbox.run(f"{MODULE}:spin", {}, Limits(cpu_s=0.3, wall_s=30, memory_mb=512))
+    assert outcome.status == "TIMEOUT"
+    assert "CPU" in outcome.detail
+    assert outcome.cpu_s >= 0.3
+
+
+def test_wall_limit(sandbox: Sandbox) -> None:
+    outcome = sandbox.run("time:sleep", {"args": (60,)}, Limits(cpu_s=5, wall_s=0.3, memory_mb=512))
+    assert outcome.status == "TIMEOUT"
+    assert "wall" in outcome.detail
+
+
+def test_memory_limit(sandbox: Sandbox) -> None:
+    outcome = sandbox.run(f"{MODULE}:eat_memory", {}, Limits(cpu_s=20, wall_s=30, memory_mb=200))
+    assert outcome.status == "MEMOUT"
+
+
+def test_abort_keeps_the_last_partial_value(sandbox: Sandbox) -> None:
+    outcome = sandbox.run(f"{MODULE}:report_then_abort", {}, ROOMY)
+    assert (outcome.status, outcome.value) == ("CRASHED", {"reached": 2})
+    assert "SIGABRT" in outcome.detail
+
+
+def test_exit_code_is_a_crash(sandbox: Sandbox) -> None:
+    outcome = sandbox.run("os:_exit", {"args": (3,)}, ROOMY)
+    assert outcome.status == "CRASHED"
+    assert "code 3" in outcome.detail
+
+
+def test_descendants_die_with_the_child(sandbox: Sandbox) -> None:
+    marker = f"satcost-test-{os.getpid()}"
+    outcome = sandbox.run(f"{MODULE}:fork_and_wait", {"marker": marker}, Limits(cpu_s=5, wall_s=1.0, memory_mb=512))
+    assert outcome.status == "TIMEOUT"
+    assert _processes_with(marker) == []
+
+
+def test_sandbox_survives_its_children(sandbox: Sandbox) -> None:
+    for _ in range(3):
+        assert sandbox.run("os:abort", {}, ROOMY).status == "CRASHED"
+    assert sandbox.run("math:sqrt", {"args": (9.0,)}, ROOMY).value == 3.0
+
+
+def test_helper_is_started_again_after_it_was_killed() -> None:
+    with Sandbox() as fresh:
+        fresh.run("math:sqrt", {"args": (1.0,)}, ROOMY)
+        assert fresh._server is not None
+        fresh._server.kill()
+        fresh._server.wait()
+        assert fresh.run("math:sqrt", {"args": (9.0,)}, ROOMY).value == 3.0
+
+
+def test_child_dies_when_the_caller_goes() -> None:
+    marker = f"satcost-orphan-{os.getpid()}"
+    sandbox = Sandbox()
+    with sandbox:
+        thread = threading.Thread(
+            target=lambda: sandbox.run("subprocess:call", {"args": (["sleep", "60", marker],)}, ROOMY), daemon=True
+        )
+        thread.start()
+        while not _processes_with(marker) and thread.is_alive():
+            thread.join(0.02)
+        server = sandbox._server
+        assert server is not None and server.stdin is not None
+        server.stdin.close()
+        server.wait(timeout=10)
+    assert _processes_with(marker) == []
+
+
+def test_helper_never_loads_torch(sandbox: Sandbox) -> None:
+    modules = sandbox.run(f"{MODULE}:loaded_modules", {}, ROOMY).value
+    assert "pysat.solvers" in modules
+    assert "torch" not in modules
+
+
+@pytest.mark.parametrize("name", ["cpu_s", "wall_s", "memory_mb"])
+def test_limits_must_be_positive(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        Limits(**{name: 0})
