@@ -277,6 +277,23 @@ class CostDistribution:
         area = self.grid.width * (self.cdf.sum(axis=-1) - 0.5 * (self.cdf[..., 0] + self.cdf[..., -1]))
         return np.asarray(self.grid.high - area)
 
+    def restricted_mean(self, log10_limit: ArrayLike) -> Floats:
+        """Return the mean of log10 cost with all that costs more than a limit counted at the limit: E[min(Y, limit)].
+
+        Parameters
+        ----------
+        log10_limit
+            Broadcast against the leading axes. A limit beyond the grid's upper end is taken as that end.
+        """
+        limit = np.minimum(np.asarray(log10_limit, dtype=np.float64), self.grid.high)
+        limit, cdf = _broadcast(limit, self.cdf)
+        # E[min(Y, c)] = c - integral of the CDF up to c; in the bin that holds c it is a trapezium too.
+        edges = self.grid.edges
+        reach = np.clip(limit[..., None] - edges[:-1], 0.0, self.grid.width)
+        left, right = cdf[..., :-1], cdf[..., 1:]
+        area = reach * (left + 0.5 * (right - left) * reach / self.grid.width)
+        return np.asarray(limit - area.sum(axis=-1))
+
     def sd(self) -> Floats:
         """Return the restricted standard deviation of log10 cost: mass outside the grid counts at the ends."""
         centre = self.mean()[..., None]

@@ -18,7 +18,7 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import ReadLimits, read_dimacs
 from satcost_gnn.formula.features import STATIC_FEATURE_NAMES, STATIC_VERSION, static_features
 from satcost_gnn.formula.graph import GRAPH_VERSION, FormulaTooLargeForGraphError, clause_variable_graph
-from satcost_gnn.formula.identity import identity
+from satcost_gnn.formula.identity import gbdhash
 from satcost_gnn.instance import Instance
 from satcost_gnn.search.online import ONLINE_VERSION, online_features
 from satcost_gnn.search.probe import ProbeResult, ProbeSettings, run_probe
@@ -129,13 +129,20 @@ def preprocess_child(formula: Formula | str, settings: PreprocessSettings, with_
     found["n_literals"] = formula.n_literals
     stage("parse", start)
     start = time.monotonic()
-    found["gbdhash"] = identity(formula).gbdhash
-    found["static"] = static_features(formula)
+    found["gbdhash"] = gbdhash(formula)
+
+    def partial(features: FeatureVector) -> None:
+        # gbdc is C++: should it die, what was found before is kept.
+        found["static"] = features
+        report(found)
+
+    found["static"] = static_features(formula, on_partial=partial)
     stage("features", start)
     trace = None
     if with_probe and settings.probe is not None:
         start = time.monotonic()
-        probe = run_probe(formula, settings.probe)
+        # Past it the probe hands over what it has seen so far instead of being killed.
+        probe = run_probe(formula, settings.probe, deadline=time.process_time() + settings.probe.cpu_s)
         found["probe"] = probe
         trace = probe.trace
         if trace is not None:

@@ -34,7 +34,8 @@ from satcost_gnn.data.schema import (
     write_runs,
 )
 from satcost_gnn.data.splits import Splits
-from satcost_gnn.errors import DatasetError
+from satcost_gnn.errors import DatasetError, FormulaError
+from satcost_gnn.formula.identity import gbdhash
 
 MANIFEST_FILE = "manifest.parquet"
 RUNS_FILE = "runs.parquet"
@@ -149,6 +150,37 @@ def run_cost(run: Run, unit: CostUnit | str) -> tuple[float, bool] | None:
         return run.cpu_limit_s, True
     count: int | None = getattr(run, unit)
     return None if count is None else (float(max(1, count)), status.censored)
+
+
+def outcome_within(runs: Iterable[Run], cutoff_s: float) -> tuple[Run, RunStatus] | None:
+    """Return what one solver does within a CPU limit, as told by its runs under whatever limits.
+
+    Parameters
+    ----------
+    runs
+        Runs of one solver on one instance with one seed.
+    cutoff_s
+        CPU seconds.
+
+    Returns
+    -------
+    The run that tells, and its status within the cutoff: that of the run, or ``TIMEOUT`` if the run took longer. None
+    if no run tells, because all ended at limits below the cutoff.
+    """
+    candidates = list(runs)
+    for run in candidates:
+        if run.status.solved and run.cpu_s <= cutoff_s:
+            return run, run.status
+    for run in candidates:
+        if run.cpu_s > cutoff_s and (run.status.solved or run.status.censored):
+            return run, RunStatus.TIMEOUT
+    for run in candidates:
+        if run.status.censored and run.cpu_limit_s >= cutoff_s:
+            return run, run.status
+    for run in candidates:
+        if not (run.status.solved or run.status.censored):
+            return run, run.status
+    return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -364,8 +396,8 @@ class Dataset:
         instances
             Which to find; all of the manifest by default.
         verify
-            Whether a file at its path is taken as it is, must have the decompressed size of the manifest, or must
-            have the identity itself. A file found by scanning always has.
+            Whether a file at its path is taken as it is, must have the size of the manifest (or, failing that, the
+            identity), or must have the identity. A file found by scanning always has it.
         scan
             Whether to read all other formulas under the root when some are still missing.
 
@@ -410,20 +442,18 @@ class Dataset:
 
 def _identity(path: Path) -> str | None:
     """Return the identity of a formula file, None if it can't be read as one."""
-    import gbdc
-
     try:
-        return str(gbdc.gbdhash(str(path)))
-    except (RuntimeError, OSError):
+        return gbdhash(path)
+    except (FormulaError, OSError):
         return None
 
 
 def _fits(path: Path, row: ManifestRow, verify: Literal["none", "size", "hash"]) -> bool:
     if verify == "none":
         return True
-    if verify == "hash":
-        return _identity(path) == row.instance
-    return _decompressed_size(path, row.bytes + 1) == row.bytes
+    # Another size may be due to comments or blanks: only the identity tells.
+    same_size = verify == "size" and _decompressed_size(path, row.bytes + 1) == row.bytes
+    return same_size or _identity(path) == row.instance
 
 
 def _decompressed_size(path: Path, at_most: int) -> int:

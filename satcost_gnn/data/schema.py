@@ -65,7 +65,7 @@ def _field(name: str, kind: pa.DataType, description: str, *, unit: str = "", nu
 MANIFEST_SCHEMA: pa.Schema = pa.schema(
     [
         _field("instance", pa.string(), "identity: hash of the normalised DIMACS text (gbdhash)"),
-        _field("isohash", pa.string(), "hash that is invariant under renaming of variables (isohash2)"),
+        _field("isohash", pa.string(), "hash that isomorphic formulas share: renamed, flipped, reordered"),
         _field("family", pa.string(), "family; approximate for real instances"),
         _field(
             "path",
@@ -75,7 +75,7 @@ MANIFEST_SCHEMA: pa.Schema = pa.schema(
         ),
         _field("n_vars", pa.int64(), "variables", unit="1"),
         _field("n_clauses", pa.int64(), "clauses", unit="1"),
-        _field("bytes", pa.int64(), "size of the decompressed file", unit="B"),
+        _field("bytes", pa.int64(), "size of the formula as DIMACS text, not compressed", unit="B"),
         _field("origin", pa.string(), "real, generated or cube"),
         _field("parent", pa.string(), "instance that this one is a cube or variant of", nullable=True),
         _field("recipe", pa.string(), "how to generate the instance again", nullable=True),
@@ -157,13 +157,13 @@ class ManifestRow:
     instance
         Identity: hash of the normalised DIMACS text (gbdhash).
     isohash
-        Hash that is the same for copies that differ by the names of the variables only (isohash2).
+        Hash that isomorphic formulas share: those that differ by names and signs of variables and by order only.
     family
         Family; approximate for real instances.
     path
         File, relative to a root that the user names; None if it is made from its recipe.
     n_vars, n_clauses, bytes
-        Size of the formula, and of its decompressed file in bytes.
+        Size of the formula, and of its DIMACS text (not compressed) in bytes.
     origin
         Real, generated, or a cube of another instance.
     parent

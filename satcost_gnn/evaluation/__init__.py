@@ -1,1 +1,1 @@
-"""."""
+"""Evaluation: how good predictions are, and how good decisions made from them."""

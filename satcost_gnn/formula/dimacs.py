@@ -299,27 +299,27 @@ def _zstandard_pieces(raw: _Readable) -> Iterator[bytes]:
     """Inflate zstandard frames; EOFError if the last one is cut short (which the library's own stream lets pass)."""
     import zstandard
 
-    # A block of 4 bytes can stand for 128 KiB of text: small reads bound what one step can produce.
-    step = 1024
+    # A block of 4 bytes can stand for 128 KiB of text: small steps bound what one of them can produce.
+    step = 256
     frame = None
     ready: list[bytes] = []
     size = 0
-    data = raw.read(step)
-    while data:
-        if frame is None:
-            frame = zstandard.ZstdDecompressor().decompressobj()
-        text = frame.decompress(data)
-        ready.append(text)
-        size += len(text)
-        if frame.eof:
-            data = frame.unused_data
-            frame = None
-        else:
-            data = b""
-        data = data or raw.read(step)
-        if size >= _PIECE:
-            yield b"".join(ready)
-            ready, size = [], 0
+    while data := raw.read(_PIECE):
+        position = 0
+        while position < len(data):
+            if frame is None:
+                frame = zstandard.ZstdDecompressor().decompressobj()
+            taken = data[position : position + step]
+            text = frame.decompress(taken)
+            ready.append(text)
+            size += len(text)
+            position += len(taken)
+            if frame.eof:
+                position -= len(frame.unused_data)
+                frame = None
+            if size >= _PIECE:
+                yield b"".join(ready)
+                ready, size = [], 0
     if size:
         yield b"".join(ready)
     if frame is not None:
@@ -351,7 +351,8 @@ def _fast_integers(text: bytes) -> NDArray[np.int32] | None:
     padded = b"        " + text + b" "
     codes = np.frombuffer(padded, dtype=np.uint8)
     is_digit = (codes - np.uint8(ord("0"))) < 10
-    n_minus = np.count_nonzero(codes == ord("-"))
+    is_minus = codes == ord("-")
+    n_minus = np.count_nonzero(is_minus)
     n_known = np.count_nonzero(is_digit) + n_minus
     for blank in b" \n\r\t":
         n_known += np.count_nonzero(codes == blank)
@@ -359,20 +360,21 @@ def _fast_integers(text: bytes) -> NDArray[np.int32] | None:
             break
     else:
         return None
-    edges = np.flatnonzero(is_digit[1:] != is_digit[:-1])  # before the first digit, on the last digit, in turn
+    # Positions are those of `codes` less 7, so that the last digit's is that of the word that ends there.
+    edges = np.flatnonzero(is_digit[8:] != is_digit[7:-1])  # before the first digit, on the last digit, in turn
     before, last = edges[0::2], edges[1::2]
     if not len(last):
         return None if n_minus else np.zeros(0, dtype=np.int32)
     length = last - before
-    negative = codes[before] == ord("-")
+    negative = is_minus[7:][before]
     # Every minus must stand right before a number, and must not follow a digit.
-    if np.count_nonzero(negative) != n_minus or (negative[1:] & (before[1:] == last[:-1] + 1)).any():
+    if np.count_nonzero(negative) != n_minus or (is_digit[:-1] & is_minus[1:]).any():
         return None
     longest = int(length.max())
     if longest > _MAX_DIGITS:
         return None
     words = np.ndarray((len(codes) - 7,), np.uint64, padded, 0, (1,))
-    value = words[last - 7]
+    value = words[last]
     value &= _DIGIT_MASKS[length if longest <= 8 else np.minimum(length, 8)]
     value *= _BY_10
     value >>= _SHIFT_8
@@ -385,7 +387,7 @@ def _fast_integers(text: bytes) -> NDArray[np.int32] | None:
     if longest > 8:
         for place in range(8, longest):
             longer = np.flatnonzero(length > place)
-            digit = codes[last[longer] - place] - np.uint8(ord("0"))
+            digit = codes[last[longer] + 7 - place] - np.uint8(ord("0"))
             value[longer] += digit.astype(np.uint64) * np.uint64(10**place)
         if int(value.max()) > MAX_VARIABLE:
             return None
@@ -479,9 +481,8 @@ class _Parser:
         start = _COMMENT_LINE.match(text) if self._at_line_start else None
         start = start or _COMMENT_IN_LINE.search(text, 0, cut)
         if start:
-            cut = start.start()
+            self._lines(text[: start.start()])
             self._in_comment = True
-            self._lines(text[:cut])
             return b""
         if not cut:
             if text.strip(_BLANKS):
@@ -504,7 +505,8 @@ class _Parser:
             text = self._head_of(text)
         if text:
             self._clauses(text)
-        self._line += text.count(b"\n")
+        # Faster than bytes.count where the byte is frequent.
+        self._line += int(np.count_nonzero(np.frombuffer(text, dtype=np.uint8) == ord("\n")))
         self._at_line_start = True
 
     def _head_of(self, text: bytes) -> bytes:
@@ -549,7 +551,7 @@ class _Parser:
         if not len(values):
             return
         is_literal = values != 0
-        literals = values[is_literal]
+        literals = values.compress(is_literal)
         ends = np.flatnonzero(~is_literal)
         ends -= np.arange(len(ends))
         ends += self._n_literals

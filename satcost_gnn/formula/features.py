@@ -174,9 +174,9 @@ def static_features(
     Returns
     -------
     FeatureVector
-        In the order of :data:`STATIC_FEATURE_NAMES`, with the seconds of each group. All features of group ``gbdc`` are
-        missing for a formula without literals, for one whose variable numbers are so sparse that gbdc's tables would
-        outgrow the formula, and where gbdc fails.
+        In the order of :data:`STATIC_FEATURE_NAMES`, with the seconds of each group. Features of group ``gbdc`` leave
+        empty clauses out; all of them are missing for a formula without literals, for one whose variable numbers are
+        so sparse that gbdc's tables would outgrow the formula, and where gbdc fails.
 
     Raises
     ------
@@ -268,7 +268,7 @@ def _gini(values: NDArray[np.generic]) -> float:
     if not total:
         return np.nan
     ranks = np.arange(1, n + 1)
-    return float(2 * (ranks * ordered).sum() / (n * total) - (n + 1) / n)
+    return max(0.0, float(2 * (ranks * ordered).sum() / (n * total) - (n + 1) / n))
 
 
 def _evenness(counts: NDArray[np.generic]) -> float:
@@ -276,7 +276,7 @@ def _evenness(counts: NDArray[np.generic]) -> float:
     if len(counts) < 2 or not counts.any():
         return np.nan
     share = counts[counts.astype(np.bool_)] / counts.sum()
-    return float(-(share * np.log(share)).sum() / np.log(len(counts)))
+    return abs(float((share * np.log(share)).sum() / np.log(len(counts))))
 
 
 def _distribution(prefix: str, values: NDArray[np.int64]) -> dict[str, float]:
@@ -543,17 +543,21 @@ _GROUPS: Final[dict[str, Callable[[Formula, _Counts], dict[str, float]]]] = {
 
 
 def _gbdc_features(formula: Formula) -> dict[str, float]:
-    # gbdc dereferences a null pointer where there is no literal, and its tables have an entry for every number up to
-    # the largest variable.
+    # gbdc reads the first literal of every clause, so that an empty one crashes it, as does a formula without clauses;
+    # its tables have an entry for every number up to the largest variable.
     largest = int(np.abs(formula.literals).max(initial=0))
     if not formula.n_literals or largest > 16 * formula.n_literals + 1_000_000:
         return {}
     import gbdc
 
+    lengths = formula.clause_lengths
+    filled = Formula.from_arrays(
+        formula.literals, np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths[lengths > 0])])
+    )
     # gbdc refuses comments within clauses and SATLIB's end mark: it reads our own text of the formula.
     with TemporaryDirectory(prefix="satcost-") as directory:
         path = Path(directory) / "formula.cnf"
-        write_dimacs(formula, path)
+        write_dimacs(filled, path)
         try:
             base = gbdc.extract_base_features(str(path))
         except RuntimeError:
@@ -566,6 +570,6 @@ def _gbdc_features(formula: Formula) -> dict[str, float]:
         elif scale == "sd":
             value = np.log1p(np.sqrt(max(value, 0.0)))
         elif scale == "share":
-            value /= formula.n_clauses
+            value /= filled.n_clauses
         scaled[f"gbdc_{name}{_SCALES[scale][0]}"] = value
     return scaled

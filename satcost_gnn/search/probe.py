@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import array
 import functools
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -42,14 +43,12 @@ _FIXPOINT = 2**31 - 1
 _NEW_LEVEL = 2**31 - 2
 _BACKTRACK = 2**30
 
-# Share of the CPU limit after which the probe ends by itself and still hands over what it has seen.
-_SOFT_LIMIT = 0.85
-
 _CLAUSES_AT_ONCE = 1 << 16
 
-# Chronological backtracking leaves literals of lower levels on the trail out of order: the solver then backtracks more
-# than once a conflict, and neither conflicts nor the trail can be told from its calls.
-_CADICAL_OPTIONS = (("chrono", 0),)
+# Chronological backtracking leaves literals of lower levels out of order on the trail, and conflicts can then be told
+# from the solver's calls only nearly always. Without reusing the trail it happens only on jumps over more than a
+# hundred levels, where it is needed: without it each conflict would cost up to hundreds of thousands of decisions.
+_CADICAL_OPTIONS = (("chronoreusetrail", 0),)
 _PROBED: dict[str, tuple[tuple[str, int], ...]] = {
     "cadical195": _CADICAL_OPTIONS,
     "cadical300": _CADICAL_OPTIONS,
@@ -76,9 +75,12 @@ class ProbeSettings:
     seed
         Seed of that sample.
     options
-        Options of CaDiCaL set on top of ``chrono=0``.
-    cpu_s, wall_s, memory_mb
-        Limits on the child, reading the file included.
+        Options of CaDiCaL set on top of ``chronoreusetrail=0``.
+    cpu_s
+        CPU seconds, reading the file included, after which the search ends at the next backtrack and hands over what it
+        has seen. A child that still has not ended after another quarter of that and two seconds is killed.
+    wall_s, memory_mb
+        Limits on the child.
     """
 
     solver: str = "cadical195"
@@ -118,8 +120,8 @@ class ProbeSettings:
 
     @property
     def limits(self) -> Limits:
-        """Limits on the child."""
-        return Limits(cpu_s=self.cpu_s, wall_s=self.wall_s, memory_mb=self.memory_mb)
+        """Limits that the child is killed at."""
+        return Limits(cpu_s=1.25 * self.cpu_s + 2.0, wall_s=self.wall_s, memory_mb=self.memory_mb)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +143,8 @@ class ProbeResult:
         What happened, in words; empty for the normal ends.
     truncated
         Whether the search ended before the conflicts asked for, though unsolved.
+    events
+        Calls of the solver that were logged.
     timings
         CPU seconds of ``parse`` (only if the child read the file), ``load``, ``search`` and ``trace``.
     peak_memory_mb
@@ -158,6 +162,7 @@ class ProbeResult:
     cpu_s: float
     detail: str = ""
     truncated: bool = False
+    events: int = 0
     timings: dict[str, float] = field(default_factory=dict)
     peak_memory_mb: float = 0.0
     settings: ProbeSettings = field(default_factory=ProbeSettings)
@@ -288,7 +293,7 @@ def _listen(
 
 
 def sample_variables(active: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
-    """Choose ``count`` of the variables pseudo-randomly, the same ones for the same seed anywhere, in ascending order."""
+    """Choose ``count`` of the variables in ascending order: pseudo-random, and the same for a seed on any machine."""
     if len(active) <= count:
         return active
     # A 64-bit mixing function (splitmix64) rather than a generator, whose stream may change with numpy's version.
@@ -366,16 +371,22 @@ class _Path:
     end_level: int = 0
 
 
-def _walk(log: NDArray[np.int32], merged: bool) -> tuple[_Path, NDArray[np.int64]]:
+def _walk(
+    log: NDArray[np.int32], proof_ends: NDArray[np.int64] | None, merged: bool
+) -> tuple[_Path, NDArray[np.int64]]:
     """Follow levels and trail through the log.
 
     A backtrack comes from a conflict unless propagation had ended before it (a fixpoint since the last decision or
-    backtrack), for then the solver gave its decisions up of its own accord.
+    backtrack), for then the solver gave its decisions up of its own accord. After chronological backtracking a
+    conflict may lie below the current level: the solver then first backtracks to the conflict's level, without a learnt
+    clause, and from there as usual; both make one conflict.
 
     Parameters
     ----------
     log
         Literals and codes.
+    proof_ends
+        Length of the proof at each backtrack.
     merged
         Whether the solver merges backtracks: then one to level 0 after which nothing is assigned holds a restart too.
 
@@ -404,6 +415,10 @@ def _walk(log: NDArray[np.int32], merged: bool) -> tuple[_Path, NDArray[np.int64
     decided = follows[log[follows] < _BACKTRACK]
     nothing_after = np.zeros(len(marker), dtype=bool)
     nothing_after[:-1] = is_fixpoint[1:] & (np.diff(position) == 1)
+    first_of_two = np.zeros(len(marker), dtype=bool)
+    if proof_ends is not None:
+        first_of_two[:-1] = is_back[1:]
+        first_of_two[back] &= np.diff(proof_ends[: len(back)], prepend=0) == 0
 
     path = _Path()
     # For each stretch between backtracks that still holds open levels: level and trail at its start, literals and new
@@ -413,15 +428,17 @@ def _walk(log: NDArray[np.int32], merged: bool) -> tuple[_Path, NDArray[np.int64
     opened_before = 0  # new levels before the last event
     assigned_before = 0  # literals before the last conflict
     restarted = False
+    above: tuple[int, int, int] | None = None  # level, trail and literals undone by the first of two backtracks
     rows = zip(
         (marker[back].astype(np.int64) - _BACKTRACK).tolist(),
         assigned[back].tolist(),
         opened[back].tolist(),
         after_fixpoint[back].tolist(),
         nothing_after[back].tolist(),
+        first_of_two[back].tolist(),
         strict=True,
     )
-    for number, (target, assigned_now, opened_now, voluntary, idle) in enumerate(rows):
+    for number, (target, assigned_now, opened_now, voluntary, idle, first) in enumerate(rows):
         here = level + opened_now - new
         if target >= here:
             # Inprocessing at level 0 tidies up after trial decisions that were not reported.
@@ -433,16 +450,22 @@ def _walk(log: NDArray[np.int32], merged: bool) -> tuple[_Path, NDArray[np.int64
             stack.pop()
         start_level, start_trail, start_assigned, start_new = stack[-1]
         trail_after = start_trail + assigned_at_new[start_new + target - start_level] - start_assigned
-        path.runs.append(opened_now - opened_before)
-        opened_before = opened_now
-        if voluntary:
+        if not voluntary and first and target:
+            above = (here, trail_here, trail_here - trail_after) if above is None else above
+        elif voluntary:
+            path.runs.append(opened_now - opened_before)
+            opened_before = opened_now
             path.codes.append(RESTART - target)
             restarted = True
         else:
-            path.level.append(here)
+            top_level, top_trail, undone = above or (here, trail_here, 0)
+            above = None
+            path.runs.append(opened_now - opened_before)
+            opened_before = opened_now
+            path.level.append(top_level)
             path.backjump.append(target)
-            path.trail.append(trail_here)
-            path.undone.append(trail_here - trail_after)
+            path.trail.append(top_trail)
+            path.undone.append(undone + trail_here - trail_after)
             path.decisions.append(opened_now)
             path.restart.append(restarted)
             path.assigned_since.append(assigned_now - assigned_before)
@@ -483,8 +506,7 @@ def _learnt(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]] | None:
     """Find the clause learnt from each conflict in the proof.
 
-    It is the last one added before the conflict's backtrack; a unit is added only after it, and makes the backtrack go
-    to level 0.
+    It is the last one added before the conflict's backtrack, but for a unit, which is the first one added after it.
 
     Returns
     -------
@@ -494,21 +516,22 @@ def _learnt(
     if decoded is None:
         return None
     literals, offsets, added = decoded
-    lengths = np.diff(offsets)
+    # One more of each behind the last, so that there is always a next one.
+    lengths = np.append(np.diff(offsets), 0)
+    added = np.append(added, np.iinfo(np.int64).max)
+    limits = np.append(ends, np.iinfo(np.int64).max - 1)
     backtrack = np.array(path.backtrack, dtype=np.int64)
-    unit = np.array(path.backjump, dtype=np.int64) == 0
-    now = ends[backtrack]
-    before = np.where(backtrack > 0, ends[backtrack - 1], 0)
-    chosen = np.searchsorted(added, now, side="right") - 1 + unit
-    inside = (chosen >= 0) & (chosen < len(added))
-    clause = np.where(inside, chosen, 0)
-    found = inside.copy()
-    if len(added):
-        found &= unit | (added[clause] > before)
-        # Another length than it must have: derived by other means, the conflict itself taught nothing.
-        found &= (lengths[clause] == 1) == unit
-    learnt_length = np.where(found, lengths[clause] if len(added) else 0, unit).astype(np.int32)
-    clause, sizes = clause[found], learnt_length[found].astype(np.int64)
+    to_root = np.array(path.backjump, dtype=np.int64) == 0
+    after = np.searchsorted(added, ends[backtrack], side="right")
+    previous = np.maximum(after - 1, 0)
+    start = np.where(backtrack > 0, ends[backtrack - 1], 0)
+    fresh = (after > 0) & (added[previous] > start) & (lengths[previous] > 1) & ~to_root
+    unit = ~fresh & (added[after] <= limits[backtrack + 1]) & (lengths[after] == 1)
+    clause = np.where(fresh, previous, after)
+    found = fresh | unit
+    # Backtracking to level 0 is for a unit, even if its line in the proof cannot be told.
+    learnt_length = np.where(found, lengths[clause], to_root).astype(np.int32)
+    clause, sizes = clause[found], lengths[clause[found]]
     ranks = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     members = literals[np.repeat(offsets[clause], sizes) + ranks]
     inside_formula = members[np.abs(members) <= n_vars]
@@ -536,7 +559,8 @@ def _build_trace(
         # Some solvers report once more, when they start, what was fixed before.
         _, keep = np.unique(lead, return_index=True)
         calls = np.concatenate((lead[np.sort(keep)], calls[len(lead) :]))
-    path, decided_at = _walk(calls, merged)
+    proof_ends = np.array(log.proof_ends, dtype=np.int64) if proof is not None else None
+    path, decided_at = _walk(calls, proof_ends, merged)
     complete = len(observed) == n_active
     scale = n_active / len(observed) if len(observed) else 1.0
 
@@ -551,8 +575,8 @@ def _build_trace(
     if complete:
         decided = np.bincount(np.abs(calls[decided_at]), minlength=n_vars + 1)[1:].astype(np.int32)
     learnt = None
-    if proof is not None:
-        learnt = _learnt(proof, np.array(log.proof_ends, dtype=np.int64), path, n_vars)
+    if proof is not None and proof_ends is not None:
+        learnt = _learnt(proof, proof_ends, path, n_vars)
     learnt_length, occurrences, occurrences_positive = learnt or (np.zeros(0, dtype=np.int32), hidden, hidden)
     codes, runs = path.codes, path.runs
     if finished and path.end_level == 0:
@@ -592,7 +616,7 @@ def _trivial(formula: Formula, settings: ProbeSettings) -> ProbeResult | None:
     trace = _build_trace(_Log(), 0, b"", none, active, formula.n_vars, False, bool(formula.n_clauses), statistics)
     status: ProbeStatus = "UNSAT" if formula.n_clauses else "SAT"
     detail = "it has an empty clause" if formula.n_clauses else "it has no clauses"
-    return ProbeResult(status, trace, **statistics, cpu_s=0.0, detail=detail, settings=settings)
+    return ProbeResult(status, trace, 0, 0, 0, 0, cpu_s=0.0, detail=detail, settings=settings)
 
 
 def run_probe(formula: Formula, settings: ProbeSettings | None = None, *, deadline: float | None = None) -> ProbeResult:
@@ -635,7 +659,7 @@ def run_probe(formula: Formula, settings: ProbeSettings | None = None, *, deadli
             bounds = formula.offsets[start : start + _CLAUSES_AT_ONCE + 1]
             portion = formula.literals[bounds[0] : bounds[-1]].tolist()
             cuts = (bounds - bounds[0]).tolist()
-            solver.append_formula([portion[a:b] for a, b in zip(cuts, cuts[1:], strict=False)])
+            solver.append_formula([portion[a:b] for a, b in itertools.pairwise(cuts)])
         active = np.flatnonzero(np.bincount(np.abs(formula.literals), minlength=formula.n_vars + 1))
         observed = sample_variables(active, settings.max_observed, settings.seed)
         log = _Log()
@@ -694,6 +718,7 @@ def run_probe(formula: Formula, settings: ProbeSettings | None = None, *, deadli
         cpu_s=done - begin,
         detail=detail,
         truncated=bool(detail),
+        events=len(log.calls) if log.length_at_stop is None else log.length_at_stop,
         timings={"load": loaded - begin, "search": searched - loaded, "trace": done - searched},
         settings=settings,
     )
@@ -723,7 +748,7 @@ def probe_child(formula: Formula | str, settings: ProbeSettings) -> ProbeResult:
         formula = read_dimacs(formula)
         parse = {"parse": time.process_time() - begin}
     # A child's CPU clock starts at nought.
-    result = run_probe(formula, settings, deadline=_SOFT_LIMIT * settings.cpu_s)
+    result = run_probe(formula, settings, deadline=settings.cpu_s)
     return replace(result, timings={**parse, **result.timings})
 
 

@@ -63,8 +63,8 @@ class Trace:
     fixed
         ``int32[C]``: literals known to be true for good.
     learnt_length
-        ``int32[C]``, or empty if the solver writes no proof: literals of the clause learnt from the conflict, 0 where it
-        learnt none.
+        ``int32[C]``, or empty if the solver writes no proof: literals of the clause learnt from the conflict, 0 where
+        it learnt none.
     events
         ``int32[E]``: the sequence for :mod:`satcost_gnn.search.tree_size`: decision ``-1``, conflict with a backjump to
         level ``b``: ``b``, restart that keeps ``k`` decisions ``-2 - k``, conflict at level 0 ``-2**31``.
@@ -175,13 +175,12 @@ class Trace:
             return self
         end = int(np.flatnonzero(self.events >= 0)[conflicts - 1]) + 1 if conflicts else 0
         parts: dict[str, Any] = {name: getattr(self, name)[:conflicts] for name in (*_PER_CONFLICT, "learnt_length")}
-        unknown = np.full(self.n_vars, UNKNOWN, dtype=np.int32)
+        parts.update(dict.fromkeys(_PER_VARIABLE, np.full(self.n_vars, UNKNOWN, dtype=np.int32)))
         return Trace(
             n_vars=self.n_vars,
             n_active=self.n_active,
             events=self.events[:end],
             observed=np.zeros(self.n_vars, dtype=bool),
-            **dict.fromkeys(_PER_VARIABLE, unknown),
             **parts,
         )
 
@@ -212,12 +211,10 @@ class Trace:
         version, *scalars = (int(value) for value in arrays["scalars"])
         if version != TRACE_VERSION:
             raise ValueError(f"found a trace of layout {version}; expected {TRACE_VERSION}: run the probe again")
+        parts: dict[str, Any] = dict(zip(_SCALARS, scalars, strict=True))
+        parts.update({name: arrays[name] for name in names})
         codes = np.asarray(arrays["event_codes"], dtype=np.int32)
-        return cls(
-            **dict(zip(_SCALARS, scalars, strict=True)),  # type: ignore[arg-type]
-            **{name: arrays[name] for name in names},
-            events=expand_events(codes, np.asarray(arrays["event_decisions"], dtype=np.int64)),
-        )
+        return cls(events=expand_events(codes, np.asarray(arrays["event_decisions"], dtype=np.int64)), **parts)
 
 
 def expand_events(codes: NDArray[np.int32], decisions: NDArray[np.int64]) -> NDArray[np.int32]:

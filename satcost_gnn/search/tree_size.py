@@ -7,9 +7,9 @@ tree all the same:
 
 - a decision opens a node and goes to its left child;
 - every conflict is a leaf;
-- on a backjump to level ``b`` the node of decision ``b + 1`` becomes a binary node whose left subtree is closed, and the
-  search goes to its right child; the open decisions that were jumped over had no right child and never get one: each
-  is contracted, that is replaced by its left child;
+- on a backjump to level ``b`` the node of decision ``b + 1`` becomes a binary node whose left subtree is closed, and
+  the search goes to its right child; the open decisions that were jumped over had no right child and never get one:
+  each is contracted, that is replaced by its left child;
 - a conflict at level 0 closes the tree;
 - a restart begins another tree. A solver that keeps its first ``k`` decisions on a restart begins it with ``k`` open
   decisions.

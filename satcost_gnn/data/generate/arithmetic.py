@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from satcost_gnn.data.generate.base import Draws, Family, Parameter
@@ -72,21 +73,26 @@ def _factoring(draws: Draws, bits: int, kind: str, multiplier: str) -> Formula:
     return factoring_clauses(product, bits, bits, multiplier)
 
 
-def _subset_sum(draws: Draws, items: int, width: int, kind: str) -> Formula:
+def subset_sum_clauses(numbers: Sequence[int], target: int, width: int) -> Formula:
+    """Return "some of these numbers of ``width`` bits sum to ``target``"; variable ``i + 1`` takes number ``i``."""
     circuit = Circuit()
-    chosen = circuit.new_vars(items)
+    chosen = circuit.new_vars(len(numbers))
+    total_width = width + len(numbers).bit_length()
+    total: Word = [FALSE] * total_width
+    for variable, number in zip(chosen, numbers, strict=True):
+        total = circuit.add_modulo(total, [variable if number >> i & 1 else FALSE for i in range(total_width)])
+    circuit.require_equal(total, target)
+    return circuit.formula()
+
+
+def _subset_sum(draws: Draws, items: int, width: int, kind: str) -> Formula:
     numbers = [draws.integer(width) for _ in range(items)]
     picked = draws.flags(items).tolist()
     if kind == "planted":
         target = sum(number for number, take in zip(numbers, picked, strict=True) if take)
     else:
         target = sum(numbers) // 2 + draws.one_below(2)
-    total_width = width + items.bit_length()
-    total: Word = [FALSE] * total_width
-    for variable, number in zip(chosen, numbers, strict=True):
-        total = circuit.add_modulo(total, [variable if number >> i & 1 else FALSE for i in range(total_width)])
-    circuit.require_equal(total, target)
-    return circuit.formula()
+    return subset_sum_clauses(numbers, target, width)
 
 
 def _multiplier_miter(draws: Draws, bits: int, identity: str, second: str) -> Formula:

@@ -90,6 +90,10 @@ class Draws:
 
     def distinct_rows(self, rows: int, width: int, bound: int) -> Ints:
         """Return ``int64[rows, width]``: each row holds ``width`` distinct numbers below ``bound``."""
+        if 2 * width >= bound:
+            # Drawing again would take too long: the front of a random order of all numbers, row by row.
+            order = np.argsort(self.words(rows * bound).reshape(rows, bound), axis=1, kind="stable")
+            return np.asarray(order[:, :width], dtype=np.int64)
         return self.distinct(lambda count: self.below(bound, count * width).reshape(count, width), rows)
 
     def distinct(self, draw: Callable[[int], Ints], rows: int) -> Ints:
@@ -151,7 +155,7 @@ class Parameter:
         try:
             if isinstance(value, bool) or (self.type is int and isinstance(value, float) and value != int(value)):
                 raise ValueError
-            parsed: Value = self.type(value)  # type: ignore[arg-type]
+            parsed: Value = self.type(value)  # type: ignore[call-overload, arg-type]
         except (TypeError, ValueError):
             raise ConfigError(
                 f"{family}: {self.name}: found {value!r}, expected {self.type.__name__}; {self.help}"

@@ -149,10 +149,3 @@ class ClauseBuilder:
             self.parity([link, *rest[: piece - 1], following], False)
             link, rest = following, rest[piece - 1 :]
         self.parity([link, *rest], odd)
-
-    def less_or_equal(self, bits: Sequence[int], bound: int) -> None:
-        """The number with these bits (least significant first) is at most ``bound``."""
-        for i in range(len(bits)):
-            if not bound >> i & 1:
-                # Bit i may be one only if some higher bit of the bound is left at zero.
-                self.add_clause([-bits[i], *(-bits[j] for j in range(i + 1, len(bits)) if bound >> j & 1)])

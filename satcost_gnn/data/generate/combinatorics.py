@@ -182,10 +182,12 @@ FAMILIES = (
         (2, 11),
         _golfer,
         variants=(
-            {"groups": 4, "size": 3, "fixed": 2},
+            {"groups": 4, "size": 3, "fixed": 3},
+            {"groups": 5, "size": 3, "fixed": 3},
+            {"groups": 6, "size": 3, "fixed": 4},
+            {"groups": 7, "size": 3, "fixed": 4},
+            {"groups": 5, "size": 4, "fixed": 3},
             {"groups": 4, "size": 4, "fixed": 0},
-            {"groups": 5, "size": 3, "fixed": 2},
-            {"groups": 3, "size": 3, "fixed": 1},
         ),
     ),
     Family(
@@ -201,8 +203,11 @@ FAMILIES = (
         _langford,
         lambda p: False if p["n"] % 4 in (1, 2) else (None if p["fixed"] else True),
         variants=(
-            {"fixed": 4},
-            {"fixed": 40},
+            {"fixed": 10},
+            {"fixed": 30},
+            {"fixed": 50},
+            {"fixed": 60},
+            {"fixed": 100},
         ),
     ),
 )

@@ -7,8 +7,9 @@ that a solver could have taken, in that order.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,17 @@ from satcost_gnn.formula.cnf import Formula
 METHODS = ("random", "lookahead", "activity")
 
 
+_RECIPE = re.compile(r"[a-z0-9-]+:(\S+,)?seed=\d+|cube:literals=.*|cnfgen:version=.*")
+
+
 def identity(formula: Formula) -> str:
-    """Return a name of the formula's exact text: ``sha256-`` and half of the SHA-256 of its DIMACS form."""
+    """Return a name by which a cube knows its parent.
+
+    That is the parent's own recipe if it was generated; else ``sha256-`` and the first half of the digest of its
+    DIMACS text.
+    """
+    if _RECIPE.fullmatch(formula.source):
+        return formula.source
     return "sha256-" + hashlib.sha256(formula.to_dimacs().encode()).hexdigest()[:32]
 
 
@@ -88,27 +98,35 @@ def from_cube_recipe(text: str, parent: Callable[[str], Formula]) -> Formula:
 class _Propagator:
     """Unit propagation of one formula under assumptions (MiniSat's, through PySAT)."""
 
-    def __init__(self, solver: Any, formula: Formula) -> None:
-        self._solver = solver
+    def __init__(self, formula: Formula) -> None:
         self.occurs = np.bincount(np.abs(formula.literals), minlength=formula.n_vars + 1)
-        self.root = self.closure([])
+        # PySAT leaves out of the answer what holds without assumptions. So unit clauses become assumptions.
+        self._units: dict[int, None] = {}
+        longer: list[list[int]] = []
+        for clause in formula.clauses():
+            if len(set(clause)) == 1:
+                self._units[clause[0]] = None
+            else:
+                longer.append(clause)
+        contradiction = formula.has_empty_clause or any(-unit in self._units for unit in self._units)
+        self._solver: Any = Solver(name="minisat22", bootstrap_with=longer)
+        self.root = None if contradiction else self.closure([])
+
+    def close(self) -> None:
+        """Free the solver."""
+        self._solver.delete()
 
     def closure(self, decisions: list[int]) -> set[int] | None:
         """Return what the decisions imply, themselves included; None if they are refuted."""
-        consistent, implied = self._solver.propagate(assumptions=decisions)
-        return {*implied, *decisions} if consistent else None
+        assumptions = [*self._units, *decisions]
+        consistent, implied = self._solver.propagate(assumptions=assumptions)
+        return {*implied, *assumptions} if consistent else None
 
     def free(self, fixed: set[int]) -> NDArray[np.int64]:
         """Return the variables that occur and are not fixed, rising."""
         open_ = self.occurs > 0
         open_[[abs(literal) for literal in fixed]] = False
         return np.flatnonzero(open_)
-
-
-@contextmanager
-def _propagator(formula: Formula) -> Iterator[_Propagator]:
-    with Solver(name="minisat22", bootstrap_with=formula.clauses()) as solver:
-        yield _Propagator(solver, formula)
 
 
 # A rule picks the next decision among free variables, or None when it has none to offer.
@@ -153,12 +171,15 @@ def _pick_lookahead(candidates: int) -> _Rule:
 
 def _pick_active(activity: NDArray[np.float64], pool: int) -> _Rule:
     def pick(propagator: _Propagator, decisions: list[int], fixed: set[int], draws: Draws) -> int | None:
-        free = propagator.free(fixed)
-        order = free[np.argsort(-activity[free - 1], kind="stable")]
+        order = propagator.free(propagator.root or set())
+        order = order[np.argsort(-activity[order - 1], kind="stable")]
+        # The pool first, in random order, then the next as many, and so on.
         for start in range(0, len(order), pool):
             group = order[start : start + pool]
             for variable in group[draws.permutation(len(group))].tolist():
                 literal = variable * int(draws.signs(1)[0])
+                if literal in fixed or -literal in fixed:
+                    continue
                 for decision in (literal, -literal):
                     if propagator.closure([*decisions, decision]) is not None:
                         return int(decision)
@@ -225,7 +246,7 @@ def cubes(
     draws = Draws(seed, f"cube-{method}")
     found: dict[tuple[int, ...], list[int]] = {}
     longest = 0
-    with _propagator(formula) as propagator:
+    with closing(_Propagator(formula)) as propagator:
         root = propagator.root
         for _ in range(10 * count):
             if root is None or len(found) == count:

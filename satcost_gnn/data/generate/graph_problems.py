@@ -108,7 +108,7 @@ def _hamiltonian(draws: Draws, n: int, degree: int, removed: int) -> Formula:
     for v in range(n):
         formula.exactly_one([successor[v, u] for u in table[v]])
         formula.exactly_one([successor[u, v] for u in table[v]])
-        formula.exactly_one(place[v])
+        formula.exactly_one(place[v], "sequential")
     formula.add(place[0][0])
     for (u, v), arc in successor.items():
         if v != 0:
@@ -134,9 +134,9 @@ def _isomorphism(draws: Draws, n: int, degree: int, kind: str) -> Formula:
     formula = ClauseBuilder()
     image = formula.new_table(n, n)
     for row in image:
-        formula.exactly_one(row)
+        formula.exactly_one(row, "sequential")
     for v in range(n):
-        formula.exactly_one([row[v] for row in image])
+        formula.exactly_one([row[v] for row in image], "sequential")
     for a, b in first:
         for x in range(n):
             # Both graphs have equally many edges, so mapping edges to edges maps non-edges to non-edges.
@@ -270,9 +270,9 @@ FAMILIES = (
         _hamiltonian,
         variants=(
             {"degree": 3, "removed": 0},
-            {"degree": 3, "removed": 3},
-            {"degree": 4, "removed": 6},
-            {"degree": 4, "removed": 12},
+            {"degree": 3, "removed": 1},
+            {"degree": 4, "removed": 4},
+            {"degree": 4, "removed": 8},
         ),
     ),
     Family(
@@ -289,12 +289,11 @@ FAMILIES = (
         _isomorphism,
         lambda p: True if p["kind"] == "copy" else None,
         variants=(
-            {"degree": 3, "kind": "copy"},
             {"degree": 3, "kind": "independent"},
-            {"degree": 4, "kind": "copy"},
-            {"degree": 4, "kind": "independent"},
-            {"degree": 6, "kind": "copy"},
-            {"degree": 6, "kind": "independent"},
+            {"degree": 12, "kind": "copy"},
+            {"degree": 12, "kind": "independent"},
+            {"degree": 10, "kind": "independent"},
+            {"degree": 16, "kind": "independent"},
         ),
     ),
 )

@@ -172,10 +172,11 @@ FAMILIES = (
         _sudoku,
         lambda _: True,
         variants=(
-            {"height": 5, "holes": 0.6},
-            {"height": 6, "holes": 0.6},
-            {"height": 6, "holes": 0.56},
-            {"height": 7, "holes": 0.55},
+            {"height": 5, "holes": 0.5},
+            {"height": 6, "holes": 0.5},
+            {"height": 6, "holes": 0.46},
+            {"height": 5, "holes": 0.55},
+            {"height": 7, "holes": 0.48},
         ),
     ),
 )

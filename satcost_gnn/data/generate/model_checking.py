@@ -66,7 +66,7 @@ def _counter(draws: Draws, width: int, depth: int, kind: str) -> Formula:
 def _queue(draws: Draws, slots: int, width: int, depth: int, bug: int) -> Formula:
     # Two queues driven alike: one shifts its entries, one is a ring buffer with pointers. They must show the same
     # head whenever they are not empty. With bug > 0 the ring forgets to wrap its write pointer once it has wrapped
-    # `bug` times, which takes at least bug * slots pushes.
+    # `bug` times: the first wrong head is seen at step (bug + 1) * slots + 2 at the earliest.
     circuit = Circuit()
     shift = [constant(0, width) for _ in range(slots)]
     ring = [constant(0, width) for _ in range(slots)]
@@ -245,8 +245,8 @@ FAMILIES = (
         "depth",
         (3, 80),
         _queue,
-        # The first visible difference needs (bug + 1) * slots + 1 pushes, pops in between, and a step to look.
-        lambda p: False if p["bug"] == 0 or p["depth"] <= p["bug"] * p["slots"] else None,
+        # The sticking write, a ring full of pushes later, has to be read again: one pop and one look more.
+        lambda p: p["bug"] > 0 and p["depth"] >= (p["bug"] + 1) * p["slots"] + 2,
         variants=(
             {"slots": 3, "width": 2, "bug": 0},
             {"slots": 4, "width": 3, "bug": 0},
@@ -257,7 +257,7 @@ FAMILIES = (
     ),
     Family(
         "bmc-lock",
-        "A combination lock: inputs mixed into a state step by step until it opens; the first `early` inputs are given.",
+        "A combination lock: inputs mixed into a state, step by step, until it opens; the first `early` are given.",
         (
             Parameter("width", 16, "bits of the state", 4, 64),
             Parameter("depth", 5, "steps", 1, 200),

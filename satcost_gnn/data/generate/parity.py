@@ -179,6 +179,7 @@ FAMILIES = (
             {"degree": 0},
             {"degree": 4},
             {"degree": 6},
+            {"degree": 8},
         ),
     ),
 )

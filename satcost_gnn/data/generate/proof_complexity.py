@@ -306,8 +306,8 @@ FAMILIES = (
     ),
     Family(
         "small-unsat",
-        "Small hard unsatisfiable formulas (after Spence's sgen1, JSAT 2010): partitions into groups of five, at most two "
-        "false in each of one, at most two true in each of two others.",
+        "Small hard unsatisfiable formulas (after Spence's sgen1, JSAT 2010): partitions into groups of five, at most "
+        "two false in each of one, at most two true in each of two others.",
         (Parameter("groups", 9, "groups of five variables", 1, 500),),
         "groups",
         (4, 40),

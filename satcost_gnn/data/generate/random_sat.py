@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import accumulate
 from math import sqrt
 
@@ -90,7 +91,13 @@ def _powerlaw_ksat(draws: Draws, k: int, n: int, ratio: float, quarters: int) ->
     _check_k(k, n, "powerlaw-ksat")
     m = round(ratio * n)
     # i ** (-quarters / 4) by square roots only: the power function is not rounded alike everywhere.
-    root = {1: lambda i: sqrt(sqrt(i)), 2: sqrt, 3: lambda i: sqrt(i) * sqrt(sqrt(i)), 4: float}[quarters]
+    roots: dict[int, Callable[[float], float]] = {
+        1: lambda i: sqrt(sqrt(i)),
+        2: sqrt,
+        3: lambda i: sqrt(i) * sqrt(sqrt(i)),
+        4: float,
+    }
+    root = roots[quarters]
     cumulative = np.array(list(accumulate(1.0 / root(float(i)) for i in range(1, n + 1))))
     rows = draws.distinct(lambda count: draws.weighted(cumulative, count * k).reshape(count, k), m)
     return from_rows((rows + 1) * draws.signs(m * k).reshape(m, k), n)

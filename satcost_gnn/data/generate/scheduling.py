@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from satcost_gnn.data.generate.base import Draws, Family, Parameter, require
+from satcost_gnn.data.generate.base import Draws, Family, Parameter
 from satcost_gnn.data.generate.clauses import ClauseBuilder
 from satcost_gnn.formula.cnf import Formula
 
@@ -94,24 +94,29 @@ def _job_shop(draws: Draws, jobs: int, machines: int, longest: int, slack: float
     return shop_clauses(durations, routes, round(slack * bound))
 
 
-def _timetable(draws: Draws, events: int, slots: int, rooms: int, density: float, allowed: float) -> Formula:
-    require(rooms >= 1 and slots >= 1, "timetable", "there must be at least one slot and one room")
+def timetable_clauses(allowed: list[list[bool]], clashes: list[tuple[int, int]], rooms: int) -> Formula:
+    """Return "each event in one slot open to it, clashing events apart, at most ``rooms`` events in a slot"."""
     formula = ClauseBuilder()
-    table = formula.new_table(events, slots)
-    open_ = draws.uniform(events * slots).reshape(events, slots) < allowed
-    for row, permitted in zip(table, open_.tolist(), strict=True):
+    slots = len(allowed[0]) if allowed else 0
+    table = formula.new_table(len(allowed), slots)
+    for row, permitted in zip(table, allowed, strict=True):
         formula.exactly_one(row)
         for variable, may in zip(row, permitted, strict=True):
             if not may:
                 formula.add(-variable)
-    clash = draws.uniform(events * (events - 1) // 2) < density
-    for (a, b), together in zip(combinations(range(events), 2), clash.tolist(), strict=True):
-        if together:
-            for x, y in zip(table[a], table[b], strict=True):
-                formula.add(-x, -y)
+    for a, b in clashes:
+        for x, y in zip(table[a], table[b], strict=True):
+            formula.add(-x, -y)
     for slot in range(slots):
         formula.at_most([row[slot] for row in table], rooms)
     return formula.formula()
+
+
+def _timetable(draws: Draws, events: int, slots: int, rooms: int, density: float, allowed: float) -> Formula:
+    permitted = (draws.uniform(events * slots).reshape(events, slots) < allowed).tolist()
+    together = (draws.uniform(events * (events - 1) // 2) < density).tolist()
+    pairs = combinations(range(events), 2)
+    return timetable_clauses(permitted, [pair for pair, clash in zip(pairs, together, strict=True) if clash], rooms)
 
 
 FAMILIES = (

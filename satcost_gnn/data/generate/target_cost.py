@@ -142,7 +142,7 @@ class _Search:
         return self.clip(closest * (0.94 + 0.12 * wobble))
 
     def attempt(self, size: float, cost: Cost) -> tuple[Formula, float] | None:
-        """Generate and measure one instance; None if it could not be built or is one we had."""
+        """Generate one instance and return it and its cost (inf over the limit); None if it cannot be had anew."""
         seed = self.draws.integer(32)
         integer = self.family.parameter(self.family.size_parameter).type is int
         try:
@@ -160,9 +160,8 @@ class _Search:
             return None
         self.texts.add(digest)
         measured = cost(formula)
-        value = inf if measured is None else log10(max(measured, 1.0))
-        self.points.append((size, value))
-        return formula, value
+        self.points.append((size, inf if measured is None else log10(max(measured, 1.0))))
+        return formula, inf if measured is None else measured
 
     def _guess(self, size: float) -> float:
         finite = [point for point in self.points if point[1] < inf]
@@ -237,31 +236,34 @@ def _spread(
     draws = Draws(seed, f"target-cost-{family.name}")
     variants = [{**variant, **fixed} for variant in family.variants]
     # Parameters given by the caller can make variants alike.
-    searches = [
-        _Search(family, variant, draws) for i, variant in enumerate(variants) if variant not in variants[:i]
-    ]
+    searches = [_Search(family, variant, draws) for i, variant in enumerate(variants) if variant not in variants[:i]]
     bottom, width = log10(low), (log10(high) - log10(low)) / count
     open_ = list(range(count))
-    runs, turn = 0, 0
+    runs, turn, fruitless = 0, draws.one_below(len(searches)), 0
     while open_ and runs < max_runs and searches:
         search = searches[turn % len(searches)]
-        turn += 1
-        wish = bottom + width * (open_[0] + float(draws.uniform(1)[0]))
-        result = search.attempt(search.propose(wish), cost)
+        # The cheapest open slice first; one that no size seems to hit must not hold up the others.
+        place = open_[fruitless % len(open_)]
+        result = search.attempt(search.propose(bottom + width * (place + float(draws.uniform(1)[0]))), cost)
         if result is None:
             if search.misses > 20 + 2 * count:
                 searches.remove(search)
+            fruitless += 1
             continue
         runs += 1
-        formula, value = result
-        place = int((value - bottom) // width) if bottom <= value < inf else -1
-        if value == log10(high):
-            place = count - 1
-        if place in open_:
-            open_.remove(place)
-            yield Tuned(formula, 10.0**value, runs)
-        elif len(search.points) > 30 and not any(bottom <= point[1] <= log10(high) for point in search.points):
+        formula, measured = result
+        hit = min(int((log10(measured) - bottom) / width), count - 1) if low <= measured <= high else -1
+        if hit in open_:
+            open_.remove(hit)
+            # Variants take turns by hits, since each has to find its range of sizes first.
+            turn, fruitless = turn + 1, 0
+            yield Tuned(formula, measured, runs)
+            continue
+        fruitless += 1
+        if len(search.points) > 30 and not any(bottom <= point[1] <= log10(high) for point in search.points):
             searches.remove(search)
+        elif fruitless % 12 == 0:
+            turn += 1
 
 
 def tune(
@@ -274,7 +276,7 @@ def tune(
     params: Mapping[str, Value] | None = None,
     max_runs: int = 32,
 ) -> Tuned:
-    """Return one instance whose cost lies in ``low .. high``.
+    """Return one instance whose cost lies in ``low .. high``, of a variant that the seed chooses.
 
     Parameters are those of :func:`spread`.
 

@@ -1,0 +1,225 @@
+"""Training configuration: a TOML file, checked key by key before anything is loaded or computed.
+
+Every key has a default but ``[data] dataset``; an unknown key is an error, since a misspelt one would otherwise train
+another model than the one asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from satcost_gnn.errors import ConfigError
+
+Branch = Literal["graph", "static", "online"]
+
+
+class Section(BaseModel):
+    """A table of the configuration: fixed once read, no keys beyond its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def checked(cls, values: Mapping[str, Any] | Self | None, source: str = "settings") -> Self:
+        """Build the section from plain values.
+
+        Raises
+        ------
+        ConfigError
+            If a key is unknown or missing, or a value is of the wrong type or out of range.
+        """
+        if isinstance(values, cls):
+            return values
+        try:
+            return cls.model_validate(dict(values or {}))
+        except ValidationError as error:
+            raise ConfigError(f"{source}: {_explain(cls, error)}") from None
+
+
+class DataConfig(Section):
+    """What to learn from."""
+
+    dataset: Path = Field(description="Data set directory with manifest.parquet, runs.parquet and splits.json.")
+    root: Path | None = Field(None, description="Directory that the manifest's paths are relative to.")
+    cache: Path = Field(Path("cache"), description="Directory that keeps preprocessed instances between runs.")
+    split: Literal["instance", "family"] = Field("instance", description="Which of the data set's splits to use.")
+    fold: int = Field(0, ge=0, description="Fold of families left out; only for the split by family.")
+    solvers: tuple[str, ...] = Field(
+        ("cadical195", "glucose42", "minisat22", "maplechrono"), min_length=1, description="Solvers to predict for."
+    )
+    units: tuple[Literal["conflicts", "propagations", "cpu_seconds"], ...] = Field(
+        ("conflicts", "cpu_seconds"), min_length=1, description="Cost units; the first is the one that stops training."
+    )
+
+    @field_validator("solvers", "units")
+    @classmethod
+    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("must not name anything twice")
+        return value
+
+
+class PreprocessConfig(Section):
+    """How instances are turned into what the estimators see."""
+
+    conflicts: int = Field(2000, ge=1, description="Conflict budget of the probe.")
+    max_graph_edges: int = Field(200_000, ge=1, description="Literal occurrences kept in a cached graph.")
+    jobs: int = Field(1, ge=1, description="Instances preprocessed at a time.")
+
+
+class ModelConfig(Section):
+    """The network."""
+
+    branches: tuple[Branch, ...] = Field(("graph", "static", "online"), description="What the network sees.")
+    width: int = Field(48, ge=4, description="Channels of a node.")
+    rounds: int = Field(3, ge=0, description="Rounds of message passing, clauses and variables each once a round.")
+    mean_channels: int = Field(32, ge=1, description="Channels of a message that are averaged.")
+    extreme_channels: int = Field(16, ge=0, description="Channels of a message of which a soft maximum is taken.")
+    heads: int = Field(4, ge=1, description="Heads of the attention that pools nodes into a vector.")
+    fused_width: int = Field(96, ge=4, description="Width of the vectors of the branches and of their fusion.")
+    film: bool = Field(False, description="Whether the early search scales and shifts the graph's vector.")
+    hazard_basis: int = Field(12, ge=2, description="Smooth functions of cost that a hazard is made of.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout between layers.")
+    branch_dropout: float = Field(0.1, ge=0, lt=1, description="Probability that a branch is missing in training.")
+    residual: Literal["none", "forest"] = Field("none", description="Classical estimate that the network corrects.")
+    residual_limit: float = Field(2.0, gt=0, description="Largest correction of a hazard, in logits.")
+
+    @field_validator("branches")
+    @classmethod
+    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or len(set(value)) != len(value):
+            raise ValueError("must name at least one branch, each once")
+        return value
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width ({self.width}) must be a multiple of heads ({self.heads})")
+        return self
+
+
+class LossConfig(Section):
+    """What is minimised: censored likelihood of the hazards plus weighted terms."""
+
+    crps_weight: float = Field(0.5, ge=0, description="Weight of the continuous ranked probability score.")
+    ranking_weight: float = Field(0.0, ge=0, description="Weight of the order within families.")
+    ranking_scale: float = Field(0.25, gt=0, description="Decades of difference that count as well ordered.")
+
+
+class OptimiserConfig(Section):
+    """How it is minimised."""
+
+    epochs: int = Field(30, ge=1, description="Epochs at most.")
+    patience: int = Field(8, ge=1, description="Epochs without a better validation score before training stops.")
+    learning_rate: float = Field(2e-3, gt=0, description="Largest learning rate.")
+    warmup: float = Field(0.05, ge=0, lt=1, description="Share of training in which the learning rate rises.")
+    weight_decay: float = Field(0.05, ge=0, description="Decoupled weight decay of matrices (AdamW).")
+    gradient_clip: float = Field(1.0, gt=0, description="Largest norm of a gradient.")
+    averaging: float = Field(0.98, ge=0, lt=1, description="Decay of the running mean of the weights; 0: none.")
+    monitor: Literal["crps", "nll"] = Field("crps", description="Validation score that stops training.")
+    validation_share: float = Field(0.12, gt=0, lt=1, description="Share held out if no validation set is given.")
+    validation_by: Literal["instance", "family"] = Field("instance", description="What is held out whole.")
+
+
+class BatchConfig(Section):
+    """What goes through the network at once."""
+
+    max_graph_edges: int = Field(
+        40_000, ge=1, description="Edges kept of a graph, in training and in prediction alike."
+    )
+    edges: int = Field(300_000, ge=1, description="Edges in a batch.")
+    graphs: int = Field(32, ge=1, description="Graphs in a batch.")
+    family_balance: float = Field(
+        0.0, ge=0, le=1, description="0: every instance once an epoch; 1: every family equally often."
+    )
+
+
+class NetworkConfig(Section):
+    """All settings of the network estimator."""
+
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    batches: BatchConfig = BatchConfig()
+    members: int = Field(1, ge=1, description="Networks of different seeds whose hazards are averaged.")
+    seed: int = Field(0, ge=0, description="Seed of the first member; the others count up.")
+    accelerator: str = Field("auto", description="auto, cpu, gpu …: where training runs.")
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = Field("32-true", description="Precision of training.")
+
+
+class TrainingConfig(NetworkConfig):
+    """A whole training run: ``satcost train --config FILE`` and ``python train.py --config FILE``."""
+
+    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Name of the run and its directory.")
+    runs: Path = Field(Path("runs"), description="Directory that holds the directories of runs.")
+    data: DataConfig
+    preprocess: PreprocessConfig = PreprocessConfig()
+
+    @property
+    def directory(self) -> Path:
+        """Directory of this run."""
+        return self.runs / self.name
+
+    @property
+    def network(self) -> NetworkConfig:
+        """The settings of the network alone."""
+        return NetworkConfig(**{name: getattr(self, name) for name in NetworkConfig.model_fields})
+
+
+def read_config(path: Path | str) -> TrainingConfig:
+    """Read a training configuration.
+
+    Parameters
+    ----------
+    path
+        TOML file. Relative paths in it are relative to the current directory, as on the command line.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing or not TOML, a key is unknown or missing, or a value is invalid.
+    """
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: found no such file; expected a training configuration (TOML)") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error
+    return TrainingConfig.checked(values, str(path))
+
+
+def write_config(config: TrainingConfig, path: Path) -> None:
+    """Write every setting of a run, defaults included, as JSON."""
+    path.write_text(json.dumps(config.model_dump(mode="json"), indent=2) + "\n")
+
+
+def _section_at(section: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseModel]:
+    """Return the section that the key at a place belongs to."""
+    for step in place[:-1]:
+        field = section.model_fields.get(str(step))
+        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+            break
+        section = field.annotation
+    return section
+
+
+def _explain(section: type[BaseModel], error: ValidationError) -> str:
+    """Return one line for each problem: the key, what was found, what is expected."""
+    lines = []
+    for problem in error.errors():
+        place = problem["loc"]
+        key = ".".join(str(step) for step in place) or "the whole table"
+        if problem["type"] == "extra_forbidden":
+            known = ", ".join(_section_at(section, place).model_fields)
+            lines.append(f"found unknown key {key!r}; expected one of: {known}")
+        elif problem["type"] == "missing":
+            lines.append(f"found no key {key!r}, which has no default; add it")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"found {key} = {problem['input']!r}: {message[0].lower()}{message[1:]}")
+    return "; ".join(lines)

@@ -1,0 +1,90 @@
+"""The files of a data set's instances: found in a directory that the user names, or made again from their recipes."""
+
+from __future__ import annotations
+
+import lzma
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.data.generate import from_recipe
+from satcost_gnn.errors import DatasetError, SatcostError
+from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.dimacs import read_dimacs
+from satcost_gnn.formula.identity import identity
+
+
+def materialise(
+    dataset: Dataset,
+    root: Path | None,
+    store: Path,
+    *,
+    instances: Sequence[str] | None = None,
+    on_step: Callable[[int], None] | None = None,
+    on_problem: Callable[[str], None] | None = None,
+) -> dict[str, Path]:
+    """Return the file of every instance that can be had.
+
+    Parameters
+    ----------
+    dataset
+        The data set.
+    root
+        Directory with the real instances, None if there is none: only generated instances can be had then.
+    store
+        Directory for the instances that are made from their recipes, kept for the next time.
+    instances
+        Which; all by default.
+    on_step
+        Called with the number of instances dealt with in one go.
+    on_problem
+        Called with a message for each instance that can't be had.
+
+    Returns
+    -------
+    dict
+        Identity -> file.
+    """
+    names = list(dataset.instances if instances is None else instances)
+    say = on_problem or (lambda _: None)
+    step = on_step or (lambda _: None)
+    files: dict[str, Path] = {}
+    if root is not None:
+        found = dataset.locate(root, instances=names, scan=False)
+        files.update(found.paths)
+        for name in found.missing:
+            say(f"{dataset.by_instance[name].path or name}: not found under {root}")
+    step(len(files))
+    store.mkdir(parents=True, exist_ok=True)
+
+    @lru_cache(maxsize=16)
+    def parent(name: str) -> Formula:
+        path = files.get(name)
+        if path is None and root is not None and name in dataset.by_instance:
+            path = dataset.locate(root, instances=[name], scan=False).paths.get(name)
+        if path is None:
+            raise DatasetError(f"parent {name} of a cube: found no file of it; name the directory that holds it")
+        return read_dimacs(path)
+
+    for name in names:
+        row = dataset.by_instance[name]
+        if name in files or row.recipe is None:
+            continue
+        path = store / f"{name}.cnf.xz"
+        if not path.exists():
+            try:
+                formula = from_recipe(row.recipe, parent)
+                made = identity(formula).gbdhash
+                if made != name:
+                    raise DatasetError(f"recipe {row.recipe!r} made instance {made}, expected {name}")
+            except SatcostError as error:
+                say(str(error))
+                step(1)
+                continue
+            temporary = path.with_suffix(".tmp")
+            temporary.write_bytes(lzma.compress(formula.to_dimacs().encode(), preset=0))
+            temporary.replace(path)
+        files[name] = path
+        step(1)
+    return files

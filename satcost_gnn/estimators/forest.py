@@ -1,0 +1,381 @@
+"""Forests of regression trees on features, with the whole distribution: quantile regression forests.
+
+The trees are grown by scikit-learn and then kept as plain arrays, so that a saved forest is no pickle and predicts the
+same with any version of scikit-learn, or without it. The distribution follows Meinshausen, "Quantile regression
+forests" (JMLR 2006): an instance shares leaves with training instances, and how often it does so is the weight of their
+costs in its distribution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satcost_gnn.distribution import CostDistribution, CostGrid
+from satcost_gnn.errors import EstimatorError
+from satcost_gnn.estimators.base import Arrays, Estimator, TrainingTable, register
+from satcost_gnn.estimators.censored_regression import CensoredRidge
+from satcost_gnn.estimators.feature_matrix import FeatureMatrix, Imputer, Standardiser, feature_parts
+from satcost_gnn.instance import Instance
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Integers = NDArray[np.int64]
+
+KINDS = ("extra_trees", "random_forest")
+# Instances whose walk down the trees is done at a time, to bound memory.
+_CHUNK = 512
+# Share of a censored run's neighbours' mass that must lie above its bound to be taken at their word.
+_ENOUGH_ABOVE = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Trees:
+    """Binary decision trees, one after the other in flat arrays.
+
+    Parameters
+    ----------
+    roots
+        ``int64[n_trees]``: node at which each tree begins.
+    left, right
+        ``int32[n_nodes]``: children; both are the node itself at a leaf.
+    feature
+        ``int16[n_nodes]``: column that a node asks for.
+    threshold
+        ``float32[n_nodes]``: a row goes left if its value is at most this.
+    """
+
+    roots: Integers
+    left: NDArray[np.int32]
+    right: NDArray[np.int32]
+    feature: NDArray[np.int16]
+    threshold: NDArray[np.float32]
+
+    @property
+    def n_nodes(self) -> int:
+        """Number of nodes of all trees together."""
+        return len(self.left)
+
+    @classmethod
+    def grow(cls, kind: str, x: NDArray[np.float32], y: Floats, seed: int, **settings: Any) -> Self:
+        """Grow trees with scikit-learn.
+
+        Parameters
+        ----------
+        kind
+            ``extra_trees`` or ``random_forest``.
+        x
+            ``float32[n, d]``.
+        y
+            ``float64[n, n_targets]``.
+        seed
+            Seed.
+        settings
+            Keyword arguments of scikit-learn's classes.
+        """
+        from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
+
+        model = ExtraTreesRegressor if kind == "extra_trees" else RandomForestRegressor
+        forest = model(random_state=seed, n_jobs=1, **settings).fit(x, y[:, 0] if y.shape[1] == 1 else y)
+        parts = [tree.tree_ for tree in forest.estimators_]
+        roots = np.cumsum([0, *(part.node_count for part in parts[:-1])])
+        left, right = [], []
+        for root, part in zip(roots, parts, strict=True):
+            self_ = np.arange(part.node_count)
+            leaf = part.children_left < 0
+            left.append(root + np.where(leaf, self_, part.children_left))
+            right.append(root + np.where(leaf, self_, part.children_right))
+        # Rows are float32 and thresholds double: the largest float32 not above a threshold splits them the same.
+        threshold = np.concatenate([part.threshold for part in parts])
+        rounded = threshold.astype(np.float32)
+        rounded = np.where(rounded > threshold, np.nextafter(rounded, np.float32(-np.inf)), rounded)
+        return cls(
+            roots.astype(np.int64),
+            np.concatenate(left).astype(np.int32),
+            np.concatenate(right).astype(np.int32),
+            np.maximum(np.concatenate([part.feature for part in parts]), 0).astype(np.int16),
+            rounded.astype(np.float32),
+        )
+
+    def leaves(self, x: NDArray[np.float32]) -> NDArray[np.int32]:
+        """Return ``int32[n, n_trees]``: the leaf that each row reaches in each tree."""
+        found = np.empty((len(x), len(self.roots)), dtype=np.int32)
+        for start in range(0, len(x), _CHUNK):
+            part = x[start : start + _CHUNK]
+            row = np.arange(len(part))[:, None]
+            node = np.broadcast_to(self.roots, (len(part), len(self.roots))).astype(np.int32)
+            while True:
+                goes_left = part[row, self.feature[node]] <= self.threshold[node]
+                following = np.where(goes_left, self.left[node], self.right[node])
+                if (following == node).all():
+                    break
+                node = following
+            found[start : start + _CHUNK] = node
+        return found
+
+    def to_arrays(self) -> Arrays:
+        """Return the trees as arrays that compress well: children relative to their parents."""
+        node = np.arange(self.n_nodes, dtype=np.int32)
+        return {
+            "roots": self.roots.astype(np.int32),
+            "left": self.left - node,
+            "right": self.right - node,
+            "feature": self.feature,
+            "threshold": self.threshold,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Build the trees from :meth:`to_arrays`; ValueError if they are not trees."""
+        node = np.arange(len(arrays["left"]), dtype=np.int32)
+        trees = cls(
+            arrays["roots"].astype(np.int64),
+            (arrays["left"] + node).astype(np.int32),
+            (arrays["right"] + node).astype(np.int32),
+            arrays["feature"].astype(np.int16),
+            arrays["threshold"].astype(np.float32),
+        )
+        n = trees.n_nodes
+        arrays_agree = len(trees.right) == len(trees.feature) == len(trees.threshold) == n
+        if not arrays_agree or not n or trees.roots.min() < 0 or trees.roots.max() >= n:
+            raise ValueError("the arrays of the trees disagree")
+        # Children lie behind their parents, so that every walk ends.
+        if (trees.left < node).any() or (trees.right < node).any() or max(trees.left.max(), trees.right.max()) >= n:
+            raise ValueError("found a tree node whose child lies before it or outside the arrays")
+        if ((trees.left == node) != (trees.right == node)).any():
+            raise ValueError("found a tree node with one child")
+        return trees
+
+
+@dataclass(frozen=True, eq=False)
+class QuantileForest:
+    """Trees with the training instances in their leaves.
+
+    Parameters
+    ----------
+    trees
+        The trees.
+    members
+        ``int32[n_train, n_trees]``: leaf of each training instance in each tree.
+    """
+
+    trees: Trees
+    members: NDArray[np.int32]
+
+    def weights(self, x: NDArray[np.float32], exclude_self: bool = False) -> Floats:
+        """Return how much each training instance counts for each row.
+
+        Parameters
+        ----------
+        x
+            ``float32[n, d]``.
+        exclude_self
+            The rows are the training instances, and none may count for itself.
+
+        Returns
+        -------
+        float64[n, n_train]
+            Rows sum to 1. In each tree, the training instances in the row's leaf share a weight of 1 / n_trees; with
+            ``exclude_self`` trees in which it is alone in its leaf drop out.
+        """
+        from scipy.sparse import csr_matrix
+
+        n_train, n_trees = self.members.shape
+        size = np.bincount(self.members.ravel(), minlength=self.trees.n_nodes)
+        train = csr_matrix(
+            (np.ones(n_train * n_trees), self.members.ravel(), np.arange(0, n_train * n_trees + 1, n_trees)),
+            shape=(n_train, self.trees.n_nodes),
+        )
+        leaves = self.members if exclude_self else self.trees.leaves(x)
+        others = size[leaves] - 1 if exclude_self else size[leaves]
+        share = np.where(others > 0, 1.0 / np.maximum(others, 1), 0.0)
+        rows = csr_matrix(
+            (share.ravel(), leaves.ravel(), np.arange(0, leaves.size + 1, n_trees)),
+            shape=(len(leaves), self.trees.n_nodes),
+        )
+        weights: Floats = np.asarray((rows @ train.T).todense())
+        if exclude_self:
+            np.fill_diagonal(weights, 0.0)
+        total = weights.sum(axis=1, keepdims=True)
+        return np.where(total > 0, weights / np.where(total > 0, total, 1.0), 1.0 / n_train)
+
+
+@register
+class Forest(Estimator):
+    """Quantile regression forest on static and online features.
+
+    Parameters
+    ----------
+    features
+        ``static``, ``online`` or ``both``.
+    kind
+        ``extra_trees`` or ``random_forest``.
+    n_trees
+        Number of trees.
+    max_features
+        Share of the features tried at each split.
+    min_leaf
+        Least number of training instances in a leaf.
+    joint
+        Whether one forest serves all solvers (splits that suit them together, and a single copy of the trees), or
+        every solver has its own.
+    censored_rounds
+        How often the cost of stopped runs is estimated anew from the forest itself.
+    seed
+        Seed.
+
+    Notes
+    -----
+    A stopped run is not dropped and its bound is not taken for its cost: it stands in the leaves with a distribution
+    above its bound, that of its neighbours in the forest given that they cost more (in the manner of Schmee and Hahn,
+    and of Kaplan-Meier's redistribution to the right), and where they have too little mass there, that of a ridge
+    regression with normal noise. The trees are grown on the means of those distributions.
+    """
+
+    name = "forest"
+    needs = frozenset({"static", "online"})
+
+    def __init__(
+        self,
+        features: str = "both",
+        kind: str = "extra_trees",
+        n_trees: int = 200,
+        max_features: float = 0.5,
+        min_leaf: int = 2,
+        joint: bool = True,
+        censored_rounds: int = 2,
+        seed: int = 0,
+    ) -> None:
+        self.needs = frozenset(feature_parts(features))
+        if kind not in KINDS:
+            raise EstimatorError(f"found kind of forest {kind!r}; expected one of {', '.join(KINDS)}")
+        if n_trees < 1 or min_leaf < 1 or not 0 < max_features <= 1 or censored_rounds < 0:
+            raise EstimatorError(
+                f"found n_trees={n_trees}, min_leaf={min_leaf}, max_features={max_features}, "
+                f"censored_rounds={censored_rounds}; expected n_trees >= 1, min_leaf >= 1, 0 < max_features <= 1, "
+                "censored_rounds >= 0"
+            )
+        self.features, self.kind, self.n_trees, self.max_features = features, kind, n_trees, max_features
+        self.min_leaf, self.joint, self.censored_rounds, self.seed = min_leaf, joint, censored_rounds, seed
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the settings."""
+        return {
+            "features": self.features,
+            "kind": self.kind,
+            "n_trees": self.n_trees,
+            "max_features": self.max_features,
+            "min_leaf": self.min_leaf,
+            "joint": self.joint,
+            "censored_rounds": self.censored_rounds,
+            "seed": self.seed,
+        }
+
+    def _fit(self, table: TrainingTable) -> None:
+        matrix = FeatureMatrix.from_instances(table.instances, self.features)
+        self._imputer = Imputer.fit(matrix)
+        x = self._imputer.transform(matrix).astype(np.float32)
+        standard = Standardiser.fit(matrix).transform(matrix)
+        self._known = table.known
+        # What is known before any tree: points where runs ended, truncated normals where they were stopped.
+        n, m = table.cost.shape
+        prior = np.empty((n, m, self.grid.bins + 1))
+        for column in range(m):
+            known = table.known[:, column]
+            y, stopped = table.cost[known, column], table.censored[known, column]
+            ridge = CensoredRidge.fit(standard[known], y, stopped, penalty=100.0)
+            prior[:, column] = CostDistribution.normal(self.grid, ridge.predict(standard), ridge.sd).cdf
+        bounded = table.censored & table.known
+        tail = _above(self.grid, prior, table.cost, bounded)
+        ended = table.known & ~table.censored
+        samples = tail.copy()
+        samples[ended] = CostDistribution.from_points(self.grid, table.cost[ended]).cdf
+        target = np.where(ended, table.cost, CostDistribution(self.grid, samples).mean())
+        self._forests = self._grow(x, target)
+        for _ in range(self.censored_rounds if bounded.any() else 0):
+            for column in range(m):
+                weights = self._forest(column).weights(x, exclude_self=True)
+                near = _average(weights, samples[:, column], table.known[:, column])
+                rows = np.flatnonzero(bounded[:, column])
+                near_above = CostDistribution(self.grid, near[rows]).condition_above(table.cost[rows, column])
+                mass = 1.0 - CostDistribution(self.grid, near[rows]).cdf_at(table.cost[rows, column])
+                trust = np.minimum(mass / _ENOUGH_ABOVE, 1.0)[:, None]
+                samples[rows, column] = trust * near_above.cdf + (1.0 - trust) * tail[rows, column]
+            target = np.where(ended, table.cost, CostDistribution(self.grid, samples).mean())
+            self._forests = self._grow(x, target)
+        # As they will be read back from a file.
+        self._samples = samples.astype(np.float32)
+
+    def _grow(self, x: NDArray[np.float32], target: Floats) -> list[QuantileForest]:
+        m = target.shape[1]
+        blocks = [np.arange(m)] if self.joint else [np.array([k]) for k in range(m)]
+        forests = []
+        for block in blocks:
+            rows = np.ones(len(x), dtype=bool) if self.joint else self._known[:, block[0]]
+            trees = Trees.grow(
+                self.kind,
+                x[rows],
+                target[np.ix_(rows, block)],
+                self.seed,
+                n_estimators=self.n_trees,
+                max_features=self.max_features,
+                min_samples_leaf=self.min_leaf,
+            )
+            forests.append(QuantileForest(trees, trees.leaves(x)))
+        return forests
+
+    def _forest(self, column: int) -> QuantileForest:
+        return self._forests[0 if self.joint else column]
+
+    def _predict(self, instances: list[Instance]) -> CostDistribution:
+        matrix = FeatureMatrix.from_instances(instances, self.features, self._imputer.input_names)
+        x = self._imputer.transform(matrix).astype(np.float32)
+        cdf = np.empty((len(x), len(self.solvers), self.grid.bins + 1))
+        for start in range(0, len(x), _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            weights = [forest.weights(x[rows]) for forest in self._forests]
+            for column in range(len(self.solvers)):
+                own = weights[0 if self.joint else column]
+                cdf[rows, column] = _average(own, self._samples[:, column], self._known[:, column])
+        return CostDistribution(self.grid, cdf)
+
+    def _state(self) -> tuple[dict[str, Any], Arrays]:
+        arrays: Arrays = {"samples": self._samples, "known": self._known}
+        for k, forest in enumerate(self._forests):
+            arrays.update({f"forest{k}.{name}": array for name, array in forest.trees.to_arrays().items()})
+            arrays[f"forest{k}.members"] = forest.members - forest.trees.roots.astype(np.int32)
+        return {"imputer": self._imputer.to_json(), "forests": len(self._forests)}, arrays
+
+    def _restore(self, state: Mapping[str, Any], arrays: Arrays) -> None:
+        self._imputer = Imputer.from_json(state["imputer"])
+        self._samples, self._known = arrays["samples"], arrays["known"]
+        self._forests = []
+        for k in range(int(state["forests"])):
+            prefix = f"forest{k}."
+            trees = Trees.from_arrays({key[len(prefix) :]: arrays[key] for key in arrays if key.startswith(prefix)})
+            members = (arrays[f"{prefix}members"] + trees.roots).astype(np.int32)
+            if members.shape != (len(self._samples), len(trees.roots)) or members.max() >= trees.n_nodes:
+                raise ValueError("the leaves of the training instances don't fit the trees")
+            if trees.feature.max(initial=0) >= len(self._imputer.output_names):
+                raise ValueError("found a tree that asks for a feature that isn't there")
+            self._forests.append(QuantileForest(trees, members))
+        expected = (len(self._known), len(self.solvers), self.grid.bins + 1)
+        if self._samples.shape != expected or len(self._forests) != (1 if self.joint else len(self.solvers)):
+            raise ValueError(f"found samples of shape {self._samples.shape}; expected {expected}")
+
+
+def _above(grid: CostGrid, cdf: Floats, bound: Floats, bounded: Bools) -> Floats:
+    """Condition the distributions on lying above the bounds, where there are any."""
+    return CostDistribution(grid, cdf).condition_above(np.where(bounded, bound, np.nan)).cdf
+
+
+def _average(weights: Floats, samples: NDArray[Any], known: Bools) -> Floats:
+    """Return the weighted average of the known samples' distributions; of all known ones where none has weight."""
+    own = weights * known
+    total = own.sum(axis=1, keepdims=True)
+    own = np.where(total > 0, own / np.where(total > 0, total, 1.0), known / max(int(known.sum()), 1))
+    return np.asarray(own @ samples.astype(np.float64))

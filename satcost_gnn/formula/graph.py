@@ -1,0 +1,548 @@
+"""The clause-variable graph of a formula, with what an early search saw on its nodes, as flat arrays.
+
+Nodes are variables and clauses, edges are literal occurrences with a sign. No input holds a variable's number or a
+position in the file, so that renaming variables or shuffling clauses and literals permutes the nodes and changes
+nothing else. Variables that occur in no clause are left out: they are an accident of numbering.
+
+A *literal node* ``2 * variable + sign`` (sign 1 for a negated literal) is how both signs fit into one sparse product:
+a clause gathers from its literals, and a literal, so each variable once for each sign, gathers from its clauses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satcost_gnn.errors import FormulaError, FormulaTooLargeError
+
+if TYPE_CHECKING:
+    from torch_geometric.data import HeteroData
+
+    from satcost_gnn.formula.cnf import Formula
+    from satcost_gnn.search.trace import Trace
+
+__all__ = [
+    "CLAUSE_INPUTS",
+    "DEFAULT_MAX_EDGES",
+    "DEFAULT_SIZE_LIMIT",
+    "GRAPH_INPUTS",
+    "GRAPH_VERSION",
+    "VARIABLE_INPUTS",
+    "CompactGraph",
+    "FormulaTooLargeForGraphError",
+    "clause_variable_graph",
+    "sample_clauses",
+    "to_pyg",
+]
+
+GRAPH_VERSION: Final = "1"
+"""Changes whenever a graph built from the same formula and trace may differ."""
+
+#: Literal occurrences that are kept by default; of larger formulas a sample of the clauses is.
+DEFAULT_MAX_EDGES: Final = 200_000
+#: Literal occurrences beyond which no graph is built at all by default.
+DEFAULT_SIZE_LIMIT: Final = 4_000_000
+
+#: What each column of a variable node is. ``*_rate`` is log(1 + count) / log(1 + conflicts); ``*_relative`` is
+#: log((1 + count / mean count over the variables) / 2), which is 0 at the mean.
+VARIABLE_INPUTS: Final = (
+    "log_positive",  # log(1 + positive occurrences)
+    "log_negative",
+    "log_relative_degree",  # log(occurrences / mean occurrences)
+    "sign_balance",  # (positive - negative) / occurrences
+    "unit_share",  # share of its occurrences in clauses of one literal
+    "binary_share",
+    "ternary_share",
+    "horn_share",  # in clauses with at most one positive literal
+    "observed",  # 1 if the probe watched this variable; else all but the learnt_* below are 0
+    "assigned_rate",
+    "assigned_relative",
+    "flip_share",  # assignments unlike the one before, as a share of assignments
+    "flips_relative",
+    "positive_balance",  # (assigned true - assigned false) / assigned
+    "decided_known",
+    "decided_rate",
+    "decided_relative",
+    "learnt_known",
+    "learnt_rate",  # occurrences in learnt clauses
+    "learnt_relative",
+    "learnt_balance",  # (positive - negative) / occurrences in learnt clauses
+)
+
+#: What each column of a clause node is.
+CLAUSE_INPUTS: Final = (
+    "log_length",
+    "is_unit",
+    "is_binary",
+    "is_ternary",
+    "is_horn",
+    "sign_balance",
+    "log_relative_degree",  # log(mean occurrences of its variables / mean occurrences of all variables)
+)
+
+#: What describes the graph as a whole.
+GRAPH_INPUTS: Final = (
+    "log10_variables",
+    "log10_clauses",
+    "log10_edges",
+    "log10_clause_ratio",
+    "log10_mean_length",
+    "tautology_share",
+    "duplicate_share",
+    "kept_clause_share",
+    "kept_variable_share",
+    "log10_conflicts",  # of the probe, NaN without one
+    "observed_share",
+)
+
+# Rounds of unit propagation: a chain of implications takes one round a link, and no formula may take for ever.
+_PROPAGATION_ROUNDS: Final = 200
+
+
+class FormulaTooLargeForGraphError(FormulaTooLargeError):
+    """A formula has more literal occurrences than a graph is built for."""
+
+
+@dataclass(frozen=True, eq=False)
+class CompactGraph:
+    """A clause-variable graph as arrays.
+
+    Parameters
+    ----------
+    variable_inputs
+        ``float16[n_variables, len(VARIABLE_INPUTS)]``.
+    clause_inputs
+        ``float16[n_clauses, len(CLAUSE_INPUTS)]``.
+    graph_inputs
+        ``float32[len(GRAPH_INPUTS)]``; NaN where there was no probe.
+    clause_offsets
+        ``int32[n_clauses + 1]``: clause ``i`` has the edges ``clause_offsets[i]:clause_offsets[i + 1]``.
+    clause_literals
+        ``int32[n_edges]``: literal node ``2 * variable + (1 if negated)`` of each edge, rising within a clause.
+
+    Raises
+    ------
+    ValueError
+        If the arrays disagree with each other.
+    """
+
+    variable_inputs: NDArray[np.float16]
+    clause_inputs: NDArray[np.float16]
+    graph_inputs: NDArray[np.float32]
+    clause_offsets: NDArray[np.int32]
+    clause_literals: NDArray[np.int32]
+
+    def __post_init__(self) -> None:
+        dtypes = (np.float16, np.float16, np.float32, np.int32, np.int32)
+        for name, dtype in zip(self.__dataclass_fields__, dtypes, strict=True):
+            object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), dtype=dtype))
+        for name, columns in (("variable_inputs", VARIABLE_INPUTS), ("clause_inputs", CLAUSE_INPUTS)):
+            array = getattr(self, name)
+            if array.ndim != 2 or array.shape[1] != len(columns):
+                raise ValueError(f"{name}: found shape {array.shape}; expected (nodes, {len(columns)})")
+        if self.graph_inputs.shape != (len(GRAPH_INPUTS),):
+            raise ValueError(f"graph_inputs: found shape {self.graph_inputs.shape}; expected ({len(GRAPH_INPUTS)},)")
+        if len(self.clause_offsets) != self.n_clauses + 1 or self.clause_offsets[0] != 0:
+            raise ValueError(f"clause_offsets: expected {self.n_clauses + 1} entries from 0")
+        if self.clause_offsets[-1] != self.n_edges or (np.diff(self.clause_offsets) < 0).any():
+            raise ValueError(f"clause_offsets: expected them to rise to the number of edges ({self.n_edges})")
+        if self.n_edges and not 0 <= self.clause_literals.min() <= self.clause_literals.max() < 2 * self.n_variables:
+            raise ValueError(f"clause_literals: expected literal nodes from 0 to {2 * self.n_variables - 1}")
+
+    @property
+    def n_variables(self) -> int:
+        """Number of variable nodes."""
+        return len(self.variable_inputs)
+
+    @property
+    def n_clauses(self) -> int:
+        """Number of clause nodes."""
+        return len(self.clause_inputs)
+
+    @property
+    def n_edges(self) -> int:
+        """Number of literal occurrences."""
+        return len(self.clause_literals)
+
+    @property
+    def n_nodes(self) -> int:
+        """Number of variable and clause nodes."""
+        return self.n_variables + self.n_clauses
+
+    @property
+    def kept_clause_share(self) -> float:
+        """Share of the formula's clauses that the graph holds; 1 unless it is a sample."""
+        return float(self.graph_inputs[GRAPH_INPUTS.index("kept_clause_share")])
+
+    @cached_property
+    def _reverse(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        from scipy.sparse import csr_array
+
+        ones = np.ones(self.n_edges, dtype=np.int8)
+        shape = (self.n_clauses, 2 * self.n_variables)
+        turned = csr_array((ones, self.clause_literals, self.clause_offsets), shape=shape).tocsc()
+        return turned.indptr.astype(np.int32), turned.indices.astype(np.int32)
+
+    @property
+    def literal_offsets(self) -> NDArray[np.int32]:
+        """``int32[2 * n_variables + 1]``: literal node ``i`` has the entries ``[offsets[i], offsets[i + 1])`` below."""
+        return self._reverse[0]
+
+    @property
+    def literal_clauses(self) -> NDArray[np.int32]:
+        """``int32[n_edges]``: the clauses of each literal node, rising. Computed once and kept."""
+        return self._reverse[1]
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the graph as named arrays, as small as they get, for ``numpy.savez``."""
+        arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        # Lengths and differences are small numbers, which compress far better than offsets and node numbers.
+        arrays["clause_offsets"] = np.diff(self.clause_offsets)
+        arrays["version"] = np.array(GRAPH_VERSION)
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Rebuild a graph from :meth:`to_arrays`.
+
+        Raises
+        ------
+        ValueError
+            If an array is missing, the arrays disagree with each other, or another version of this module made them.
+        """
+        missing = [name for name in (*cls.__dataclass_fields__, "version") if name not in arrays]
+        if missing:
+            raise ValueError(f"found no arrays {missing}; expected what CompactGraph.to_arrays returns")
+        if str(arrays["version"]) != GRAPH_VERSION:
+            raise ValueError(
+                f"found a graph of version {arrays['version']}; expected {GRAPH_VERSION}: build it from the formula again"
+            )
+        parts = {name: arrays[name] for name in cls.__dataclass_fields__}
+        parts["clause_offsets"] = np.concatenate([[0], np.cumsum(arrays["clause_offsets"])])
+        return cls(**parts)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The other direction is cheaper to rebuild than to send to another process.
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def __repr__(self) -> str:
+        return (
+            f"CompactGraph(n_variables={self.n_variables}, n_clauses={self.n_clauses}, n_edges={self.n_edges}, "
+            f"kept_clause_share={self.kept_clause_share:.3g})"
+        )
+
+
+@dataclass(frozen=True)
+class _Occurrences:
+    """Literal occurrences of a reduced formula: sorted by clause, then by literal node."""
+
+    literals: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    duplicates: int = 0
+    tautologies: int = 0
+
+    @property
+    def clause_of(self) -> NDArray[np.int64]:
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+
+def _reduced(formula: Formula) -> _Occurrences:
+    """Drop tautological clauses and repeated literals, and put the literals of each clause in order."""
+    literals = formula.literals.astype(np.int64)
+    nodes = 2 * (np.abs(literals) - 1) + (literals < 0)
+    # One sort of integers, clause in the high bits: far faster than sorting pairs, and its result is decoded by shifts.
+    bits = max(1, int(2 * formula.n_vars).bit_length())
+    lengths = formula.clause_lengths
+    keys = (np.repeat(np.arange(formula.n_clauses, dtype=np.int64), lengths) << bits) | nodes
+    keys.sort()
+    same_clause_and_variable = (keys[1:] >> 1) == (keys[:-1] >> 1)
+    repeated = keys[1:] == keys[:-1]
+    tautological = np.zeros(formula.n_clauses, dtype=bool)
+    tautological[keys[1:][same_clause_and_variable & ~repeated] >> bits] = True
+    kept = np.ones(len(keys), dtype=bool)
+    kept[1:] = ~repeated
+    duplicates = len(keys) - int(kept.sum())
+    if tautological.any():
+        kept &= ~tautological[keys >> bits]
+    keys = keys[kept]
+    counts = np.bincount(keys >> bits, minlength=formula.n_clauses)[~tautological]
+    return _Occurrences(keys & ((1 << bits) - 1), counts, duplicates, int(tautological.sum()))
+
+
+def _propagated(found: _Occurrences, n_vars: int) -> _Occurrences:
+    """Assign the literals of unit clauses, drop satisfied clauses and false literals, and repeat.
+
+    A contradiction ends it: the empty clause stays in the formula.
+    """
+    literals, lengths = found.literals, found.lengths
+    for _ in range(_PROPAGATION_ROUNDS):
+        starts = np.cumsum(lengths) - lengths
+        units = np.unique(literals[starts[lengths == 1]])
+        if not len(units) or (lengths == 0).any():
+            break
+        true = np.zeros(2 * n_vars, dtype=bool)
+        true[units] = True
+        if (true[0::2] & true[1::2]).any():
+            break
+        clause_of = np.repeat(np.arange(len(lengths)), lengths)
+        satisfied = np.zeros(len(lengths), dtype=bool)
+        satisfied[clause_of[true[literals]]] = True
+        kept = ~satisfied[clause_of] & ~true[literals ^ 1]
+        lengths = np.bincount(clause_of[kept], minlength=len(lengths))[~satisfied]
+        literals = literals[kept]
+    return _Occurrences(literals, lengths, found.duplicates, found.tautologies)
+
+
+def _count_by(nodes: NDArray[np.int64], flags: NDArray[np.bool_], size: int) -> NDArray[np.float64]:
+    return np.bincount(nodes[flags], minlength=size).astype(np.float64)
+
+
+def _relative(counts: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return log((1 + count / mean) / 2), the mean being that of the known ones; 0 where nothing is known."""
+    total = float(counts[known].sum())
+    if total <= 0:
+        return np.zeros(len(counts))
+    return np.where(known, np.log1p(counts * (int(known.sum()) / total)) - np.log(2.0), 0.0)
+
+
+def _probe_inputs(trace: Trace | None, used: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """Return the columns that come from a trace, for the variables ``used``; zeros where it says nothing."""
+    zeros = np.zeros(len(used))
+    if trace is None:
+        return {}
+    scale = np.log1p(max(1, trace.conflicts))
+
+    def column(name: str, mask: NDArray[np.bool_] | None = None) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        values = getattr(trace, name)[used]
+        known = values >= 0 if mask is None else (values >= 0) & mask
+        return np.where(known, values, 0).astype(np.float64), known
+
+    def balance(positive: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.divide(2 * positive - total, total, out=zeros.copy(), where=total > 0)
+
+    observed = trace.observed[used]
+    assigned, seen = column("assigned", observed)
+    flips, _ = column("flips", seen)
+    positive, _ = column("positive", seen)
+    decided, decided_known = column("decided", seen)
+    learnt, learnt_known = column("learnt")
+    learnt_positive, _ = column("learnt_positive", learnt_known)
+    return {
+        "observed": seen.astype(np.float64),
+        "assigned_rate": np.log1p(assigned) / scale,
+        "assigned_relative": _relative(assigned, seen),
+        "flip_share": np.divide(flips, assigned, out=zeros.copy(), where=assigned > 0),
+        "flips_relative": _relative(flips, seen),
+        "positive_balance": balance(positive, assigned),
+        "decided_known": decided_known.astype(np.float64),
+        "decided_rate": np.log1p(decided) / scale,
+        "decided_relative": _relative(decided, decided_known),
+        "learnt_known": learnt_known.astype(np.float64),
+        "learnt_rate": np.log1p(learnt) / scale,
+        "learnt_relative": _relative(learnt, learnt_known),
+        "learnt_balance": balance(learnt_positive, learnt),
+    }
+
+
+def _stacked(columns: dict[str, NDArray[Any]], names: tuple[str, ...], rows: int) -> NDArray[np.float16]:
+    table = np.zeros((rows, len(names)), dtype=np.float16)
+    for position, name in enumerate(names):
+        if name in columns:
+            table[:, position] = columns[name]
+    return table
+
+
+def clause_variable_graph(
+    formula: Formula,
+    trace: Trace | None = None,
+    *,
+    max_edges: int | None = DEFAULT_MAX_EDGES,
+    size_limit: int = DEFAULT_SIZE_LIMIT,
+    unit_propagation: bool = False,
+) -> CompactGraph:
+    """Build the clause-variable graph of a formula.
+
+    Parameters
+    ----------
+    formula
+        The formula. Tautological clauses and repeated literals are dropped.
+    trace
+        Trace of an early search on the same formula, whose counts by variable become inputs of the nodes.
+    max_edges
+        Literal occurrences to keep, see :func:`sample_clauses`; None for all.
+    size_limit
+        Literal occurrences beyond which no graph is built.
+    unit_propagation
+        Whether to simplify by the consequences of unit clauses first.
+
+    Returns
+    -------
+    CompactGraph
+        With inputs computed from the whole formula, also if only a sample of the clauses is kept.
+
+    Raises
+    ------
+    FormulaTooLargeForGraphError
+        If the formula has more than ``size_limit`` literal occurrences.
+    FormulaError
+        If the trace is of a formula with another number of variables.
+    """
+    if formula.n_literals > size_limit:
+        raise FormulaTooLargeForGraphError(
+            f"found {formula.n_literals} literal occurrences; a graph is built for at most {size_limit}: "
+            "use an estimator on features, or raise the limit",
+            formula.source,
+        )
+    if trace is not None and trace.n_vars != formula.n_vars:
+        raise FormulaError(
+            f"found a trace over {trace.n_vars} variables; expected one over the formula's {formula.n_vars}",
+            formula.source,
+        )
+    found = _reduced(formula)
+    if unit_propagation:
+        found = _propagated(found, formula.n_vars)
+    occurrences = np.bincount(found.literals, minlength=2 * formula.n_vars)
+    degree_of_all = occurrences[0::2] + occurrences[1::2]
+    used = np.flatnonzero(degree_of_all)
+    n_variables, n_clauses, n_edges = len(used), len(found.lengths), len(found.literals)
+    number_of = np.zeros(formula.n_vars, dtype=np.int64)
+    number_of[used] = np.arange(n_variables)
+    variable_of = number_of[found.literals >> 1]
+    negative_edge = (found.literals & 1).astype(bool)
+    clause_of = found.clause_of
+
+    positive, negative = (occurrences[s::2][used].astype(np.float64) for s in (0, 1))
+    degree = positive + negative
+    # Sums of whole numbers are exact in any order, so that a renamed or shuffled formula has bit-equal inputs.
+    mean_degree = n_edges / max(1, n_variables)
+    lengths = found.lengths
+    positives_in = np.bincount(clause_of[~negative_edge], minlength=n_clauses)
+    horn = positives_in <= 1
+    variable_columns: dict[str, NDArray[Any]] = {
+        "log_positive": np.log1p(positive),
+        "log_negative": np.log1p(negative),
+        "log_relative_degree": np.log(degree / mean_degree) if n_variables else degree,
+        "sign_balance": (positive - negative) / degree,
+        "unit_share": _count_by(variable_of, (lengths == 1)[clause_of], n_variables) / degree,
+        "binary_share": _count_by(variable_of, (lengths == 2)[clause_of], n_variables) / degree,
+        "ternary_share": _count_by(variable_of, (lengths == 3)[clause_of], n_variables) / degree,
+        "horn_share": _count_by(variable_of, horn[clause_of], n_variables) / degree,
+        **_probe_inputs(trace, used),
+    }
+    safe_length = np.maximum(lengths, 1)
+    degree_sum = np.bincount(clause_of, weights=degree[variable_of], minlength=n_clauses)
+    clause_columns: dict[str, NDArray[Any]] = {
+        "log_length": np.log1p(lengths),
+        "is_unit": lengths == 1,
+        "is_binary": lengths == 2,
+        "is_ternary": lengths == 3,
+        "is_horn": horn,
+        "sign_balance": np.where(lengths > 0, (2 * positives_in - lengths) / safe_length, 0.0),
+        "log_relative_degree": np.log(np.where(lengths > 0, degree_sum / safe_length / max(mean_degree, 1e-9), 1.0)),
+    }
+    overall = {
+        "log10_variables": np.log10(1 + n_variables),
+        "log10_clauses": np.log10(1 + n_clauses),
+        "log10_edges": np.log10(1 + n_edges),
+        "log10_clause_ratio": np.log10((1 + n_clauses) / (1 + n_variables)),
+        "log10_mean_length": np.log10((1 + n_edges) / (1 + n_clauses)),
+        "tautology_share": found.tautologies / max(1, formula.n_clauses),
+        "duplicate_share": found.duplicates / max(1, formula.n_literals),
+        "kept_clause_share": 1.0,
+        "kept_variable_share": 1.0,
+        "log10_conflicts": np.log10(1 + trace.conflicts) if trace is not None else np.nan,
+        "observed_share": trace.observed[used].mean() if trace is not None and n_variables else np.nan,
+    }
+    graph = CompactGraph(
+        variable_inputs=_stacked(variable_columns, VARIABLE_INPUTS, n_variables),
+        clause_inputs=_stacked(clause_columns, CLAUSE_INPUTS, n_clauses),
+        graph_inputs=np.array([overall[name] for name in GRAPH_INPUTS], dtype=np.float32),
+        clause_offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        clause_literals=2 * variable_of + negative_edge,
+    )
+    return graph if max_edges is None else sample_clauses(graph, max_edges)
+
+
+def sample_clauses(graph: CompactGraph, max_edges: int, seed: int = 0) -> CompactGraph:
+    """Keep a sample of the clauses of a large graph, and the variables in them; a small graph is returned as it is.
+
+    A few large graphs would otherwise take most of the time of training and the memory of a batch, while what the
+    network reads off a graph are averages over its nodes, which a sample of tens of thousands of clauses gives well.
+    Training and prediction must use the same ``max_edges``, since a sample has fewer neighbours to a node.
+
+    The sample is systematic over the clauses in order of length, so that every length keeps its share up to one
+    clause. The inputs of nodes stay those of the whole formula (degrees above all), and the shares of clauses and
+    variables kept become inputs of the graph. Variables left without a clause go too: they would only carry their own
+    inputs, and without them the cost of a pass is bounded by ``max_edges`` alone.
+
+    Parameters
+    ----------
+    graph
+        The graph.
+    max_edges
+        Edges to keep at most. A clause longer than this is never kept.
+    seed
+        Seed of the sample: the same graph, limit and seed give the same sample.
+
+    Raises
+    ------
+    ValueError
+        If ``max_edges`` is negative.
+    """
+    if max_edges < 0:
+        raise ValueError(f"max_edges must not be negative; found {max_edges}")
+    if graph.n_edges <= max_edges:
+        return graph
+    random = np.random.default_rng(seed)
+    lengths = np.diff(graph.clause_offsets)
+    order = np.argsort(lengths + random.random(len(lengths)), kind="stable")
+    count = int(len(lengths) * (max_edges / graph.n_edges))
+    picked = order[((np.arange(count) + random.random()) * (len(lengths) / max(1, count))).astype(np.int64)]
+    # Rounding may leave a few edges too many; the longest clauses are the last.
+    picked = np.sort(picked[np.cumsum(lengths[picked]) <= max_edges])
+    kept_edges = np.zeros(len(lengths), dtype=bool)
+    kept_edges[picked] = True
+    literals = graph.clause_literals[np.repeat(kept_edges, lengths)]
+    used = np.zeros(graph.n_variables, dtype=bool)
+    used[literals >> 1] = True
+    number_of = np.cumsum(used) - 1
+    overall = graph.graph_inputs.copy()
+    overall[GRAPH_INPUTS.index("kept_clause_share")] *= len(picked) / len(lengths)
+    overall[GRAPH_INPUTS.index("kept_variable_share")] *= float(used.mean())
+    return CompactGraph(
+        variable_inputs=graph.variable_inputs[used],
+        clause_inputs=graph.clause_inputs[picked],
+        graph_inputs=overall,
+        clause_offsets=np.concatenate([[0], np.cumsum(lengths[picked])]),
+        clause_literals=2 * number_of[literals >> 1] + (literals & 1),
+    )
+
+
+def to_pyg(graph: CompactGraph) -> HeteroData:
+    """Return the graph as PyTorch Geometric data.
+
+    Node types ``variable`` and ``clause`` with ``x`` (float32); edge types ``("variable", "positive", "clause")`` and
+    ``("variable", "negative", "clause")`` and their reverses ``("clause", "rev_positive", "variable")`` and
+    ``("clause", "rev_negative", "variable")`` with ``edge_index``; the graph's inputs as ``graph_inputs`` of shape
+    ``(1, len(GRAPH_INPUTS))``, so that PyG's loaders stack them.
+    """
+    import torch
+    from torch_geometric.data import HeteroData
+
+    data = HeteroData()
+    data["variable"].x = torch.from_numpy(graph.variable_inputs.astype(np.float32))
+    data["clause"].x = torch.from_numpy(graph.clause_inputs.astype(np.float32))
+    data.graph_inputs = torch.from_numpy(graph.graph_inputs[None].copy())
+    clauses = np.repeat(np.arange(graph.n_clauses), np.diff(graph.clause_offsets))
+    literals = graph.clause_literals.astype(np.int64)
+    for sign, name in ((0, "positive"), (1, "negative")):
+        chosen = (literals & 1) == sign
+        edges = torch.from_numpy(np.stack([literals[chosen] >> 1, clauses[chosen]]))
+        data["variable", name, "clause"].edge_index = edges
+        data["clause", f"rev_{name}", "variable"].edge_index = edges.flip(0)
+    return data

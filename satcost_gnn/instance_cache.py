@@ -1,0 +1,188 @@
+"""Preprocessed instances on disk, so that training reads what was probed once.
+
+One ``.npz`` an instance (arrays and a JSON header, nothing pickled) under a directory named by the hash of the
+preprocessing key: whatever would change the outcome of preprocessing changes the directory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satcost_gnn.feature_vector import FeatureVector
+from satcost_gnn.formula.graph import CompactGraph
+from satcost_gnn.instance import Instance
+from satcost_gnn.preprocess import Preprocessed, PreprocessSettings, preprocess
+from satcost_gnn.search.probe import ProbeResult, ProbeSettings
+from satcost_gnn.search.sandbox import Sandbox
+from satcost_gnn.search.trace import Trace
+
+
+def _prefixed(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {f"{prefix}.{name}": array for name, array in arrays.items()}
+
+
+def _part(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    head = prefix + "."
+    return {name.removeprefix(head): array for name, array in arrays.items() if name.startswith(head)}
+
+
+def _write(path: Path, instance: Instance) -> None:
+    probe = instance.probe
+    header: dict[str, Any] = {
+        "path": instance.path,
+        "gbdhash": instance.gbdhash,
+        "timings": instance.timings,
+        "static": {"names": instance.static.names, "seconds": instance.static.seconds},
+    }
+    arrays: dict[str, NDArray[Any]] = {"static": instance.static.values}
+    if instance.online is not None:
+        header["online"] = {"names": instance.online.names, "seconds": instance.online.seconds}
+        arrays["online"] = instance.online.values
+    if probe is not None:
+        header["probe"] = {k: v for k, v in vars(probe).items() if k not in ("trace", "settings")}
+        header["probe_settings"] = asdict(probe.settings)
+        if probe.trace is not None:
+            arrays |= _prefixed("trace", probe.trace.to_arrays())
+    if instance.graph is not None:
+        arrays |= _prefixed("graph", instance.graph.to_arrays())
+    temporary = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
+    with temporary.open("wb") as stream:
+        np.savez_compressed(stream, header=np.array(json.dumps(header)), **arrays)
+    temporary.replace(path)
+
+
+def _read(path: Path) -> Instance:
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    header = json.loads(str(arrays.pop("header")))
+
+    def vector(name: str) -> FeatureVector | None:
+        about = header.get(name)
+        return FeatureVector(tuple(about["names"]), arrays[name], about["seconds"]) if about else None
+
+    probe = None
+    if "probe" in header:
+        trace = _part("trace", arrays)
+        probe = ProbeResult(
+            **header["probe"],
+            trace=Trace.from_arrays(trace) if trace else None,
+            settings=ProbeSettings(**header["probe_settings"]),
+        )
+    graph = _part("graph", arrays)
+    static = vector("static")
+    assert static is not None
+    return Instance(
+        path=header["path"],
+        gbdhash=header["gbdhash"],
+        static=static,
+        online=vector("online"),
+        probe=probe,
+        graph=CompactGraph.from_arrays(graph) if graph else None,
+        timings=header["timings"],
+    )
+
+
+class InstanceCache:
+    """Preprocessed instances by identity, made on first use.
+
+    Parameters
+    ----------
+    directory
+        Where caches are kept.
+    settings
+        How instances are preprocessed.
+    """
+
+    def __init__(self, directory: Path, settings: PreprocessSettings) -> None:
+        self.settings = settings
+        key = settings.key()
+        self.directory = directory / hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        (self.directory / "KEY.txt").write_text(key + "\n")
+
+    def _path(self, instance: str) -> Path:
+        return self.directory / f"{instance}.npz"
+
+    def get(self, instance: str) -> Instance | None:
+        """Return a cached instance, None if it isn't there or can't be read."""
+        try:
+            return _read(self._path(instance))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def fill(
+        self,
+        files: Mapping[str, Path],
+        *,
+        jobs: int = 1,
+        on_step: Callable[[Preprocessed | None], None] | None = None,
+    ) -> list[Preprocessed]:
+        """Preprocess the instances that are not there yet.
+
+        Parameters
+        ----------
+        files
+            Identity -> file.
+        jobs
+            Instances at a time.
+        on_step
+            Called after each: with the outcome, or None for one that was there already.
+
+        Returns
+        -------
+        list of Preprocessed
+            Those that could not be read (their ``error`` says why).
+        """
+        waiting: queue.SimpleQueue[tuple[str, Path]] = queue.SimpleQueue()
+        for item in files.items():
+            waiting.put(item)
+        failed: list[Preprocessed] = []
+        lock = threading.Lock()
+        problems: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                with Sandbox() as sandbox:
+                    while not problems:
+                        try:
+                            name, path = waiting.get_nowait()
+                        except queue.Empty:
+                            return
+                        outcome: Preprocessed | None = None
+                        if not self._path(name).exists():
+                            outcome = preprocess(path, self.settings, sandbox)
+                            if outcome.instance is not None:
+                                _write(self._path(name), outcome.instance)
+                        with lock:
+                            if outcome is not None and outcome.instance is None:
+                                failed.append(outcome)
+                            if on_step is not None:
+                                on_step(outcome)
+            except BaseException as error:
+                problems.append(error)
+
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(max(1, jobs))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(timeout=0.5)
+        if problems:
+            raise problems[0]
+        return failed
+
+    def load(self, instances: list[str]) -> Iterator[Instance | None]:
+        """Yield cached instances one by one, None for one that isn't there."""
+        for name in instances:
+            yield self.get(name)

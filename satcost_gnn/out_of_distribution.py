@@ -1,0 +1,212 @@
+"""Whether an instance resembles the training data: distance to its nearest training instances in feature space."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satcost_gnn.errors import CheckpointError, EstimatorError
+from satcost_gnn.estimators.feature_matrix import FeatureMatrix, Standardiser, feature_parts
+from satcost_gnn.instance import Instance
+
+Floats = NDArray[np.float64]
+
+_FORMAT = 1
+_FILE, _ARRAYS = "novelty.json", "novelty.npz"
+# Standardised values are cut here: one wild feature must not decide alone.
+_CUT = 10.0
+_COMPONENTS = 32
+_NEIGHBOURS = 5
+# Share of the training instances that count as inside, each judged by the others.
+_INSIDE = 0.975
+# An instance is far if it is farther than nearly every training instance is from all other families.
+_FAR = 0.99
+_FAR_WITHOUT_GROUPS = 3.0
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """How an instance compares with the training data.
+
+    Parameters
+    ----------
+    score
+        Distance over the largest distance that counts as inside: at most 1 is inside.
+    inside
+        Whether the instance resembles the training data.
+    far
+        Whether it is farther from the training data than its families are from each other.
+    """
+
+    score: float
+    inside: bool
+    far: bool
+
+
+class NoveltyDetector:
+    """Tells instances that are unlike the training data.
+
+    Features are standardised robustly (by their interquartile ranges), cut, and projected to the main directions of the
+    training data; what the projection loses counts as a direction of its own. The distance of an instance is that to
+    its fifth nearest training instance, per root of the number of features.
+
+    Parameters
+    ----------
+    features
+        ``static``, ``online`` or ``both``. An instance without online features is judged by the static ones: the
+        missing values count as average.
+    """
+
+    def __init__(self, features: str = "both") -> None:
+        feature_parts(features)
+        self.features = features
+        self._standardiser: Standardiser | None = None
+        self._inside = self._far = 0.0
+
+    def fit(self, instances: Sequence[Instance], groups: Sequence[str] | None = None) -> Self:
+        """Learn what the training data looks like.
+
+        Parameters
+        ----------
+        instances
+            Training instances, more than ten.
+        groups
+            Family of each; default: what is far is judged by multiples of the usual distance.
+
+        Raises
+        ------
+        EstimatorError
+            If there are too few instances or the groups don't fit.
+        """
+        n = len(instances)
+        if n <= 2 * _NEIGHBOURS:
+            raise EstimatorError(f"found {n} training instances; telling what is unlike them takes more than ten")
+        if groups is not None and len(groups) != n:
+            raise EstimatorError(f"found {len(groups)} groups for {n} training instances")
+        matrix = FeatureMatrix.from_instances(instances, self.features)
+        self._standardiser = Standardiser.fit(matrix)
+        x = self._coordinates(matrix)
+        self._centre = x.mean(axis=0)
+        _, _, directions = np.linalg.svd(x - self._centre, full_matrices=False)
+        # As they will be read back from a file.
+        self._directions = directions[:_COMPONENTS].astype(np.float32)
+        self._centre = self._centre.astype(np.float32).astype(np.float64)
+        projected, lost = self._project(x)
+        self._training = projected.astype(np.float32)
+        distances = _distances(projected, self._training.astype(np.float64))
+        alone = distances.copy()
+        np.fill_diagonal(alone, np.inf)
+        own = self._scale(np.sort(alone, axis=1)[:, _NEIGHBOURS - 1], lost)
+        self._inside = float(max(np.quantile(own, _INSIDE), 1e-9))
+        self._far = _FAR_WITHOUT_GROUPS * self._inside
+        if groups is not None and len(set(groups)) > 1:
+            names = np.asarray(groups, dtype=object)
+            foreign = np.where(names[:, None] == names[None, :], np.inf, distances)
+            nearest = np.sort(foreign, axis=1)[:, _NEIGHBOURS - 1]
+            found = self._scale(nearest[np.isfinite(nearest)], lost[np.isfinite(nearest)])
+            if len(found):
+                self._far = float(max(np.quantile(found, _FAR), self._inside))
+        return self
+
+    def _coordinates(self, matrix: FeatureMatrix) -> Floats:
+        assert self._standardiser is not None
+        return np.clip(self._standardiser.transform(matrix, clip=False), -_CUT, _CUT)
+
+    def _project(self, x: Floats) -> tuple[Floats, Floats]:
+        """Return the coordinates along the main directions and the length of what they leave."""
+        centred = x - self._centre
+        directions = self._directions.astype(np.float64)
+        projected = centred @ directions.T
+        return projected, np.sqrt(((centred - projected @ directions) ** 2).sum(axis=1))
+
+    def _scale(self, distance: Floats, lost: Floats) -> Floats:
+        return np.asarray(np.hypot(distance, lost) / np.sqrt(len(self._centre)))
+
+    def judge(self, instances: Sequence[Instance]) -> list[Novelty]:
+        """Compare instances with the training data; EstimatorError before fitting."""
+        if self._standardiser is None:
+            raise EstimatorError("the novelty detector is not fitted; call fit() or load() first")
+        if not instances:
+            return []
+        matrix = FeatureMatrix.from_instances(instances, self.features, self._standardiser.input_names)
+        projected, lost = self._project(self._coordinates(matrix))
+        training = self._training.astype(np.float64)
+        scores = []
+        for start in range(0, len(projected), 1024):
+            part = slice(start, start + 1024)
+            near = np.partition(_distances(projected[part], training), _NEIGHBOURS - 1, axis=1)[:, _NEIGHBOURS - 1]
+            scores += self._scale(near, lost[part]).tolist()
+        return [Novelty(score / self._inside, score <= self._inside, score > self._far) for score in scores]
+
+    def in_distribution(self, instances: Sequence[Instance]) -> tuple[NDArray[np.bool_], Floats]:
+        """Return whether each instance resembles the training data, and its score (at most 1: it does)."""
+        found = self.judge(instances)
+        return np.array([item.inside for item in found], dtype=bool), np.array([item.score for item in found])
+
+    def save(self, directory: Path) -> None:
+        """Write it into a directory; EstimatorError before fitting."""
+        if self._standardiser is None:
+            raise EstimatorError("the novelty detector is not fitted; there is nothing to save")
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(
+            directory / _ARRAYS,
+            allow_pickle=False,
+            centre=self._centre.astype(np.float32),
+            directions=self._directions,
+            training=self._training,
+        )
+        header: dict[str, Any] = {
+            "format": _FORMAT,
+            "features": self.features,
+            "inside": self._inside,
+            "far": self._far,
+            "standardiser": self._standardiser.to_json(),
+        }
+        (directory / _FILE).write_text(json.dumps(header, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read it from a directory.
+
+        Raises
+        ------
+        CheckpointError
+            If the directory is incomplete, damaged or of a newer format.
+        """
+        directory = Path(directory)
+        try:
+            header = json.loads((directory / _FILE).read_text())
+            if int(header["format"]) > _FORMAT:
+                raise CheckpointError(
+                    f"{directory / _FILE}: found format {header['format']}, expected at most {_FORMAT}; "
+                    "install a newer satcost-gnn"
+                )
+            detector = cls(str(header["features"]))
+            detector._inside, detector._far = float(header["inside"]), float(header["far"])
+            detector._standardiser = Standardiser.from_json(header["standardiser"])
+            with np.load(directory / _ARRAYS, allow_pickle=False) as arrays:
+                detector._centre = arrays["centre"].astype(np.float64)
+                detector._directions, detector._training = arrays["directions"], arrays["training"]
+            if not (
+                detector._directions.shape[1:] == detector._centre.shape == (len(detector._standardiser.names),)
+                and detector._training.shape[1:] == detector._directions.shape[:1]
+            ):
+                raise ValueError("the arrays disagree with each other")
+        except (OSError, KeyError, TypeError, ValueError, EOFError) as error:
+            raise CheckpointError(
+                f"{directory}: the saved novelty detector can't be read: {type(error).__name__}: {error}"
+            ) from error
+        return detector
+
+
+def _distances(a: Floats, b: Floats) -> Floats:
+    """Return the Euclidean distances of the rows of a to those of b."""
+    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2.0 * (a @ b.T)
+    return np.asarray(np.sqrt(np.maximum(squares, 0.0)))

@@ -1,0 +1,113 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from satcost_gnn.data.arff import Attribute, format_arff, parse_arff, read_arff, write_arff
+from satcost_gnn.errors import DatasetError
+
+HEAD = "@relation r\n@attribute x numeric\n@attribute c {a, b}\n@attribute s string\n@data\n"
+
+
+def test_quotes_comments_cases_and_missing_values():
+    table = parse_arff(
+        "% a comment\n"
+        "@RELATION 'a relation'\n"
+        "@Attribute 'x, y' REAL\n"
+        '@attribute "kind" {\'a b\', c , \'d\\\'e\'}\n'
+        "@ATTRIBUTE s String\n"
+        "\n"
+        "@Data\n"
+        "1 , 'a b', \"it's, so\"\r\n"
+        "% another comment\n"
+        "?,?,?\n"
+        "-2e-3,'d\\'e','?'\n"
+        "  3 ,c,plain text % not a comment\n"
+    )
+    assert table.relation == "a relation" and len(table) == 4
+    assert table.names == ("x, y", "kind", "s")
+    np.testing.assert_array_equal(table.numbers("X, Y"), [1, math.nan, -0.002, 3])
+    assert table.columns[1] == ["a b", None, "d'e", "c"]
+    assert table.columns[2] == ["it's, so", None, "?", "plain text % not a comment"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1,a", r"f:6: found 2 values, expected 3"),
+        ("1,a,b,", r"f:6: found 4 values, expected 3"),
+        ("one,a,b", r"f:6: x: found 'one', expected a number or \?"),
+        ("1,z,b", r"f:6: c: found 'z', expected one of a, b"),
+        ("{0 1, 1 a}", r"f:6: found a sparse row"),
+        ("1,a,'open", r"f:6: found a quote out of place"),
+        ("1,a,'x' y", r"f:6: found a quote out of place"),
+    ],
+)
+def test_a_bad_row_is_named_with_its_line(line, message):
+    with pytest.raises(DatasetError, match=message):
+        parse_arff(HEAD + line + "\n", "f")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "found no @attribute"),
+        ("@relation r\n@attribute x numeric\n", "found no @data"),
+        ("@attribute x date\n@data\n", "f:1: attribute 'x': found type 'date'"),
+        ("@attribute x\n@data\n", "found type ''"),
+        ("x,y\n1,2\n", r"f:1: found 'x,y', expected @relation, @attribute or @data"),
+    ],
+)
+def test_a_bad_head_is_named(text, message):
+    with pytest.raises(DatasetError, match=message):
+        parse_arff(text, "f")
+
+
+def test_columns_are_asked_for_by_name_and_kind():
+    table = parse_arff(HEAD + "1,a,?\n2,b,y\n", "f")
+    assert table.texts("C") == ["a", "b"] and table.texts("x") == ["1", "2"]
+    with pytest.raises(DatasetError, match="no attribute 'z', expected it besides x, c, s"):
+        table.numbers("z")
+    with pytest.raises(DatasetError, match="'c': found a text column"):
+        table.numbers("c")
+    with pytest.raises(DatasetError, match=r"data row 1: s: found '\?'"):
+        table.texts("s")
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+    with pytest.raises(DatasetError, match=r"x\.arff: found no such file"):
+        read_arff(tmp_path / "x.arff")
+    (tmp_path / "x.arff").write_bytes(b"@relation \xff\xfe")
+    with pytest.raises(DatasetError, match="UTF-8"):
+        read_arff(tmp_path / "x.arff")
+
+
+def test_what_arff_cannot_hold_is_refused():
+    with pytest.raises(DatasetError, match="line break"):
+        format_arff("r", [Attribute("s", "string")], [["a\nb"]])
+    with pytest.raises(DatasetError, match="infinite"):
+        format_arff("r", [Attribute("x", "numeric")], [np.array([math.inf])])
+
+
+_TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\n\r"), max_size=8)
+
+
+@given(
+    rows=st.lists(st.tuples(st.floats(allow_infinity=False), st.none() | _TEXT, st.sampled_from(["a b", "?", "c,'"]))),
+    names=st.lists(_TEXT.filter(bool), min_size=3, max_size=3),
+)
+def test_what_is_written_is_read_back(tmp_path_factory, rows, names):
+    attributes = [
+        Attribute(names[0], "numeric"),
+        Attribute(names[1], "string"),
+        Attribute.nominal(names[2], ["a b", "?", "c,'"]),
+    ]
+    columns = [np.array([row[0] for row in rows]), [row[1] for row in rows], [row[2] for row in rows]]
+    path = tmp_path_factory.mktemp("arff") / "x.arff"
+    write_arff(path, "a relation", attributes, columns)
+    back = read_arff(path)
+    assert back.attributes == tuple(attributes)
+    np.testing.assert_array_equal(back.columns[0], columns[0])
+    assert list(back.columns[1:]) == columns[1:]

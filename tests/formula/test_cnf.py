@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+from pysat.formula import CNF
+
+from satcost_gnn.errors import FormulaError
+from satcost_gnn.formula import Formula, parse_dimacs
+
+CLAUSES = [[1, -2], [], [3, 3, -3], [-4]]
+
+
+def test_from_clauses_and_back():
+    formula = Formula.from_clauses(CLAUSES, n_vars=7)
+    assert formula.clauses() == CLAUSES
+    assert (formula.n_vars, formula.n_clauses, formula.n_literals) == (7, 4, 6)
+    assert formula.clause_lengths.tolist() == [2, 0, 3, 1]
+    assert formula.has_empty_clause
+    assert formula.literals.dtype == np.int32
+    assert formula.offsets.dtype == np.int64
+
+
+def test_from_pysat_and_arrays_agree():
+    cnf = CNF(from_clauses=[[1, -2], [2, 5]])
+    first = Formula.from_pysat(cnf)
+    second = Formula.from_arrays(np.array([1, -2, 2, 5], dtype=np.int8), np.array([0, 2, 4], dtype=np.uint64))
+    assert first.clauses() == second.clauses() == cnf.clauses
+    assert first.n_vars == second.n_vars == 5
+
+
+def test_text_round_trip():
+    formula = Formula.from_clauses(CLAUSES, n_vars=7)
+    assert formula.to_dimacs() == "p cnf 7 4\n1 -2 0\n0\n3 3 -3 0\n-4 0\n"
+    again = parse_dimacs(formula.to_dimacs().encode())
+    assert again.clauses() == CLAUSES
+    assert again.n_vars == 7
+
+
+def test_no_clauses():
+    formula = Formula.from_clauses([])
+    assert (formula.n_vars, formula.n_clauses) == (0, 0)
+    assert not formula.has_empty_clause
+    assert formula.dense_variables()[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("clauses", "message"),
+    [
+        ([[1.5]], "must be integers; found an array of float64"),
+        ([["1"]], "must be integers"),
+        ([1, 2], "expected clauses as lists"),
+        ([[2**31]], "2147483648 is out of range"),
+        ([[-(2**31)]], "2147483648 is out of range"),
+        ([[2**70]], "beyond 64 bits"),
+        ([[1, 0]], "literal 0"),
+    ],
+)
+def test_bad_clauses(clauses, message):
+    with pytest.raises(FormulaError, match=message):
+        Formula.from_clauses(clauses)
+
+
+@pytest.mark.parametrize("offsets", [[], [1, 2], [0, 1], [0, 2, 1, 2], [[0, 2]]])
+def test_bad_offsets(offsets):
+    with pytest.raises(FormulaError, match=r"offsets|one-dimensional"):
+        Formula.from_arrays([1, 2], offsets)
+
+
+def test_dense_variables_close_large_gaps_only():
+    variables, size = Formula.from_clauses([[3, -9], [9]]).dense_variables()
+    assert variables.tolist() == [3, 9, 9]
+    assert size == 10
+    variables, size = Formula.from_clauses([[3, -2_000_000_000], [9]]).dense_variables()
+    assert variables.tolist() == [0, 2, 1]
+    assert size == 3
