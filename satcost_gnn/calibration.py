@@ -13,7 +13,7 @@ good as the assumption that stopping says nothing about the cost, and the guaran
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -147,14 +147,22 @@ class Calibration:
         Unit of the cost.
     maps
         One for each solver, in the order of the predictions' last axis.
+    solvers
+        Their names, for readers of the file; empty if they weren't given.
     """
 
     unit: str
     maps: tuple[LevelMap, ...]
+    solvers: tuple[str, ...] = ()
 
     @classmethod
     def fit(
-        cls, distribution: CostDistribution, log10_cost: ArrayLike, censored: ArrayLike, known: ArrayLike | None = None
+        cls,
+        distribution: CostDistribution,
+        log10_cost: ArrayLike,
+        censored: ArrayLike,
+        known: ArrayLike | None = None,
+        solvers: Sequence[str] = (),
     ) -> Self:
         """Fit to a calibration split: instances that took no part in training.
 
@@ -168,11 +176,13 @@ class Calibration:
             Which runs were stopped unsolved.
         known
             Which runs there are; default: those whose cost isn't NaN.
+        solvers
+            Names of the solvers.
 
         Raises
         ------
         ValueError
-            If the shapes differ.
+            If the shapes differ, or the number of solvers isn't that of the columns.
         """
         y = np.asarray(log10_cost, dtype=np.float64)
         stopped = np.asarray(censored, dtype=bool)
@@ -185,11 +195,13 @@ class Calibration:
         if y.ndim == 1:
             distribution, y = distribution.reshape(len(y), 1), y[:, None]
             stopped, there = stopped[:, None], there[:, None]
+        if solvers and len(solvers) != y.shape[1]:
+            raise ValueError(f"found {len(solvers)} names of solvers for {y.shape[1]} columns of predictions")
         maps = []
         for column in range(y.shape[1]):
             rows = np.flatnonzero(there[:, column])
             maps.append(LevelMap.fit(distribution[rows, column], y[rows, column], stopped[rows, column]))
-        return cls(distribution.grid.unit, tuple(maps))
+        return cls(distribution.grid.unit, tuple(maps), tuple(solvers))
 
     def apply(self, distribution: CostDistribution) -> CostDistribution:
         """Return the calibrated distributions.
@@ -221,7 +233,12 @@ class Calibration:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values for JSON."""
-        return {"format": _FORMAT, "unit": self.unit, "maps": [level_map.to_json() for level_map in self.maps]}
+        return {
+            "format": _FORMAT,
+            "unit": self.unit,
+            "solvers": list(self.solvers),
+            "maps": [level_map.to_json() for level_map in self.maps],
+        }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -238,7 +255,8 @@ class Calibration:
                     f"calibration: found format {values['format']}, expected at most {_FORMAT}; "
                     "install a newer satcost-gnn"
                 )
-            return cls(str(values["unit"]), tuple(LevelMap.from_json(item) for item in values["maps"]))
+            maps = tuple(LevelMap.from_json(item) for item in values["maps"])
+            return cls(str(values["unit"]), maps, tuple(values["solvers"]))
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"calibration: it is damaged: {type(error).__name__}: {error}") from error
 

@@ -45,15 +45,21 @@ class DataConfig(Section):
     """What to learn from."""
 
     dataset: Path = Field(description="Data set directory with manifest.parquet, runs.parquet and splits.json.")
-    root: Path | None = Field(None, description="Directory that the manifest's paths are relative to.")
-    cache: Path = Field(Path("cache"), description="Directory that keeps preprocessed instances between runs.")
-    split: Literal["instance", "family"] = Field("instance", description="Which of the data set's splits to use.")
-    fold: int = Field(0, ge=0, description="Fold of families left out; only for the split by family.")
+    root: Path | None = Field(default=None, description="Directory that the manifest's paths are relative to.")
+    cache: Path = Field(default=Path("cache"), description="Directory that keeps preprocessed instances between runs.")
+    split: Literal["instance", "family"] = Field(
+        default="instance", description="Which of the data set's splits to use."
+    )
+    fold: int = Field(default=0, ge=0, description="Fold of families left out; only for the split by family.")
     solvers: tuple[str, ...] = Field(
-        ("cadical195", "glucose42", "minisat22", "maplechrono"), min_length=1, description="Solvers to predict for."
+        default=("cadical195", "glucose42", "minisat22", "maplechrono"),
+        min_length=1,
+        description="Solvers to predict for.",
     )
     units: tuple[Literal["conflicts", "propagations", "cpu_seconds"], ...] = Field(
-        ("conflicts", "cpu_seconds"), min_length=1, description="Cost units; the first is the one that stops training."
+        default=("conflicts", "cpu_seconds"),
+        min_length=1,
+        description="Cost units; the first is the one that stops training.",
     )
 
     @field_validator("solvers", "units")
@@ -67,27 +73,35 @@ class DataConfig(Section):
 class PreprocessConfig(Section):
     """How instances are turned into what the estimators see."""
 
-    conflicts: int = Field(2000, ge=1, description="Conflict budget of the probe.")
-    max_graph_edges: int = Field(200_000, ge=1, description="Literal occurrences kept in a cached graph.")
-    jobs: int = Field(1, ge=1, description="Instances preprocessed at a time.")
+    conflicts: int = Field(default=2000, ge=1, description="Conflict budget of the probe.")
+    max_graph_edges: int = Field(default=200_000, ge=1, description="Literal occurrences kept in a cached graph.")
+    jobs: int = Field(default=1, ge=1, description="Instances preprocessed at a time.")
 
 
 class ModelConfig(Section):
     """The network."""
 
-    branches: tuple[Branch, ...] = Field(("graph", "static", "online"), description="What the network sees.")
-    width: int = Field(48, ge=4, description="Channels of a node.")
-    rounds: int = Field(3, ge=0, description="Rounds of message passing, clauses and variables each once a round.")
-    mean_channels: int = Field(32, ge=1, description="Channels of a message that are averaged.")
-    extreme_channels: int = Field(16, ge=0, description="Channels of a message of which a soft maximum is taken.")
-    heads: int = Field(4, ge=1, description="Heads of the attention that pools nodes into a vector.")
-    fused_width: int = Field(96, ge=4, description="Width of the vectors of the branches and of their fusion.")
-    film: bool = Field(False, description="Whether the early search scales and shifts the graph's vector.")
-    hazard_basis: int = Field(12, ge=2, description="Smooth functions of cost that a hazard is made of.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout between layers.")
-    branch_dropout: float = Field(0.1, ge=0, lt=1, description="Probability that a branch is missing in training.")
-    residual: Literal["none", "forest"] = Field("none", description="Classical estimate that the network corrects.")
-    residual_limit: float = Field(2.0, gt=0, description="Largest correction of a hazard, in logits.")
+    branches: tuple[Branch, ...] = Field(default=("graph", "static", "online"), description="What the network sees.")
+    width: int = Field(default=48, ge=4, description="Channels of a node.")
+    rounds: int = Field(
+        default=3, ge=0, description="Rounds of message passing, clauses and variables each once a round."
+    )
+    mean_channels: int = Field(default=24, ge=1, description="Channels of a message that are averaged.")
+    extreme_channels: int = Field(
+        default=8, ge=0, description="Channels of a message of which a soft maximum is taken."
+    )
+    heads: int = Field(default=4, ge=1, description="Heads of the attention that pools nodes into a vector.")
+    fused_width: int = Field(default=96, ge=4, description="Width of the vectors of the branches and of their fusion.")
+    film: bool = Field(default=False, description="Whether the early search scales and shifts the graph's vector.")
+    hazard_basis: int = Field(default=12, ge=2, description="Smooth functions of cost that a hazard is made of.")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout between layers.")
+    branch_dropout: float = Field(
+        default=0.1, ge=0, lt=1, description="Probability that a branch is missing in training."
+    )
+    residual: Literal["none", "forest"] = Field(
+        default="none", description="Classical estimate that the network corrects."
+    )
+    residual_limit: float = Field(default=2.0, gt=0, description="Largest correction of a hazard, in logits.")
 
     @field_validator("branches")
     @classmethod
@@ -106,36 +120,40 @@ class ModelConfig(Section):
 class LossConfig(Section):
     """What is minimised: censored likelihood of the hazards plus weighted terms."""
 
-    crps_weight: float = Field(0.5, ge=0, description="Weight of the continuous ranked probability score.")
-    ranking_weight: float = Field(0.0, ge=0, description="Weight of the order within families.")
-    ranking_scale: float = Field(0.25, gt=0, description="Decades of difference that count as well ordered.")
+    crps_weight: float = Field(default=0.5, ge=0, description="Weight of the continuous ranked probability score.")
+    ranking_weight: float = Field(default=0.0, ge=0, description="Weight of the order within families.")
+    ranking_scale: float = Field(default=0.25, gt=0, description="Decades of difference that count as well ordered.")
 
 
 class OptimiserConfig(Section):
     """How it is minimised."""
 
-    epochs: int = Field(30, ge=1, description="Epochs at most.")
-    patience: int = Field(8, ge=1, description="Epochs without a better validation score before training stops.")
-    learning_rate: float = Field(2e-3, gt=0, description="Largest learning rate.")
-    warmup: float = Field(0.05, ge=0, lt=1, description="Share of training in which the learning rate rises.")
-    weight_decay: float = Field(0.05, ge=0, description="Decoupled weight decay of matrices (AdamW).")
-    gradient_clip: float = Field(1.0, gt=0, description="Largest norm of a gradient.")
-    averaging: float = Field(0.98, ge=0, lt=1, description="Decay of the running mean of the weights; 0: none.")
-    monitor: Literal["crps", "nll"] = Field("crps", description="Validation score that stops training.")
-    validation_share: float = Field(0.12, gt=0, lt=1, description="Share held out if no validation set is given.")
-    validation_by: Literal["instance", "family"] = Field("instance", description="What is held out whole.")
+    epochs: int = Field(default=30, ge=1, description="Epochs at most.")
+    patience: int = Field(
+        default=8, ge=1, description="Epochs without a better validation score before training stops."
+    )
+    learning_rate: float = Field(default=2e-3, gt=0, description="Largest learning rate.")
+    warmup: float = Field(default=0.05, ge=0, lt=1, description="Share of training in which the learning rate rises.")
+    weight_decay: float = Field(default=0.05, ge=0, description="Decoupled weight decay of matrices (AdamW).")
+    gradient_clip: float = Field(default=1.0, gt=0, description="Largest norm of a gradient.")
+    averaging: float = Field(default=0.98, ge=0, lt=1, description="Decay of the running mean of the weights; 0: none.")
+    monitor: Literal["crps", "nll"] = Field(default="crps", description="Validation score that stops training.")
+    validation_share: float = Field(
+        default=0.12, gt=0, lt=1, description="Share held out if no validation set is given."
+    )
+    validation_by: Literal["instance", "family"] = Field(default="instance", description="What is held out whole.")
 
 
 class BatchConfig(Section):
     """What goes through the network at once."""
 
     max_graph_edges: int = Field(
-        40_000, ge=1, description="Edges kept of a graph, in training and in prediction alike."
+        default=40_000, ge=1, description="Edges kept of a graph, in training and in prediction alike."
     )
-    edges: int = Field(300_000, ge=1, description="Edges in a batch.")
-    graphs: int = Field(32, ge=1, description="Graphs in a batch.")
+    edges: int = Field(default=300_000, ge=1, description="Edges in a batch.")
+    graphs: int = Field(default=32, ge=1, description="Graphs in a batch.")
     family_balance: float = Field(
-        0.0, ge=0, le=1, description="0: every instance once an epoch; 1: every family equally often."
+        default=0.0, ge=0, le=1, description="0: every instance once an epoch; 1: every family equally often."
     )
 
 
@@ -146,19 +164,32 @@ class NetworkConfig(Section):
     loss: LossConfig = LossConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     batches: BatchConfig = BatchConfig()
-    members: int = Field(1, ge=1, description="Networks of different seeds whose hazards are averaged.")
-    seed: int = Field(0, ge=0, description="Seed of the first member; the others count up.")
-    accelerator: str = Field("auto", description="auto, cpu, gpu …: where training runs.")
-    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = Field("32-true", description="Precision of training.")
+    members: int = Field(default=1, ge=1, description="Networks of different seeds whose hazards are averaged.")
+    seed: int = Field(default=0, ge=0, description="Seed of the first member; the others count up.")
+    accelerator: str = Field(default="auto", description="auto, cpu, gpu …: where training runs.")
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = Field(
+        default="32-true", description="Precision of training."
+    )
+
+
+class CheckpointSection(Section):
+    """What is shipped of a run."""
+
+    name: str = Field("satcost", pattern=r"^[a-z][a-z0-9-]*$", description="Name of the checkpoint.")
+    version: int = Field(1, ge=1, description="Its version; an existing one is never overwritten.")
+    directory: Path = Field(Path("checkpoints"), description="Directory that holds the checkpoints.")
 
 
 class TrainingConfig(NetworkConfig):
     """A whole training run: ``satcost train --config FILE`` and ``python train.py --config FILE``."""
 
-    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Name of the run and its directory.")
-    runs: Path = Field(Path("runs"), description="Directory that holds the directories of runs.")
+    name: str = Field(
+        default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Name of the run and its directory."
+    )
+    runs: Path = Field(default=Path("runs"), description="Directory that holds the directories of runs.")
     data: DataConfig
     preprocess: PreprocessConfig = PreprocessConfig()
+    checkpoint: CheckpointSection = CheckpointSection()
 
     @property
     def directory(self) -> Path:

@@ -168,7 +168,7 @@ class CostDistribution:
     def __getitem__(self, index: Any) -> CostDistribution:
         """Return the distributions at an index of the leading axes."""
         key = index if isinstance(index, tuple) else (index,)
-        return CostDistribution(self.grid, self.cdf[(*key, slice(None))] if Ellipsis in key else self.cdf[key])
+        return CostDistribution(self.grid, self.cdf[(*key, slice(None))] if any(part is Ellipsis for part in key) else self.cdf[key])
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.grid, np.array(self.cdf))
@@ -354,7 +354,7 @@ class CostDistribution:
         unsolved = 1.0 - self.cdf_at(stop[..., 0])
         return np.asarray(solved + k * limit * unsolved)
 
-    def crps(self, log10_cost: ArrayLike, censored: ArrayLike = False) -> Floats:
+    def crps(self, log10_cost: ArrayLike, censored: ArrayLike = False, limit: ArrayLike | None = None) -> Floats:
         """Return the continuous ranked probability score in decades: 0 is perfect, less is better.
 
         Parameters
@@ -363,39 +363,36 @@ class CostDistribution:
             What was observed (for a censored run: the bound), broadcast against the leading axes; NaN gives NaN.
         censored
             Whether the run stopped at that cost unsolved.
+        limit
+            Judge only what is said on costs up to this (log10); default: the grid's upper end.
 
         Notes
         -----
         With F the CDF and [low, high] the grid, the score of an observed y is
 
-            integral over [low, high] of (F(x) - 1[y <= x])^2 dx,
+            integral over [low, min(limit, high)] of (F(x) - 1[y <= x])^2 dx,
 
-        the CRPS of cost clipped to the grid; an observation beyond the grid so scores the mass predicted within it.
-        For a run censored at c only x <= c can be judged (Avati et al. 2020, "Countdown regression"):
+        the CRPS of cost clipped to that range; an observation beyond it so scores the mass predicted within it. For a
+        run censored at c only x <= c can be judged (Avati et al. 2020, "Countdown regression"):
 
-            integral over [low, min(c, high)] of F(x)^2 dx.
+            integral over [low, min(c, limit, high)] of F(x)^2 dx.
 
-        Both integrals are exact: F is linear in each bin. Scores of censored runs are smaller by construction, so
-        compare means only over the same runs.
+        All integrals are exact: F is linear in each bin. Scores of censored runs are smaller by construction, so
+        compare means only over the same runs. Without a limit the mean over partly censored runs favours too little
+        mass above the cutoff, where solved runs alone are judged; with the limit at the cutoff (or below every bound)
+        it is proper: best, on average, for the true distribution.
         """
         y = np.asarray(log10_cost, dtype=np.float64)
         y, cdf = _broadcast(y, self.cdf)
         missing = np.isnan(y)
         hidden = np.broadcast_to(np.asarray(censored, dtype=bool), y.shape)
         grid = self.grid
-        x = np.clip(np.where(missing, grid.low, y), grid.low, grid.high)
-        position = (x - grid.low) / grid.width
-        left = np.minimum(position.astype(np.int64), grid.bins - 1)
-        share = position - left
-
-        at_left = np.take_along_axis(cdf, left[..., None], axis=-1)[..., 0]
-        at_right = np.take_along_axis(cdf, left[..., None] + 1, axis=-1)[..., 0]
-        at_x = at_left + share * (at_right - at_left)
-        below = np.take_along_axis(_running_squares(cdf, grid.width), left[..., None], axis=-1)[..., 0]
-        below = below + _square_integral(at_left, at_x, share * grid.width)
-        over = _running_squares(1.0 - cdf, grid.width)
-        above = over[..., -1] - np.take_along_axis(over, left[..., None] + 1, axis=-1)[..., 0]
-        above = above + _square_integral(1.0 - at_x, 1.0 - at_right, (1.0 - share) * grid.width)
+        end = np.clip(grid.high if limit is None else np.asarray(limit, dtype=np.float64), grid.low, grid.high)
+        end = np.broadcast_to(end, y.shape)
+        x = np.clip(np.where(missing, grid.low, y), grid.low, end)
+        below = _square_integral_to(x, cdf, grid)
+        over = 1.0 - cdf
+        above = _square_integral_to(end, over, grid) - _square_integral_to(x, over, grid)
         score = np.where(hidden, below, below + above)
         return np.where(missing, np.nan, score)
 
@@ -688,12 +685,9 @@ def _log10_budget(budget: ArrayLike, what: str) -> Floats:
     return np.log10(value, out=np.full(value.shape, -np.inf), where=value > 0)
 
 
-def _square_integral(a: Floats, b: Floats, length: Floats | float) -> Floats:
-    """Integral of the square of a line that goes from a to b over a length."""
-    return np.asarray(length * (a * a + a * b + b * b) / 3.0)
-
-
-def _running_squares(values: Floats, width: float) -> Floats:
-    """Integral of the square of a piecewise-linear function from the first edge to each edge."""
-    pieces = _square_integral(values[..., :-1], values[..., 1:], width)
-    return np.concatenate([np.zeros((*values.shape[:-1], 1)), np.cumsum(pieces, axis=-1)], axis=-1)
+def _square_integral_to(x: Floats, values: Floats, grid: CostGrid) -> Floats:
+    """Integral of the square of functions given at the edges, linear between them, from the first edge to x."""
+    left = values[..., :-1]
+    reach = np.clip(x[..., None] - grid.edges[:-1], 0.0, grid.width)
+    right = left + (values[..., 1:] - left) * reach / grid.width
+    return np.asarray((reach * (left * left + left * right + right * right) / 3.0).sum(axis=-1))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,17 +20,30 @@ from numpy.typing import NDArray
 
 from satcost_gnn.calibration import Calibration
 from satcost_gnn.checkpoint import Checkpoint, CheckpointConfig
+from satcost_gnn.config import TrainingConfig, write_config
 from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.data.materialise import materialise
+from satcost_gnn.data.splits import SIDES
 from satcost_gnn.distribution import GRIDS, CostDistribution
-from satcost_gnn.errors import DatasetError
+from satcost_gnn.errors import CheckpointError, DatasetError
 from satcost_gnn.estimators import make_estimator
 from satcost_gnn.estimators.base import Estimator, TrainingTable
+from satcost_gnn.evaluation.accuracy import COLUMNS, accuracy, compare, markdown
+from satcost_gnn.evaluation.metrics import rmse
 from satcost_gnn.instance import Instance
 from satcost_gnn.instance_cache import InstanceCache
 from satcost_gnn.out_of_distribution import NoveltyDetector
 from satcost_gnn.predictor import write_probe_offsets
+from satcost_gnn.preprocess import PreprocessSettings
+from satcost_gnn.progress import ProgressLine
+from satcost_gnn.search.probe import ProbeSettings
 
 Say = Callable[[str], None]
+
+#: Estimators besides the network, saved with every checkpoint; those in the chain are fallbacks, the others baselines.
+CLASSICAL = ("constant", "size", "tree_size", "linear", "forest")
+#: Order in which a prediction is tried.
+CHAIN = ("gnn", "forest", "linear", "tree_size", "constant")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,10 +126,19 @@ def load_labelled(
     for unit in units:
         matrix = dataset.cost_matrix(solvers, unit, instances=kept)
         tables[unit] = TrainingTable(
-            instances, tuple(solvers), unit, np.nan_to_num(matrix.cost), matrix.censored, matrix.known, groups, satisfiable
+            instances,
+            tuple(solvers),
+            unit,
+            np.nan_to_num(matrix.cost),
+            matrix.censored,
+            matrix.known,
+            groups,
+            satisfiable,
         )
         offsets[unit] = _probe_offsets(dataset, solved, solvers, unit, sides)
-    by_side = {side: sum(sides[name] == side for name in solved) for side in ("train", "validation", "calibration", "test")}
+    by_side = {
+        side: sum(sides[name] == side for name in solved) for side in ("train", "validation", "calibration", "test")
+    }
     return LabelledInstances(instances, tables, np.array([sides[name] for name in kept]), offsets, by_side)
 
 
@@ -160,3 +181,244 @@ def calibrate(data: LabelledInstances, unit: str, estimators: Mapping[str, Estim
         name: Calibration.fit(estimator.predict(table.instances), table.cost, table.censored, table.known)
         for name, estimator in estimators.items()
     }
+
+
+def fit_network(
+    data: LabelledInstances,
+    config: TrainingConfig,
+    baselines: Mapping[str, Mapping[str, Estimator]],
+    say: Say,
+) -> Estimator:
+    """Train the network on all units at once; early stopping looks at the validation side."""
+    from satcost_gnn.estimators.gnn import GnnEstimator
+
+    units = config.data.units
+    train, validation = data.side("train"), data.side("validation")
+    network = GnnEstimator(**config.network.model_dump())
+    network.fit(
+        data.tables[units[0]].subset(train),
+        extra=[data.tables[unit].subset(train) for unit in units[1:]],
+        validation=[data.tables[unit].subset(validation) for unit in units],
+        directory=config.directory / "network",
+    )
+    return network
+
+
+def predict_all(
+    fitted: Mapping[str, Estimator], calibrations: Mapping[str, Calibration], instances: list[Instance]
+) -> dict[str, CostDistribution]:
+    """Return the calibrated predictions of every estimator for the same instances."""
+    return {name: calibrations[name].apply(estimator.predict(instances)) for name, estimator in fitted.items()}
+
+
+def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, str], ProgressLine]) -> Checkpoint:
+    """Do everything from the data set to the checkpoint; whatever is cached or finished is not done again.
+
+    Parameters
+    ----------
+    config
+        The whole run.
+    say
+        Called with lines for the log.
+    progress
+        Makes a progress reporter of a number of steps and what they are.
+
+    Returns
+    -------
+    Checkpoint
+        The new checkpoint.
+
+    Raises
+    ------
+    SatcostError
+        If the data set is unusable or the checkpoint exists already.
+    """
+    target = config.checkpoint.directory / f"{config.checkpoint.name}-v{config.checkpoint.version}"
+    if target.exists():
+        raise CheckpointError(f"{target} exists; checkpoints are never overwritten, choose the next version")
+    dataset = Dataset.open(config.data.dataset)
+    if dataset.splits is None:
+        raise DatasetError(f"{config.data.dataset}: found no splits.json; make it with `satcost dataset split`")
+    settings = PreprocessSettings(
+        probe=ProbeSettings(conflicts=config.preprocess.conflicts), max_graph_edges=config.preprocess.max_graph_edges
+    )
+    cache = InstanceCache(config.data.cache, settings)
+    labelled = sorted({run.instance for run in dataset.runs} & set(dataset.instances))
+    with progress(len(labelled), "instances preprocessed") as bar:
+        missing = [name for name in labelled if not cache.has(name)]
+        bar.skip(len(labelled) - len(missing))
+        files = materialise(
+            dataset, config.data.root, config.data.cache / "instances", instances=missing, on_problem=bar.message
+        )
+        failed = cache.fill(files, jobs=config.preprocess.jobs, on_step=lambda _: bar.advance())
+    for item in failed:
+        say(f"left out: {item.error}")
+    sides = split_sides(dataset, config)
+    config.directory.mkdir(parents=True, exist_ok=True)
+    write_config(config, config.directory / "config.json")
+    (config.directory / "split.json").write_text(json.dumps(sides, sort_keys=True) + "\n")
+    data = load_labelled(dataset, cache, config.data.solvers, config.data.units, sides, say)
+    say(", ".join(f"{side}: {len(data.side(side))}" for side in SIDES))
+
+    with tempfile.TemporaryDirectory(dir=config.directory) as folder:
+        staging = Path(folder) / target.name
+        staging.mkdir()
+        metrics: dict[str, Any] = {"solved_by_probe": data.solved_by_probe, "units": {}}
+        calibrations: dict[str, dict[str, Any]] = {}
+        fitted = {unit: fit_classical(data, unit, CLASSICAL, say) for unit in config.data.units}
+        say("training the network")
+        network = fit_network(data, config, fitted, say)
+        network.save(staging / "gnn")
+        for unit in config.data.units:
+            estimators = {**fitted[unit], "gnn": network.for_unit(unit)}
+            maps = calibrate(data, unit, estimators)
+            calibrations[unit] = {name: found.to_json() for name, found in maps.items()}
+            test = data.tables[unit].subset(data.side("test"))
+            metrics["units"][unit] = measure(predict_all(estimators, maps, test.instances), test)
+            for name, estimator in fitted[unit].items():
+                estimator.save(staging / unit / name)
+            write_probe_offsets(staging / unit / "probe_offset.json", data.probe_offsets[unit])
+        (staging / "calibration.json").write_text(json.dumps(calibrations) + "\n")
+        (staging / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+        learnt = [data.instances[k] for k in data.side("train", "validation")]
+        groups = data.tables[config.data.units[0]].groups
+        NoveltyDetector().fit(learnt, [groups[k] for k in data.side("train", "validation")]).save(staging / "novelty")
+        about = CheckpointConfig(
+            name=config.checkpoint.name,
+            version=config.checkpoint.version,
+            solvers=config.data.solvers,
+            probe_solver=settings.probe.solver if settings.probe is not None else "",
+            units=config.data.units,
+            cutoffs=default_cutoffs(dataset, config.data.units),
+            chain=CHAIN,
+            preprocess=json.loads(json.dumps(asdict(settings))),
+            preprocess_key=settings.key(),
+            training=training_identity(dataset, config, data),
+        )
+        (staging / "CARD.md").write_text(card(about, metrics, data, dataset))
+        checkpoint = Checkpoint.write(staging, target, about)
+    say(f"wrote {checkpoint.directory}")
+    return checkpoint
+
+
+def split_sides(dataset: Dataset, config: TrainingConfig) -> dict[str, str]:
+    """Return instance -> side of the split that the configuration asks for."""
+    splits = dataset.splits
+    assert splits is not None
+    if config.data.split == "instance":
+        return dict(splits.side)
+    return {name: side for side, names in splits.leave_out(config.data.fold).items() for name in names}
+
+
+def default_cutoffs(dataset: Dataset, units: Sequence[str]) -> dict[str, float]:
+    """Return budgets for ``p_solved``: the labels' CPU limit, and a round count that most runs reach in that time."""
+    limit = max(run.cpu_limit_s for run in dataset.runs)
+    return {unit: limit if unit == "cpu_seconds" else {"conflicts": 1e5, "propagations": 1e8}[unit] for unit in units}
+
+
+def training_identity(dataset: Dataset, config: TrainingConfig, data: LabelledInstances) -> dict[str, Any]:
+    """Return what a checkpoint was trained on, so that a changed data set can be told from it."""
+    tables = {
+        name: hashlib.sha256((dataset.directory / name).read_bytes()).hexdigest()
+        for name in ("manifest.parquet", "runs.parquet", "splits.json")
+    }
+    return {
+        "dataset": dataset.directory.name,
+        "sha256": tables,
+        "split": config.data.split,
+        "fold": config.data.fold if config.data.split == "family" else None,
+        "instances": {side: len(data.side(side)) for side in SIDES},
+        "config": config.model_dump(mode="json", exclude={"data": {"root", "cache"}}),
+    }
+
+
+def measure(predictions: Mapping[str, CostDistribution], test: TrainingTable) -> dict[str, Any]:
+    """Return the accuracy of every estimator for every solver, and how the network and the forest differ."""
+    found: dict[str, Any] = {}
+    for solver in test.solvers:
+        found[solver] = {name: accuracy(predicted, test, solver) for name, predicted in predictions.items()}
+    first = test.solvers[0]
+    return {
+        "solvers": found,
+        "against_forest": compare(predictions, test, first, "forest"),
+        "families": by_family(predictions, test, first),
+    }
+
+
+def by_family(predictions: Mapping[str, CostDistribution], test: TrainingTable, solver: str) -> dict[str, Any]:
+    """Return number of solved runs and RMSE by family, for the network and the forest."""
+    column = test.solvers.index(solver)
+    usable = test.known[:, column] & ~test.censored[:, column]
+    found: dict[str, Any] = {}
+    for family in sorted(set(test.groups)):
+        rows = np.flatnonzero(usable & (np.array(test.groups) == family))
+        if len(rows):
+            found[family] = {"n": len(rows)} | {
+                name: rmse(predictions[name][rows, column].median(), test.cost[rows, column])
+                for name in ("forest", "gnn")
+            }
+    return found
+
+
+def card(about: CheckpointConfig, metrics: Mapping[str, Any], data: LabelledInstances, dataset: Dataset) -> str:
+    """Return the model card: what it was trained on, how accurate it is on what it never saw, where it fails."""
+    training = about.training
+    lines = [
+        f"# Checkpoint {about.label}",
+        "",
+        f"Predicts the cost of {', '.join(about.solvers)} in {' and '.join(about.units)} on a CNF, from its",
+        f"clause-variable graph, its features and the first {about.preprocess['probe']['conflicts']} conflicts of",
+        f"{about.probe_solver}. Estimators, in the order in which they are tried: {', '.join(about.chain)}.",
+        "",
+        "## Trained on",
+        "",
+        f"Data set `{training['dataset']}`, split by {training['split']}: "
+        + ", ".join(f"{count} {side}" for side, count in training["instances"].items())
+        + " instances that the probe did not solve; "
+        + f"{sum(data.solved_by_probe.values())} more were solved by the probe and are no part of any number below.",
+        f"Labels were measured under a CPU limit of {max(run.cpu_limit_s for run in dataset.runs):g} s: a cost beyond "
+        "that was never seen, and what is predicted there is extrapolation. CPU seconds are those of the machine in",
+        "the data set's card.",
+        "",
+        "## Accuracy on the test side",
+        "",
+    ]
+    for unit in about.units:
+        found = metrics["units"][unit]
+        for solver in about.solvers:
+            rows = found["solvers"][solver]
+            count = rows["gnn"]
+            lines += [
+                f"### {solver}, {unit} ({count['n']} runs, {count['n_solved']} solved)",
+                "",
+                markdown(rows),
+            ]
+    lines += ["Columns:", "", *(f"- `{name}`: {text}" for name, text in COLUMNS.items()), ""]
+    first = metrics["units"][about.units[0]]
+    versus = first["against_forest"]["gnn"]
+    lines += [
+        "## Network against forest",
+        "",
+        f"{about.solvers[0]}, {about.units[0]}, paired bootstrap over test instances; negative: the network is better.",
+        "",
+        *(
+            f"- {name}: {values['difference']:+.3f} (95 %: {values['low']:+.3f} to {values['high']:+.3f})"
+            for name, values in versus.items()
+        ),
+        "",
+        "## Where not to trust it",
+        "",
+        "- Families that it has never seen: such instances are marked `in_distribution = false` where they look unlike",
+        "  the training data, but not all of them do. The numbers above are of families that it has seen.",
+        "- Satisfiable instances: their cost varies by orders of magnitude with the seed; read the interval.",
+        "- Costs beyond the CPU limit of the labels; intervals are calibrated below it only.",
+    ]
+    worst = sorted(((v["gnn"], k, v["n"]) for k, v in first["families"].items() if v["n"] >= 5), reverse=True)[:8]
+    if worst:
+        lines.append(
+            "- Families with the largest RMSE (decades, at least 5 test instances): "
+            + ", ".join(f"{family} {error:.2f} ({count})" for error, family, count in worst)
+            + "."
+        )
+    notes = sorted({note for unit in about.units for note in metrics["units"][unit].get("notes", [])})
+    return "\n".join([*lines, *(f"- {note}" for note in notes)]) + "\n"

@@ -114,6 +114,10 @@ class InstanceCache:
     def _path(self, instance: str) -> Path:
         return self.directory / f"{instance}.npz"
 
+    def has(self, instance: str) -> bool:
+        """Whether an instance is there."""
+        return self._path(instance).exists()
+
     def get(self, instance: str) -> Instance | None:
         """Return a cached instance, None if it isn't there or can't be read."""
         try:

@@ -21,6 +21,9 @@ FEATURE_SETS: dict[str, tuple[str, ...]] = {
     "static": ("static",),
     "online": ("online",),
     "both": ("static", "online"),
+    # How fast the probe ran on this machine: not repeatable, but seconds cannot be told without it.
+    "online+speed": ("online", "speed"),
+    "both+speed": ("static", "online", "speed"),
 }
 
 # The standard deviation of a normal distribution over its interquartile range.
@@ -35,6 +38,24 @@ def feature_parts(features: str) -> tuple[str, ...]:
         return FEATURE_SETS[features]
     except KeyError:
         raise EstimatorError(f"found feature set {features!r}; expected one of {', '.join(FEATURE_SETS)}") from None
+
+
+def features_for_unit(features: str, unit: str) -> str:
+    """Return the feature set to use for a cost unit: with the probe's speed where seconds are to be predicted."""
+    with_speed = f"{features}+speed"
+    return with_speed if unit == "cpu_seconds" and with_speed in FEATURE_SETS else features
+
+
+def _vector(instance: Instance, part: str) -> FeatureVector | None:
+    if part == "static":
+        return instance.static
+    if part == "online":
+        return instance.online
+    if instance.probe is None:
+        return None
+    from satcost_gnn.search.online import speed_features
+
+    return speed_features(instance.probe)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +98,7 @@ class FeatureMatrix:
         instances
             The instances. One without online features has a row of missing values for them.
         features
-            ``static``, ``online`` or ``both``.
+            One of :data:`FEATURE_SETS`.
         names
             Columns wanted, in order; default: all that the first instance with features has.
 
@@ -89,7 +110,7 @@ class FeatureMatrix:
         blocks: list[Floats] = []
         found: list[str] = []
         for part in feature_parts(features):
-            vectors: list[FeatureVector | None] = [getattr(instance, part) for instance in instances]
+            vectors: list[FeatureVector | None] = [_vector(instance, part) for instance in instances]
             first = next((vector for vector in vectors if vector is not None and len(vector)), None)
             if first is None:
                 if names is None and part == "static":

@@ -19,7 +19,13 @@ from satcost_gnn.distribution import CostDistribution, CostGrid
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.estimators.base import Arrays, Estimator, TrainingTable, register
 from satcost_gnn.estimators.censored_regression import CensoredRidge
-from satcost_gnn.estimators.feature_matrix import FeatureMatrix, Imputer, Standardiser, feature_parts
+from satcost_gnn.estimators.feature_matrix import (
+    FeatureMatrix,
+    Imputer,
+    Standardiser,
+    feature_parts,
+    features_for_unit,
+)
 from satcost_gnn.instance import Instance
 
 Floats = NDArray[np.float64]
@@ -211,7 +217,7 @@ class Forest(Estimator):
     Parameters
     ----------
     features
-        ``static``, ``online`` or ``both``.
+        ``static``, ``online`` or ``both``. For a cost in seconds, the probe's speed joins the online ones.
     kind
         ``extra_trees`` or ``random_forest``.
     n_trees
@@ -276,7 +282,7 @@ class Forest(Estimator):
         }
 
     def _fit(self, table: TrainingTable) -> None:
-        matrix = FeatureMatrix.from_instances(table.instances, self.features)
+        matrix = FeatureMatrix.from_instances(table.instances, features_for_unit(self.features, self.unit))
         self._imputer = Imputer.fit(matrix)
         x = self._imputer.transform(matrix).astype(np.float32)
         standard = Standardiser.fit(matrix).transform(matrix)
@@ -332,7 +338,8 @@ class Forest(Estimator):
         return self._forests[0 if self.joint else column]
 
     def _predict(self, instances: list[Instance]) -> CostDistribution:
-        matrix = FeatureMatrix.from_instances(instances, self.features, self._imputer.input_names)
+        features = features_for_unit(self.features, self.unit)
+        matrix = FeatureMatrix.from_instances(instances, features, self._imputer.input_names)
         x = self._imputer.transform(matrix).astype(np.float32)
         cdf = np.empty((len(x), len(self.solvers), self.grid.bins + 1))
         for start in range(0, len(x), _CHUNK):

@@ -19,7 +19,7 @@ from satcost_gnn.distribution import CostDistribution
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.estimators.base import Arrays, Estimator, TrainingTable, columns, register
 from satcost_gnn.estimators.censored_regression import CensoredRidge
-from satcost_gnn.estimators.feature_matrix import FeatureMatrix, Standardiser, feature_parts
+from satcost_gnn.estimators.feature_matrix import FeatureMatrix, Standardiser, feature_parts, features_for_unit
 from satcost_gnn.instance import Instance
 
 Floats = NDArray[np.float64]
@@ -131,7 +131,7 @@ class Linear(Estimator):
     Parameters
     ----------
     features
-        ``static``, ``online`` or ``both``.
+        ``static``, ``online`` or ``both``. For a cost in seconds, the probe's speed joins the online ones.
     penalty
         Ridge penalty on standardised features; None to choose it by leave-one-out error.
     criterion
@@ -180,7 +180,7 @@ class Linear(Estimator):
         }
 
     def _fit(self, table: TrainingTable) -> None:
-        matrix = FeatureMatrix.from_instances(table.instances, self.features)
+        matrix = FeatureMatrix.from_instances(table.instances, features_for_unit(self.features, self.unit))
         self._standardiser = Standardiser.fit(matrix)
         x = self._standardiser.transform(matrix)
         answers = table.satisfiable
@@ -201,7 +201,8 @@ class Linear(Estimator):
             self._models.append([SelectedRidge.fit(*data, share, self.penalty, self.criterion) for share in shares])
 
     def _predict(self, instances: list[Instance]) -> CostDistribution:
-        matrix = FeatureMatrix.from_instances(instances, self.features, self._standardiser.input_names)
+        features = features_for_unit(self.features, self.unit)
+        matrix = FeatureMatrix.from_instances(instances, features, self._standardiser.input_names)
         x = self._standardiser.transform(matrix)
         p = np.ones(len(x)) if self._classifier is None else self._classifier.predict(x)
         found = []

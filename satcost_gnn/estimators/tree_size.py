@@ -18,7 +18,7 @@ from satcost_gnn.distribution import CostDistribution, grid_for
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.estimators.base import Arrays, Estimator, TrainingTable, columns, register
 from satcost_gnn.estimators.censored_regression import CensoredRidge
-from satcost_gnn.estimators.feature_matrix import FeatureMatrix
+from satcost_gnn.estimators.feature_matrix import FeatureMatrix, features_for_unit
 from satcost_gnn.instance import Instance
 
 Floats = NDArray[np.float64]
@@ -29,6 +29,9 @@ SLOPES = ("fitted", "unit")
 
 # Estimates are taken within this range of log10 conflicts: beyond it they say only "out of sight".
 _RANGE = (0.0, 12.0)
+# log10 of conflicts per second and of propagations per conflict where the probe doesn't tell.
+_USUAL_SPEED = 3.5
+_USUAL_PROPAGATIONS = 2.0
 # What is assumed without training: the estimate itself, give or take so many decades.
 _UNTRAINED_SD = 1.5
 _LOG10_2 = float(np.log10(2.0))
@@ -52,7 +55,7 @@ class TreeSize(Estimator):
     -----
     Each solver gets a shift of its own, also those that did not run the probe. An instance whose probe has no estimate
     gets the training distribution's mean and spread. In units other than conflicts, an estimate is converted by the
-    probe's own propagations (or, if the features tell its speed, seconds) per conflict.
+    probe's own propagations or seconds per conflict.
     """
 
     name = "tree_size"
@@ -81,20 +84,23 @@ class TreeSize(Estimator):
 
     def raw(self, instances: Sequence[Instance]) -> Floats:
         """Return log10 of the estimated cost before any training, ``float64[n]``; NaN where there is no estimate."""
-        names = [f"tree.{self.method}_{self.tree}", "rates.propagations_per_conflict_log"]
-        there = next((i.online.names for i in instances if i.online is not None), ())
-        if "speed.conflicts_per_second" in there:
-            names.append("speed.conflicts_per_second")
-        if not there:
+        if all(instance.online is None for instance in instances):
             return np.full(len(instances), np.nan)
-        values = FeatureMatrix.from_instances(instances, "online", names).values
-        # Leaves from nodes, of a binary tree.
-        conflicts = np.clip((values[:, 0] - 1.0) * _LOG10_2, *_RANGE)
+        names = [f"tree.{self.method}_{self.tree}"]
         if self.unit == "propagations":
-            return np.asarray(conflicts + np.log10(np.maximum(np.expm1(values[:, 1]), 1.0)))
-        if self.unit == "cpu_seconds" and len(names) == 3:
-            return np.asarray(conflicts - values[:, 2])
-        return np.asarray(conflicts)
+            names.append("rates.propagations_per_conflict_log")
+        if self.unit == "cpu_seconds":
+            names.append("speed.conflicts_per_second")
+        values = FeatureMatrix.from_instances(instances, features_for_unit("online", self.unit), names).values
+        # Leaves from nodes, of a binary tree.
+        raw = np.clip((values[:, 0] - 1.0) * _LOG10_2, *_RANGE)
+        if self.unit == "propagations":
+            # Some solvers don't count propagations.
+            rate = np.log10(np.maximum(np.expm1(values[:, 1]), 1.0))
+            raw = raw + np.where(np.isnan(rate), _USUAL_PROPAGATIONS, rate)
+        if self.unit == "cpu_seconds":
+            raw = raw - np.where(np.isnan(values[:, 1]), _USUAL_SPEED, values[:, 1])
+        return np.asarray(raw)
 
     def _fit(self, table: TrainingTable) -> None:
         raw = self.raw(table.instances)

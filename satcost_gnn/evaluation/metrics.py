@@ -194,9 +194,17 @@ def c_index(prediction: ArrayLike, log10_cost: ArrayLike, censored: ArrayLike = 
 # Quality of distributions ---------------------------------------------------------------------------------------------
 
 
-def mean_crps(distribution: CostDistribution, log10_cost: ArrayLike, censored: ArrayLike = False) -> float:
-    """Return the mean continuous ranked probability score in decades (see :meth:`CostDistribution.crps`)."""
-    score = distribution.crps(log10_cost, censored)
+def mean_crps(
+    distribution: CostDistribution,
+    log10_cost: ArrayLike,
+    censored: ArrayLike = False,
+    limit: ArrayLike | None = None,
+) -> float:
+    """Return the mean continuous ranked probability score in decades (see :meth:`CostDistribution.crps`).
+
+    Where runs were stopped, set the limit to (log10 of) the cutoff: without it the mean isn't a proper score.
+    """
+    score = distribution.crps(log10_cost, censored, limit)
     score = score[~np.isnan(score)]
     return float(score.mean()) if len(score) else float("nan")
 

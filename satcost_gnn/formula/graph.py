@@ -219,9 +219,7 @@ class CompactGraph:
         if missing:
             raise ValueError(f"found no arrays {missing}; expected what CompactGraph.to_arrays returns")
         if str(arrays["version"]) != GRAPH_VERSION:
-            raise ValueError(
-                f"found a graph of version {arrays['version']}; expected {GRAPH_VERSION}: build it from the formula again"
-            )
+            raise ValueError(f"found a graph of version {arrays['version']}; expected {GRAPH_VERSION}: build it again")
         parts = {name: arrays[name] for name in cls.__dataclass_fields__}
         parts["clause_offsets"] = np.concatenate([[0], np.cumsum(arrays["clause_offsets"])])
         return cls(**parts)

@@ -641,12 +641,14 @@ def run_probe(formula: Formula, settings: ProbeSettings | None = None, *, deadli
     Raises
     ------
     SolverError
-        If the solver's model does not satisfy the formula.
+        If the solver's model does not satisfy the formula, or the formula has 2^30 variables or more.
     """
     from pysat.solvers import Solver
 
     settings = settings or ProbeSettings()
     begin = time.process_time()
+    if formula.n_vars >= _BACKTRACK:
+        raise SolverError(f"found {formula.n_vars} variables; a formula of {_BACKTRACK} or more cannot be probed")
     trivial = _trivial(formula, settings)
     if trivial is not None:
         return replace(trivial, cpu_s=time.process_time() - begin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def small_dataset(
         for k in range(12):
             for solver, hardness in (("cadical195", k), ("other", 11 - k)):
                 for seed in (0, 1) if k < 4 else (0,):
-                    conflicts = int(10 ** (hardness / 2)) * (1 + seed)
+                    conflicts = math.ceil(10 ** (hardness / 2)) * (1 + seed)
                     runs.append(
                         make_run(
                             f"i{k}",

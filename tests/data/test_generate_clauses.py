@@ -9,6 +9,7 @@ from itertools import product
 import pytest
 from pysat.solvers import Solver
 
+from satcost_gnn.data.generate import FAMILIES, clauses
 from satcost_gnn.data.generate.circuit import (
     FALSE,
     TRUE,
@@ -26,6 +27,7 @@ from satcost_gnn.data.generate.cryptography import (
     speck_encrypt,
     trivium_keystream,
 )
+from satcost_gnn.errors import ConfigError
 
 
 def accepted(formula: ClauseBuilder, variables: list[int]) -> set[tuple[bool, ...]]:
@@ -55,6 +57,12 @@ def test_counting_constraints_accept_just_the_right_assignments(count: int, boun
     if 1 <= bound <= count:
         least.at_least(variables, bound)
         assert accepted(least, variables) == expected(count, lambda v: sum(v) >= bound)
+
+
+def test_a_formula_that_grows_without_bound_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clauses, "MAX_LITERALS", 100)
+    with pytest.raises(ConfigError, match="beyond 100 literals"):
+        FAMILIES["pigeonhole"].generate(0, holes=10)
 
 
 @pytest.mark.parametrize("encoding", ["pairwise", "sequential"])

@@ -1,5 +1,4 @@
 import json
-import os
 from dataclasses import asdict, replace
 
 import pyarrow as pa
@@ -109,7 +108,7 @@ def test_a_table_with_other_columns_or_a_newer_version_is_refused(make_run):
     with pytest.raises(DatasetError, match="unknown flips"):
         runs_from_table(table.append_column("flips", pa.array([1])))
     newer = table.replace_schema_metadata({"satcost_schema_version": "99"})
-    with pytest.raises(DatasetError, match="version 99.*newer"):
+    with pytest.raises(DatasetError, match=r"version 99.*newer"):
         runs_from_table(newer)
 
 
@@ -166,7 +165,7 @@ def test_a_written_file_has_ordinary_permissions(tmp_path, make_row):
     write_manifest(tmp_path / "m.parquet", [make_row("a")])
     plain = tmp_path / "plain"
     plain.touch()
-    assert os.stat(tmp_path / "m.parquet").st_mode == os.stat(plain).st_mode
+    assert (tmp_path / "m.parquet").stat().st_mode == plain.stat().st_mode
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path, make_run):

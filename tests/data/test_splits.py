@@ -356,9 +356,7 @@ def test_a_side_of_no_share_stays_empty(manifest):
 
 
 _TIES = st.lists(
-    st.tuples(
-        st.sampled_from("abcd"), st.integers(0, 6), st.one_of(st.none(), st.integers(0, 30)), st.integers(0, 2)
-    ),
+    st.tuples(st.sampled_from("abcd"), st.integers(0, 6), st.one_of(st.none(), st.integers(0, 30)), st.integers(0, 2)),
     min_size=1,
     max_size=30,
 )

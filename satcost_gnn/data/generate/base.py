@@ -25,6 +25,9 @@ Ints: TypeAlias = NDArray[np.int64]
 
 SHUFFLE = "shuffle"
 
+# Nobody asks for more on purpose, and it fits into a few gigabytes.
+MAX_LITERALS = 200_000_000
+
 
 class Draws:
     """A random stream of fixed definition: Philox4x64-10 keyed by the seed and by a name.
@@ -90,7 +93,7 @@ class Draws:
 
     def distinct_rows(self, rows: int, width: int, bound: int) -> Ints:
         """Return ``int64[rows, width]``: each row holds ``width`` distinct numbers below ``bound``."""
-        if 2 * width >= bound:
+        if 2 * width > bound:
             # Drawing again would take too long: the front of a random order of all numbers, row by row.
             order = np.argsort(self.words(rows * bound).reshape(rows, bound), axis=1, kind="stable")
             return np.asarray(order[:, :width], dtype=np.int64)

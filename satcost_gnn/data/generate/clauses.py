@@ -9,6 +9,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from satcost_gnn.data.generate.base import MAX_LITERALS
+from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
 
 
@@ -46,13 +48,20 @@ class ClauseBuilder:
 
     def add(self, *clause: int) -> None:
         """Add the clause of these literals."""
-        self._literals.extend(clause)
-        self._ends.append(len(self._literals))
+        self.add_clause(clause)
 
     def add_clause(self, clause: Iterable[int]) -> None:
-        """Add a clause given as an iterable."""
+        """Add a clause given as an iterable.
+
+        Raises
+        ------
+        ConfigError
+            If the formula grows beyond the largest size that is generated.
+        """
         self._literals.extend(clause)
         self._ends.append(len(self._literals))
+        if len(self._literals) > MAX_LITERALS:
+            raise ConfigError(f"the formula grows beyond {MAX_LITERALS:,} literals; choose a smaller size")
 
     def add_rows(self, rows: NDArray[np.integer]) -> None:
         """Add each row of a matrix of literals as a clause."""

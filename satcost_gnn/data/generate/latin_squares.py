@@ -154,9 +154,9 @@ FAMILIES = (
         (6, 45),
         _quasigroup_completion,
         variants=(
-            {"given": 0.42},
-            {"given": 0.4},
-            {"given": 0.38},
+            {"given": 0.5},
+            {"given": 0.54},
+            {"given": 0.57},
         ),
     ),
     Family(

@@ -5,61 +5,51 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from satcost_gnn.data.generate.base import Draws, Family, Parameter, require
-from satcost_gnn.data.generate.circuit import FALSE, TRUE, Circuit, Word, constant
+from satcost_gnn.data.generate.circuit import FALSE, TRUE, Circuit, Word, constant, shift_left
 from satcost_gnn.formula.cnf import Formula
 
 
-def _is_value(circuit: Circuit, word: Sequence[int], value: int) -> int:
-    return circuit.and_all([wire if value >> i & 1 else -wire for i, wire in enumerate(word)])
-
-
-def _step_adder(circuit: Circuit, state: Word, inputs: Sequence[int], constants: Sequence[int]) -> Word:
-    """Add one of several constants, chosen by two inputs."""
-    width = len(state)
-    step = [
-        circuit.mux(
-            inputs[1],
-            circuit.mux(inputs[0], *pair(constants, 3, 2, i)),
-            circuit.mux(inputs[0], *pair(constants, 1, 0, i)),
-        )
-        for i in range(width)
+def _chosen_constant(circuit: Circuit, inputs: Sequence[int], constants: Sequence[int], width: int) -> Word:
+    """Return the one of four constants that two input wires choose."""
+    zero, one, two, three = (constant(value, width) for value in constants)
+    return [
+        circuit.mux(inputs[1], circuit.mux(inputs[0], d, c), circuit.mux(inputs[0], b, a))
+        for a, b, c, d in zip(zero, one, two, three, strict=True)
     ]
-    return circuit.add_modulo(state, step)
 
 
-def pair(constants: Sequence[int], one: int, zero: int, bit: int) -> tuple[int, int]:
-    """Return bit ``bit`` of two of the constants, as wires."""
-    first, second = (TRUE if constants[i] >> bit & 1 else FALSE for i in (one, zero))
-    return first, second
-
-
-def _simulate(constants: Sequence[int], width: int, start: int, moves: Sequence[int]) -> int:
-    state = start
-    for move in moves:
-        state = (state + constants[move]) % (1 << width)
-    return state
+def _times(circuit: Circuit, word: Word, factor: int) -> Word:
+    """Return the word times a constant, modulo its width: shifted copies added up."""
+    total: Word = [FALSE] * len(word)
+    for i in range(len(word)):
+        if factor >> i & 1:
+            total = circuit.add_modulo(total, shift_left(word, i))
+    return total
 
 
 def _counter(draws: Draws, width: int, depth: int, kind: str) -> Formula:
-    # A counter that adds one of four constants a step. The bug state is reached by a random walk of `depth` steps
-    # (satisfiable), or is odd where every constant is even (unsatisfiable, by an invariant that has to be found).
+    # A counter that adds one of four constants a step, seen through a product with an odd number. Buggy: it is to
+    # show a value that a random walk of `depth` steps leads to. Safe: a second counter adds the constants' products,
+    # so that it always shows the same, and the formula asks for a difference in the middle bit alone.
     circuit = Circuit()
+    modulus = 1 << width
     constants = [draws.integer(width) for _ in range(4)]
-    if kind == "safe":
-        constants = [value & ~1 for value in constants]
-    target = _simulate(constants, width, 0, draws.below(4, depth).tolist())
-    if kind == "safe":
-        target |= 1
-    # The low bit is spread over the word by a product with an odd number, else propagation alone would show it.
-    state = constant(0, width)
-    spread = draws.integer(width) | 1
+    moves = draws.below(4, depth).tolist()
+    factor = draws.integer(width) | 1
+    first, second = constant(0, width), constant(0, width)
     for _ in range(depth):
-        state = _step_adder(circuit, state, circuit.new_vars(2), constants)
-    shown: Word = [FALSE] * width
-    for i in range(width):
-        if spread >> i & 1:
-            shown = circuit.add_modulo(shown, [*[FALSE] * i, *state][:width])
-    circuit.require_equal(shown, target * spread % (1 << width))
+        inputs = circuit.new_vars(2)
+        first = circuit.add_modulo(first, _chosen_constant(circuit, inputs, constants, width))
+        if kind == "safe":
+            products = [value * factor % modulus for value in constants]
+            second = circuit.add_modulo(second, _chosen_constant(circuit, inputs, products, width))
+    shown = _times(circuit, first, factor)
+    if kind == "safe":
+        shifted = circuit.add_modulo(shown, constant(1 << (width // 2), width))
+        for x, y in zip(second, shifted, strict=True):
+            circuit.require(circuit.xor(x, y), False)
+    else:
+        circuit.require_equal(shown, sum(constants[move] for move in moves) * factor % modulus)
     return circuit.formula()
 
 
@@ -149,8 +139,7 @@ def _lock(draws: Draws, width: int, depth: int, rounds: int, early: int) -> Form
                 circuit.require(wire, bool(secret[step] >> bit & 1))
         state = [circuit.xor(wire, given_wires[i]) if i < inputs_per_step else wire for i, wire in enumerate(state)]
         for k, r in zip(key, turns, strict=True):
-            shifted = [*[FALSE] * r, *state][:width]
-            state = circuit.add_modulo(circuit.add_modulo(state, shifted), constant(k, width))
+            state = circuit.add_modulo(circuit.add_modulo(state, shift_left(state, r)), constant(k, width))
             state = [circuit.xor(state[i], state[i + r]) if i + r < width else state[i] for i in range(width)]
     circuit.require_equal(state, value)
     return circuit.formula()
@@ -213,8 +202,8 @@ def _netlist_miter(draws: Draws, inputs: int, gates: int, outputs: int, fault: s
 FAMILIES = (
     Family(
         "bmc-counter",
-        "A counter that adds one of four constants a step: is a bug state reachable in `depth` steps? Reachable by a "
-        "hidden walk, or ruled out by the parity of the state.",
+        "A counter that adds one of four constants a step: is a bug state reached after `depth` steps? By a hidden "
+        "walk, or never, because two counters keep in step.",
         (
             Parameter("width", 16, "bits of the counter", 2, 64),
             Parameter("depth", 10, "steps", 1, 500),

@@ -8,7 +8,7 @@ from math import sqrt
 
 import numpy as np
 
-from satcost_gnn.data.generate.base import Draws, Family, Ints, Parameter, from_rows, require
+from satcost_gnn.data.generate.base import MAX_LITERALS, Draws, Family, Ints, Parameter, from_rows, require
 from satcost_gnn.data.generate.clauses import ClauseBuilder
 from satcost_gnn.formula.cnf import Formula
 
@@ -21,16 +21,26 @@ def _check_k(k: int, n: int, family: str) -> None:
     require(k <= n, family, f"k={k} literals need at least as many variables, found n={n}")
 
 
+def _clause_count(k: int, n: int, ratio: float, family: str) -> int:
+    count = round(ratio * n)
+    require(
+        count * k <= MAX_LITERALS,
+        family,
+        f"{count:,} clauses of {k} literals are more than {MAX_LITERALS:,} literals; choose a smaller size",
+    )
+    return count
+
+
 def _random_ksat(draws: Draws, k: int, n: int, ratio: float) -> Formula:
     _check_k(k, n, "random-ksat")
-    m = round(ratio * n)
+    m = _clause_count(k, n, ratio, "random-ksat")
     rows = draws.distinct_rows(m, k, n) + 1
     return from_rows(rows * draws.signs(m * k).reshape(m, k), n)
 
 
 def _regular_ksat(draws: Draws, k: int, n: int, ratio: float) -> Formula:
     _check_k(k, n, "regular-ksat")
-    m = round(ratio * n)
+    m = _clause_count(k, n, ratio, "regular-ksat")
     # Literal codes 0..2n-1; each occurs floor or ceil of m k / 2n times.
     each, rest = divmod(m * k, 2 * n)
     codes = np.concatenate([np.repeat(np.arange(2 * n), each), draws.sample(2 * n, rest)])
@@ -53,7 +63,7 @@ def _regular_ksat(draws: Draws, k: int, n: int, ratio: float) -> Formula:
 
 def _planted_ksat(draws: Draws, k: int, n: int, ratio: float, q: float) -> Formula:
     _check_k(k, n, "planted-ksat")
-    m = round(ratio * n)
+    m = _clause_count(k, n, ratio, "planted-ksat")
     hidden = draws.signs(n)
     # A pattern says which literals of a clause the hidden assignment satisfies; t of them have weight q^t, none 0.
     weights = [0.0]
@@ -76,7 +86,7 @@ def _modular_ksat(draws: Draws, k: int, n: int, ratio: float, communities: int, 
         f"communities={communities} and n/communities={size} must both be at least k={k}",
     )
     n = size * communities
-    m = round(ratio * n)
+    m = _clause_count(k, n, ratio, "modular-ksat")
     inside = draws.uniform(m) < modularity + 1 / communities
     count = int(inside.sum())
     rows = np.empty((m, k), dtype=np.int64)
@@ -89,7 +99,7 @@ def _modular_ksat(draws: Draws, k: int, n: int, ratio: float, communities: int, 
 
 def _powerlaw_ksat(draws: Draws, k: int, n: int, ratio: float, quarters: int) -> Formula:
     _check_k(k, n, "powerlaw-ksat")
-    m = round(ratio * n)
+    m = _clause_count(k, n, ratio, "powerlaw-ksat")
     # i ** (-quarters / 4) by square roots only: the power function is not rounded alike everywhere.
     roots: dict[int, Callable[[float], float]] = {
         1: lambda i: sqrt(sqrt(i)),
@@ -104,7 +114,7 @@ def _powerlaw_ksat(draws: Draws, k: int, n: int, ratio: float, quarters: int) ->
 
 
 def _two_plus_p(draws: Draws, n: int, ratio: float, p: float) -> Formula:
-    m = round(ratio * n)
+    m = _clause_count(3, n, ratio, "two-plus-p")
     three = round(p * m)
     formula = ClauseBuilder(n)
     for width, count in ((2, m - three), (3, three)):
@@ -114,7 +124,7 @@ def _two_plus_p(draws: Draws, n: int, ratio: float, p: float) -> Formula:
 
 def _random_xor(draws: Draws, k: int, n: int, ratio: float, kind: str) -> Formula:
     _check_k(k, n, "random-xor")
-    m = round(ratio * n)
+    m = _clause_count(k, n, ratio, "random-xor")
     rows = draws.distinct_rows(m, k, n)
     if kind == "random":
         odd = draws.flags(m)

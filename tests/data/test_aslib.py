@@ -1,0 +1,493 @@
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from satcost_gnn.data.aslib import (
+    format_description,
+    parse_description,
+    read_description,
+    read_scenario,
+    scenario_from_dataset,
+    write_scenario,
+)
+from satcost_gnn.data.splits import group_instances, make_splits
+from satcost_gnn.errors import DatasetError
+from satcost_gnn.feature_vector import FeatureVector
+
+PUBLISHED = Path(os.environ.get("SATCOST_ASLIB", Path(__file__).parents[3] / "shared" / "aslib"))
+
+DESCRIPTION = """\
+scenario_id: tiny
+performance_measures:
+- runtime
+maximize: [false]
+performance_type:
+    - runtime
+algorithm_cutoff_time: 100.0
+algorithm_cutoff_memory: '?'
+features_cutoff_time: 10   # seconds
+feature_steps:
+  size:
+    provides:
+    - n vars
+    - ratio
+  probe:
+    provides: ["depth", Probe-featuretime]
+    requires: [size]
+
+default_steps:
+  - size
+features_deterministic:
+features_stochastic: null
+metainfo_algorithms:
+  fast:
+    configuration: ''
+    deterministic: true
+  'slow: one':
+    configuration: --it''s
+"""
+RUNS = """\
+@RELATION runs
+@ATTRIBUTE Instance_ID STRING
+@ATTRIBUTE repetition NUMERIC
+@ATTRIBUTE algorithm STRING
+@ATTRIBUTE runtime NUMERIC
+@ATTRIBUTE runstatus {ok, timeout, memout, crash}
+@DATA
+'a, 1.cnf',1,fast,1,ok
+'a, 1.cnf',1,'slow: one',10,ok
+'a, 1.cnf',2,fast,3,ok
+'a, 1.cnf',2,'slow: one',100,timeout
+b.cnf,1,fast,101.5,timeout
+b.cnf,1,'slow: one',30,crash
+b.cnf,2,fast,5000,memout
+b.cnf,2,'slow: one',120,ok
+"""
+VALUES = """\
+@relation v
+@attribute instance_id string
+@attribute repetition numeric
+@attribute 'n vars' numeric
+@attribute ratio numeric
+@attribute depth numeric
+@attribute Probe-featuretime numeric
+@data
+b.cnf,1,20,?,6,0.5
+'a, 1.cnf',1,10,4.25,2,0.25
+'a, 1.cnf',2,10,4.25,4,?
+"""
+STATUS = """\
+@relation s
+@attribute instance_id string
+@attribute repetition numeric
+@attribute size {ok,timeout}
+@attribute probe {ok,timeout}
+@data
+'a, 1.cnf',1,ok,ok
+'a, 1.cnf',2,ok,timeout
+b.cnf,1,ok,ok
+"""
+COSTS = """\
+@relation c
+@attribute instance_id string
+@attribute repetition numeric
+@attribute size numeric
+@attribute probe numeric
+@data
+'a, 1.cnf',1,0.1,2
+'a, 1.cnf',2,0.3,4
+b.cnf,1,?,?
+"""
+FOLDS = """\
+@relation f
+@attribute instance_id string
+@attribute repetition numeric
+@attribute fold numeric
+@data
+'a, 1.cnf',1,1
+b.cnf,1,2
+"""
+TRUTH = """\
+@relation t
+@attribute instance_id string
+@attribute SATUNSAT {SAT,UNSAT}
+@data
+b.cnf,UNSAT
+'a, 1.cnf',?
+"""
+FILES = {
+    "description.txt": DESCRIPTION,
+    "algorithm_runs.arff": RUNS,
+    "feature_values.arff": VALUES,
+    "feature_runstatus.arff": STATUS,
+    "feature_costs.arff": COSTS,
+    "cv.arff": FOLDS,
+    "ground_truth.arff": TRUTH,
+}
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """Return the directory of a scenario of two instances, two algorithms, two repetitions and two feature steps."""
+    directory = tmp_path / "tiny"
+    directory.mkdir()
+    for name, text in FILES.items():
+        (directory / name).write_text(text)
+    return directory
+
+
+def assert_same(first, second):
+    for name in (
+        "name",
+        "instances",
+        "algorithms",
+        "measure",
+        "is_runtime",
+        "maximise",
+        "cutoff_s",
+        "feature_names",
+        "steps",
+        "default_steps",
+        "description",
+    ):
+        assert getattr(first, name) == getattr(second, name), name
+    assert dict(first.ground_truth) == dict(second.ground_truth)
+    for name in ("runtimes", "statuses", "features", "feature_statuses", "feature_costs", "folds"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name), err_msg=name)
+
+
+def test_a_scenario_is_read(tiny):
+    scenario = read_scenario(tiny)
+    assert scenario.name == "tiny" and scenario.cutoff_s == 100 and scenario.measure == "runtime"
+    assert scenario.instances == ("a, 1.cnf", "b.cnf") and scenario.algorithms == ("fast", "slow: one")
+    assert scenario.is_runtime and not scenario.maximise
+    np.testing.assert_array_equal(scenario.runtimes, [[[1, 3], [10, 100]], [[101.5, 5000], [30, 120]]])
+    assert scenario.statuses.tolist() == [[["ok", "ok"], ["ok", "timeout"]], [["timeout", "memout"], ["crash", "ok"]]]
+    assert scenario.feature_names == ("n vars", "ratio", "depth", "Probe-featuretime")
+    np.testing.assert_array_equal(scenario.features, [[10, 4.25, 3, 0.25], [20, np.nan, 6, 0.5]])
+    assert scenario.is_time_feature.tolist() == [False, False, False, True]
+    assert [step.name for step in scenario.steps] == ["size", "probe"]
+    assert scenario.steps[1].provides == ("depth", "Probe-featuretime") and scenario.steps[1].requires == ("size",)
+    assert scenario.feature_statuses.tolist() == [["ok", "timeout"], ["ok", "ok"]]
+    np.testing.assert_allclose(scenario.feature_costs, [[0.2, 3], [np.nan, np.nan]])
+    np.testing.assert_allclose(scenario.feature_cost(), [3.2, np.nan])
+    np.testing.assert_allclose(scenario.feature_cost(["size"]), [0.2, np.nan])
+    assert scenario.default_steps == ("size",)
+    assert scenario.folds.tolist() == [[1], [2]]
+    assert scenario.ground_truth == {"SATUNSAT": (None, "UNSAT")}
+    assert scenario.warnings == ()
+
+
+def test_penalised_runtimes_count_what_was_solved_in_time(tiny):
+    scenario = read_scenario(tiny)
+    # A run that is "ok" after the cutoff is no answer.
+    np.testing.assert_array_equal(scenario.solved, [[[1, 1], [1, 0]], [[0, 0], [0, 0]]])
+    np.testing.assert_allclose(scenario.par(2), [[2, 105], [200, 200]])
+    np.testing.assert_allclose(scenario.par(10), [[2, 505], [1000, 1000]])
+
+
+def test_costs_are_censored_at_the_cutoff(tiny):
+    scenario = read_scenario(tiny)
+    cost, censored, known = scenario.cost_matrix()
+    np.testing.assert_allclose(cost, [[0, 1], [2, np.nan]])
+    assert censored.tolist() == [[False, False], [True, False]]
+    assert known.tolist() == [[True, True], [True, False]]
+    cost, censored, known = scenario.cost_matrix(repetition=1)
+    np.testing.assert_allclose(cost, [[np.log10(3), 2], [2, 2]])
+    assert censored.tolist() == [[False, True], [True, True]]
+
+
+def test_a_scenario_comes_back_as_it_was_written(tiny, tmp_path):
+    scenario = read_scenario(tiny)
+    scenario.write(tmp_path / "copy")
+    assert_same(scenario, read_scenario(tmp_path / "copy"))
+    with pytest.raises(DatasetError, match="found a scenario there"):
+        scenario.write(tmp_path / "copy")
+    replace(scenario, folds=None).write(tmp_path / "copy", overwrite=True)
+
+
+@pytest.mark.parametrize(
+    "name", ["description.txt", "algorithm_runs.arff", "feature_values.arff", "feature_runstatus.arff"]
+)
+def test_a_missing_file_is_named(tiny, name):
+    (tiny / name).unlink()
+    with pytest.raises(DatasetError, match=rf"tiny: found no {name}, expected a scenario with description\.txt, .*"):
+        read_scenario(tiny)
+
+
+def test_costs_folds_and_truth_may_be_missing(tiny):
+    for name in ("feature_costs.arff", "cv.arff", "ground_truth.arff"):
+        (tiny / name).unlink()
+    scenario = read_scenario(tiny)
+    assert scenario.feature_costs is None and scenario.feature_cost() is None
+    assert scenario.folds is None and scenario.ground_truth == {}
+    with pytest.raises(DatasetError, match="no such directory"):
+        read_scenario(tiny / "nowhere")
+    with pytest.raises(DatasetError, match="no feature step 'lunch', expected one of size, probe"):
+        scenario.feature_cost(["lunch"])
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        ("algorithm_runs.arff", "b.cnf,1,fast", "b.cnf,2,fast", r"data row 7: found b.cnf, fast, repetition 2 again"),
+        ("algorithm_runs.arff", "b.cnf,1,fast", "b.cnf,0,fast", r"data row 5: repetition: found 0, expected 1, 2"),
+        ("cv.arff", "b.cnf,1,2", "c.cnf,1,2", r"cv\.arff: found no fold of b\.cnf \(1 such"),
+        ("cv.arff", "b.cnf,1,2", "b.cnf,1,?", r"cv\.arff: data row 2: fold: found '\?'"),
+        ("description.txt", "cutoff_time: 100.0", "cutoff_time: soon", "algorithm_cutoff_time: found 'soon'"),
+        ("description.txt", "performance_type:\n    - runtime\n", "", "found no performance_type"),
+        ("description.txt", "feature_steps:", "steps:", "found no feature_steps"),
+        ("feature_values.arff", "20,?,6", "20,x,6", "feature_values.arff:9: ratio: found 'x'"),
+    ],
+)
+def test_what_is_malformed_is_named_with_its_place(tiny, name, old, new, message):
+    text = (tiny / name).read_text()
+    assert old in text
+    (tiny / name).write_text(text.replace(old, new, 1))
+    with pytest.raises(DatasetError, match=message):
+        read_scenario(tiny)
+
+
+def test_what_does_not_fit_but_does_no_harm_is_a_warning(tiny):
+    for name, old, new in (
+        ("description.txt", "- runtime\n", "- PAR10\n"),
+        ("description.txt", "- ratio", "- entropy"),
+        ("description.txt", "  fast:", "  faster:"),
+        ("feature_values.arff", "b.cnf,1", "c.cnf,1"),
+        ("feature_costs.arff", "@attribute probe", "@attribute lunch"),
+    ):
+        text = (tiny / name).read_text()
+        assert old in text
+        (tiny / name).write_text(text.replace(old, new, 1))
+    scenario = read_scenario(tiny)
+    said = "\n".join(scenario.warnings)
+    assert "found no 'PAR10' as named in description.txt; 'runtime' is taken" in said
+    assert "1 features of feature_values.arff are provided by no step" in said
+    assert "1 features that a step provides are not in feature_values.arff" in said
+    assert "differ in fast, faster" in said
+    assert "1 of 2 instances with runs are not in it" in said and "1 instances without runs are left out" in said
+    assert "found no cost of feature step 'probe'" in said
+    assert np.isnan(scenario.features[1]).all() and np.isnan(scenario.feature_costs[:, 1]).all()
+
+
+def test_a_quality_is_no_runtime(tiny):
+    text = (tiny / "description.txt").read_text().replace("    - runtime", "    - solution_quality")
+    (tiny / "description.txt").write_text(text)
+    scenario = read_scenario(tiny)
+    for method in (scenario.par, scenario.cost_matrix):
+        with pytest.raises(DatasetError, match="is no runtime"):
+            method()
+
+
+def test_without_a_cutoff_bounds_are_what_was_reached(tiny):
+    text = (tiny / "description.txt").read_text().replace("algorithm_cutoff_time: 100.0", "algorithm_cutoff_time: '?'")
+    (tiny / "description.txt").write_text(text)
+    scenario = read_scenario(tiny)
+    np.testing.assert_allclose(scenario.cost_matrix().cost[1, 0], np.log10(101.5))
+    with pytest.raises(DatasetError, match="found no algorithm_cutoff_time"):
+        scenario.par()
+
+
+def test_descriptions_are_the_yaml_that_others_read():
+    yaml = pytest.importorskip("yaml", reason="PyYAML is what the small parser is compared with")
+    parsed = parse_description(DESCRIPTION)
+    assert parsed == yaml.safe_load(DESCRIPTION)
+    assert parse_description(format_description(parsed)) == yaml.safe_load(format_description(parsed)) == parsed
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [
+            "true",
+            "No",
+            "null",
+            "12",
+            "-3.5",
+            "1e3",
+            "?",
+            "",
+            " padded ",
+            "a: b",
+            "a #b",
+            "it's",
+            "- x",
+            "[x]",
+            "{",
+            "%",
+        ],
+        ["clauses_>=_9", "name+default", "BINARY+", "a'b\"c", "&x", "*x", "!x", "|", ">", "@x", "`x", "~", "x:", "..."],
+    ],
+)
+def test_any_text_survives_a_description(texts):
+    description = {"list": texts, **{text: {"inner": text} for text in texts if text.strip() == text and text}}
+    assert parse_description(format_description(description)) == description
+    yaml = pytest.importorskip("yaml")
+    assert yaml.safe_load(format_description(description)) == description
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "found nothing"),
+        ("- a\n- b\n", r"d:1: found '- a', expected KEY: VALUE"),
+        ("a: 1\n  b: 2\n", r"d:2: found 'b: 2', expected a line at the indentation"),
+        ("a:\n\t- b\n", r"d:2: found a tab"),
+        ("a: |\n  text\n", r"d:1: found 'a: \|', expected a plain or quoted scalar"),
+        ("a: &x 1\n", "plain or quoted scalar"),
+        ("a: 'open\n", "quoted text that ends on its line"),
+        ("a:\n- b: c\n", r"d:2: found '- b: c', expected a scalar in the list"),
+        ("just words\n", r"d:1: found 'just words', expected KEY: VALUE"),
+        ("a: 1\na: 2\n", r"d:2: found 'a: 2', expected each key once"),
+    ],
+)
+def test_yaml_beyond_the_subset_is_refused_with_its_line(text, message):
+    with pytest.raises(DatasetError, match=message):
+        parse_description(text, "d")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["SAT11-HAND", "SAT15-INDU", "SAT18-EXP", "SAT2023-MAIN"]
+    + [pytest.param(name, marks=pytest.mark.slow) for name in ("SAT11-INDU", "SAT11-RAND", "SAT12-HAND", "SAT12-INDU")]
+    + [pytest.param(name, marks=pytest.mark.slow) for name in ("SAT16-MAIN", "SAT20-MAIN", "SAT2022-MAIN")]
+    + [pytest.param(name, marks=pytest.mark.slow) for name in ("SAT2022-MAIN-OLD", "SAT2023-MAIN-OLD")],
+)
+def test_a_published_scenario_survives_the_round_trip(tmp_path, name):
+    directory = PUBLISHED / name
+    if not directory.is_dir():
+        pytest.skip(f"no published scenario at {directory}; set SATCOST_ASLIB to a directory of them")
+    scenario = read_scenario(directory)
+    assert scenario.warnings == ()
+    n = len(scenario.instances)
+    assert scenario.statuses.shape == scenario.runtimes.shape == (n, len(scenario.algorithms), 1)
+    assert set(np.unique(scenario.folds)) == set(range(1, 11)) and (scenario.statuses != "").all()
+    par2 = scenario.par(2)
+    assert par2.min(axis=1).mean() < par2.mean(axis=0).min() <= 2 * scenario.cutoff_s
+    assert (scenario.feature_costs is None) == (name == "SAT15-INDU")
+    scenario.write(tmp_path / "copy")
+    assert_same(scenario, read_scenario(tmp_path / "copy"))
+
+
+def test_timeouts_published_as_two_cutoffs_are_not_penalised_twice():
+    directory = PUBLISHED / "SAT2023-MAIN"
+    if not directory.is_dir():
+        pytest.skip(f"no published scenario at {directory}; set SATCOST_ASLIB to a directory of them")
+    scenario = read_scenario(directory)
+    # 10,000 s stand for no answer within 5,000 s, so the file's own numbers are PAR2 already.
+    np.testing.assert_allclose(scenario.par(2), scenario.runtimes[:, :, 0])
+    assert scenario.par(10).max() == 50_000
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [
+        ("SAT03-16_INDU", "feature_values.arff"),
+        ("SAT12-ALL", "algorithm_runs.arff"),
+        ("SAT12-RAND", "algorithm_runs.arff"),
+    ],
+)
+def test_published_scenarios_that_lack_a_file_say_which(tmp_path, name, missing):
+    directory = PUBLISHED / name
+    if not directory.is_dir():
+        pytest.skip(f"no published scenario at {directory}; set SATCOST_ASLIB to a directory of them")
+    shutil.copytree(directory, tmp_path / name)
+    (tmp_path / name / missing).unlink(missing_ok=True)
+    with pytest.raises(DatasetError, match=f"{name}: found no {missing}, expected"):
+        read_scenario(tmp_path / name)
+    assert read_description(tmp_path / name / "description.txt")["scenario_id"] == name
+
+
+def test_a_data_set_becomes_a_scenario(small_dataset, tmp_path):
+    dataset = small_dataset()
+    scenario = write_scenario(dataset, tmp_path / "ours")
+    assert_same(scenario, read_scenario(tmp_path / "ours"))
+    back = read_scenario(tmp_path / "ours")
+    assert back.warnings == () and back.name == "ours" and back.cutoff_s == 10
+    assert back.instances == dataset.instances and set(back.algorithms) == {"cadical195", "other"}
+    cost = back.cost_matrix()
+    ours = dataset.cost_matrix(back.algorithms, "cpu_seconds")
+    np.testing.assert_allclose(cost.cost, ours.cost)
+    np.testing.assert_array_equal(cost.censored, ours.censored)
+    assert cost.known.all() and cost.censored.sum() == 4
+    assert back.feature_names == ("n_vars", "n_clauses", "bytes") and back.feature_costs is None
+    assert back.features[3].tolist() == [13, 40, 400]
+    assert back.ground_truth["SATUNSAT"][:2] == ("SAT", "UNSAT")
+
+
+def test_seeds_become_repetitions_and_incomplete_instances_stay_out(small_dataset):
+    scenario = scenario_from_dataset(small_dataset(), seeds=(0, 1), solvers=("other",))
+    # Only four instances have two seeds.
+    assert scenario.runtimes.shape == (4, 1, 2)
+    with pytest.raises(DatasetError, match=r"no instance with runs of other \(seeds 7\) at 10 s"):
+        scenario_from_dataset(small_dataset(), seeds=(7,), solvers=("other",))
+
+
+def test_a_lower_cutoff_cuts_longer_runs(small_dataset):
+    scenario = scenario_from_dataset(small_dataset(), cutoff_s=4.5, solvers=("cadical195",))
+    assert scenario.statuses[:, 0, 0].tolist() == ["ok"] * 5 + ["timeout"] * 7
+    assert scenario.runtimes[5:, 0, 0].tolist() == [4.5] * 7
+
+
+def test_conflicts_as_the_measure(small_dataset, make_run, tmp_path):
+    scenario = scenario_from_dataset(small_dataset(), unit="conflicts")
+    assert scenario.measure == "conflicts" and scenario.cutoff_s is None
+    scenario.write(tmp_path / "conflicts")
+    matrix = read_scenario(tmp_path / "conflicts").cost_matrix()
+    ours = small_dataset().cost_matrix(scenario.algorithms)
+    np.testing.assert_allclose(matrix.cost, ours.cost)
+    np.testing.assert_array_equal(matrix.censored, ours.censored)
+    silent = small_dataset()
+    runs = tuple(replace(run, conflicts=None) if run.solver == "other" else run for run in silent.runs)
+    with pytest.raises(DatasetError, match="found no conflicts of other"):
+        scenario_from_dataset(replace(silent, runs=runs), unit="conflicts")
+
+
+def test_features_with_groups_and_costs(small_dataset, tmp_path):
+    dataset = small_dataset()
+    vectors = {
+        name: FeatureVector(("size", "depth"), np.array([k, np.nan if k == 2 else 0.5]), {"a": 0.25, "b": k / 8})
+        for k, name in enumerate(dataset.instances)
+    }
+    scenario = write_scenario(
+        dataset, tmp_path / "ours", features=vectors, steps={"a": ("size",), "b": ("depth",)}, name="named"
+    )
+    back = read_scenario(tmp_path / "ours")
+    assert_same(scenario, back)
+    assert back.name == "named" and back.warnings == ()
+    assert back.feature_costs[3].tolist() == [0.25, 0.375]
+    assert back.feature_statuses[1:3].tolist() == [["ok", "ok"], ["ok", "other"]]
+    one_step = scenario_from_dataset(dataset, features=vectors)
+    assert one_step.feature_costs[3].tolist() == [0.625]
+    with pytest.raises(DatasetError, match="features breadth, expected names"):
+        scenario_from_dataset(dataset, features=vectors, steps={"a": ("breadth",)})
+    del vectors[dataset.instances[5]]
+    with pytest.raises(DatasetError, match=f"found none of {dataset.instances[5]}"):
+        scenario_from_dataset(dataset, features=vectors)
+
+
+def test_folds_are_of_groups_or_of_families(small_dataset):
+    dataset = small_dataset()
+    rows = list(dataset.manifest)
+    rows[1] = replace(rows[1], isohash=rows[0].isohash)
+    dataset = replace(dataset, manifest=tuple(rows))
+    scenario = scenario_from_dataset(dataset)
+    groups = group_instances(rows)
+    assert groups[rows[0].instance] == groups[rows[1].instance]
+    assert scenario.folds[0] == scenario.folds[1] and len(np.unique(scenario.folds)) == 10
+    with pytest.raises(DatasetError, match="found no splits"):
+        scenario_from_dataset(dataset, folds="family")
+    # The twins are of two families, so one of them has no fold.
+    by_family = scenario_from_dataset(dataset.with_splits(make_splits(rows)), folds="family")
+    assert len(by_family.instances) == 11
+    families = dataset.families(by_family.instances)
+    assert len({(family, int(fold)) for family, fold in zip(families, by_family.folds[:, 0], strict=True)}) == 3
+
+
+def test_a_data_set_without_runs_is_no_scenario(small_dataset):
+    with pytest.raises(DatasetError, match="found no runs"):
+        scenario_from_dataset(small_dataset(runs=()))
