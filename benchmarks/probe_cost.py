@@ -141,6 +141,13 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def render(report: dict[str, Any]) -> str:
+    """Write the report as JSON with one line for each file."""
+    rows = [{k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()} for row in report["rows"]]
+    head = json.dumps({**report, "rows": []}, indent=1)
+    return head.removesuffix("[]\n}") + "[\n" + ",\n".join(f"  {json.dumps(row)}" for row in rows) + "\n ]\n}\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directory", type=Path)
@@ -177,12 +184,11 @@ def main() -> None:
         "summary": summarise(rows),
         "rows": rows,
     }
-    text = json.dumps(report, indent=1)
     if arguments.output is None:
-        print(text)
+        print(render(report))
     else:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(text + "\n")
+        arguments.output.write_text(render(report))
         print(json.dumps(report["summary"], indent=1))
 
 

@@ -92,7 +92,8 @@ class CheckpointConfig:
         version = found.get("format_version")
         if not isinstance(version, int) or version > FORMAT_VERSION:
             raise CheckpointError(
-                f"{source}: found format version {version!r}, expected at most {FORMAT_VERSION}; install a newer satcost-gnn"
+                f"{source}: found format version {version!r}, expected at most {FORMAT_VERSION}; "
+                "install a newer satcost-gnn"
             )
         try:
             return cls(**{k: tuple(v) if k in ("solvers", "units", "chain") else v for k, v in found.items()})
@@ -222,7 +223,6 @@ def find_checkpoint(where: str | Path | None = None) -> Path:
         chosen = [path for path in known if path.name == str(where) or _version(path)[0] == str(where)]
     if not chosen:
         listed = ", ".join(sorted(path.name for path in known)) or "none"
-        raise CheckpointError(
-            f"found no checkpoint {'at all' if where is None else repr(str(where))}; expected a directory or one of: {listed}"
-        )
+        wanted = "at all" if where is None else repr(str(where))
+        raise CheckpointError(f"found no checkpoint {wanted}; expected a directory or one of: {listed}")
     return max(chosen, key=_version)

@@ -175,9 +175,9 @@ class NetworkConfig(Section):
 class CheckpointSection(Section):
     """What is shipped of a run."""
 
-    name: str = Field("satcost", pattern=r"^[a-z][a-z0-9-]*$", description="Name of the checkpoint.")
-    version: int = Field(1, ge=1, description="Its version; an existing one is never overwritten.")
-    directory: Path = Field(Path("checkpoints"), description="Directory that holds the checkpoints.")
+    name: str = Field(default="satcost", pattern=r"^[a-z][a-z0-9-]*$", description="Name of the checkpoint.")
+    version: int = Field(default=1, ge=1, description="Its version; an existing one is never overwritten.")
+    directory: Path = Field(default=Path("checkpoints"), description="Directory that holds the checkpoints.")
 
 
 class TrainingConfig(NetworkConfig):

@@ -168,7 +168,9 @@ class CostDistribution:
     def __getitem__(self, index: Any) -> CostDistribution:
         """Return the distributions at an index of the leading axes."""
         key = index if isinstance(index, tuple) else (index,)
-        return CostDistribution(self.grid, self.cdf[(*key, slice(None))] if any(part is Ellipsis for part in key) else self.cdf[key])
+        if any(part is Ellipsis for part in key):
+            key = (*key, slice(None))
+        return CostDistribution(self.grid, self.cdf[key])
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.grid, np.array(self.cdf))

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,12 +38,23 @@ from satcost_gnn.preprocess import PreprocessSettings
 from satcost_gnn.progress import ProgressLine
 from satcost_gnn.search.probe import ProbeSettings
 
+if TYPE_CHECKING:
+    from satcost_gnn.estimators.gnn import GnnEstimator
+
 Say = Callable[[str], None]
 
 #: Estimators besides the network, saved with every checkpoint; those in the chain are fallbacks, the others baselines.
-CLASSICAL = ("constant", "size", "tree_size", "linear", "forest")
-#: Order in which a prediction is tried.
-CHAIN = ("gnn", "forest", "linear", "tree_size", "constant")
+#: Name in the checkpoint -> estimator and its settings.
+CLASSICAL: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "constant": ("constant", {}),
+    "size": ("size", {}),
+    "tree_size": ("tree_size", {}),
+    "linear": ("linear", {}),
+    "forest_static": ("forest", {"features": "static"}),
+    "forest": ("forest", {}),
+}
+#: Order in which a prediction is tried; the forest on static features is for instances without an early search.
+CHAIN = ("gnn", "forest", "forest_static", "linear", "tree_size", "constant")
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,13 +175,13 @@ def _probe_offsets(
     return found
 
 
-def fit_classical(data: LabelledInstances, unit: str, names: Sequence[str], say: Say) -> dict[str, Estimator]:
+def fit_classical(data: LabelledInstances, unit: str, say: Say) -> dict[str, Estimator]:
     """Fit the estimators other than the network on the training and validation sides: they need no early stopping."""
     table = data.tables[unit].subset(data.side("train", "validation"))
     fitted = {}
-    for name in names:
+    for name, (kind, settings) in CLASSICAL.items():
         say(f"fitting {name} for {unit} on {len(table)} instances")
-        fitted[name] = make_estimator(name).fit(table)
+        fitted[name] = make_estimator(kind, **settings).fit(table)
     return fitted
 
 
@@ -183,25 +194,24 @@ def calibrate(data: LabelledInstances, unit: str, estimators: Mapping[str, Estim
     }
 
 
-def fit_network(
-    data: LabelledInstances,
-    config: TrainingConfig,
-    baselines: Mapping[str, Mapping[str, Estimator]],
-    say: Say,
-) -> Estimator:
-    """Train the network on all units at once; early stopping looks at the validation side."""
+def fit_network(data: LabelledInstances, config: TrainingConfig, say: Say) -> GnnEstimator:
+    """Train the network on all units at once; early stopping looks at the validation side.
+
+    An interrupted training of the same configuration on the same split goes on where it was.
+    """
+    # Imported here: everything else in this module works without torch.
     from satcost_gnn.estimators.gnn import GnnEstimator
 
-    units = config.data.units
-    train, validation = data.side("train"), data.side("validation")
-    network = GnnEstimator(**config.network.model_dump())
-    network.fit(
-        data.tables[units[0]].subset(train),
-        extra=[data.tables[unit].subset(train) for unit in units[1:]],
-        validation=[data.tables[unit].subset(validation) for unit in units],
-        directory=config.directory / "network",
+    first, *rest = (data.tables[unit].subset(data.side("train")) for unit in config.data.units)
+    directory = config.directory / "network"
+    return GnnEstimator(config.network).fit(
+        first,
+        extra=rest,
+        validation=[data.tables[unit].subset(data.side("validation")) for unit in config.data.units],
+        run_directory=directory,
+        resume=directory.exists(),
+        say=say,
     )
-    return network
 
 
 def predict_all(
@@ -265,9 +275,9 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
         staging.mkdir()
         metrics: dict[str, Any] = {"solved_by_probe": data.solved_by_probe, "units": {}}
         calibrations: dict[str, dict[str, Any]] = {}
-        fitted = {unit: fit_classical(data, unit, CLASSICAL, say) for unit in config.data.units}
+        fitted = {unit: fit_classical(data, unit, say) for unit in config.data.units}
         say("training the network")
-        network = fit_network(data, config, fitted, say)
+        network = fit_network(data, config, say)
         network.save(staging / "gnn")
         for unit in config.data.units:
             estimators = {**fitted[unit], "gnn": network.for_unit(unit)}

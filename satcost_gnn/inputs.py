@@ -19,8 +19,8 @@ def is_cnf_name(name: str) -> bool:
 def expand(arguments: Sequence[str]) -> Iterator[str]:
     """Yield the files that the arguments name, each once, in a stable order.
 
-    A directory stands for the CNFs below it, a pattern for what it matches, ``@FILE`` for the paths in that file. A path
-    that doesn't exist is yielded as it is: reading it gives an error row of its own.
+    A directory stands for the CNFs below it, a pattern for what it matches, ``@FILE`` for the paths in that file. A
+    path that doesn't exist is yielded as it is: reading it gives an error row of its own.
     """
     seen: set[str] = set()
     for argument in arguments:
@@ -44,7 +44,7 @@ def _expand_one(argument: str) -> Iterator[str]:
     elif Path(argument).is_dir():
         yield from sorted(str(path) for path in Path(argument).rglob("*") if is_cnf_name(path.name))
     elif glob.has_magic(argument) and not Path(argument).exists():
-        matches = sorted(glob.glob(argument, recursive=True))
+        matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207
         yield from matches or [argument]
     else:
         yield argument

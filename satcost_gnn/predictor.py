@@ -138,6 +138,11 @@ class Prediction:
         ]
 
 
+def source_of(name: str) -> str:
+    """Return the kind of estimator that a member of the chain is: ``forest_static`` is a forest."""
+    return name.removesuffix("_static")
+
+
 def _missing_need(need: str, instance: Instance) -> str:
     """Return why an instance lacks what an estimator needs, empty if it has it."""
     if need == "graph" and instance.graph is None:
@@ -246,7 +251,7 @@ class Predictor:
                 if name == "gnn":
                     self._estimators[name] = load_estimator(name, place, unit=self.unit, device=self.device)
                 else:
-                    self._estimators[name] = load_estimator(name, place)
+                    self._estimators[name] = load_estimator(source_of(name), place)
             except ImportError as error:
                 self._estimators[name] = f"{error.name or error} is not installed"
             except (CheckpointError, OSError, ValueError, KeyError, RuntimeError) as error:
@@ -403,11 +408,11 @@ class Predictor:
                 else:
                     able.append(k)
             start = time.monotonic()
-            distribution = self._try(estimator, [instances[k] for k in able]) if able else None
+            distribution = self._try(name, estimator, [instances[k] for k in able]) if able else None
             if isinstance(distribution, str) and len(able) > 1:
                 # One instance may be what is too much: each gets its own chance.
                 for k in able:
-                    single = self._try(estimator, [instances[k]])
+                    single = self._try(name, estimator, [instances[k]])
                     if isinstance(single, str):
                         reasons[k].append(f"{name}: {single}")
                     else:
@@ -428,10 +433,10 @@ class Predictor:
             results[k] = self._failed(Preprocessed(item.path, None, error="; ".join(reasons[k])))
         return [results[k] for k in range(len(batch))]
 
-    def _try(self, estimator: Estimator, instances: list[Instance]) -> CostDistribution | str:
+    def _try(self, name: str, estimator: Estimator, instances: list[Instance]) -> CostDistribution | str:
         """Predict, or say why that failed: an estimator's failure must not cost the batch."""
         try:
-            return self._calibrated(estimator.name, estimator.predict(instances))
+            return self._calibrated(name, estimator.predict(instances))
         except MemoryError:
             return "out of memory"
         except Exception as error:
@@ -472,7 +477,7 @@ class Predictor:
             **self._common(instance),
             status="ok",
             distribution=CostDistribution(distribution.grid, cdf),
-            source=name,
+            source=source_of(name),
             reason="; ".join(reasons),
             result="",
             in_distribution=None if verdict is None else bool(verdict.inside),

@@ -17,7 +17,12 @@ from satcost_gnn.feature_vector import FeatureVector
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import ReadLimits, read_dimacs
 from satcost_gnn.formula.features import STATIC_FEATURE_NAMES, STATIC_VERSION, static_features
-from satcost_gnn.formula.graph import GRAPH_VERSION, FormulaTooLargeForGraphError, clause_variable_graph
+from satcost_gnn.formula.graph import (
+    DEFAULT_SIZE_LIMIT,
+    GRAPH_VERSION,
+    FormulaTooLargeForGraphError,
+    clause_variable_graph,
+)
 from satcost_gnn.formula.identity import gbdhash
 from satcost_gnn.instance import Instance
 from satcost_gnn.search.online import ONLINE_VERSION, online_features
@@ -37,6 +42,8 @@ class PreprocessSettings:
         Limits on reading the file.
     max_graph_edges
         Literal occurrences kept in the graph; larger formulas keep a sample of their clauses.
+    graph_size_limit
+        Literal occurrences beyond which no graph is built at all.
     cpu_s, wall_s, memory_mb
         Limits of the child that does all of it.
     """
@@ -44,6 +51,7 @@ class PreprocessSettings:
     probe: ProbeSettings | None = field(default_factory=ProbeSettings)
     read: ReadLimits = field(default_factory=ReadLimits)
     max_graph_edges: int = 200_000
+    graph_size_limit: int = DEFAULT_SIZE_LIMIT
     cpu_s: float = 120.0
     wall_s: float = 300.0
     memory_mb: int = 8192
@@ -150,7 +158,9 @@ def preprocess_child(formula: Formula | str, settings: PreprocessSettings, with_
         stage("probe", start)
     start = time.monotonic()
     try:
-        found["graph"] = clause_variable_graph(formula, trace, max_edges=settings.max_graph_edges)
+        found["graph"] = clause_variable_graph(
+            formula, trace, max_edges=settings.max_graph_edges, size_limit=settings.graph_size_limit
+        )
     except FormulaTooLargeForGraphError as error:
         found["graph_error"] = str(error)
     stage("graph", start)

@@ -114,7 +114,7 @@ def collect(
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Runs at a time.")] = 1,
     root: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Directory that the manifest's paths are relative to [default: the deepest directory that holds all inputs]."),
+        typer.Option(help="What the manifest's paths are relative to [default: deepest directory with all inputs]."),
     ] = None,
 ) -> None:
     """Measure what instances cost: instances x solvers x seeds, resumable at any point.
@@ -173,7 +173,7 @@ def dataset_check(
     directory: Annotated[Path, _DATASET],
     root: Annotated[Optional[Path], typer.Option(help="Also check the files under this directory.")] = None,  # noqa: UP045
 ) -> None:
-    """Check a data set: sound tables, no related instances on two sides of a split. Exit code 1 if anything is wrong."""
+    """Check a data set: sound tables, related instances on one side of a split. Exit code 1 if anything is wrong."""
     from satcost_gnn.data.summary import check
 
     problems = check(directory, root)

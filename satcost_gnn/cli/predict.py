@@ -68,8 +68,8 @@ class TableWriter(RowWriter):
             marks = "" if row["in_distribution"] in (True, None) else " (unlike the training data)"
             solved = f" ({row['result']})" if row["status"] == "solved" else ""
             print(
-                f"{name:32} {row['solver']:12} {_number(row['q50']):>10} {half:>21} {wide:>21} {row['p_solved']:>9.2f}  "
-                f"{row['source']}{solved}{marks}"
+                f"{name:32} {row['solver']:12} {_number(row['q50']):>10} {half:>21} {wide:>21} "
+                f"{row['p_solved']:>9.2f}  {row['source']}{solved}{marks}"
             )
         sys.stdout.flush()
 

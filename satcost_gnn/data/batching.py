@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from satcost_gnn.formula.graph import CompactGraph
+from satcost_gnn.errors import EstimatorError
+from satcost_gnn.formula.graph import CompactGraph, sample_clauses
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+    from satcost_gnn.feature_vector import FeatureVector
+    from satcost_gnn.instance import Instance
 
 Floats = NDArray[np.float32]
 
@@ -59,6 +63,48 @@ class GraphSample:
     targets: Mapping[str, TargetRow] = field(default_factory=dict)
     baseline: Mapping[str, Floats] = field(default_factory=dict)
     family: int = 0
+
+
+def _features(vector: FeatureVector | None, names: tuple[str, ...], what: str, path: str) -> Floats:
+    if vector is None:
+        return np.full(len(names), np.nan, dtype=np.float32)
+    if vector.names == names:
+        return np.array(vector.values)
+    try:
+        return np.array(vector.select(names).values)
+    except KeyError as error:
+        raise EstimatorError(
+            f"{path}: found no {what} feature {error}; the network was trained on features of another version of the "
+            "package"
+        ) from None
+
+
+def graph_sample(
+    instance: Instance, static_names: tuple[str, ...], online_names: tuple[str, ...], max_edges: int
+) -> GraphSample:
+    """Return an instance as the network sees it, without labels.
+
+    Parameters
+    ----------
+    instance
+        With a graph; without online features these are missing.
+    static_names, online_names
+        Features in the order of the network's inputs.
+    max_edges
+        Size that a larger graph is reduced to.
+
+    Raises
+    ------
+    EstimatorError
+        If there is no graph or a feature is lacking.
+    """
+    if instance.graph is None:
+        raise EstimatorError(f"{instance.path}: found no graph; the network needs one: use another estimator")
+    return GraphSample(
+        sample_clauses(instance.graph, max_edges),
+        _features(instance.static, static_names, "static", instance.path),
+        _features(instance.online, online_names, "online", instance.path),
+    )
 
 
 @dataclass(eq=False)

@@ -182,10 +182,11 @@ class CostModel(nn.Module):
         fused: Tensor = self.fusion(vectors, missing)
         return fused
 
-    def forward(self, batch: GraphBatch) -> dict[str, Tensor]:
-        """Return the logits of the hazards: unit -> ``float32[B, n_solvers, bins]``."""
+    def forward(self, batch: GraphBatch, units: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """Return the logits of the hazards, unit -> ``float32[B, n_solvers, bins]``, in some units or in all."""
         fused = self.embedding(batch)
-        return {unit: head(fused, batch.baseline.get(unit)) for unit, head in self.heads.items()}
+        wanted = self.shape.solvers if units is None else units
+        return {unit: self.heads[unit](fused, batch.baseline.get(unit)) for unit in wanted}
 
     def set_statistics(self, samples: Iterable[GraphSample], marginal: Mapping[str, NDArray[np.float32]]) -> None:
         """Learn all normalisation, and the biases of the heads, from the training set.
@@ -207,8 +208,11 @@ class CostModel(nn.Module):
                 ):
                     # Every graph counts the same, however many nodes it has.
                     tables = [np.asarray(getattr(s.graph, part), dtype=np.float64) for s in known]
-                    first = np.stack([table.mean(axis=0) for table in tables if len(table)])
-                    second = np.stack([(table**2).mean(axis=0) for table in tables if len(table)])
+                    tables = [table for table in tables if len(table)]
+                    if not tables:
+                        continue
+                    first = np.stack([table.mean(axis=0) for table in tables])
+                    second = np.stack([(table**2).mean(axis=0) for table in tables])
                     mean = first.mean(axis=0)
                     deviation = np.sqrt(np.maximum(second.mean(axis=0) - mean**2, 0.0))
                     standardiser.set_statistics(torch.from_numpy(mean).float(), torch.from_numpy(deviation).float())
@@ -219,4 +223,5 @@ class CostModel(nn.Module):
                 self.online.set_statistics(np.stack([s.online for s in known]))
             if self.config.residual == "none":
                 for unit, head in self.heads.items():
+                    assert isinstance(head, HazardHead)
                     head.bias.copy_(torch.from_numpy(marginal[unit]))

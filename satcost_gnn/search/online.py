@@ -36,6 +36,10 @@ LEAST_CONFLICTS = 8
 LEAST_LEAVES = 10
 """Leaves that a tree must have for its estimates to enter the aggregates over trees."""
 
+# CPU clocks are too coarse to take a speed from a shorter search; shorter times are raised to a millisecond.
+_LEAST_SECONDS = 0.005
+_SHORTEST_SECONDS = 0.001
+
 # Estimates beyond say only "out of sight"; a dive through a deep trail alone can claim 2^300000 nodes.
 _LOG2_CAP = 256.0
 
@@ -356,20 +360,19 @@ def online_features(trace: Trace | None, formula: Formula | None = None) -> Feat
 def speed_features(result: ProbeResult) -> FeatureVector:
     """Compute the features that depend on the machine: how fast the watched search ran.
 
-    Listening slows a search down, by a quarter to three times, the more the longer its trail is; the speeds are those
-    of the watched search.
+    The speeds are those of the watched search, about half of what the solver reaches alone. They are missing when the
+    search was too short to be timed.
     """
     if result.trace is None or "search" not in result.timings:
         return FeatureVector.missing(SPEED_FEATURE_NAMES)
     begin = time.perf_counter()
-    search = max(result.timings["search"], 1e-6)
-    load = max(result.timings.get("load", 0.0), 1e-6)
+    search = result.timings["search"]
     values = {
-        "speed.load_seconds": float(np.log10(load)),
-        "speed.search_seconds": float(np.log10(search)),
+        "speed.load_seconds": float(np.log10(max(result.timings.get("load", 0.0), _SHORTEST_SECONDS))),
+        "speed.search_seconds": float(np.log10(max(search, _SHORTEST_SECONDS))),
     }
     for name in ("conflicts", "propagations", "decisions"):
         count = getattr(result, name)
-        if count:
+        if count and search >= _LEAST_SECONDS:
             values[f"speed.{name}_per_second"] = float(np.log10(count / search))
     return FeatureVector.from_mapping(SPEED_FEATURE_NAMES, values, {"online.speed": time.perf_counter() - begin})

@@ -207,7 +207,8 @@ def main() -> None:
     # What a library prints on file descriptor 1 must not mix with the answers.
     answers = os.dup(1)
     os.dup2(2, 1)
-    for module in ("numpy", "pysat.solvers", "gbdc"):
+    # gbdc before PySAT: in the other order its isohash2 dies by a segmentation fault.
+    for module in ("numpy", "gbdc", "pysat.solvers"):
         importlib.import_module(module)
     requests = _Exact(0)
     while True:

@@ -293,6 +293,11 @@ class TestSpeed:
         assert speed_features(failed).is_missing.all()
 
     def test_no_conflicts_no_speed(self, result: ProbeResult) -> None:
-        vector = speed_features(replace(result, conflicts=0))
+        vector = speed_features(replace(result, conflicts=0, timings={"load": 0.1, "search": 1.0}))
         assert math.isnan(vector["speed.conflicts_per_second"])
         assert not math.isnan(vector["speed.search_seconds"])
+
+    def test_a_search_too_short_to_be_timed_has_no_speed(self, result: ProbeResult) -> None:
+        vector = speed_features(replace(result, timings={"load": 0.0, "search": 0.0}))
+        assert math.isnan(vector["speed.conflicts_per_second"]) and math.isnan(vector["speed.decisions_per_second"])
+        assert vector["speed.load_seconds"] == vector["speed.search_seconds"] == pytest.approx(-3.0)

@@ -1,0 +1,597 @@
+"""The network as an estimator: from training tables to an ensemble of networks, and from instances to distributions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from satcost_gnn import __version__
+from satcost_gnn.config import NetworkConfig
+from satcost_gnn.data.batching import GraphBatch, GraphSample, TargetRow, collate, graph_sample, plan_batches
+from satcost_gnn.distribution import GRIDS, CostDistribution, CostGrid, grid_for
+from satcost_gnn.errors import CheckpointError, ConfigError, EstimatorError
+from satcost_gnn.estimators import load_estimator, make_estimator
+from satcost_gnn.estimators.base import Bools, Estimator, TrainingTable, group_folds, read_header, register
+from satcost_gnn.formula.graph import CLAUSE_INPUTS, GRAPH_INPUTS, GRAPH_VERSION, VARIABLE_INPUTS
+from satcost_gnn.instance import Instance
+from satcost_gnn.models.cost_model import CostModel, ModelShape, hazard_logits
+from satcost_gnn.training import Say, open_run, tell, train_network
+
+_FORMAT = 1
+_WEIGHTS = "model.safetensors"
+_HEADER = "config.json"
+# A classical estimate is mixed with this much of the training set's own hazard: a forest rules out what no training
+# instance in a leaf did, and a bounded correction could not undo that.
+_BASELINE_DOUBT = 0.05
+# Weight, in instances, of the mean hazard in each bin's own: bins with few instances at risk lean on the others.
+_PRIOR_INSTANCES = 2.0
+
+
+class NetworkOutOfMemoryError(EstimatorError):
+    """There is not enough memory for the network on an instance, even alone in a batch."""
+
+
+@register
+class GnnEstimator(Estimator):
+    """An ensemble of networks over the graph, the static features and the early search.
+
+    One network predicts for every solver in every unit of its training tables; what :meth:`predict` returns is in
+    ``unit``, see :meth:`for_unit`. The members' hazards are averaged.
+
+    Parameters
+    ----------
+    settings
+        :class:`satcost_gnn.config.NetworkConfig` or its values as nested dictionaries.
+    device
+        Where it predicts: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1`` …
+
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown or invalid.
+    """
+
+    name: ClassVar[str] = "gnn"
+    needs: frozenset[str] = frozenset({"graph", "static", "online"})
+
+    def __init__(self, settings: NetworkConfig | Mapping[str, Any] | None = None, *, device: str = "auto") -> None:
+        self.settings = NetworkConfig.checked(settings, "settings of the network")
+        # Samples for the batches carry a graph even if the network is told to ignore it.
+        self.needs = frozenset({"graph", *self.settings.model.branches})
+        self.device = device
+        self._shape: ModelShape | None = None
+        self._static_names: tuple[str, ...] = ()
+        self._online_names: tuple[str, ...] = ()
+        self._marginal: dict[str, NDArray[np.float32]] = {}
+        self._members: list[CostModel] = []
+        self._baselines: dict[str, Estimator] = {}
+        self._options = _FitOptions()
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the settings."""
+        return {"settings": self.settings.model_dump(mode="json")}
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Units that it can predict in, the main one first; EstimatorError before fitting."""
+        return tuple(self._fitted_shape.solvers)
+
+    @property
+    def _fitted_shape(self) -> ModelShape:
+        if self._shape is None:
+            raise EstimatorError(f"estimator {self.name!r} is not fitted; call fit() or load() first")
+        return self._shape
+
+    def for_unit(self, unit: str) -> Self:
+        """Return this estimator predicting in another of its units; the networks are shared.
+
+        Raises
+        ------
+        EstimatorError
+            If it was not trained for the unit.
+        """
+        if unit not in self.units:
+            raise EstimatorError(f"network: found unit {unit!r}; it was trained for {', '.join(self.units)}")
+        other = type(self)(self.settings, device=self.device)
+        other.__dict__.update(self.__dict__)
+        other._unit, other._solvers = unit, self._fitted_shape.solvers[unit]
+        return other
+
+    # Fitting ----------------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        table: TrainingTable,
+        extra: Sequence[TrainingTable] = (),
+        validation: Sequence[TrainingTable] = (),
+        run_directory: Path | None = None,
+        resume: bool = False,
+        say: Say = tell,
+    ) -> Self:
+        """Learn from a table, and from tables of other units on the same or other instances.
+
+        Parameters
+        ----------
+        table
+            Labels in the main unit.
+        extra
+            Labels in further units. Instances are matched by ``gbdhash``; an instance that is only in some tables is
+            learnt from with the labels that it has.
+        validation
+            Tables of the same units whose instances decide when to stop; by default a part of the training instances
+            is held out for that.
+        run_directory
+            Where to keep configuration, split, log and state of the run; None: nowhere.
+        resume
+            Go on with the run in ``run_directory``.
+        say
+            Called with one line an epoch.
+
+        Raises
+        ------
+        EstimatorError
+            If a table is empty, a solver has no run, units repeat, or an instance has no graph.
+        ConfigError
+            If the run directory holds another run.
+        """
+        tables = (table, *extra)
+        units = [one.unit for one in tables]
+        if len(set(units)) != len(units):
+            raise EstimatorError(f"network: found tables in the units {', '.join(units)}; expected each unit once")
+        if validation and sorted(one.unit for one in validation) != sorted(units):
+            raise EstimatorError(
+                f"network: found validation tables in {', '.join(one.unit for one in validation)}; "
+                f"expected {', '.join(units)}"
+            )
+        self._options = _FitOptions(tuple(extra), tuple(validation), run_directory, resume, say)
+        try:
+            return super().fit(table)
+        finally:
+            self._options = _FitOptions()
+
+    def _fit(self, table: TrainingTable) -> None:
+        options = self._options
+        tables = {one.unit: one for one in (table, *options.extra)}
+        for one in tables.values():
+            if not len(one) or not one.known.any(axis=0).all():
+                raise EstimatorError(f"network: the table in {one.unit} lacks runs of some solver; leave it out")
+        joined = _Joined.of(tables)
+        if options.validation:
+            by_unit = {one.unit: one for one in options.validation}
+            held_out = _Joined.of({unit: by_unit[unit] for unit in tables})
+            if any(held_out.tables[unit].solvers != one.solvers for unit, one in tables.items()):
+                raise EstimatorError(
+                    "network: validation tables must have the solvers of the training tables, in order"
+                )
+            train, validation = joined, held_out
+        else:
+            inside = self._held_out(joined.groups)
+            train, validation = joined.subset(np.flatnonzero(~inside)), joined.subset(np.flatnonzero(inside))
+        first = train.instances[0]
+        self._static_names = first.static.names
+        self._online_names = next((one.online.names for one in train.instances if one.online is not None), ())
+        shape = ModelShape(
+            len(self._static_names), len(self._online_names), {unit: one.solvers for unit, one in tables.items()}
+        )
+        self._marginal = {unit: marginal_logits(one) for unit, one in train.tables.items()}
+        self._baselines = {}
+        learnt, judged = self._samples(train), self._samples(validation)
+        if self.settings.model.residual == "forest":
+            learnt, judged = self._with_baselines(train, learnt, validation, judged, options.say)
+        if options.run_directory is not None:
+            split = {
+                side: [one.gbdhash or one.path for one in part.instances]
+                for side, part in (("train", train), ("validation", validation))
+            }
+            open_run(options.run_directory, self.settings.model_dump(mode="json"), split, resume=options.resume)
+        try:
+            self._members = train_network(
+                self.settings,
+                shape,
+                learnt,
+                judged,
+                self._marginal,
+                directory=options.run_directory,
+                resume=options.resume,
+                say=options.say,
+            )
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            raise NetworkOutOfMemoryError(
+                f"network: out of memory in training ({error}); lower batches.edges "
+                f"({self.settings.batches.edges}) or batches.max_graph_edges ({self.settings.batches.max_graph_edges})"
+            ) from error
+        self._shape = shape
+
+    def _held_out(self, groups: Sequence[str]) -> Bools:
+        """Choose the instances, or whole families, that decide when to stop."""
+        settings = self.settings.optimiser
+        count = len(groups)
+        if count < 2:
+            raise EstimatorError(f"network: found {count} training instances; expected at least 2")
+        names = list(groups) if settings.validation_by == "family" else [str(i) for i in range(count)]
+        folds = max(2, round(1 / settings.validation_share))
+        return np.asarray(group_folds(names, folds, self.settings.seed) == 0)
+
+    def _samples(self, joined: _Joined) -> list[GraphSample]:
+        samples = []
+        numbers = {name: number for number, name in enumerate(sorted(set(joined.groups)))}
+        for row, instance in enumerate(joined.instances):
+            plain = self._sample(instance)
+            targets = {
+                unit: TargetRow(one.cost[row].astype(np.float32), one.censored[row], one.known[row])
+                for unit, one in joined.tables.items()
+            }
+            family = numbers[joined.groups[row]]
+            samples.append(replace(plain, targets=targets, family=family))
+        return samples
+
+    def _sample(self, instance: Instance) -> GraphSample:
+        limit = self.settings.batches.max_graph_edges
+        return graph_sample(instance, self._static_names, self._online_names, limit)
+
+    def _with_baselines(
+        self,
+        train: _Joined,
+        learnt: list[GraphSample],
+        validation: _Joined,
+        judged: list[GraphSample],
+        say: Say,
+    ) -> tuple[list[GraphSample], list[GraphSample]]:
+        """Add a forest's estimate to the samples: for training instances by a forest that has not seen them."""
+        seen: list[dict[str, NDArray[np.float32]]] = [{} for _ in learnt]
+        unseen: list[dict[str, NDArray[np.float32]]] = [{} for _ in judged]
+        for unit, table in train.tables.items():
+            say(f"fitting the forest that the network corrects, in {unit}")
+            labelled = np.flatnonzero(table.known.any(axis=1))
+            part = table.subset(labelled)
+            folds = np.random.default_rng(self.settings.seed).permutation(len(part)) % min(5, len(part))
+            forest = make_estimator("forest")
+            known = self._baseline_logits(unit, forest.out_of_fold(part, folds))
+            for row, logits in zip(labelled, known, strict=True):
+                seen[row][unit] = logits
+            self._baselines[unit] = forest.clone().fit(part)
+            rest = np.setdiff1d(np.arange(len(table)), labelled)
+            for sink, positions, instances in (
+                (seen, rest, train.instances),
+                (unseen, np.arange(len(judged)), validation.instances),
+            ):
+                if len(positions):
+                    predicted = self._baselines[unit].predict([instances[i] for i in positions])
+                    for row, logits in zip(positions, self._baseline_logits(unit, predicted), strict=True):
+                        sink[row][unit] = logits
+        return (
+            [replace(sample, baseline=logits) for sample, logits in zip(learnt, seen, strict=True)],
+            [replace(sample, baseline=logits) for sample, logits in zip(judged, unseen, strict=True)],
+        )
+
+    def _baseline_logits(self, unit: str, estimate: CostDistribution) -> NDArray[np.float32]:
+        """Return the logits of a classical estimate's hazards, mixed with a little of the training set's own."""
+        own = 1.0 / (1.0 + np.exp(-self._marginal[unit].astype(np.float64)))
+        cdf = estimate.cdf.copy()
+        cdf[..., 0] = 0.0
+        survival = 1.0 - cdf[..., :-1]
+        reached = survival > 1e-6
+        hazard = np.divide(
+            np.diff(cdf, axis=-1), survival, out=np.broadcast_to(own, survival.shape).copy(), where=reached
+        )
+        mixed = (1 - _BASELINE_DOUBT) * np.clip(hazard, 0.0, 1.0) + _BASELINE_DOUBT * own
+        return hazard_logits(CostDistribution.from_hazard(grid_for(unit), mixed))
+
+    # Predicting -------------------------------------------------------------------------------------------------------
+
+    def _predict(self, instances: list[Instance]) -> CostDistribution:
+        unit = self.unit
+        samples = [self._sample(instance) for instance in instances]
+        if unit in self._baselines:
+            logits = self._baseline_logits(unit, self._baselines[unit].predict(instances))
+            samples = [replace(s, baseline={unit: row}) for s, row in zip(samples, logits, strict=True)]
+
+        def hazards(batch: GraphBatch) -> torch.Tensor:
+            each = [torch.sigmoid(member(batch, (unit,))[unit].double()) for member in self._members]
+            return torch.stack(each).mean(dim=0)
+
+        return CostDistribution.from_hazard(self.grid, self._apply(hazards, instances, samples))
+
+    def embedding(self, instances: Sequence[Instance]) -> NDArray[np.float32]:
+        """Return the fused vectors of the first member, ``float32[n, fused_width]``.
+
+        Raises
+        ------
+        EstimatorError
+            If it isn't fitted or an instance lacks what it needs.
+        """
+        _ = self._fitted_shape
+        if not instances:
+            return np.zeros((0, self.settings.model.fused_width), dtype=np.float32)
+        samples = [self._sample(one) for one in instances]
+        return self._apply(self._members[0].embedding, instances, samples).astype(np.float32)
+
+    def _apply(
+        self,
+        compute: Callable[[GraphBatch], torch.Tensor],
+        instances: Sequence[Instance],
+        samples: Sequence[GraphSample],
+    ) -> NDArray[Any]:
+        """Return what the networks compute for each sample, in batches of bounded size on the device.
+
+        Raises
+        ------
+        NetworkOutOfMemoryError
+            If the memory doesn't suffice for some sample even alone.
+        """
+        device = torch_device(self.device)
+        for member in self._members:
+            member.to(device).eval()
+        bounds = self.settings.batches
+        edges = [sample.graph.n_edges for sample in samples]
+        waiting = plan_batches(edges, max_edges=bounds.edges, max_graphs=8 * bounds.graphs)
+        rows: list[Any] = [None] * len(samples)
+        while waiting:
+            positions = waiting.pop()
+            try:
+                with torch.inference_mode():
+                    found = compute(collate([samples[i] for i in positions]).to(device)).cpu().numpy()
+            except (MemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+                if len(positions) == 1:
+                    raise NetworkOutOfMemoryError(
+                        f"{instances[positions[0]].path}: out of memory in the network ({error})"
+                    ) from error
+                waiting += np.array_split(positions, 2)
+                continue
+            for position, row in zip(positions.tolist(), found, strict=True):
+                rows[position] = row
+        return np.stack(rows)
+
+    # Saving -----------------------------------------------------------------------------------------------------------
+
+    def save(self, directory: Path) -> None:
+        """Write weights (safetensors), configuration (JSON) and, if there are, the forests that it corrects.
+
+        Raises
+        ------
+        EstimatorError
+            If it isn't fitted.
+        """
+        shape = self._fitted_shape
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        weights = {
+            f"{number}.{name}": tensor.detach().cpu().contiguous()
+            for number, member in enumerate(self._members)
+            for name, tensor in member.state_dict().items()
+        }
+        header = {
+            "estimator": self.name,
+            "format": _FORMAT,
+            "package_version": __version__,
+            "parameters": self.parameters(),
+            "unit": next(iter(shape.solvers)),
+            "shape": shape.to_json(),
+            "inputs": {
+                "static": list(self._static_names),
+                "online": list(self._online_names),
+                "graph_version": GRAPH_VERSION,
+                "variable": list(VARIABLE_INPUTS),
+                "clause": list(CLAUSE_INPUTS),
+                "graph": list(GRAPH_INPUTS),
+            },
+            "grids": {unit: grid_for(unit).to_json() for unit in shape.solvers},
+            "marginal": {unit: logits.tolist() for unit, logits in self._marginal.items()},
+            "baselines": {unit: forest.name for unit, forest in self._baselines.items()},
+        }
+        text = json.dumps(header, indent=1, sort_keys=True, allow_nan=False)
+        save_file(weights, directory / _WEIGHTS)
+        for unit, forest in self._baselines.items():
+            forest.save(directory / f"baseline-{unit}")
+        (directory / _HEADER).write_text(text + "\n")
+
+    @classmethod
+    def load(cls, directory: Path, **options: Any) -> Self:
+        """Read a fitted network, wherever it was trained.
+
+        Parameters
+        ----------
+        directory
+            What :meth:`save` wrote.
+        options
+            ``unit``: the unit to predict in (default: the main one); ``device``: where (default ``auto``).
+
+        Raises
+        ------
+        CheckpointError
+            If files are missing or damaged, or were written for other inputs than this version computes.
+        EstimatorError
+            If it was not trained for the unit, or an option is unknown.
+        """
+        unknown = sorted(set(options) - {"unit", "device"})
+        if unknown:
+            raise EstimatorError(f"network: found options {', '.join(unknown)}; expected unit or device")
+        directory = Path(directory)
+        header = read_header(directory / _HEADER)
+        _check_inputs(header, directory / _HEADER)
+        try:
+            estimator = cls(header["parameters"]["settings"], device=options.get("device") or "auto")
+            estimator._shape = ModelShape.from_json(header["shape"])
+            estimator._static_names = tuple(header["inputs"]["static"])
+            estimator._online_names = tuple(header["inputs"]["online"])
+            estimator._marginal = {u: np.array(v, dtype=np.float32) for u, v in header["marginal"].items()}
+            estimator._unit = str(header["unit"])
+            estimator._solvers = estimator._shape.solvers[estimator._unit]
+            weights = load_file(directory / _WEIGHTS, device="cpu")
+            for number in range(estimator.settings.members):
+                model = CostModel(estimator.settings.model, estimator._shape)
+                head = f"{number}."
+                model.load_state_dict({k.removeprefix(head): v for k, v in weights.items() if k.startswith(head)})
+                estimator._members.append(model.eval())
+            for unit, name in header["baselines"].items():
+                estimator._baselines[unit] = load_estimator(name, directory / f"baseline-{unit}")
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OSError, ConfigError) as error:
+            raise CheckpointError(_damaged(directory, error)) from error
+        except SafetensorError as error:
+            raise CheckpointError(_damaged(directory, error)) from error
+        unit = options.get("unit")
+        return estimator if unit in (None, estimator._unit) else estimator.for_unit(str(unit))
+
+
+@dataclass(frozen=True)
+class _FitOptions:
+    """What :meth:`GnnEstimator.fit` takes beyond the table."""
+
+    extra: tuple[TrainingTable, ...] = ()
+    validation: tuple[TrainingTable, ...] = ()
+    run_directory: Path | None = None
+    resume: bool = False
+    say: Say = tell
+
+
+@dataclass(frozen=True, eq=False)
+class _Joined:
+    """Tables of several units over the same instances."""
+
+    tables: dict[str, TrainingTable]
+
+    @property
+    def instances(self) -> list[Instance]:
+        return next(iter(self.tables.values())).instances
+
+    @property
+    def groups(self) -> list[str]:
+        return next(iter(self.tables.values())).groups
+
+    def subset(self, rows: NDArray[np.int64]) -> _Joined:
+        return _Joined({unit: table.subset(rows) for unit, table in self.tables.items()})
+
+    @classmethod
+    def of(cls, tables: Mapping[str, TrainingTable]) -> _Joined:
+        """Give every table the instances of all, in the order in which they first appear."""
+        rows: dict[str, int] = {}
+        instances: list[Instance] = []
+        groups: list[str] = []
+        satisfiable: list[int] = []
+        places: dict[str, list[int]] = {}
+        for unit, table in tables.items():
+            places[unit] = []
+            for position, instance in enumerate(table.instances):
+                key = instance.gbdhash or f"at {id(instance)}"
+                if key not in rows:
+                    rows[key] = len(instances)
+                    instances.append(instance)
+                    groups.append(table.groups[position])
+                    satisfiable.append(int(table.satisfiable[position]))
+                places[unit].append(rows[key])
+            if len(set(places[unit])) != len(places[unit]):
+                raise EstimatorError(f"network: the table in {unit} has an instance twice; keep one of them")
+        joined = {}
+        for unit, table in tables.items():
+            where = np.array(places[unit], dtype=np.int64)
+            shape = (len(instances), len(table.solvers))
+            cost, censored, known = np.zeros(shape), np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+            cost[where] = np.where(table.known, table.cost, 0.0)
+            censored[where], known[where] = table.censored, table.known
+            joined[unit] = TrainingTable(
+                instances,
+                table.solvers,
+                unit,
+                cost,
+                censored,
+                known,
+                groups,
+                np.array(satisfiable, dtype=np.int8),
+            )
+        return cls(joined)
+
+
+def marginal_logits(table: TrainingTable) -> NDArray[np.float32]:
+    """Return the logits of a table's own hazards, the same for every instance.
+
+    Parameters
+    ----------
+    table
+        Labels.
+
+    Returns
+    -------
+    float32[n_solvers, bins]
+        In each bin: runs that ended there over runs that reached it (a censored run is at risk in the bins wholly
+        below its bound), shrunk towards the mean hazard over all bins.
+    """
+    grid: CostGrid = table.grid
+    bins = np.arange(grid.bins)
+    rows = []
+    for column in range(len(table.solvers)):
+        known = table.known[:, column]
+        cost, censored = table.cost[known, column], table.censored[known, column]
+        place = grid.bin_of(cost)
+        ended = ~censored & (cost <= grid.high)
+        events = np.bincount(place[ended], minlength=grid.bins).astype(np.float64)
+        last = np.where(cost > grid.high, grid.bins, place + ended)
+        at_risk = (last[:, None] > bins).sum(axis=0)
+        overall = (events.sum() + 0.5) / (at_risk.sum() + 1.0)
+        rows.append((events + _PRIOR_INSTANCES * overall) / (at_risk + _PRIOR_INSTANCES))
+    return hazard_logits(CostDistribution.from_hazard(grid, np.stack(rows)))
+
+
+def torch_device(name: str) -> torch.device:
+    """Return the device of a name; ``auto`` is a GPU if there is one.
+
+    Raises
+    ------
+    EstimatorError
+        If there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise EstimatorError(f"network: cannot use device {name!r}: {reason}; try auto or cpu") from error
+    return device
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    # What torch raises on a CPU is a plain RuntimeError that only its text tells apart.
+    text = str(error).lower()
+    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
+
+
+def _damaged(directory: Path, error: BaseException) -> str:
+    return f"{directory}: the saved network is damaged or of another version: {type(error).__name__}: {error}"
+
+
+def _check_inputs(header: Mapping[str, Any], path: Path) -> None:
+    """Refuse a network that was trained on other inputs or grids than this version computes."""
+    if header.get("estimator") != GnnEstimator.name:
+        raise CheckpointError(f"{path}: found estimator {header.get('estimator')!r}; expected {GnnEstimator.name!r}")
+    inputs = header.get("inputs") or {}
+    here = {
+        "graph_version": GRAPH_VERSION,
+        "variable": list(VARIABLE_INPUTS),
+        "clause": list(CLAUSE_INPUTS),
+        "graph": list(GRAPH_INPUTS),
+    }
+    for name, value in here.items():
+        if inputs.get(name) != value:
+            raise CheckpointError(
+                f"{path}: the network was trained on other graph inputs ({name} differs); install satcost-gnn "
+                f"{header.get('package_version', 'of that time')} or train it again"
+            )
+    for unit, grid in (header.get("grids") or {}).items():
+        if unit not in GRIDS or GRIDS[unit].to_json() != grid:
+            raise CheckpointError(f"{path}: the network was trained on another grid of {unit}; train it again")

@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+from synthetic_table import make_instances, make_table, rmse, true_mean
+
+from satcost_gnn.errors import EstimatorError
+from satcost_gnn.estimators.base import TrainingTable
+from satcost_gnn.estimators.censored_regression import CensoredRidge
+from satcost_gnn.estimators.linear import AnswerClassifier, Linear, SelectedRidge, _least_leave_one_out, _prefix_sizes
+from satcost_gnn.estimators.size import Size
+from satcost_gnn.feature_vector import FeatureVector
+from satcost_gnn.instance import Instance
+
+
+@pytest.mark.parametrize("criterion", ["aic", "bic", "none"])
+def test_it_learns_what_structure_and_search_tell(criterion):
+    table = make_table(400, cutoff=5.0, missing=0.05)
+    fresh, truth = make_instances(300, seed=5)[0], true_mean(300, seed=5)
+    found = Linear(criterion=criterion, by_answer=False).fit(table).predict(fresh)
+    assert rmse(found, truth) < 0.4 < rmse(Size().fit(table).predict(fresh), truth)
+    y = truth + 0.2 * np.random.default_rng(3).normal(size=truth.shape)
+    low, high = found.interval(0.8)
+    assert 0.7 < ((low <= y) & (y <= high)).mean() < 0.9
+
+
+def test_feature_sets_need_only_their_part():
+    table = make_table(300)
+    static, online = Linear(features="static").fit(table), Linear(features="online").fit(table)
+    assert (static.needs, online.needs) == ({"static"}, {"online"})
+    bare = [Instance(i.path, "", i.static) for i in table.instances[:5]]
+    np.testing.assert_array_equal(static.predict(bare).cdf, static.predict(table.instances[:5]).cdf)
+    read = {name for lists in online.selected_features().values() for names in lists for name in names}
+    assert read and not read & set(table.instances[0].static.names)
+
+
+def test_selection_drops_noise():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 40))
+    y = x[:, 3] - 0.5 * x[:, 17] + 0.3 * rng.normal(size=300)
+    none = np.zeros(300, bool)
+    for criterion, most in (("aic", 15), ("bic", 4)):
+        chosen = SelectedRidge.fit(x, y, none, np.ones(300), None, criterion)
+        assert {3, 17} <= set(chosen.columns.tolist()) and len(chosen.columns) <= most
+        assert chosen.model.coefficients[list(chosen.columns).index(3)] == pytest.approx(1.0, abs=0.1)
+    assert len(SelectedRidge.fit(x, y, none, np.ones(300), 1.0, "none").columns) == 40
+
+
+def test_leave_one_out_picks_the_penalty_that_explicit_refits_pick():
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(40, 25))
+    y = x[:, 0] + 1.5 * rng.normal(size=40)
+    weights = np.ones(40)
+
+    def explicit(penalty):
+        error = 0.0
+        for i in range(40):
+            rest = np.arange(40) != i
+            # With the fold's own mean; the shortcut keeps the centring of all rows, which matters little.
+            model = CensoredRidge.fit(x[rest], y[rest], np.zeros(39, bool), penalty)
+            error += float((model.predict(x[[i]])[0] - y[i]) ** 2)
+        return error
+
+    penalties = [0.1, 1.0, 10.0, 100.0, 1000.0]
+    best = min(penalties, key=explicit)
+    found = _least_leave_one_out(x, y, weights)
+    assert explicit(found) <= 1.02 * explicit(best)
+
+
+def answers_table(n=600, seed=0):
+    """Satisfiable instances get cheaper with the hidden size, unsatisfiable ones dearer."""
+    table = make_table(n, seed)
+    size = np.array([i.static["vars_log"] for i in table.instances]) - 7
+    rng = np.random.default_rng(seed + 5)
+    sat = (np.array([i.static["noise_a"] for i in table.instances]) + 0.3 * rng.normal(size=n) > 0).astype(int)
+    mean = np.where(sat == 1, 4 - 0.9 * size, 4 + 0.9 * size)
+    cost = np.stack([mean, mean + 0.3], axis=1) + 0.2 * rng.normal(size=(n, 2))
+    shown = np.where(rng.random(n) < 0.2, -1, sat)
+    everything = np.ones((n, 2), bool)
+    return TrainingTable(
+        table.instances, table.solvers, "conflicts", cost, ~everything, everything, table.groups, shown
+    )
+
+
+def test_models_by_answer_are_mixed_by_its_probability():
+    table, fresh = answers_table(), answers_table(400, seed=9)
+    apart = Linear(by_answer=True).fit(table)
+    together = Linear(by_answer=False).fit(table)
+    scores = [e.predict(fresh.instances).crps(fresh.cost).mean() for e in (apart, together)]
+    assert scores[0] < 0.7 * scores[1]
+    assert all(len(lists) == 2 for lists in apart.selected_features().values())
+    assert all(len(lists) == 1 for lists in together.selected_features().values())
+
+
+def test_too_few_answers_make_one_model():
+    table = make_table(100)
+    fields = {field: getattr(table, field) for field in table.__dataclass_fields__}
+    few = TrainingTable(**{**fields, "satisfiable": np.where(np.arange(100) < 90, 0, 1)})
+    assert all(len(lists) == 1 for lists in Linear().fit(few).selected_features().values())
+
+
+def test_classifier_tells_what_can_be_told():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 3))
+    answer = np.where(rng.random(500) < 0.2, -1, (x[:, 1] > 0.5).astype(int)).astype(np.int8)
+    p = AnswerClassifier.fit(x, answer).predict(x)
+    known = answer >= 0
+    assert ((p > 0.5) == (answer == 1))[known].mean() > 0.9
+    assert p.min() > 0 and p.max() < 1
+
+
+def test_an_instance_beyond_all_training_gets_no_absurd_prediction():
+    table = make_table(200)
+    estimator = Linear().fit(table)
+    names = table.instances[0].static.names, table.instances[0].online.names
+    wild = [
+        Instance("x", "", *(FeatureVector(part, np.full(len(part), value, np.float32)) for part in names))
+        for value in (1e30, -1e30, np.nan)
+    ]
+    means = estimator.predict(wild).mean()
+    assert np.isfinite(means).all()
+    assert means.max() <= table.cost.max() + 1.5 and means.min() >= max(0.0, table.cost.min() - 0.5)
+
+
+def test_prefix_sizes_grow_and_end_below_the_number():
+    assert _prefix_sizes(1) == []
+    sizes = _prefix_sizes(200)
+    assert sizes[:5] == [1, 2, 3, 4, 5] and sizes[-1] < 200 and (np.diff(sizes) > 0).all() and len(sizes) < 30
+
+
+def test_bad_settings_are_refused():
+    for settings in ({"features": "graph"}, {"criterion": "cp"}, {"penalty": -1.0}):
+        with pytest.raises(EstimatorError, match="expected"):
+            Linear(**settings)

@@ -1,0 +1,224 @@
+"""Fallbacks are tested by making their causes happen to a copy of the checkpoint that ships with the package."""
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from satcost_gnn.checkpoint import Checkpoint
+from satcost_gnn.errors import CheckpointError, ConfigError, FormulaError
+from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.predictor import Predictor
+from satcost_gnn.preprocess import PreprocessSettings
+
+SHIPPED = Checkpoint.open()
+
+
+def random_3sat(n: int, ratio: float = 4.26, seed: int = 0) -> Formula:
+    rng = random.Random(seed)
+    return Formula.from_clauses(
+        [[v * rng.choice((-1, 1)) for v in rng.sample(range(1, n + 1), 3)] for _ in range(int(ratio * n))]
+    )
+
+
+HARD = random_3sat(220, seed=3)
+
+
+def copy(target: Path, without: tuple[str, ...] = (), preprocess: dict[str, Any] | None = None) -> Path:
+    """Copy the shipped checkpoint without some of its parts, or with other preprocessing."""
+    shutil.copytree(SHIPPED.directory, target)
+    for part in without:
+        shutil.rmtree(target / part)
+    if preprocess is not None:
+        path = target / "config.json"
+        config = json.loads(path.read_text())
+        for name, value in preprocess.items():
+            if isinstance(value, dict):
+                config["preprocess"][name].update(value)
+            else:
+                config["preprocess"][name] = value
+        config["preprocess_key"] = PreprocessSettings.from_dict(config["preprocess"]).key()
+        path.write_text(json.dumps(config))
+    return target
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Iterator[Predictor]:
+    with Predictor.from_checkpoint() as shipped:
+        yield shipped
+
+
+def test_files_of_the_checkpoint_are_as_they_were_made() -> None:
+    assert SHIPPED.check_files() == []
+
+
+def test_formula_file_clauses_and_pysat_formula_agree(predictor: Predictor, tmp_path: Path) -> None:
+    from pysat.formula import CNF
+
+    path = tmp_path / "hard.cnf"
+    path.write_text(HARD.to_dimacs())
+    medians = [
+        predictor.predict(source).quantile(0.5)
+        for source in (HARD, path, str(path), HARD.clauses(), CNF(from_clauses=HARD.clauses()))
+    ]
+    assert all(median == medians[0] for median in medians)
+    assert list(medians[0]) == list(SHIPPED.config.solvers)
+
+
+def test_prediction_answers_in_the_unit(predictor: Predictor) -> None:
+    found = predictor.predict(HARD)
+    assert (found.status, found.source, found.unit) == ("ok", "gnn", "conflicts")
+    low, high = found.quantile(0.05), found.quantile(0.95)
+    for solver in found.solvers:
+        assert 1 <= low[solver] < high[solver]
+        # Half the mass lies below the median.
+        assert found.p_solved_by(found.quantile(0.5)[solver])[solver] == pytest.approx(0.5, abs=0.02)
+
+
+def test_batches_and_single_predictions_agree(predictor: Predictor) -> None:
+    formulas = [random_3sat(200, seed=k) for k in range(5)] + [HARD]
+    single = [predictor.predict(formula).quantile(0.5) for formula in formulas]
+    many = {p.gbdhash: p.quantile(0.5) for p in predictor.predict_many(formulas, jobs=2)}
+    together = [many[predictor.predict(formula).gbdhash] for formula in formulas]
+    for one, other in zip(single, together, strict=True):
+        assert list(one.values()) == pytest.approx(list(other.values()), rel=1e-3)
+
+
+def test_solved_by_the_probe_is_reported_with_its_cost(predictor: Predictor) -> None:
+    found = predictor.predict([[1, 2], [-1, 2], [1, -2], [-1, -2]])
+    assert (found.status, found.source, found.result) == ("solved", "probe", "UNSAT")
+    assert found.quantile(0.5)[SHIPPED.config.probe_solver] < 10
+
+
+@pytest.mark.parametrize("clauses", [[], [[]], [[1]], [[1, -1]], [[1, 1]]])
+def test_trivial_formulas_get_a_prediction(predictor: Predictor, clauses: list[list[int]]) -> None:
+    assert predictor.predict(clauses).status == "solved"
+
+
+def test_malformed_clauses_are_an_error(predictor: Predictor) -> None:
+    with pytest.raises(FormulaError):
+        predictor.predict([[1, 0, 2]])
+
+
+def test_unreadable_file_is_a_prediction_with_status_error(predictor: Predictor, tmp_path: Path) -> None:
+    found = predictor.predict(tmp_path / "missing.cnf")
+    assert found.status == "error"
+    with pytest.raises(CheckpointError, match=r"missing\.cnf"):
+        found.quantile(0.5)
+
+
+@pytest.mark.parametrize(
+    ("without", "source"),
+    [
+        (("gnn",), "forest"),
+        (("gnn", "conflicts/forest"), "forest"),
+        (("gnn", "conflicts/forest", "conflicts/forest_static"), "linear"),
+        (("gnn", "conflicts/forest", "conflicts/forest_static", "conflicts/linear"), "tree_size"),
+        (
+            ("gnn", "conflicts/forest", "conflicts/forest_static", "conflicts/linear", "conflicts/tree_size"),
+            "constant",
+        ),
+    ],
+)
+def test_missing_parts_of_the_checkpoint(tmp_path: Path, without: tuple[str, ...], source: str) -> None:
+    with Predictor.from_checkpoint(copy(tmp_path / "c", without)) as partial:
+        found = partial.predict(HARD)
+    assert (found.status, found.source) == ("ok", source)
+    for part in without:
+        assert f"{Path(part).name}: cannot be loaded" in found.reason
+
+
+def test_without_torch(tmp_path: Path) -> None:
+    path = tmp_path / "hard.cnf"
+    path.write_text(HARD.to_dimacs())
+    script = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from satcost_gnn.predictor import Predictor\n"
+        "with Predictor.from_checkpoint() as p:\n"
+        f"    found = p.predict({str(path)!r})\n"
+        "print(found.source, '|', found.reason)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("forest | gnn: torch is not installed")
+
+
+def test_formula_over_the_graph_limit(tmp_path: Path) -> None:
+    with Predictor.from_checkpoint(copy(tmp_path / "c", preprocess={"graph_size_limit": 1000})) as small:
+        found = small.predict(HARD)
+    assert (found.status, found.source) == ("ok", "forest")
+    assert "1000" in found.reason and "literal occurrences" in found.reason
+
+
+def test_probe_that_dies(tmp_path: Path) -> None:
+    # An option that CaDiCaL rejects makes it abort: the child dies as with any crash of a solver.
+    crash = {"probe": {"options": [["nosuchoption", 1]]}}
+    with Predictor.from_checkpoint(copy(tmp_path / "c", preprocess=crash)) as crashing:
+        found = crashing.predict(HARD)
+    assert found.status == "ok"
+    assert found.source == "forest"
+    assert "probe" in found.reason and "gnn: no early search" in found.reason
+    assert "forest: no early search" in found.reason
+
+
+def test_out_of_memory_costs_one_instance_not_the_batch(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = predictor._estimator("gnn")
+    assert not isinstance(network, str)
+    whole = type(network).predict
+
+    def limited(self: Any, instances: Any) -> Any:
+        if any(instance.graph.n_variables > 210 for instance in instances):
+            raise MemoryError
+        return whole(self, instances)
+
+    monkeypatch.setattr(type(network), "predict", limited)
+    sources = {p.source: p.reason for p in predictor.predict_many([HARD, random_3sat(200, seed=1)])}
+    assert set(sources) == {"forest", "gnn"}
+    assert "gnn: out of memory" in sources["forest"]
+
+
+def test_far_from_the_training_data(predictor: Predictor) -> None:
+    # Long clauses over few variables, all of one sign but two: nothing in the training data is like it.
+    rng = random.Random(0)
+    wide = [[v if rng.random() < 0.999 else -v for v in range(1, 401)] for _ in range(600)]
+    hard = HARD.clauses()
+    shifted = [[lit + 400 if lit > 0 else lit - 400 for lit in clause] for clause in hard]
+    found = predictor.predict([*wide, *shifted])
+    assert found.status == "ok"
+    assert found.in_distribution is False
+    if found.source != "gnn":
+        assert "far outside the training distribution" in found.reason
+
+
+@pytest.mark.parametrize(
+    "options", [{"unit": "parsecs"}, {"solvers": ["nosuch"]}, {"start": "oracle"}], ids=["unit", "solver", "estimator"]
+)
+def test_unknown_options_name_what_there_is(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="expected"):
+        Predictor.from_checkpoint(**options)
+
+
+def test_cpu_seconds_and_a_subset_of_the_solvers() -> None:
+    chosen = SHIPPED.config.solvers[1]
+    with Predictor.from_checkpoint(unit="cpu_seconds", solvers=[chosen], cutoff=5.0) as seconds:
+        rows = seconds.predict(HARD).rows()
+    assert [row["solver"] for row in rows] == [chosen]
+    assert rows[0]["cost_unit"] == "cpu_seconds" and rows[0]["cutoff"] == 5.0
+    assert 0 < rows[0]["q05"] < rows[0]["q95"] < 1e5
+
+
+def test_prediction_reproduces_under_another_name_and_order(predictor: Predictor) -> None:
+    # The graph and the features don't see names; the probe does: medians move, but not by orders of magnitude.
+    from satcost_gnn.search.solvers import shuffled
+
+    own = np.log10(list(predictor.predict(HARD).quantile(0.5).values()))
+    other = np.log10(list(predictor.predict(shuffled(HARD, 5)).quantile(0.5).values()))
+    assert np.abs(own - other).max() < 0.5
