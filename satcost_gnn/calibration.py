@@ -35,6 +35,7 @@ _LEVELS = np.array(
 )
 # Share of a wide normal in what is calibrated, so that no cost is impossible and every PIT lies between 0 and 1.
 _WIDE_SHARE = 0.05
+_ROUNDS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,23 +80,28 @@ class LevelMap:
             return cls(nothing, nothing, 0.0, runs, stopped, note)
         residual = np.abs(distribution.median() - log10_cost)[~censored]
         spread = float(max(np.quantile(residual, 0.9), 0.25))
-        pit = np.clip(widened(distribution, spread).cdf_at(np.minimum(log10_cost, distribution.grid.high)), 0.0, 1.0)
         # A cost beyond the grid has no PIT but a lower bound, like a stopped run.
         hidden = censored | (log10_cost > distribution.grid.high)
-        level, at = _levels_of(pit, hidden)
-        wanted = _LEVELS[(level[0] <= _LEVELS) & (level[-1] >= _LEVELS)] if len(level) else nothing
-        knots = np.interp(wanted, level, at)
-        predicted = np.concatenate([[0.0], knots, [1.0]])
-        calibrated = np.concatenate([[0.0], wanted, [1.0]])
-        # Equal knots would make the map jump; a rise too small to matter keeps it a function both ways.
-        predicted = np.maximum.accumulate(predicted + 1e-9 * np.arange(len(predicted)))
-        predicted = predicted / predicted[-1]
+        reached = np.minimum(log10_cost, distribution.grid.high)
+        wide = widened(distribution, spread)
+        predicted = calibrated = np.array([0.0, 1.0])
+        # A map is applied at the edges of the grid, with straight lines between, which is not quite what was fitted
+        # where a prediction is sharper than a bin. Fitting again to what comes out puts that right.
+        for _ in range(_ROUNDS):
+            pit = _mapped(wide, predicted, calibrated).cdf_at(reached)
+            level, at = _levels_of(pit, hidden)
+            wanted = _LEVELS[(level[0] <= _LEVELS) & (level[-1] >= _LEVELS)]
+            knots = np.interp(np.interp(wanted, level, at), calibrated, predicted)
+            predicted = np.concatenate([[0.0], knots, [1.0]])
+            calibrated = np.concatenate([[0.0], wanted, [1.0]])
+            # Equal knots would make the map jump; a rise too small to matter keeps it a function both ways.
+            predicted = np.maximum.accumulate(predicted) + 1e-9 * np.arange(len(predicted))
+            predicted = predicted / predicted[-1]
         note = ""
         if stopped:
-            highest = float(np.quantile(pit[hidden], 0.1))
             note = (
-                f"{stopped} of {runs} calibration runs were stopped: valid for costs below the cutoff only "
-                f"(predicted levels up to about {highest:.2f}); above it a lower bound"
+                f"{stopped} of {runs} calibration runs were stopped: valid for costs below the cutoff only; above it, "
+                "quantiles rest on the assumption that stopping says nothing about the cost"
             )
         return cls(predicted, calibrated, spread, runs, stopped, note)
 
@@ -103,8 +109,7 @@ class LevelMap:
         """Return the calibrated distributions."""
         if self.is_identity:
             return distribution
-        cdf = widened(distribution, self.spread).cdf
-        return CostDistribution(distribution.grid, np.interp(cdf, self.predicted, self.calibrated))
+        return _mapped(widened(distribution, self.spread), self.predicted, self.calibrated)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values for JSON."""
@@ -265,6 +270,10 @@ def widened(distribution: CostDistribution, spread: float) -> CostDistribution:
     """Return the distributions mixed with a little of a wide normal around the same means."""
     wide = CostDistribution.normal(distribution.grid, distribution.mean(), np.hypot(distribution.sd(), 2.0 * spread))
     return distribution.mix([1.0 - _WIDE_SHARE, _WIDE_SHARE], [wide])
+
+
+def _mapped(distribution: CostDistribution, predicted: Floats, calibrated: Floats) -> CostDistribution:
+    return CostDistribution(distribution.grid, np.interp(distribution.cdf, predicted, calibrated))
 
 
 def _levels_of(pit: Floats, hidden: NDArray[np.bool_]) -> tuple[Floats, Floats]:

@@ -345,7 +345,8 @@ class Predictor:
         ]
         for thread in threads:
             thread.start()
-        running, batch, edges = jobs, [], 0
+        running, edges = jobs, 0
+        batch: list[Preprocessed] = []
         try:
             while running or batch:
                 item: Preprocessed | BaseException | None
@@ -401,7 +402,7 @@ class Predictor:
             able = []
             for k in open_:
                 lack = next(filter(None, (_missing_need(need, instances[k]) for need in sorted(estimator.needs))), "")
-                if not lack and name == "gnn" and known[k] is not None and known[k].far:  # type: ignore[union-attr]
+                if not lack and name == "gnn" and known[k] is not None and known[k].far:
                     lack = "far outside the training distribution"
                 if lack:
                     reasons[k].append(f"{name}: {lack}")

@@ -193,10 +193,8 @@ def preprocess(
     Preprocessed
         Never raises for what the input contains or the child does.
     """
-    if isinstance(source, Formula):
-        path, argument = name or source.source, source
-    else:
-        path, argument = name or str(source), str(source)
+    path = name or (source.source if isinstance(source, Formula) else str(source))
+    argument = source if isinstance(source, Formula) else str(source)
     limits = Limits(settings.cpu_s, settings.wall_s, settings.memory_mb)
 
     def attempt(with_probe: bool) -> Outcome:

@@ -29,7 +29,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from satcost_gnn.config import NetworkConfig
@@ -66,11 +66,15 @@ class CostModule(lightning.LightningModule):  # type: ignore[misc]
         super().__init__()
         self.model = model
         self.config, self.seed = config, seed
-        moving = get_ema_multi_avg_fn(config.optimiser.averaging)  # type: ignore[no-untyped-call]
-        self.averaged = AveragedModel(model, multi_avg_fn=moving)
+        self.averaged = AveragedModel(model, avg_fn=self._moving_mean)
         self.unit = next(iter(model.shape.solvers))
         self._train_loss: list[Tensor] = []
         self._sums = dict.fromkeys(("nll", "crps", "count"), 0.0)
+
+    def _moving_mean(self, mean: Tensor, latest: Tensor, count: Tensor | int) -> Tensor:
+        # At first the window grows with the steps made: the initial weights must not linger in a short training.
+        decay = min(self.config.optimiser.averaging, (1.0 + float(count)) / (10.0 + float(count)))
+        return torch.lerp(latest, mean, decay)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return AdamW, with decay of matrices but not of biases, norms and the like."""

@@ -1,4 +1,5 @@
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -228,7 +229,7 @@ def crps_by_hand(distribution, row, y, censored, limit=np.inf):
             return f**2
         return 0.0 if censored else (1 - f) ** 2
 
-    pieces = zip(breaks[:-1], breaks[1:], strict=True)
+    pieces = pairwise(breaks)
     return sum(quad(integrand, a + 1e-12, b - 1e-12)[0] for a, b in pieces)
 
 

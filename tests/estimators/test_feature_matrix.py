@@ -54,7 +54,7 @@ def test_an_instance_without_online_features_has_missing_values():
 
 
 def test_features_of_another_version_are_refused():
-    with pytest.raises(EstimatorError, match="new.cnf: its static features differ"):
+    with pytest.raises(EstimatorError, match=r"new\.cnf: its static features differ"):
         FeatureMatrix.from_instances([instance([1, 2]), instance([1, 2, 3], path="new.cnf")], "static")
     with pytest.raises(EstimatorError, match="no feature 'zebra'"):
         FeatureMatrix.from_instances([instance([1, 2], [3])], "both", ["a", "zebra"])

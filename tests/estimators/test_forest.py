@@ -32,7 +32,7 @@ def test_our_walk_ends_in_scikit_learns_leaves(kind):
 
 
 def test_weights_average_the_leaves():
-    x, y, trees = grown()
+    x, _, trees = grown()
     forest = QuantileForest(trees, trees.leaves(x))
     fresh = np.random.default_rng(1).normal(size=(20, 6)).astype(np.float32)
     weights = forest.weights(fresh)

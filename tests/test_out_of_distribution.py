@@ -1,0 +1,101 @@
+import json
+
+import numpy as np
+import pytest
+
+from satcost_gnn.errors import CheckpointError, EstimatorError
+from satcost_gnn.feature_vector import FeatureVector
+from satcost_gnn.instance import Instance
+from satcost_gnn.out_of_distribution import NoveltyDetector
+
+STATIC, ONLINE = tuple(f"s{k}" for k in range(12)), tuple(f"o{k}" for k in range(8))
+
+
+def instances(centres, seed=0, spread=0.3, online=True):
+    """One instance around each of the given family centres (one number a feature and family)."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for k, centre in enumerate(centres):
+        directions = np.random.default_rng(int(centre)).normal(size=20)
+        values = (directions + spread * rng.normal(size=20)).astype(np.float32)
+        found.append(
+            Instance(
+                f"{k}",
+                "",
+                FeatureVector(STATIC, values[:12]),
+                FeatureVector(ONLINE, values[12:]) if online else None,
+            )
+        )
+    return found
+
+
+FAMILIES = np.repeat(np.arange(10), 20)
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return NoveltyDetector().fit(instances(FAMILIES), [str(f) for f in FAMILIES])
+
+
+def test_more_of_the_same_is_inside(detector):
+    inside, score = detector.in_distribution(instances(FAMILIES, seed=1))
+    assert inside.mean() > 0.9
+    assert np.array_equal(inside, score <= 1.0)
+    assert not any(item.far for item in detector.judge(instances(FAMILIES, seed=1)))
+
+
+def test_another_family_is_outside_but_not_far(detector):
+    found = detector.judge(instances(np.arange(20, 40), seed=1))
+    assert np.mean([item.inside for item in found]) < 0.05
+    # It is as far from the families as they are from each other.
+    assert np.mean([item.far for item in found]) < 0.4
+
+
+def test_something_else_altogether_is_far(detector):
+    found = detector.judge(instances(np.arange(20, 40), seed=1, spread=30.0))
+    assert all(item.far and not item.inside for item in found)
+    scores = [detector.judge(instances([0], seed=1, spread=s))[0].score for s in (0.1, 1.0, 3.0, 10.0)]
+    assert scores == sorted(scores) and scores[0] < 1 < scores[-1]
+
+
+def test_without_groups_far_is_a_multiple_of_the_usual():
+    detector = NoveltyDetector().fit(instances(FAMILIES))
+    for item in detector.judge(instances(np.arange(20, 30), spread=2.0)):
+        assert item.far == (item.score > 3.0)
+
+
+def test_missing_online_features_count_as_average(detector):
+    found = detector.judge(instances(FAMILIES[:20], seed=2, online=False))
+    assert all(np.isfinite(item.score) for item in found)
+    static = NoveltyDetector("static").fit(instances(FAMILIES))
+    with_online, without = (static.in_distribution(instances(FAMILIES[::7], 3, online=o))[1] for o in (True, False))
+    np.testing.assert_array_equal(with_online, without)
+
+
+def test_it_is_read_back_as_it_was_written(detector, tmp_path):
+    detector.save(tmp_path / "novelty")
+    again = NoveltyDetector.load(tmp_path / "novelty")
+    fresh = instances(np.arange(25), seed=3)
+    assert again.judge(fresh) == detector.judge(fresh)
+    assert again.judge([]) == []
+
+
+def test_bad_input_and_damage_are_errors(detector, tmp_path):
+    with pytest.raises(EstimatorError, match="not fitted"):
+        NoveltyDetector().judge(instances([0]))
+    with pytest.raises(EstimatorError, match="not fitted"):
+        NoveltyDetector().save(tmp_path)
+    with pytest.raises(EstimatorError, match="more than ten"):
+        NoveltyDetector().fit(instances(FAMILIES[:5]))
+    with pytest.raises(EstimatorError, match="found 1 groups"):
+        NoveltyDetector().fit(instances(FAMILIES), ["a"])
+    with pytest.raises(CheckpointError, match="can't be read"):
+        NoveltyDetector.load(tmp_path)
+    detector.save(tmp_path)
+    header = json.loads((tmp_path / "novelty.json").read_text())
+    (tmp_path / "novelty.json").write_text(json.dumps({**header, "format": 9}))
+    with pytest.raises(CheckpointError, match="install a newer"):
+        NoveltyDetector.load(tmp_path)
+    (tmp_path / "novelty.json").write_text(json.dumps({**header, "inside": None}))
+    with pytest.raises(CheckpointError, match="can't be read"):
+        NoveltyDetector.load(tmp_path)
