@@ -202,13 +202,15 @@ class TrainingConfig(NetworkConfig):
         return NetworkConfig(**{name: getattr(self, name) for name in NetworkConfig.model_fields})
 
 
-def read_config(path: Path | str) -> TrainingConfig:
+def read_config(path: Path | str, *, root: Path | None = None, cache: Path | None = None) -> TrainingConfig:
     """Read a training configuration.
 
     Parameters
     ----------
     path
         TOML file. Relative paths in it are relative to the current directory, as on the command line.
+    root, cache
+        Directories of this machine that take the place of those in ``[data]``.
 
     Raises
     ------
@@ -221,7 +223,9 @@ def read_config(path: Path | str) -> TrainingConfig:
         raise ConfigError(f"{path}: found no such file; expected a training configuration (TOML)") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error
-    return TrainingConfig.checked(values, str(path))
+    config = TrainingConfig.checked(values, str(path))
+    places = {name: place for name, place in (("root", root), ("cache", cache)) if place is not None}
+    return config.model_copy(update={"data": config.data.model_copy(update=places)})
 
 
 def write_config(config: TrainingConfig, path: Path) -> None:

@@ -221,6 +221,41 @@ def predict_all(
     return {name: calibrations[name].apply(estimator.predict(instances)) for name, estimator in fitted.items()}
 
 
+def preprocess_settings(config: TrainingConfig) -> PreprocessSettings:
+    """Return how the configuration wants instances preprocessed."""
+    probe = ProbeSettings(conflicts=config.preprocess.conflicts)
+    return PreprocessSettings(probe=probe, max_graph_edges=config.preprocess.max_graph_edges)
+
+
+def prepare(
+    config: TrainingConfig, say: Say, progress: Callable[[int, str], ProgressLine]
+) -> tuple[Dataset, LabelledInstances]:
+    """Open the data set, preprocess what isn't cached, and join instances and labels.
+
+    Raises
+    ------
+    DatasetError
+        If the data set has no splits, or no instance of it can be had.
+    """
+    dataset = Dataset.open(config.data.dataset)
+    if dataset.splits is None:
+        raise DatasetError(f"{config.data.dataset}: found no splits.json; make it with `satcost dataset split`")
+    cache = InstanceCache(config.data.cache, preprocess_settings(config))
+    labelled = sorted({run.instance for run in dataset.runs} & set(dataset.instances))
+    with progress(len(labelled), "instances preprocessed") as bar:
+        missing = [name for name in labelled if not cache.has(name)]
+        bar.skip(len(labelled) - len(missing))
+        files = materialise(
+            dataset, config.data.root, config.data.cache / "instances", instances=missing, on_problem=bar.message
+        )
+        failed = cache.fill(files, jobs=config.preprocess.jobs, on_step=lambda _: bar.advance())
+    for item in failed:
+        say(f"left out: {item.error}")
+    data = load_labelled(dataset, cache, config.data.solvers, config.data.units, split_sides(dataset, config), say)
+    say(", ".join(f"{side}: {len(data.side(side))}" for side in SIDES))
+    return dataset, data
+
+
 def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, str], ProgressLine]) -> Checkpoint:
     """Do everything from the data set to the checkpoint; whatever is cached or finished is not done again.
 
@@ -246,30 +281,11 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
     target = config.checkpoint.directory / f"{config.checkpoint.name}-v{config.checkpoint.version}"
     if target.exists():
         raise CheckpointError(f"{target} exists; checkpoints are never overwritten, choose the next version")
-    dataset = Dataset.open(config.data.dataset)
-    if dataset.splits is None:
-        raise DatasetError(f"{config.data.dataset}: found no splits.json; make it with `satcost dataset split`")
-    settings = PreprocessSettings(
-        probe=ProbeSettings(conflicts=config.preprocess.conflicts), max_graph_edges=config.preprocess.max_graph_edges
-    )
-    cache = InstanceCache(config.data.cache, settings)
-    labelled = sorted({run.instance for run in dataset.runs} & set(dataset.instances))
-    with progress(len(labelled), "instances preprocessed") as bar:
-        missing = [name for name in labelled if not cache.has(name)]
-        bar.skip(len(labelled) - len(missing))
-        files = materialise(
-            dataset, config.data.root, config.data.cache / "instances", instances=missing, on_problem=bar.message
-        )
-        failed = cache.fill(files, jobs=config.preprocess.jobs, on_step=lambda _: bar.advance())
-    for item in failed:
-        say(f"left out: {item.error}")
-    sides = split_sides(dataset, config)
+    dataset, data = prepare(config, say, progress)
     config.directory.mkdir(parents=True, exist_ok=True)
     write_config(config, config.directory / "config.json")
-    (config.directory / "split.json").write_text(json.dumps(sides, sort_keys=True) + "\n")
-    data = load_labelled(dataset, cache, config.data.solvers, config.data.units, sides, say)
-    say(", ".join(f"{side}: {len(data.side(side))}" for side in SIDES))
-
+    sides = dict(sorted(split_sides(dataset, config).items()))
+    (config.directory / "split.json").write_text(json.dumps(sides) + "\n")
     with tempfile.TemporaryDirectory(dir=config.directory) as folder:
         staging = Path(folder) / target.name
         staging.mkdir()
@@ -290,14 +306,16 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
             write_probe_offsets(staging / unit / "probe_offset.json", data.probe_offsets[unit])
         (staging / "calibration.json").write_text(json.dumps(calibrations) + "\n")
         (staging / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
-        learnt = [data.instances[k] for k in data.side("train", "validation")]
+        learnt = data.side("train", "validation")
         groups = data.tables[config.data.units[0]].groups
-        NoveltyDetector().fit(learnt, [groups[k] for k in data.side("train", "validation")]).save(staging / "novelty")
+        novelty = NoveltyDetector().fit([data.instances[k] for k in learnt], [groups[k] for k in learnt])
+        novelty.save(staging / "novelty")
+        settings = preprocess_settings(config)
         about = CheckpointConfig(
             name=config.checkpoint.name,
             version=config.checkpoint.version,
             solvers=config.data.solvers,
-            probe_solver=settings.probe.solver if settings.probe is not None else "",
+            probe_solver=ProbeSettings().solver,
             units=config.data.units,
             cutoffs=default_cutoffs(dataset, config.data.units),
             chain=CHAIN,

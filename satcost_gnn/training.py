@@ -99,13 +99,13 @@ class CostModule(lightning.LightningModule):  # type: ignore[misc]
         return float(settings.learning_rate * (_LAST_RATE + (1 - _LAST_RATE) * factor))
 
     def on_train_epoch_start(self) -> None:
-        """Seed the epoch, so that dropout in it doesn't depend on whether the run was resumed before it."""
+        """Start counting."""
         self._train_loss = []
-        state = np.random.SeedSequence([self.seed, self.current_epoch]).generate_state(1, np.uint64)
-        torch.manual_seed(int(state[0]) >> 1)
 
     def on_train_batch_start(self, batch: GraphBatch, batch_idx: int) -> None:
-        """Set the learning rate from the progress alone."""
+        """Seed dropout from the place in the run alone, so that resuming changes nothing, and set the learning rate."""
+        state = np.random.SeedSequence([self.seed, self.current_epoch, batch_idx]).generate_state(1, np.uint64)
+        torch.manual_seed(int(state[0]) >> 1)
         progress = (self.current_epoch + (batch_idx + 0.5) / self.trainer.num_training_batches) / (
             self.config.optimiser.epochs
         )
@@ -386,7 +386,7 @@ def train_member(
             # Our own file, written by this run: it holds the optimiser's and the callbacks' state.
             weights_only=False,
         )
-    model = CostModel(config.model, shape)
+        model = CostModel(config.model, shape)
     model.load_state_dict(best.weights)
     return model.eval()
 

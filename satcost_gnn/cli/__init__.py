@@ -140,6 +140,14 @@ def collect(
 @app.command()
 def train(
     config: Annotated[Path, typer.Option("--config", help="Training configuration (TOML); see configs/small.toml.")],
+    root: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Directory of the instances, instead of the configuration's."),
+    ] = None,
+    cache: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Directory of preprocessed instances, instead of the configuration's."),
+    ] = None,
 ) -> None:
     """Train a checkpoint: preprocess a data set, fit every estimator, calibrate, measure on the test side.
 
@@ -147,7 +155,7 @@ def train(
     """
     from satcost_gnn.cli.train import run_train
 
-    raise typer.Exit(run_train(config))
+    raise typer.Exit(run_train(config, root, cache))
 
 
 dataset_app = typer.Typer(no_args_is_help=True, help="Look at, check and split data sets of measured costs.")

@@ -19,6 +19,7 @@ MODULES: dict[str, str] = {
     "tree_size": "satcost_gnn.estimators.tree_size",
     "linear": "satcost_gnn.estimators.linear",
     "forest": "satcost_gnn.estimators.forest",
+    "stacked": "satcost_gnn.estimators.stacked",
     "gnn": "satcost_gnn.estimators.gnn",
 }
 

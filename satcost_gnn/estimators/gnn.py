@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from satcost_gnn import __version__
-from satcost_gnn.config import NetworkConfig
+from satcost_gnn.config import NetworkConfig, TrainingConfig
 from satcost_gnn.data.batching import GraphBatch, GraphSample, TargetRow, collate, graph_sample, plan_batches
 from satcost_gnn.distribution import GRIDS, CostDistribution, CostGrid, grid_for
 from satcost_gnn.errors import CheckpointError, ConfigError, EstimatorError
@@ -64,6 +64,8 @@ class GnnEstimator(Estimator):
     needs: frozenset[str] = frozenset({"graph", "static", "online"})
 
     def __init__(self, settings: NetworkConfig | Mapping[str, Any] | None = None, *, device: str = "auto") -> None:
+        if isinstance(settings, TrainingConfig):
+            settings = settings.network
         self.settings = NetworkConfig.checked(settings, "settings of the network")
         # Samples for the batches carry a graph even if the network is told to ignore it.
         self.needs = frozenset({"graph", *self.settings.model.branches})

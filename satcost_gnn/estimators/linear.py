@@ -8,27 +8,32 @@ unknown. The observation window here is the probe.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from satcost_gnn.distribution import CostDistribution
+from satcost_gnn.distribution import CostDistribution, CostGrid
 from satcost_gnn.errors import EstimatorError
-from satcost_gnn.estimators.base import Arrays, Estimator, TrainingTable, columns, register
-from satcost_gnn.estimators.censored_regression import CensoredRidge
+from satcost_gnn.estimators.base import Arrays, Estimator, TrainingTable, columns, group_folds, register
+from satcost_gnn.estimators.censored_regression import SD_RANGE, CensoredRidge
 from satcost_gnn.estimators.feature_matrix import FeatureMatrix, Standardiser, feature_parts, features_for_unit
 from satcost_gnn.instance import Instance
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Integers = NDArray[np.int64]
 
-_PENALTIES = tuple(float(p) for p in 10.0 ** np.arange(-1.0, 3.51, 0.5))
 CRITERIA = ("aic", "bic", "none")
+
+_PENALTIES = 10.0 ** np.arange(-1.0, 5.01, 0.5)
 # Predicted means stay within the training costs and this much beyond, in decades.
 _BEYOND_COSTS = 1.0
+_FOLDS = 5
+# Penalty of the fit that completes the costs of stopped runs before cross-validation.
+_FIRST_PENALTY = 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,26 +45,51 @@ class SelectedRidge:
     columns
         ``int64[d]``: columns of the standardised features that it reads.
     model
-        The model on them.
-    low, high
-        Range that its means are clipped to, in log10 cost.
+        The model on them; its noise is that of cross-validation.
     """
 
-    columns: NDArray[np.int64]
+    columns: Integers
     model: CensoredRidge
-    low: float
-    high: float
 
     @classmethod
-    def fit(cls, x: Floats, y: Floats, censored: Bools, weights: Floats, penalty: float | None, criterion: str) -> Self:
-        """Choose the penalty (leave-one-out error) and the columns (information criterion), and fit.
+    def fit(
+        cls,
+        x: Floats,
+        y: Floats,
+        censored: Bools,
+        weights: Floats,
+        folds: Sequence[Integers],
+        penalty: float | None,
+        criterion: str,
+    ) -> tuple[Self, Floats]:
+        """Choose the penalty and the columns, fit, and measure the noise.
 
         Columns are ranked by the size of their standardised coefficients in the model on all of them; of the models on
         the best 1, 2, 3, ... columns the one with the least criterion is kept.
+
+        Parameters
+        ----------
+        x, y, censored, weights
+            As for :meth:`CensoredRidge.fit`.
+        folds
+            Ways of cross-validation: ``int64[n]`` each, the fold of every row. The penalty has the least mean squared
+            error, averaged over them, and the noise is the root of that of the chosen columns.
+        penalty
+            Penalty, None to choose it.
+        criterion
+            ``aic``, ``bic`` or ``none``.
+
+        Returns
+        -------
+        model
+            The fitted model.
+        held_out
+            ``float64[n]``: predictions from the models fitted without a row's fold, by the first of ``folds``.
         """
+        first = CensoredRidge.fit(x, y, censored, _FIRST_PENALTY, weights)
+        complete = first.complete(x, y, censored)
         if penalty is None:
-            start = CensoredRidge.fit(x, y, censored, 10.0, weights)
-            penalty = _least_leave_one_out(x, start.complete(x, y, censored), weights)
+            penalty = _best_penalty(x, complete, weights, folds)
         best = CensoredRidge.fit(x, y, censored, penalty, weights)
         chosen = np.arange(x.shape[1])
         if criterion != "none":
@@ -72,23 +102,77 @@ class SelectedRidge:
                 score = model.aic if criterion == "aic" else model.bic(n)
                 if score < best_score:
                     best, best_score, chosen = model, score, part
-        there = weights > 0
-        return cls(chosen, best, float(y[there].min()), float(y[there].max()) + _BEYOND_COSTS)
+        complete = best.complete(x[:, chosen], y, censored)
+        held_out = [_held_out(x, complete, weights, fold_of, penalty, len(chosen)) for fold_of in folds]
+        error = float(np.mean([np.average((complete - found) ** 2, weights=weights) for found in held_out]))
+        # Completed costs hide the noise of stopped runs, which the fit has accounted for: never below that.
+        sd = float(np.clip(max(np.sqrt(error), best.sd), *SD_RANGE))
+        return cls(chosen, replace(best, sd=sd)), held_out[0]
+
+    @property
+    def sd(self) -> float:
+        """Standard deviation of the noise."""
+        return self.model.sd
 
     def predict(self, x: Floats) -> Floats:
         """Return the mean log10 cost."""
-        return np.clip(self.model.predict(x[:, self.columns]), self.low, self.high)
+        return self.model.predict(x[:, self.columns])
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values for JSON."""
-        return {"columns": self.columns.tolist(), "model": self.model.to_json(), "low": self.low, "high": self.high}
+        return {"columns": self.columns.tolist(), "model": self.model.to_json()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Build it from :meth:`to_json`."""
+        return cls(np.array(values["columns"], dtype=np.int64), CensoredRidge.from_json(values["model"]))
+
+
+@dataclass(frozen=True, eq=False)
+class SolverModel:
+    """What is learnt of one solver.
+
+    Parameters
+    ----------
+    common
+        Model of the cost whatever the answer.
+    by_answer
+        Models of what a satisfiable and an unsatisfiable instance cost beyond the common model; or none.
+    low, high
+        Range that means are clipped to, in log10 cost.
+    """
+
+    common: SelectedRidge
+    by_answer: tuple[SelectedRidge, ...]
+    low: float
+    high: float
+
+    def predict(self, grid: CostGrid, x: Floats, p_satisfiable: Floats) -> CostDistribution:
+        """Return distributions of shape ``(n,)``."""
+        mean = self.common.predict(x)
+        if not self.by_answer:
+            return CostDistribution.normal(grid, np.clip(mean, self.low, self.high), self.common.sd)
+        satisfiable, unsatisfiable = (
+            CostDistribution.normal(grid, np.clip(mean + model.predict(x), self.low, self.high), model.sd)
+            for model in self.by_answer
+        )
+        return satisfiable.mix(np.stack([p_satisfiable, 1.0 - p_satisfiable]), [unsatisfiable])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain values for JSON."""
+        return {
+            "common": self.common.to_json(),
+            "by_answer": [model.to_json() for model in self.by_answer],
+            "low": self.low,
+            "high": self.high,
+        }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Build it from :meth:`to_json`."""
         return cls(
-            np.array(values["columns"], dtype=np.int64),
-            CensoredRidge.from_json(values["model"]),
+            SelectedRidge.from_json(values["common"]),
+            tuple(SelectedRidge.from_json(model) for model in values["by_answer"]),
             float(values["low"]),
             float(values["high"]),
         )
@@ -133,13 +217,15 @@ class Linear(Estimator):
     features
         ``static``, ``online`` or ``both``. For a cost in seconds, the probe's speed joins the online ones.
     penalty
-        Ridge penalty on standardised features; None to choose it by leave-one-out error.
+        Ridge penalty on standardised features; None to choose it by cross-validation, half of it over single
+        instances and half over whole groups (families), so that it serves both known families and new ones.
     criterion
         What selects the features: ``aic``, ``bic``, or ``none`` for all of them.
     by_answer
-        Whether satisfiable and unsatisfiable instances get models of their own, mixed by P(satisfiable). Done where
-        the table has at least ``min_answers`` known answers of both kinds; an instance without a known answer
-        takes part in both models with its probabilities as weights.
+        Whether satisfiable and unsatisfiable instances get models of their own, mixed by P(satisfiable). They predict
+        what is left by a common model, so that with few instances they shrink to it. Done where the table has at least
+        ``min_answers`` known answers of both kinds; an instance without a known answer takes part in both models with
+        its probabilities as weights.
     min_answers
         See ``by_answer``.
 
@@ -187,50 +273,59 @@ class Linear(Estimator):
         self._classifier = None
         if self.by_answer and min((answers == 1).sum(), (answers == 0).sum()) >= self.min_answers:
             self._classifier = AnswerClassifier.fit(x, answers)
-        self._models: list[list[SelectedRidge]] = []
-        for column in range(len(table.solvers)):
-            known = table.known[:, column]
-            data = x[known], table.cost[known, column], table.censored[known, column]
-            shares = [np.ones(int(known.sum()))]
-            if self._classifier is not None:
-                p = np.where(answers[known] >= 0, answers[known], self._classifier.predict(x[known]))
-                # Solved runs of both kinds must be there, or the model of one kind would be made of bounds alone.
-                solved = ~table.censored[known, column]
-                if min(p[solved].sum(), (1 - p[solved]).sum()) >= self.min_answers / 2:
-                    shares = [p, 1.0 - p]
-            self._models.append([SelectedRidge.fit(*data, share, self.penalty, self.criterion) for share in shares])
+        p = np.ones(len(x)) if self._classifier is None else self._classifier.predict(x)
+        p = np.where(answers >= 0, answers, p)
+        # New instances may be of known families or of new ones: both kinds of cross-validation count.
+        alone = [f"{k}" for k in range(len(table))]
+        dealt = [group_folds(alone, _FOLDS), group_folds(table.groups, _FOLDS)]
+        self._models = [
+            self._fit_solver(
+                x[known], table.cost[known, k], table.censored[known, k], p[known], [fold[known] for fold in dealt]
+            )
+            for k in range(len(table.solvers))
+            for known in [table.known[:, k]]
+        ]
+
+    def _fit_solver(self, x: Floats, y: Floats, censored: Bools, p: Floats, dealt: list[Integers]) -> SolverModel:
+        everything = np.ones(len(y))
+        folds = _usable_folds(dealt, len(y))
+        common, held_out = SelectedRidge.fit(x, y, censored, everything, folds, self.penalty, self.criterion)
+        parts: list[SelectedRidge] = []
+        # Solved runs of both kinds must be there, or the model of one kind would be made of bounds alone.
+        solved = ~censored
+        if self._classifier is not None and min(p[solved].sum(), (1.0 - p[solved]).sum()) >= self.min_answers / 2:
+            for share in (p, 1.0 - p):
+                rest = y - held_out
+                parts.append(SelectedRidge.fit(x, rest, censored, share, folds, self.penalty, self.criterion)[0])
+        return SolverModel(common, tuple(parts), float(y.min()), float(y.max()) + _BEYOND_COSTS)
 
     def _predict(self, instances: list[Instance]) -> CostDistribution:
         features = features_for_unit(self.features, self.unit)
         matrix = FeatureMatrix.from_instances(instances, features, self._standardiser.input_names)
         x = self._standardiser.transform(matrix)
         p = np.ones(len(x)) if self._classifier is None else self._classifier.predict(x)
-        found = []
-        for models in self._models:
-            first, *others = (CostDistribution.normal(self.grid, m.predict(x), m.model.sd) for m in models)
-            found.append(first.mix(np.stack([p, 1.0 - p]), others) if others else first)
-        return columns(found)
+        return columns([model.predict(self.grid, x, p) for model in self._models])
 
     def selected_features(self) -> dict[str, list[list[str]]]:
-        """Return the features that each solver's models read: one list, or one for each answer (SAT, UNSAT)."""
+        """Return the features that each solver's models read: the common one's, and those by answer (SAT, UNSAT)."""
         names = self._standardiser.names
         return {
-            solver: [[names[i] for i in model.columns] for model in models]
-            for solver, models in zip(self.solvers, self._models, strict=True)
+            solver: [[names[i] for i in part.columns] for part in (model.common, *model.by_answer)]
+            for solver, model in zip(self.solvers, self._models, strict=True)
         }
 
     def _state(self) -> tuple[dict[str, Any], Arrays]:
         return {
             "standardiser": self._standardiser.to_json(),
             "classifier": None if self._classifier is None else self._classifier.to_json(),
-            "models": [[model.to_json() for model in models] for models in self._models],
+            "models": [model.to_json() for model in self._models],
         }, {}
 
     def _restore(self, state: Mapping[str, Any], arrays: Arrays) -> None:
         self._standardiser = Standardiser.from_json(state["standardiser"])
         found = state["classifier"]
         self._classifier = None if found is None else AnswerClassifier.from_json(found)
-        self._models = [[SelectedRidge.from_json(model) for model in models] for models in state["models"]]
+        self._models = [SolverModel.from_json(model) for model in state["models"]]
         if len(self._models) != len(self.solvers):
             raise ValueError(f"found models of {len(self._models)} solvers for {len(self.solvers)}")
 
@@ -244,20 +339,49 @@ def _prefix_sizes(features: int) -> list[int]:
     return sizes
 
 
-def _least_leave_one_out(x: Floats, y: Floats, weights: Floats) -> float:
-    """Return the penalty with the least weighted leave-one-out squared error (exact, from one decomposition)."""
+def _usable_folds(dealt: Sequence[Integers], n: int) -> list[Integers]:
+    """Return the foldings that leave enough rows outside of each fold; every second row as a last resort."""
+    usable = [fold for fold in dealt if len(np.unique(fold)) > 1 and np.bincount(fold).max() <= 0.8 * n]
+    return usable or [np.arange(n) % 2]
+
+
+def _ridge_path(x: Floats, y: Floats, weights: Floats, penalties: Floats) -> tuple[Floats, Floats]:
+    """Return the intercepts ``[p]`` and coefficients ``[p, d]`` of weighted ridge regressions."""
     total = weights.sum()
-    centred = x - (weights @ x) / total
-    root = np.sqrt(weights)[:, None]
-    left, singular, _ = np.linalg.svd(centred * root, full_matrices=False)
-    target = (y - (weights @ y) / total) * root[:, 0]
-    projected = left.T @ target
-    best, best_error = _PENALTIES[0], np.inf
-    for penalty in _PENALTIES:
-        shrink = singular**2 / (singular**2 + penalty)
-        residual = target - left @ (shrink * projected)
-        leverage = (left**2 * shrink).sum(axis=1) + weights / total
-        error = float(((residual / np.maximum(1.0 - leverage, 0.05)) ** 2).sum())
-        if error < best_error:
-            best, best_error = penalty, error
-    return best
+    if total <= 0:
+        return np.full(len(penalties), float(y.mean())), np.zeros((len(penalties), x.shape[1]))
+    centre, middle = (weights @ x) / total, float(weights @ y) / total
+    shifted = x - centre
+    eigenvalues, vectors = np.linalg.eigh((shifted * weights[:, None]).T @ shifted)
+    projected = vectors.T @ (shifted.T @ (weights * (y - middle)))
+    floor = 1e-10 * max(1.0, float(eigenvalues.max(initial=0.0)))
+    shrunk = projected / np.maximum(np.maximum(eigenvalues, 0.0) + penalties[:, None], floor)
+    coefficients = shrunk @ vectors.T
+    return middle - coefficients @ centre, coefficients
+
+
+def _best_penalty(x: Floats, y: Floats, weights: Floats, folds: Sequence[Integers]) -> float:
+    """Return the penalty with the least squared error, averaged over the ways of cross-validation."""
+    error = np.zeros(len(_PENALTIES))
+    for fold_of in folds:
+        for fold in np.unique(fold_of):
+            held_out = fold_of == fold
+            intercepts, coefficients = _ridge_path(x[~held_out], y[~held_out], weights[~held_out], _PENALTIES)
+            residual = y[held_out] - (intercepts[:, None] + coefficients @ x[held_out].T)
+            error += (residual**2) @ weights[held_out]
+    return float(_PENALTIES[int(np.argmin(error))])
+
+
+def _held_out(x: Floats, y: Floats, weights: Floats, fold_of: Integers, penalty: float, size: int) -> Floats:
+    """Return predictions for each fold by models fitted without it, the best ``size`` columns chosen anew each time."""
+    found = np.empty(len(y))
+    one = np.array([penalty])
+    for fold in np.unique(fold_of):
+        out = fold_of == fold
+        intercepts, coefficients = _ridge_path(x[~out], y[~out], weights[~out], one)
+        part = np.arange(x.shape[1])
+        if size < x.shape[1]:
+            part = np.argsort(-np.abs(coefficients[0]), kind="stable")[:size]
+            intercepts, coefficients = _ridge_path(x[np.ix_(~out, part)], y[~out], weights[~out], one)
+        found[out] = intercepts[0] + x[np.ix_(out, part)] @ coefficients[0]
+    return found

@@ -173,13 +173,13 @@ class _Pooling(nn.Module):
         graphs = len(offsets) - 1
         # Bounded scores need no maximum subtracted before the exponential.
         weights = soft_bounded(self.score(nodes).float(), _SCORE_LIMIT).exp()
-        weighted = (nodes.view(count, self.heads, -1) * weights[:, :, None]).view(count, width)
+        weighted = (nodes.view(count, self.heads, width // self.heads) * weights[:, :, None]).view(count, width)
         rows = torch.arange(count, device=nodes.device)
         each_once = torch.arange(count + 1, device=nodes.device)
         total = segment_sum(torch.cat([nodes, weighted, weights], dim=1), rows, offsets, graph_of, each_once)
         mean = total[:, :width] / offsets.diff().clamp(min=1)[:, None]
         weight = total[:, 2 * width :].clamp(min=1e-6)
-        attention = total[:, width : 2 * width].reshape(graphs, self.heads, -1) / weight[:, :, None]
+        attention = total[:, width : 2 * width].reshape(graphs, self.heads, width // self.heads) / weight[:, :, None]
         largest = nodes.new_zeros(graphs, width).scatter_reduce(
             0, graph_of[:, None].expand(-1, width), nodes, "amax", include_self=False
         )

@@ -88,13 +88,13 @@ def test_its_means_are_at_least_as_good_as_scikit_learns_defaults():
     from sklearn.ensemble import ExtraTreesRegressor
 
     table = make_table(300, noise=0.4)
-    fresh, truth = make_instances(300, seed=5)[0], true_mean(300, seed=5)
+    fresh = make_table(300, seed=5, noise=0.4)
     matrix = FeatureMatrix.from_instances(table.instances, "both")
     imputer = Imputer.fit(matrix)
     theirs = ExtraTreesRegressor(random_state=0).fit(imputer.transform(matrix), table.cost)
-    predicted = theirs.predict(imputer.transform(FeatureMatrix.from_instances(fresh, "both")))
-    ours = Forest().fit(table).predict(fresh)
-    assert rmse(ours, truth) <= 1.01 * float(np.sqrt(np.mean((predicted - truth) ** 2)))
+    predicted = theirs.predict(imputer.transform(FeatureMatrix.from_instances(fresh.instances, "both")))
+    ours = Forest().fit(table).predict(fresh.instances)
+    assert rmse(ours, fresh.cost) <= 1.01 * float(np.sqrt(np.mean((predicted - fresh.cost) ** 2)))
 
 
 def test_stopped_runs_count_for_more_than_their_bound():

@@ -3,9 +3,18 @@ import pytest
 from synthetic_table import make_instances, make_table, rmse, true_mean
 
 from satcost_gnn.errors import EstimatorError
-from satcost_gnn.estimators.base import TrainingTable
+from satcost_gnn.estimators.base import TrainingTable, group_folds
 from satcost_gnn.estimators.censored_regression import CensoredRidge
-from satcost_gnn.estimators.linear import AnswerClassifier, Linear, SelectedRidge, _least_leave_one_out, _prefix_sizes
+from satcost_gnn.estimators.linear import (
+    AnswerClassifier,
+    Linear,
+    SelectedRidge,
+    _best_penalty,
+    _held_out,
+    _prefix_sizes,
+    _ridge_path,
+    _usable_folds,
+)
 from satcost_gnn.estimators.size import Size
 from satcost_gnn.feature_vector import FeatureVector
 from satcost_gnn.instance import Instance
@@ -32,37 +41,86 @@ def test_feature_sets_need_only_their_part():
     assert read and not read & set(table.instances[0].static.names)
 
 
+def fold_sets(n, seed=0):
+    return [np.random.default_rng(seed).permutation(n) % 5, np.arange(n) // (n // 5 + 1)]
+
+
 def test_selection_drops_noise():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(300, 40))
     y = x[:, 3] - 0.5 * x[:, 17] + 0.3 * rng.normal(size=300)
-    none = np.zeros(300, bool)
+    data = x, y, np.zeros(300, bool), np.ones(300), fold_sets(300)
     for criterion, most in (("aic", 15), ("bic", 4)):
-        chosen = SelectedRidge.fit(x, y, none, np.ones(300), None, criterion)
+        chosen, held_out = SelectedRidge.fit(*data, None, criterion)
         assert {3, 17} <= set(chosen.columns.tolist()) and len(chosen.columns) <= most
         assert chosen.model.coefficients[list(chosen.columns).index(3)] == pytest.approx(1.0, abs=0.1)
-    assert len(SelectedRidge.fit(x, y, none, np.ones(300), 1.0, "none").columns) == 40
+        assert chosen.sd == pytest.approx(0.3, abs=0.04)
+        assert np.sqrt(np.mean((held_out - y) ** 2)) == pytest.approx(0.3, abs=0.04)
+    assert len(SelectedRidge.fit(*data, 1.0, "none")[0].columns) == 40
 
 
-def test_leave_one_out_picks_the_penalty_that_explicit_refits_pick():
+def test_the_noise_is_that_of_new_instances_even_with_more_features_than_rows():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(60, 150))
+    y = rng.normal(size=60)
+    chosen, _ = SelectedRidge.fit(x, y, np.zeros(60, bool), np.ones(60), fold_sets(60), 0.1, "none")
+    assert np.std(y - chosen.predict(x)) < 0.2
+    assert chosen.sd > 0.8
+
+
+def test_ridge_path_is_scikit_learns_ridge():
+    from sklearn.linear_model import Ridge
+
+    rng = np.random.default_rng(2)
+    x, y, weights = rng.normal(size=(50, 8)) + 1, rng.normal(size=50), rng.random(50)
+    penalties = np.array([0.5, 20.0])
+    intercepts, coefficients = _ridge_path(x, y, weights, penalties)
+    for k, penalty in enumerate(penalties):
+        theirs = Ridge(alpha=penalty).fit(x, y, sample_weight=weights)
+        np.testing.assert_allclose(coefficients[k], theirs.coef_, rtol=1e-8)
+        assert intercepts[k] == pytest.approx(theirs.intercept_)
+    nothing = _ridge_path(x, y, np.zeros(50), penalties)
+    assert nothing[0].tolist() == pytest.approx([y.mean()] * 2) and not nothing[1].any()
+
+
+def test_the_penalty_has_the_least_error_of_explicit_cross_validation():
     rng = np.random.default_rng(4)
-    x = rng.normal(size=(40, 25))
-    y = x[:, 0] + 1.5 * rng.normal(size=40)
-    weights = np.ones(40)
+    x = rng.normal(size=(60, 25))
+    y = x[:, 0] + 1.5 * rng.normal(size=60)
+    folds = fold_sets(60)
+    found = _best_penalty(x, y, np.ones(60), folds)
 
-    def explicit(penalty):
-        error = 0.0
-        for i in range(40):
-            rest = np.arange(40) != i
-            # With the fold's own mean; the shortcut keeps the centring of all rows, which matters little.
-            model = CensoredRidge.fit(x[rest], y[rest], np.zeros(39, bool), penalty)
-            error += float((model.predict(x[[i]])[0] - y[i]) ** 2)
-        return error
+    def error(penalty):
+        total = 0.0
+        for fold_of in folds:
+            for fold in range(5):
+                out = fold_of == fold
+                model = CensoredRidge.fit(x[~out], y[~out], np.zeros((~out).sum(), bool), penalty)
+                total += float(((model.predict(x[out]) - y[out]) ** 2).sum())
+        return total
 
-    penalties = [0.1, 1.0, 10.0, 100.0, 1000.0]
-    best = min(penalties, key=explicit)
-    found = _least_leave_one_out(x, y, weights)
-    assert explicit(found) <= 1.02 * explicit(best)
+    assert error(found) <= min(error(p) for p in 10.0 ** np.arange(-1.0, 5.1, 1.0)) * (1 + 1e-9)
+
+
+def test_held_out_predictions_know_nothing_of_their_fold():
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(40, 6)), rng.normal(size=40)
+    fold_of = np.arange(40) % 4
+    for size in (2, 6):
+        before = _held_out(x, y, np.ones(40), fold_of, 1.0, size)
+        changed = np.where(fold_of == 2, y + 100.0, y)
+        after = _held_out(x, changed, np.ones(40), fold_of, 1.0, size)
+        np.testing.assert_array_equal(before[fold_of == 2], after[fold_of == 2])
+        assert (before[fold_of != 2] != after[fold_of != 2]).all()
+
+
+def test_a_single_family_falls_back_to_folds_of_instances():
+    alone = np.arange(20) % 5
+    together = group_folds(["one"] * 20, 5)
+    assert [fold.tolist() for fold in _usable_folds([alone, together], 20)] == [alone.tolist()]
+    assert len(set(_usable_folds([together], 20)[0].tolist())) == 2
+    table = make_table(60, families=1)
+    assert np.isfinite(Linear().fit(table).predict(table.instances).mean()).all()
 
 
 def answers_table(n=600, seed=0):
@@ -86,7 +144,7 @@ def test_models_by_answer_are_mixed_by_its_probability():
     together = Linear(by_answer=False).fit(table)
     scores = [e.predict(fresh.instances).crps(fresh.cost).mean() for e in (apart, together)]
     assert scores[0] < 0.7 * scores[1]
-    assert all(len(lists) == 2 for lists in apart.selected_features().values())
+    assert all(len(lists) == 3 for lists in apart.selected_features().values())
     assert all(len(lists) == 1 for lists in together.selected_features().values())
 
 

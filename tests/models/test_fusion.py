@@ -107,7 +107,7 @@ def test_a_missing_branch_says_nothing(vectors):
 
 
 def test_branches_are_dropped_in_training_only_and_never_all(vectors):
-    fusion = make(vectors, branch_dropout=0.9)
+    fusion = make(vectors, branch_dropout=0.5)
     missing = nothing_missing(vectors)
     torch.testing.assert_close(fusion.eval()(vectors, missing), fusion.eval()(vectors, missing))
     seen = []
@@ -118,7 +118,7 @@ def test_branches_are_dropped_in_training_only_and_never_all(vectors):
     fusion(vectors, missing)
     absent = torch.stack([gone for _, gone in seen])
     assert not absent.all(dim=0).any()
-    assert 0.5 < absent.float().mean() < 0.95
+    assert 0.25 < absent.float().mean() < 0.5
 
 
 def test_film_starts_as_the_identity(vectors):

@@ -136,10 +136,11 @@ FAMILIES = (
         _job_shop,
         variants=(
             {"machines": 4, "longest": 5, "slack": 1.05, "order": "job"},
-            {"machines": 5, "longest": 9, "slack": 1.15, "order": "job"},
-            {"machines": 5, "longest": 6, "slack": 1.1, "order": "flow"},
+            {"machines": 5, "longest": 4, "slack": 1.1, "order": "flow"},
+            {"machines": 6, "longest": 5, "slack": 1.15, "order": "flow"},
             {"machines": 5, "longest": 6, "slack": 1.0, "order": "open"},
-            {"machines": 6, "longest": 6, "slack": 1.25, "order": "job"},
+            {"machines": 4, "longest": 4, "slack": 1.05, "order": "flow"},
+            {"machines": 8, "longest": 5, "slack": 1.1, "order": "job"},
         ),
     ),
     Family(
@@ -156,10 +157,10 @@ FAMILIES = (
         (10, 300),
         _timetable,
         variants=(
-            {"slots": 8, "rooms": 6, "density": 0.3, "allowed": 0.6},
-            {"slots": 10, "rooms": 6, "density": 0.4, "allowed": 0.6},
-            {"slots": 6, "rooms": 8, "density": 0.2, "allowed": 0.7},
-            {"slots": 12, "rooms": 5, "density": 0.3, "allowed": 0.5},
+            {"slots": 8, "rooms": 8, "density": 0.45, "allowed": 0.6},
+            {"slots": 10, "rooms": 8, "density": 0.5, "allowed": 0.6},
+            {"slots": 12, "rooms": 6, "density": 0.55, "allowed": 0.6},
+            {"slots": 6, "rooms": 12, "density": 0.35, "allowed": 0.7},
         ),
     ),
 )

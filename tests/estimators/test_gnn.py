@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+from synthetic_graphs import SOLVERS, make_graph_table
+
+from satcost_gnn.distribution import CostDistribution
+from satcost_gnn.errors import CheckpointError, ConfigError, EstimatorError
+from satcost_gnn.estimators import load_estimator, make_estimator
+from satcost_gnn.estimators.base import TrainingTable
+from satcost_gnn.estimators.gnn import (
+    GnnEstimator,
+    NetworkOutOfMemoryError,
+    _Joined,
+    marginal_logits,
+    torch_device,
+)
+
+TINY = {
+    "model": {"width": 8, "heads": 2, "rounds": 1, "mean_channels": 4, "extreme_channels": 2, "fused_width": 16},
+    "optimiser": {"epochs": 2, "learning_rate": 0.01},
+    "accelerator": "cpu",
+    "members": 2,
+}
+
+
+def quiet(_):
+    pass
+
+
+def tiny(**changes):
+    return {**TINY, **{k: {**TINY.get(k, {}), **v} if isinstance(v, dict) else v for k, v in changes.items()}}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    table, seconds = make_graph_table(10, 0), make_graph_table(10, 0, "cpu_seconds")
+    return GnnEstimator(TINY, device="cpu").fit(table, extra=[seconds], say=quiet), table
+
+
+def test_predicts_in_every_unit_of_its_tables(fitted):
+    estimator, table = fitted
+    predicted = estimator.predict(table.instances)
+    assert predicted.shape == (10, 2) and predicted.grid.unit == "conflicts" == estimator.unit
+    assert estimator.units == ("conflicts", "cpu_seconds") and estimator.solvers == SOLVERS
+    seconds = estimator.for_unit("cpu_seconds")
+    assert seconds.predict(table.instances).grid.unit == "cpu_seconds"
+    assert estimator.unit == "conflicts"
+    with pytest.raises(EstimatorError, match="trained for conflicts, cpu_seconds"):
+        estimator.for_unit("propagations")
+    assert estimator.predict([]).shape == (0, 2)
+
+
+def test_order_and_batching_do_not_matter(fitted):
+    estimator, table = fitted
+    together = estimator.predict(table.instances).cdf
+    single = np.concatenate([estimator.predict([one]).cdf for one in table.instances])
+    np.testing.assert_allclose(single, together, atol=1e-5)
+    np.testing.assert_allclose(estimator.predict(table.instances[::-1]).cdf, together[::-1], atol=1e-5)
+
+
+def test_members_are_averaged(fitted):
+    estimator, table = fitted
+    predicted = estimator.predict(table.instances)
+    hazards = []
+    for number in range(2):
+        one = estimator.for_unit("conflicts")
+        one._members = [estimator._members[number]]
+        cdf = one.predict(table.instances).cdf
+        hazards.append(np.diff(cdf, axis=-1) / (1 - cdf[..., :-1]))
+    mean = CostDistribution.from_hazard(predicted.grid, np.mean(hazards, axis=0))
+    np.testing.assert_allclose(predicted.cdf, mean.cdf, atol=1e-9)
+    assert np.abs(hazards[0] - hazards[1]).max() > 1e-5
+
+
+def test_saved_and_loaded_predicts_the_same(fitted, tmp_path):
+    estimator, table = fitted
+    estimator.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    loaded = load_estimator("gnn", tmp_path, device="cpu")
+    for unit in estimator.units:
+        expected = estimator.for_unit(unit).predict(table.instances).cdf
+        np.testing.assert_array_equal(loaded.for_unit(unit).predict(table.instances).cdf, expected)
+        np.testing.assert_array_equal(
+            load_estimator("gnn", tmp_path, unit=unit, device="cpu").predict(table.instances).cdf, expected
+        )
+    np.testing.assert_array_equal(loaded.embedding(table.instances), estimator.embedding(table.instances))
+    assert loaded.parameters() == estimator.parameters()
+    assert loaded.clone().parameters() == estimator.parameters()
+
+
+@pytest.mark.slow
+def test_another_process_predicts_the_same(fitted, tmp_path):
+    estimator, table = fitted
+    estimator.save(tmp_path / "model")
+    tests = str(Path(__file__).parent.parent)
+    code = (
+        f"import sys; sys.path.insert(0, {tests!r})\n"
+        "import numpy as np\n"
+        "from synthetic_graphs import make_graph_table\n"
+        "from satcost_gnn.estimators import load_estimator\n"
+        f"estimator = load_estimator('gnn', {str(tmp_path / 'model')!r}, device='cpu')\n"
+        f"np.save({str(tmp_path / 'cdf.npy')!r}, estimator.predict(make_graph_table(10, 0).instances).cdf)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    np.testing.assert_allclose(np.load(tmp_path / "cdf.npy"), estimator.predict(table.instances).cdf, atol=1e-6)
+
+
+def test_embedding(fitted):
+    estimator, table = fitted
+    vectors = estimator.embedding(table.instances)
+    assert vectors.shape == (10, 16) and vectors.dtype == np.float32
+    assert np.linalg.matrix_rank(vectors - vectors.mean(axis=0)) > 3
+    assert estimator.embedding([]).shape == (0, 16)
+
+
+def test_instances_are_joined_over_units():
+    table, seconds = make_graph_table(8, 0), make_graph_table(8, 0, "cpu_seconds")
+    # Another order, and one instance that only this table has.
+    partial = seconds.subset([6, 2, 7, 0])
+    first = table.subset(np.arange(7))
+    lines = []
+    estimator = GnnEstimator(tiny(members=1), device="cpu").fit(
+        first, extra=[partial], validation=[table, seconds], say=lines.append
+    )
+    assert len(lines) == 2
+    assert estimator.units == ("conflicts", "cpu_seconds")
+    joined = _Joined.of({"conflicts": first, "cpu_seconds": partial})
+    assert [one.path for one in joined.instances] == [one.path for one in table.instances]
+    known = joined.tables["cpu_seconds"].known
+    assert known.any(axis=1).tolist() == [True, False, True, False, False, False, True, True]
+    np.testing.assert_array_equal(joined.tables["cpu_seconds"].cost[6], seconds.cost[6])
+    assert not joined.tables["conflicts"].known[7].any()
+
+
+def test_bad_tables():
+    table = make_graph_table(6, 0)
+    estimator = GnnEstimator(TINY, device="cpu")
+    with pytest.raises(EstimatorError, match="each unit once"):
+        estimator.fit(table, extra=[table], say=quiet)
+    with pytest.raises(EstimatorError, match="validation tables in cpu_seconds"):
+        estimator.fit(table, validation=[make_graph_table(6, 0, "cpu_seconds")], say=quiet)
+    with pytest.raises(EstimatorError, match="has an instance twice"):
+        estimator.fit(table.subset([0, 1, 1, 2]), say=quiet)
+    bare = TrainingTable(
+        [replace(one, graph=None) for one in table.instances],
+        table.solvers,
+        table.unit,
+        table.cost,
+        table.censored,
+        table.known,
+        table.groups,
+        table.satisfiable,
+    )
+    with pytest.raises(EstimatorError, match=r"0\.cnf: found no graph"):
+        estimator.fit(bare, say=quiet)
+    with pytest.raises(EstimatorError, match="not fitted"):
+        estimator.predict(table.instances)
+    with pytest.raises(EstimatorError, match="not fitted"):
+        estimator.save("nowhere")
+    other = table.for_solvers(SOLVERS[::-1])
+    with pytest.raises(EstimatorError, match="solvers of the training tables, in order"):
+        estimator.fit(table, validation=[other], say=quiet)
+    assert not estimator.is_fitted
+
+
+def test_needs_and_missing_parts(fitted):
+    estimator, table = fitted
+    assert estimator.needs == {"graph", "static", "online"}
+    assert GnnEstimator({"model": {"branches": ["online"]}}).needs == {"graph", "online"}
+    with pytest.raises(EstimatorError, match="found no graph"):
+        estimator.predict([replace(table.instances[0], graph=None)])
+    # Without an early search it still answers: branches were missing at times in training.
+    assert np.isfinite(estimator.predict([replace(table.instances[0], online=None)]).cdf).all()
+
+
+def test_settings_are_checked():
+    with pytest.raises(ConfigError, match=r"unknown key 'model\.depth'"):
+        GnnEstimator({"model": {"depth": 3}})
+    with pytest.raises(EstimatorError, match="gnn"):
+        make_estimator("gnn", width=3)
+
+
+def test_validation_by_family_holds_whole_families_out(monkeypatch):
+    estimator = GnnEstimator(tiny(optimiser={"validation_by": "family", "validation_share": 0.3}))
+    groups = [f"f{k % 5}" for k in range(50)]
+    inside = estimator._held_out(groups)
+    held = {g for g, chosen in zip(groups, inside, strict=True) if chosen}
+    assert 0 < len(held) < 5
+    assert not held & {g for g, chosen in zip(groups, inside, strict=True) if not chosen}
+    by_instance = GnnEstimator(TINY)._held_out(groups)
+    assert 4 <= by_instance.sum() <= 9
+
+
+def test_marginal_hazards_by_hand():
+    table = make_graph_table(4, 0)
+    cost = np.array([[0.1], [0.2], [0.3], [9.0]])
+    censored = np.array([[False], [True], [False], [False]])
+    one = TrainingTable(
+        table.instances, ("a",), "conflicts", cost, censored, np.ones((4, 1), bool), table.groups, table.satisfiable
+    )
+    hazard = 1 / (1 + np.exp(-marginal_logits(one)[0].astype(float)))
+    # Bins of a quarter: three runs at risk in the first (the censored one is not), then two, then only the one that
+    # lies beyond the grid.
+    overall = (2 + 0.5) / (3 + 2 + 30 + 1)
+    np.testing.assert_allclose(hazard[:3], [(1 + 2 * overall) / 5, (1 + 2 * overall) / 4, 2 * overall / 3], rtol=1e-4)
+
+
+def test_corrects_a_forest(tmp_path):
+    table = make_graph_table(24, 2, noise=0.1)
+    config = tiny(model={"residual": "forest", "residual_limit": 0.5}, members=1)
+    estimator = GnnEstimator(config, device="cpu").fit(table, say=quiet)
+    forest = estimator._baselines["conflicts"]
+    assert forest.name == "forest"
+    new = make_graph_table(6, 3).instances
+    base = estimator._baseline_logits("conflicts", forest.predict(new)).astype(float)
+    cdf = estimator.predict(new).cdf
+    hazard = np.clip(np.diff(cdf, axis=-1) / np.maximum(1 - cdf[..., :-1], 1e-12), 1e-9, 1 - 1e-9)
+    settled = cdf[..., :-1] < 0.999
+    change = (np.log(hazard) - np.log1p(-hazard) - base)[settled]
+    assert 1e-4 < np.abs(change).max() <= 0.51
+    estimator.save(tmp_path)
+    loaded = load_estimator("gnn", tmp_path, device="cpu")
+    np.testing.assert_allclose(loaded.predict(new).cdf, cdf, atol=1e-9)
+
+
+def test_out_of_memory_splits_the_batch_and_then_says_which(fitted, monkeypatch):
+    estimator, table = fitted
+    expected = estimator.predict(table.instances).cdf
+    largest = max(one.graph.n_edges for one in table.instances)
+    plain = type(estimator._members[0]).embedding
+
+    def limited(limit):
+        def embedding(self, batch):
+            if batch.n_edges > limit:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+            return plain(self, batch)
+
+        return embedding
+
+    monkeypatch.setattr(type(estimator._members[0]), "embedding", limited(largest))
+    np.testing.assert_allclose(estimator.predict(table.instances).cdf, expected, atol=1e-5)
+    monkeypatch.setattr(type(estimator._members[0]), "embedding", limited(largest - 1))
+    culprit = max(table.instances, key=lambda one: one.graph.n_edges).path
+    with pytest.raises(NetworkOutOfMemoryError, match=f"^{culprit}: out of memory"):
+        estimator.predict(table.instances)
+    assert issubclass(NetworkOutOfMemoryError, EstimatorError)
+
+    def broken(self, batch):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(type(estimator._members[0]), "embedding", broken)
+    with pytest.raises(RuntimeError, match="mat1"):
+        estimator.predict(table.instances)
+
+
+def test_a_real_allocation_failure_is_out_of_memory(fitted, monkeypatch):
+    estimator, table = fitted
+
+    def hungry(self, batch):
+        return torch.empty(2**58, dtype=torch.float64)
+
+    monkeypatch.setattr(type(estimator._members[0]), "embedding", hungry)
+    with pytest.raises(NetworkOutOfMemoryError):
+        estimator.predict(table.instances[:1])
+
+
+@pytest.mark.parametrize("damage", ["header", "weights", "no weights", "cut", "members", "inputs", "grid", "other"])
+def test_damaged_files_are_told(fitted, tmp_path, damage):
+    estimator, _ = fitted
+    estimator.save(tmp_path)
+    header, weights = tmp_path / "config.json", tmp_path / "model.safetensors"
+    values = json.loads(header.read_text())
+    if damage == "header":
+        header.write_text("{}")
+    elif damage == "weights":
+        weights.write_bytes(b"not weights")
+    elif damage == "no weights":
+        weights.unlink()
+    elif damage == "cut":
+        weights.write_bytes(weights.read_bytes()[:-100])
+    elif damage == "members":
+        values["parameters"]["settings"]["members"] = 3
+    elif damage == "inputs":
+        values["inputs"]["graph_version"] = "0"
+    elif damage == "grid":
+        values["grids"]["conflicts"]["bins"] = 7
+    else:
+        values["estimator"] = "forest"
+    if damage in ("members", "inputs", "grid", "other"):
+        header.write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match=str(tmp_path)):
+        GnnEstimator.load(tmp_path)
+
+
+def test_weights_are_finite_and_few(fitted, tmp_path):
+    estimator, _ = fitted
+    estimator.save(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    assert all(np.isfinite(array).all() for array in weights.values())
+
+
+def test_load_options(fitted, tmp_path):
+    estimator, _ = fitted
+    estimator.save(tmp_path)
+    with pytest.raises(EstimatorError, match="found options speed"):
+        GnnEstimator.load(tmp_path, speed=3)
+    with pytest.raises(EstimatorError, match="trained for"):
+        GnnEstimator.load(tmp_path, unit="propagations")
+    assert torch_device("cpu").type == "cpu"
+    with pytest.raises(EstimatorError, match="cannot use device 'nonsense'"):
+        torch_device("nonsense")

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from synthetic_graphs import ONLINE, STATIC, make_instance
+
+from satcost_gnn.config import ModelConfig
+from satcost_gnn.data.batching import collate, graph_sample
+from satcost_gnn.distribution import GRIDS, CostDistribution
+from satcost_gnn.models.cost_model import CostModel, HazardHead, ModelShape, hazard_logits
+
+SMALL = {"width": 8, "heads": 2, "rounds": 2, "mean_channels": 4, "extreme_channels": 2, "fused_width": 16}
+SOLVERS = {"conflicts": ("a", "b"), "cpu_seconds": ("a",)}
+
+
+def make_samples(count=5):
+    rng = np.random.default_rng(0)
+    return [graph_sample(make_instance(rng, k), STATIC, ONLINE, 10_000) for k in range(count)]
+
+
+def make_marginal():
+    rng = np.random.default_rng(1)
+    return {u: rng.normal(size=(len(s), GRIDS[u].bins)).astype(np.float32) for u, s in SOLVERS.items()}
+
+
+def make_model(samples, **settings):
+    torch.manual_seed(0)
+    model = CostModel(ModelConfig(**SMALL, **settings), ModelShape(len(STATIC), len(ONLINE), SOLVERS))
+    model.set_statistics(samples, make_marginal())
+    return model
+
+
+def test_starts_at_the_marginal_hazard():
+    samples = make_samples()
+    logits = make_model(samples).eval()(collate(samples))
+    assert {unit: tuple(values.shape) for unit, values in logits.items()} == {
+        "conflicts": (5, 2, 32),
+        "cpu_seconds": (5, 1, 32),
+    }
+    for unit, values in logits.items():
+        torch.testing.assert_close(values, torch.from_numpy(make_marginal()[unit]).expand_as(values))
+
+
+def test_corrects_a_classical_estimate_only_so_far():
+    samples = make_samples()
+    batch = collate(samples)
+    rng = np.random.default_rng(2)
+    baseline = {u: torch.from_numpy(rng.normal(size=(5, len(s), 32)).astype(np.float32)) for u, s in SOLVERS.items()}
+    model = make_model(samples, residual="forest", residual_limit=0.5).eval()
+    with pytest.raises(ValueError, match="no classical estimate"):
+        model(batch)
+    batch.baseline = baseline
+    for unit, values in model(batch).items():
+        torch.testing.assert_close(values, baseline[unit])
+    for head in model.heads.values():
+        torch.nn.init.normal_(head.coefficients.weight, std=100.0)
+    change = model(batch)["conflicts"] - baseline["conflicts"]
+    assert 0.4 < change.abs().max() <= 0.5 + 1e-5
+
+
+def test_hazards_stay_off_certainty_but_keep_a_gradient():
+    head = HazardHead(4, 1, GRIDS["conflicts"], 6, None)
+    torch.nn.init.constant_(head.coefficients.bias, 50.0)
+    logits = head(torch.zeros(1, 4), None)
+    assert 9.2 < logits.max() < 10
+    (gradient,) = torch.autograd.grad(logits.sum(), head.coefficients.bias)
+    assert (gradient > 0).all()
+
+
+def test_basis_is_a_smooth_partition():
+    basis = HazardHead(4, 1, GRIDS["conflicts"], 6, None).basis
+    torch.testing.assert_close(basis.sum(dim=0), torch.ones(32))
+    assert basis.diff(dim=1).abs().max() < 0.2
+
+
+def test_state_holds_all_normalisation():
+    samples = make_samples()
+    one, two = make_model(samples).eval(), CostModel(ModelConfig(**SMALL), ModelShape(3, 2, SOLVERS)).eval()
+    torch.nn.init.normal_(one.heads["conflicts"].coefficients.weight)
+    two.load_state_dict(one.state_dict())
+    batch = collate(samples)
+    for unit, values in one(batch).items():
+        torch.testing.assert_close(two(batch)[unit], values)
+
+
+def test_a_missing_vector_is_a_missing_branch():
+    samples = make_samples()
+    model = make_model(samples).eval()
+    batch = collate(samples)
+    batch.online = torch.full_like(batch.online, float("nan"))
+    assert torch.isfinite(model.embedding(batch)).all()
+
+
+@pytest.mark.parametrize("branches", [("graph",), ("static",), ("online", "static")])
+def test_some_branches_only(branches):
+    samples = make_samples()
+    model = make_model(samples, branches=branches).eval()
+    batch = collate(samples)
+    before = model.embedding(batch)
+    if "online" not in branches:
+        batch.online = batch.online + 1
+    if "static" not in branches:
+        batch.static = batch.static + 1
+    if "graph" not in branches:
+        batch.variable_inputs = batch.variable_inputs + 1
+    torch.testing.assert_close(model.embedding(batch), before)
+    assert list(model(batch, units=("cpu_seconds",))) == ["cpu_seconds"]
+
+
+def test_hazard_logits_of_a_distribution():
+    grid = GRIDS["conflicts"]
+    distribution = CostDistribution.normal(grid, np.array([3.0, 5.5]), 0.7)
+    hazard = 1 / (1 + np.exp(-hazard_logits(distribution).astype(float)))
+    again = CostDistribution.from_hazard(grid, hazard)
+    np.testing.assert_allclose(again.cdf[:, 1:], distribution.cdf[:, 1:], atol=0.004)
+    certain = CostDistribution.from_points(grid, np.array([2.1, 0.0, 20.0]))
+    assert np.isfinite(hazard_logits(certain)).all()
