@@ -96,7 +96,10 @@ class CheckpointConfig:
                 "install a newer satcost-gnn"
             )
         try:
-            return cls(**{k: tuple(v) if k in ("solvers", "units", "chain") else v for k, v in found.items()})
+            values: dict[str, Any] = {
+                k: tuple(v) if k in ("solvers", "units", "chain") else v for k, v in found.items()
+            }
+            return cls(**values)
         except TypeError as error:
             raise CheckpointError(f"{source}: {error}; expected the keys of a checkpoint's config.json") from None
 

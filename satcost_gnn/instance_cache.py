@@ -58,7 +58,7 @@ def _write(path: Path, instance: Instance) -> None:
         arrays |= _prefixed("graph", instance.graph.to_arrays())
     temporary = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
     with temporary.open("wb") as stream:
-        np.savez_compressed(stream, header=np.array(json.dumps(header)), **arrays)
+        np.savez_compressed(stream, allow_pickle=False, header=np.array(json.dumps(header)), **arrays)
     temporary.replace(path)
 
 

@@ -20,11 +20,12 @@ Floats = NDArray[np.float64]
 _FORMAT = 1
 _FILE, _ARRAYS = "novelty.json", "novelty.npz"
 # Standardised values are cut here: one wild feature must not decide alone.
-_CUT = 10.0
-_COMPONENTS = 32
-_NEIGHBOURS = 5
+_CUT = 4.0
+_COMPONENTS = 64
+_LEAST_INSTANCES = 10
+_NEIGHBOURS = 2
 # Share of the training instances that count as inside, each judged by the others.
-_INSIDE = 0.975
+_INSIDE = 0.95
 # An instance is far if it is farther than nearly every training instance is from all other families.
 _FAR = 0.99
 _FAR_WITHOUT_GROUPS = 3.0
@@ -54,7 +55,7 @@ class NoveltyDetector:
 
     Features are standardised robustly (by their interquartile ranges), cut, and projected to the main directions of the
     training data; what the projection loses counts as a direction of its own. The distance of an instance is that to
-    its fifth nearest training instance, per root of the number of features.
+    its second nearest training instance, per root of the number of features.
 
     Parameters
     ----------
@@ -85,7 +86,7 @@ class NoveltyDetector:
             If there are too few instances or the groups don't fit.
         """
         n = len(instances)
-        if n <= 2 * _NEIGHBOURS:
+        if n <= _LEAST_INSTANCES:
             raise EstimatorError(f"found {n} training instances; telling what is unlike them takes more than ten")
         if groups is not None and len(groups) != n:
             raise EstimatorError(f"found {len(groups)} groups for {n} training instances")

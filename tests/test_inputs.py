@@ -10,7 +10,8 @@ def test_directories_globs_lists_and_files_each_once(tmp_path: Path) -> None:
         (tmp_path / name).write_text("")
     listing = tmp_path / "list.txt"
     listing.write_text(f"# chosen\n{tmp_path}/d/b.cnf\n\n{tmp_path}/gone.cnf\n")
-    found = list(expand([str(tmp_path / "d"), str(tmp_path / "d" / "*.cnf"), f"@{listing}", str(tmp_path / "x.cnf"), "-"]))
+    folder = tmp_path / "d"
+    found = list(expand([str(folder), str(folder / "*.cnf"), f"@{listing}", str(tmp_path / "x.cnf"), "-"]))
     expected = ["d/a.cnf.xz", "d/b.cnf", "d/e/c.dimacs.gz", "gone.cnf", "x.cnf"]
     assert found == [*(str(tmp_path / name) for name in expected), "-"]
 

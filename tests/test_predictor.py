@@ -167,9 +167,7 @@ def test_probe_that_dies(tmp_path: Path) -> None:
     assert "forest: no early search" in found.reason
 
 
-def test_out_of_memory_costs_one_instance_not_the_batch(
-    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_out_of_memory_costs_one_instance_not_the_batch(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     network = predictor._estimator("gnn")
     assert not isinstance(network, str)
     whole = type(network).predict

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
+import typer.core
 
 app = typer.Typer(
     name="satcost",
@@ -135,6 +136,142 @@ def collect(
         root=root,
     )
     raise typer.Exit(run_collect(options))
+
+
+class _FamilyGroup(typer.core.TyperGroup):
+    """Reads ``generate FAMILY`` as ``generate family FAMILY``."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["family", *args]
+        return super().resolve_command(ctx, args)
+
+
+generate_app = typer.Typer(
+    cls=_FamilyGroup,
+    no_args_is_help=True,
+    help="Generate instances, the same bytes every time: `satcost generate FAMILY -o DIR`; `satcost generate list` "
+    "lists the families.",
+)
+app.add_typer(generate_app, name="generate")
+
+_COMPRESS = typer.Option(help="Compression of the files: none or xz.")
+_OVERWRITE = typer.Option("--overwrite", help="Replace files that are there.")
+
+
+@generate_app.command("family")
+def generate_family(
+    family: Annotated[str, typer.Argument(metavar="FAMILY", help="See `satcost generate list`.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Directory of the instances and their INDEX.csv.")],
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Instances.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first instance, or of the search for a cost.")] = 0,
+    settings: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the family; may be given several times."),
+    ] = None,
+    target_cost: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="LOW..HIGH",
+            help="Tune the size so that costs spread evenly over this range of cadical195 conflicts.",
+        ),
+    ] = None,
+    cpu: Annotated[float, typer.Option(min=0.1, help="CPU seconds of each run that measures a cost.")] = 100.0,
+    compress: Annotated[str, _COMPRESS] = "none",
+    overwrite: Annotated[bool, _OVERWRITE] = False,
+) -> None:
+    """Generate instances of a family; the word `family` may be left out.
+
+    Exit code 1 if fewer came out than asked for.
+    """
+    from satcost_gnn.cli.generate import GenerateOptions, run_generate
+
+    options = GenerateOptions(
+        family=family,
+        output=output,
+        count=count,
+        seed=seed,
+        settings=tuple(settings or ()),
+        target_cost=target_cost,
+        compress=compress,
+        overwrite=overwrite,
+        cpu_s=cpu,
+    )
+    raise typer.Exit(run_generate(options))
+
+
+@generate_app.command("list")
+def generate_list(
+    names: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar="[FAMILY]...", help="Families to describe [default: all]."),
+    ] = None,
+) -> None:
+    """List the families: what they are, their parameters, defaults and bounds."""
+    from satcost_gnn.cli.generate import run_list
+
+    raise typer.Exit(run_list(names or []))
+
+
+@generate_app.command("cubes")
+def generate_cubes(
+    source: Annotated[Path, typer.Option("--from", help="The formula to cut.")],
+    k: Annotated[int, typer.Option("-k", min=1, help="Unit clauses added to each cube.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Directory of the cubes and their INDEX.csv.")],
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Cubes.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random choices.")] = 0,
+    method: Annotated[
+        str, typer.Option(help="How units are chosen: random, lookahead, or activity (most active in a probe).")
+    ] = "random",
+    compress: Annotated[str, _COMPRESS] = "none",
+    overwrite: Annotated[bool, _OVERWRITE] = False,
+) -> None:
+    """Make cubes: a formula with unit clauses added, so that one out of reach becomes several of middling cost."""
+    from satcost_gnn.cli.generate import CubeOptions, run_cubes
+
+    options = CubeOptions(
+        source=source,
+        k=k,
+        output=output,
+        count=count,
+        seed=seed,
+        method=method,
+        compress=compress,
+        overwrite=overwrite,
+    )
+    raise typer.Exit(run_cubes(options))
+
+
+@generate_app.command("cnfgen")
+def generate_cnfgen(
+    arguments: Annotated[list[str], typer.Argument(metavar="-- ARGS...", help="Family of cnfgen and its arguments.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File; compressed if its name ends in .xz.")],
+    seed: Annotated[int, typer.Option(min=0, help="Seed of cnfgen's random choices.")] = 0,
+    overwrite: Annotated[bool, _OVERWRITE] = False,
+) -> None:
+    """Write a formula of the `cnfgen` command, if it is installed, and print its recipe."""
+    from satcost_gnn.cli.generate import run_cnfgen
+
+    raise typer.Exit(run_cnfgen(arguments, output, seed, overwrite))
+
+
+@generate_app.command("recipe")
+def generate_recipe(
+    text: Annotated[str, typer.Argument(metavar="RECIPE", help="Such as random-ksat:k=3,n=250,ratio=4.26,seed=7.")],
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("-o", "--output", help="File, compressed if its name ends in .xz [default: standard output]."),
+    ] = None,
+    source: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--from", help="For a cube of a file: that file."),
+    ] = None,
+    overwrite: Annotated[bool, _OVERWRITE] = False,
+) -> None:
+    """Write the formula of a recipe, as found in an INDEX.csv or a manifest."""
+    from satcost_gnn.cli.generate import run_recipe
+
+    raise typer.Exit(run_recipe(text, output, source, overwrite))
 
 
 @app.command()

@@ -250,10 +250,10 @@ class Forest(Estimator):
         features: str = "both",
         kind: str = "extra_trees",
         n_trees: int = 200,
-        max_features: float = 0.5,
+        max_features: float = 1.0,
         min_leaf: int = 2,
         joint: bool = True,
-        censored_rounds: int = 2,
+        censored_rounds: int = 0,
         seed: int = 0,
     ) -> None:
         self.needs = frozenset(feature_parts(features))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from satcost_gnn.distribution import CostDistribution
 from satcost_gnn.estimators.base import TrainingTable
@@ -20,6 +22,8 @@ from satcost_gnn.evaluation.metrics import (
     spearman_within,
     within_factor,
 )
+
+Integers = NDArray[np.int64]
 
 #: Column of the table -> what it is.
 COLUMNS: Mapping[str, str] = {
@@ -89,29 +93,20 @@ def compare(
     column = table.solvers.index(solver)
     rows = np.flatnonzero(table.known[:, column])
     cost, censored = table.cost[rows, column], table.censored[rows, column]
-    result: dict[str, Any] = {}
+    measures: dict[str, Callable[[CostDistribution, Integers], float]] = {
+        "rmse": lambda chosen, at: rmse(chosen.median()[at], cost[at], censored[at]),
+        "crps": lambda chosen, at: mean_crps(chosen[at], cost[at], censored[at]),
+    }
     base = predictions[reference][rows, column]
+    result: dict[str, Any] = {}
     for name, distribution in predictions.items():
         if name == reference:
             continue
         mine = distribution[rows, column]
-
-        def error(chosen: CostDistribution, index: Any) -> float:
-            return rmse(chosen.median()[index], cost[index], censored[index])
-
-        def score(chosen: CostDistribution, index: Any) -> float:
-            return mean_crps(chosen[index], cost[index], censored[index])
-
         result[name] = {}
-        for measure, function in (("rmse", error), ("crps", score)):
-            found = paired_bootstrap(
-                lambda index, f=function, d=mine: f(d, index),
-                lambda index, f=function: f(base, index),
-                len(rows),
-                count=500,
-                seed=seed,
-            )
-            result[name][measure] = {
+        for label, measure in measures.items():
+            found = paired_bootstrap(partial(measure, mine), partial(measure, base), len(rows), count=500, seed=seed)
+            result[name][label] = {
                 "difference": found.value,
                 "low": found.low,
                 "high": found.high,

@@ -64,7 +64,7 @@ def coded_cost(log10_cost: ArrayLike, censored: ArrayLike, coding: str, cutoff: 
     return np.where(stopped & ~unsolved, np.nan, value)
 
 
-def expected_coded(distribution: CostDistribution, coding: str, cutoff: float | None = None) -> Floats:
+def expected_coded(distribution: CostDistribution, coding: str, cutoff: ArrayLike | None = None) -> Floats:
     """Return the mean of log10 cost in a coding: the prediction with the least expected squared error in it.
 
     Parameters
@@ -72,14 +72,21 @@ def expected_coded(distribution: CostDistribution, coding: str, cutoff: float | 
     distribution
         The predictions.
     coding
-        ``solved``: the (restricted) mean; ``capped``: E[min(Y, cutoff)]; ``par2``: with log10 2 added where unsolved.
+        ``solved``: E[Y | Y <= cutoff], without a cutoff the (restricted) mean of all; ``capped``: E[min(Y, cutoff)];
+        ``par2``: the same with log10 2 added where unsolved.
     cutoff
-        log10 of the cutoff; needed for all but ``solved``.
+        log10 of the cutoff, broadcast against the predictions; needed for all but ``solved``. Where nothing is
+        predicted to be solved by it, the mean of what is solved is the cutoff itself.
     """
     if coding == "solved":
-        return distribution.mean()
+        if cutoff is None:
+            return distribution.mean()
+        limit = np.minimum(_floats(cutoff), distribution.grid.high)
+        solved = distribution.cdf_at(limit)
+        inside = distribution.restricted_mean(limit) - limit * (1.0 - solved)
+        return np.where(solved > 1e-9, inside / np.maximum(solved, 1e-9), limit)
     if coding not in CODINGS or cutoff is None:
-        raise ValueError(f"found coding {coding!r} with cutoff {cutoff}; expected {', '.join(CODINGS)}, and a number")
+        raise ValueError(f"found coding {coding!r} with cutoff {cutoff!r}; expected {', '.join(CODINGS)}, and a number")
     mean = distribution.restricted_mean(cutoff)
     if coding == "capped":
         return mean
@@ -102,6 +109,17 @@ def rmse(
     With ``capped``, predictions are capped too; with ``par2`` they are taken as they are (see :func:`expected_coded`).
     """
     error = _errors(prediction, log10_cost, censored, coding, cutoff)
+    return float(np.sqrt(np.mean(error**2))) if len(error) else float("nan")
+
+
+def rmse_one_sided(prediction: ArrayLike, log10_cost: ArrayLike, censored: ArrayLike = False) -> float:
+    """Return the root mean squared error over all runs, a stopped run counting only how far a prediction is below it.
+
+    Measures over solved runs alone favour a predictor that never expects a run to be stopped; this one doesn't.
+    """
+    predicted, y, stopped = _kept(_floats(prediction), _floats(log10_cost), _mask(censored, log10_cost))
+    error = predicted - y
+    error = np.where(stopped, np.minimum(error, 0.0), error)
     return float(np.sqrt(np.mean(error**2))) if len(error) else float("nan")
 
 

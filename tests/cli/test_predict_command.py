@@ -203,9 +203,7 @@ def test_interrupt_prints_how_to_continue(tmp_path: Path) -> None:
         (["--resume"], "-o"),
     ],
 )
-def test_wrong_usage_is_exit_code_2_and_says_what_was_expected(
-    good: Path, arguments: list[str], message: str
-) -> None:
+def test_wrong_usage_is_exit_code_2_and_says_what_was_expected(good: Path, arguments: list[str], message: str) -> None:
     done = run(good, *arguments)
     assert done.returncode == 2
     assert message in done.stderr

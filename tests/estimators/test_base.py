@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -251,3 +253,12 @@ def test_estimator_cannot_be_made_without_its_methods():
 
     with pytest.raises(TypeError, match="abstract"):
         Half()
+
+
+def test_listing_estimators_loads_no_heavy_library():
+    code = (
+        "import sys, satcost_gnn.estimators, satcost_gnn.distribution, satcost_gnn.calibration\n"
+        "print([name for name in ('torch', 'sklearn', 'scipy', 'pyarrow') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

@@ -44,7 +44,13 @@ def test_expected_coded_is_the_mean_of_coded_draws():
             float(np.mean(metrics.coded_cost(row, np.zeros(len(row), bool), coding, 4.5)))
             for row in np.clip(draws, GRID.low, GRID.high)
         ]
-        np.testing.assert_allclose(metrics.expected_coded(distribution, coding, 4.5), expected, atol=2e-3)
+        cutoff = None if coding == "solved" else 4.5
+        np.testing.assert_allclose(metrics.expected_coded(distribution, coding, cutoff), expected, atol=2e-3)
+    given_solved = [row[row <= 4.5].mean() for row in draws]
+    np.testing.assert_allclose(metrics.expected_coded(distribution, "solved", 4.5), given_solved, atol=2e-3)
+    assert metrics.expected_coded(distribution, "solved").tolist() == distribution.mean().tolist()
+    never = CostDistribution.from_points(GRID, 6.0)
+    assert metrics.expected_coded(never, "solved", 4.5) == 4.5
     with pytest.raises(ValueError, match="found coding"):
         metrics.expected_coded(distribution, "capped")
 
@@ -69,6 +75,12 @@ def test_errors_by_hand():
         metrics.within_factor(predicted, y, factor=0.5)
     with pytest.raises(ValueError, match="one shape"):
         metrics.rmse([1.0, 2.0], [1.0, 2.0, 3.0])
+
+
+def test_one_sided_error_forgives_only_what_lies_beyond_a_bound():
+    predicted, y, stopped = [3.0, 1.0, 6.0, 2.0, NAN], [2.0, 2.0, 4.0, 4.0, 1.0], [False, False, True, True, False]
+    assert metrics.rmse_one_sided(predicted, y, stopped) == pytest.approx(math.sqrt((1 + 1 + 0 + 4) / 4))
+    assert metrics.rmse_one_sided(predicted, y) == pytest.approx(metrics.rmse(predicted, y))
 
 
 def test_nothing_left_is_nan():

@@ -1,0 +1,459 @@
+"""``satcost generate``: instances of a family, of a wished-for cost, cubes of a file, cnfgen's, or one recipe's.
+
+Instances are written beside an ``INDEX.csv`` with everything that ``satcost collect INDEX.csv`` needs to know of them.
+The same command writes the same bytes; with a target cost, as long as the runs that measure the cost end by an answer
+or by their limit of conflicts, not by that of CPU time.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import lzma
+import math
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from satcost_gnn.data.generate import FAMILIES, from_recipe, get_family, parse_recipe
+from satcost_gnn.data.generate import cnfgen as cnfgen_command
+from satcost_gnn.data.generate.base import SHUFFLE, Family, Parameter, Value, recipe
+from satcost_gnn.data.generate.cube import cubes as make_cubes
+from satcost_gnn.data.generate.cube import identity as cube_parent_name
+from satcost_gnn.data.generate.target_cost import ConflictCost, spread
+from satcost_gnn.data.schema import replacing
+from satcost_gnn.errors import ConfigError, DatasetError, SolverError
+from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.dimacs import read_dimacs
+from satcost_gnn.formula.identity import gbdhash, identity
+from satcost_gnn.progress import ProgressLine
+from satcost_gnn.search.probe import ProbeSettings, probe
+from satcost_gnn.search.sandbox import Sandbox
+
+INDEX_FILE = "INDEX.csv"
+INDEX_COLUMNS = (
+    "file",
+    "family",
+    "gbdhash",
+    "isohash",
+    "n_vars",
+    "n_clauses",
+    "bytes",
+    "origin",
+    "parent",
+    "recipe",
+    "licence",
+)
+# What is written here is under the licence of this project.
+LICENCE = "MIT"
+COMPRESSIONS = ("none", "xz")
+
+# Runs dearer than this many times the upper end of a target only cost time: the search needs to know that they are.
+_LIMIT_FACTOR = 3
+
+
+@dataclass(frozen=True)
+class GenerateOptions:
+    """Options of ``satcost generate FAMILY``, as on the command line."""
+
+    family: str
+    output: Path
+    count: int = 1
+    seed: int = 0
+    settings: tuple[str, ...] = ()
+    target_cost: str | None = None
+    compress: str = "none"
+    overwrite: bool = False
+    cpu_s: float = 100.0
+
+
+@dataclass(frozen=True)
+class CubeOptions:
+    """Options of ``satcost generate cubes``, as on the command line."""
+
+    source: Path
+    k: int
+    output: Path
+    count: int = 1
+    seed: int = 0
+    method: str = "random"
+    compress: str = "none"
+    overwrite: bool = False
+
+
+def read_index(path: Path) -> dict[str, dict[str, str]]:
+    """Return the rows of an ``INDEX.csv`` by file, empty if there is none.
+
+    Raises
+    ------
+    DatasetError
+        If a column is missing or the file is no CSV.
+    """
+    if not path.exists():
+        return {}
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream)
+            missing = [name for name in INDEX_COLUMNS if name not in (reader.fieldnames or [])]
+            if missing:
+                raise DatasetError(
+                    f"{path}: found no column {', '.join(missing)}; expected {', '.join(INDEX_COLUMNS)}; "
+                    "choose another directory"
+                )
+            return {row["file"]: {name: row[name] or "" for name in INDEX_COLUMNS} for row in reader}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{path}: found no readable index ({error}); choose another directory") from error
+
+
+def formula_bytes(formula: Formula, compress: bool) -> bytes:
+    """Return the DIMACS text, compressed or not."""
+    text = formula.to_dimacs().encode("ascii")
+    return lzma.compress(text, preset=6) if compress else text
+
+
+class InstanceWriter:
+    """Writes instances into a directory and lists them in its ``INDEX.csv``. Use as a context manager.
+
+    Rows of files that are there already are kept; the index is written when the block ends, by an error too.
+
+    Parameters
+    ----------
+    directory
+        Made if missing.
+    compress
+        ``none`` or ``xz``.
+    overwrite
+        Whether files that are there may be replaced.
+
+    Raises
+    ------
+    ConfigError
+        If the compression is unknown.
+    DatasetError
+        If the index in the directory is not one of ours.
+    """
+
+    def __init__(self, directory: Path, compress: str, overwrite: bool) -> None:
+        if compress not in COMPRESSIONS:
+            raise ConfigError(f"--compress: found {compress!r}, expected one of {', '.join(COMPRESSIONS)}")
+        self.directory = directory
+        self.index = directory / INDEX_FILE
+        self._compress = compress == "xz"
+        self._overwrite = overwrite
+        self._rows: dict[str, dict[str, Any]] = {}
+        self._by_hash: dict[str, str] = {}
+        read_index(self.index)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._rows:
+            rows: dict[str, dict[str, Any]] = {**read_index(self.index), **self._rows}
+            text = io.StringIO()
+            writer = csv.DictWriter(text, INDEX_COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows[name] for name in sorted(rows))
+            with replacing(self.index) as temporary:
+                temporary.write_text(text.getvalue(), encoding="utf-8")
+
+    def path(self, stem: str) -> Path:
+        """Return the file of an instance."""
+        return self.directory / f"{stem}.cnf{'.xz' if self._compress else ''}"
+
+    def check_free(self, stem: str) -> None:
+        """Raise a :class:`DatasetError` if the instance's file is there and may not be replaced."""
+        if not self._overwrite and self.path(stem).exists():
+            raise DatasetError(
+                f"{self.path(stem)}: found a file of this name; give --overwrite to replace it, or another directory"
+            )
+
+    def add(
+        self, formula: Formula, stem: str, family: str, *, origin: str, parent: str = "", licence: str = LICENCE
+    ) -> str | None:
+        """Write one instance; its ``source`` is listed as its recipe.
+
+        Returns
+        -------
+        None, or the file written before that holds the same formula; then nothing is written.
+
+        Raises
+        ------
+        DatasetError
+            If the file is there already and may not be replaced, or cannot be written.
+        """
+        self.check_free(stem)
+        path = self.path(stem)
+        found = identity(formula)
+        if found.gbdhash in self._by_hash:
+            return self._by_hash[found.gbdhash]
+        text = formula.to_dimacs().encode("ascii")
+        with replacing(path) as temporary:
+            temporary.write_bytes(lzma.compress(text, preset=6) if self._compress else text)
+        self._by_hash[found.gbdhash] = path.name
+        self._rows[path.name] = {
+            "file": path.name,
+            "family": family,
+            "gbdhash": found.gbdhash,
+            "isohash": found.isohash,
+            "n_vars": formula.n_vars,
+            "n_clauses": formula.n_clauses,
+            "bytes": len(text),
+            "origin": origin,
+            "parent": parent,
+            "recipe": formula.source,
+            "licence": licence,
+        }
+        return None
+
+
+def parse_settings(settings: tuple[str, ...], family: Family) -> dict[str, Value]:
+    """Return ``name=value`` texts as checked parameters of a family.
+
+    Raises
+    ------
+    ConfigError
+        If a text has no ``=``, a name is unknown or given twice, or a value is out of bounds.
+    """
+    given: dict[str, str] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or name in given:
+            raise ConfigError(f"--set: found {setting!r}, expected each name=value once, such as --set n=250")
+        given[name] = value
+    resolved = family.resolve(given)
+    return {name: resolved[name] for name in given}
+
+
+def parse_range(text: str) -> tuple[float, float]:
+    """Return the ends of ``LOW..HIGH``.
+
+    Raises
+    ------
+    ConfigError
+        If they are no numbers with ``1 <= LOW < HIGH``.
+    """
+    low, dots, high = text.partition("..")
+    try:
+        if not dots:
+            raise ValueError
+        ends = float(low), float(high)
+    except ValueError:
+        raise ConfigError(f"--target-cost: found {text!r}, expected LOW..HIGH in conflicts, such as 1e3..1e5") from None
+    if not 1 <= ends[0] < ends[1] < math.inf:
+        raise ConfigError(f"--target-cost: found {text!r}, expected 1 <= LOW < HIGH in conflicts")
+    return ends
+
+
+def stem_of(text: str) -> str:
+    """Return the name of the file of a recipe: family, the parameters that are not the default, seed."""
+    family, seed, params = parse_recipe(text)
+    parts = [family.name]
+    for name, value in params.items():
+        if value != family.parameter(name).default:
+            parts.append(f"{name}_" + re.sub(r"[^A-Za-z0-9.+-]", "_", str(value)))
+    return "-".join([*parts, str(seed)])
+
+
+def _positive(count: int) -> None:
+    if count < 1:
+        raise ConfigError(f"-n: found {count}, expected 1 or more")
+
+
+def _formulas(
+    options: GenerateOptions, family: Family, params: dict[str, Value]
+) -> Iterator[tuple[Formula, float | None]]:
+    if options.target_cost is None:
+        for seed in range(options.seed, options.seed + options.count):
+            yield family.generate(seed, **params), None
+        return
+    low, high = parse_range(options.target_cost)
+    with ConflictCost(math.ceil(_LIMIT_FACTOR * high), cpu_s=options.cpu_s) as cost:
+        for found in spread(family, low, high, options.count, options.seed, cost, params=params):
+            yield found.formula, found.cost
+
+
+def run_generate(options: GenerateOptions) -> int:
+    """Write instances of a family and their index; return the exit code (1: fewer than asked for)."""
+    _positive(options.count)
+    family = get_family(options.family)
+    params = parse_settings(options.settings, family)
+    if options.target_cost is not None:
+        parse_range(options.target_cost)
+    with ExitStack() as stack:
+        writer = stack.enter_context(InstanceWriter(options.output, options.compress, options.overwrite))
+        if options.target_cost is None:
+            # All names are known: refuse before the first is generated.
+            for seed in range(options.seed, options.seed + options.count):
+                writer.check_free(stem_of(recipe(family, seed, params)))
+        progress = stack.enter_context(ProgressLine(options.count, "instances"))
+        written = 0
+        for formula, cost in _formulas(options, family, params):
+            stem = stem_of(formula.source)
+            twin = writer.add(formula, stem, family.name, origin="generated")
+            if twin is not None:
+                progress.message(f"left out: {formula.source} is the same formula as {twin}")
+            else:
+                written += 1
+                if cost is not None:
+                    progress.message(f"{writer.path(stem).name}: {cost:.0f} conflicts")
+            progress.advance()
+    if written < options.count:
+        print(
+            f"{written} of {options.count} instances written to {options.output}: "
+            + (
+                f"no more of {options.target_cost} conflicts were found; widen the range or set other parameters"
+                if options.target_cost is not None
+                else f"other seeds of {family.name} give the same formula; set {SHUFFLE} for isomorphic copies"
+            ),
+            file=sys.stderr,
+        )
+        return 1
+    print(f"{written} instances in {writer.index}", file=sys.stderr)
+    return 0
+
+
+def _activity(formula: Formula, source: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return how often a probe's learnt clauses hold each variable: what a solver's own activity counts."""
+    with Sandbox() as sandbox:
+        result = probe(formula, ProbeSettings(), sandbox)
+    if result.trace is None or not (result.trace.learnt > 0).any():
+        what = "the probe solved it" if result.solved else f"the probe ended as {result.status}: {result.detail}"
+        raise SolverError(
+            f"{source}: {what} without a conflict to learn from; choose --method random or lookahead, or another file"
+        )
+    return result.trace.learnt.clip(min=0).astype(np.float64)
+
+
+def run_cubes(options: CubeOptions) -> int:
+    """Write cubes of a file and their index; return the exit code (1: fewer than asked for)."""
+    _positive(options.count)
+    formula = read_dimacs(options.source)
+    parent = gbdhash(formula)
+    row = read_index_row(options.source, parent)
+    stem = re.sub(r"\.(cnf|dimacs)(\.\w+)?$", "", options.source.name, flags=re.IGNORECASE)
+    with ExitStack() as stack:
+        writer = stack.enter_context(InstanceWriter(options.output, options.compress, options.overwrite))
+        names = [f"{stem}-{options.method}-k_{options.k}-{options.seed}-{i}" for i in range(options.count)]
+        for name in names:
+            writer.check_free(name)
+        made = make_cubes(
+            formula,
+            options.k,
+            options.method,
+            options.seed,
+            options.count,
+            activity=_activity(formula, options.source) if options.method == "activity" else None,
+            # A generated parent is made again from its recipe; a file is found by its identity.
+            parent=row.get("recipe") or parent,
+        )
+        progress = stack.enter_context(ProgressLine(len(made), "cubes"))
+        for cube, name in zip(made, names, strict=False):
+            family = row.get("family") or options.source.resolve().parent.name
+            writer.add(cube, name, family, origin="cube", parent=parent, licence=row.get("licence", ""))
+            progress.advance()
+    if len(made) < options.count:
+        print(f"{len(made)} of {options.count} cubes written: no more different ones were found", file=sys.stderr)
+        return 1
+    print(f"{len(made)} cubes in {writer.index}", file=sys.stderr)
+    return 0
+
+
+def read_index_row(path: Path, instance: str) -> dict[str, str]:
+    """Return what the ``INDEX.csv`` beside a file says of it, empty if it says nothing or is about other contents."""
+    try:
+        row = read_index(path.parent / INDEX_FILE).get(path.name, {})
+    except DatasetError:
+        return {}
+    return row if row.get("gbdhash") == instance else {}
+
+
+def _write_one(formula: Formula, output: Path | None, overwrite: bool) -> None:
+    if output is None:
+        sys.stdout.write(formula.to_dimacs())
+        sys.stdout.flush()
+        return
+    if output.exists() and not overwrite:
+        raise DatasetError(f"{output}: found a file of this name; give --overwrite to replace it")
+    data = formula_bytes(formula, output.suffix == ".xz")
+    with replacing(output) as temporary:
+        temporary.write_bytes(data)
+
+
+def run_cnfgen(arguments: list[str], output: Path, seed: int, overwrite: bool) -> int:
+    """Write what the ``cnfgen`` command makes, and print its recipe; return the exit code."""
+    formula = cnfgen_command.generate(arguments, seed)
+    _write_one(formula, output, overwrite)
+    print(formula.source, file=sys.stderr)
+    return 0
+
+
+def run_recipe(text: str, output: Path | None, source: Path | None, overwrite: bool) -> int:
+    """Write the formula of a recipe; return the exit code.
+
+    Parameters
+    ----------
+    text
+        Recipe.
+    output
+        File, compressed if its name ends in ``.xz``; None for standard output.
+    source
+        For a cube of a file: that file.
+    overwrite
+        Whether ``output`` may be replaced.
+    """
+
+    def parent(name: str) -> Formula:
+        if source is None:
+            raise ConfigError(f"the recipe is of a cube of {name!r}, which is no recipe; name its file by --from")
+        formula = read_dimacs(source)
+        if name not in (gbdhash(formula), cube_parent_name(formula)):
+            raise ConfigError(f"{source}: found instance {gbdhash(formula)}, expected the cube's parent {name}")
+        return formula
+
+    formula = from_recipe(text, parent)
+    for warning in formula.warnings:
+        print(f"satcost: {warning}", file=sys.stderr)
+    _write_one(formula, output, overwrite)
+    return 0
+
+
+def _bounds(parameter: Parameter) -> str:
+    if parameter.choices:
+        return "|".join(map(str, parameter.choices))
+    if parameter.low is None and parameter.high is None:
+        return ""
+    low = "" if parameter.low is None else f"{parameter.low:g}"
+    high = "" if parameter.high is None else f"{parameter.high:g}"
+    return f"{low}..{high}"
+
+
+def family_lines(family: Family) -> list[str]:
+    """Return what there is to know of a family as lines: what it is, and each parameter's default and bounds."""
+    low, high = family.size_range
+    lines = [
+        family.name,
+        f"  {family.description}",
+        f"  --target-cost tunes {family.size_parameter} in {low:g}..{high:g}",
+    ]
+    rows = [(p.name, str(p.default), _bounds(p), p.help) for p in (*family.parameters, family.parameter(SHUFFLE))]
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    for name, default, bounds, text in rows:
+        lines.append(f"    {name:{widths[0]}}  {default:>{widths[1]}}  {bounds:{widths[2]}}  {text}")
+    return lines
+
+
+def run_list(names: list[str]) -> int:
+    """Print families, all or those named; return the exit code."""
+    for family in [get_family(name) for name in names] if names else FAMILIES.values():
+        print("\n".join(family_lines(family)), end="\n\n")
+    return 0
