@@ -81,8 +81,9 @@ class Outcome:
     error_type: str = ""
 
 
-# Set in the child only: the file descriptor that partial values are written to.
+# Set in the child only: the file descriptor that partial values are written to, and the name of its scratch directory.
 _report_fd: int | None = None
+_scratch: Path | None = None
 
 
 def report(value: Any) -> None:
@@ -92,6 +93,22 @@ def report(value: Any) -> None:
     """
     if _report_fd is not None:
         write_frame(_report_fd, ("report", value))
+
+
+def scratch() -> Path:
+    """Return a directory of this call's own, from inside a sandboxed function; made when first asked for.
+
+    It is removed with all that is in it when the child has ended, however it ends.
+
+    Raises
+    ------
+    SandboxError
+        Outside a sandbox.
+    """
+    if _scratch is None:
+        raise SandboxError("scratch() was called outside a sandboxed function, which alone has a directory")
+    _scratch.mkdir(mode=0o700, exist_ok=True)
+    return _scratch
 
 
 class Readable(Protocol):

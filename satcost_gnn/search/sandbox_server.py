@@ -13,7 +13,9 @@ import math
 import os
 import pickle
 import resource
+import secrets
 import select
+import shutil
 import signal
 import struct
 import tempfile
@@ -39,14 +41,14 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _process_table() -> dict[int, tuple[int, float]]:
-    """Return ``pid -> (parent pid, CPU seconds)`` of every process of this machine."""
+    """Return ``pid -> (parent pid, CPU seconds with those of its reaped children)`` of every process here."""
     table = {}
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             with contextlib.suppress(OSError, ValueError, IndexError):
                 # The command name may hold blanks and parentheses: fields are counted from its last ')'.
                 fields = Path(entry.path, "stat").read_text().rpartition(")")[2].split()
-                table[int(entry.name)] = (int(fields[1]), (int(fields[11]) + int(fields[12])) * _TICK_S)
+                table[int(entry.name)] = (int(fields[1]), sum(map(int, fields[11:15])) * _TICK_S)
     return table
 
 
@@ -76,7 +78,7 @@ def _kill_descendants(include: int | None = None) -> None:
         time.sleep(0.005)
 
 
-def _child(function: str, kwargs: dict[str, Any], limits: Limits, fd: int, log: IO[bytes]) -> NoReturn:
+def _child(function: str, kwargs: dict[str, Any], limits: Limits, fd: int, log: IO[bytes], scratch: Path) -> NoReturn:
     code = 1
     try:
         os.setsid()
@@ -93,6 +95,7 @@ def _child(function: str, kwargs: dict[str, Any], limits: Limits, fd: int, log: 
         ceiling = held + limits.memory_mb * 2**20
         resource.setrlimit(resource.RLIMIT_AS, (ceiling, ceiling))
         sandbox._report_fd = fd
+        sandbox._scratch = scratch
         module, _, name = function.partition(":")
         target = getattr(importlib.import_module(module), name)
         arguments = kwargs.pop("args", ())
@@ -128,15 +131,18 @@ def _run(function: str, kwargs: dict[str, Any], limits: Limits) -> Outcome:
     with contextlib.suppress(Exception):
         importlib.import_module(function.partition(":")[0])
     reader, writer = os.pipe()
+    # Only a name, which nobody else knows; the directory is made by a child that asks for it.
+    scratch = Path(tempfile.gettempdir(), f"satcost-{os.getpid()}-{secrets.token_hex(8)}")
     with tempfile.TemporaryFile() as log:
         start = time.monotonic()
         pid = os.fork()
         if pid == 0:
             os.close(reader)
-            _child(function, kwargs, limits, writer, log)
+            _child(function, kwargs, limits, writer, log, scratch)
         os.close(writer)
         data = bytearray()
         over: str | None = None
+        used = 0.0
         next_look = start + _POLL_S
         while True:
             now = time.monotonic()
@@ -153,6 +159,7 @@ def _run(function: str, kwargs: dict[str, Any], limits: Limits) -> Outcome:
             if 0 in ready:
                 # No request comes while one is running: standard input is readable only because the caller has gone.
                 _kill_descendants(pid)
+                shutil.rmtree(scratch, ignore_errors=True)
                 os._exit(0)
             if time.monotonic() >= next_look:
                 table = _process_table()
@@ -171,7 +178,9 @@ def _run(function: str, kwargs: dict[str, Any], limits: Limits) -> Outcome:
         _, code, usage = os.wait4(pid, 0)
         wall = time.monotonic() - start
         _kill_descendants(pid)
-        cpu = usage.ru_utime + usage.ru_stime
+        shutil.rmtree(scratch, ignore_errors=True)
+        # What orphans of the child had used when they were last seen is not in its own account.
+        cpu = max(used, usage.ru_utime + usage.ru_stime)
         peak = usage.ru_maxrss / 1024
         log.seek(0, os.SEEK_END)
         log.seek(max(0, log.tell() - 4096))
