@@ -18,7 +18,7 @@ from satcost_gnn.checkpoint import Checkpoint
 from satcost_gnn.config import read_config
 from satcost_gnn.estimators import load_estimator
 from satcost_gnn.evaluation.accuracy import COLUMNS, markdown
-from satcost_gnn.experiment import CLASSICAL, measure, predict_all, prepare
+from satcost_gnn.experiment import CLASSICAL, largest_solved, measure, predict_all, prepare
 from satcost_gnn.progress import ProgressLine
 
 
@@ -47,7 +47,7 @@ def main() -> None:
         }
         fitted["gnn"] = load_estimator("gnn", checkpoint.directory / "gnn", unit=unit, device="cpu")
         maps = {name: Calibration.from_json(calibrations[unit][name]) for name in fitted}
-        result["units"][unit] = measure(predict_all(fitted, maps, test.instances), test)
+        result["units"][unit] = measure(predict_all(fitted, maps, test.instances), test, largest_solved(data, unit))
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n")
     first = checkpoint.config.solvers[0]

@@ -29,7 +29,7 @@ from satcost_gnn.errors import CheckpointError, DatasetError
 from satcost_gnn.estimators import make_estimator
 from satcost_gnn.estimators.base import Estimator, TrainingTable
 from satcost_gnn.evaluation.accuracy import COLUMNS, accuracy, compare, markdown
-from satcost_gnn.evaluation.metrics import rmse
+from satcost_gnn.evaluation.metrics import expected_coded, rmse
 from satcost_gnn.instance import Instance
 from satcost_gnn.instance_cache import InstanceCache
 from satcost_gnn.out_of_distribution import NoveltyDetector
@@ -50,7 +50,7 @@ CLASSICAL: Mapping[str, tuple[str, dict[str, Any]]] = {
     "size": ("size", {}),
     "tree_size": ("tree_size", {}),
     "linear": ("linear", {}),
-    "forest_static": ("forest", {"features": "static"}),
+    "forest_static": ("forest", {"features": "static", "n_trees": 60}),
     "forest": ("forest", {}),
 }
 #: Order in which a prediction is tried; the forest on static features is for instances without an early search.
@@ -300,7 +300,8 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
             maps = calibrate(data, unit, estimators)
             calibrations[unit] = {name: found.to_json() for name, found in maps.items()}
             test = data.tables[unit].subset(data.side("test"))
-            metrics["units"][unit] = measure(predict_all(estimators, maps, test.instances), test)
+            cutoffs = largest_solved(data, unit)
+            metrics["units"][unit] = measure(predict_all(estimators, maps, test.instances), test, cutoffs)
             for name, estimator in fitted[unit].items():
                 estimator.save(staging / unit / name)
             write_probe_offsets(staging / unit / "probe_offset.json", data.probe_offsets[unit])
@@ -360,20 +361,44 @@ def training_identity(dataset: Dataset, config: TrainingConfig, data: LabelledIn
     }
 
 
-def measure(predictions: Mapping[str, CostDistribution], test: TrainingTable) -> dict[str, Any]:
-    """Return the accuracy of every estimator for every solver, and how the network and the forest differ."""
+def largest_solved(data: LabelledInstances, unit: str) -> dict[str, float]:
+    """Return log10 of the largest cost at which each solver solved an instance of the training side."""
+    table = data.tables[unit].subset(data.side("train"))
+    solved = table.known & ~table.censored
+    return {solver: float(table.cost[solved[:, k], k].max()) for k, solver in enumerate(table.solvers)}
+
+
+def measure(
+    predictions: Mapping[str, CostDistribution], test: TrainingTable, cutoffs: Mapping[str, float]
+) -> dict[str, Any]:
+    """Return the accuracy of every estimator for every solver, and how the network and the forest differ.
+
+    Parameters
+    ----------
+    predictions
+        Estimator -> predictions of shape ``(n, n_solvers)`` for the test instances.
+    test
+        The test instances with their costs.
+    cutoffs
+        Solver -> log10 of the largest cost at which it solved an instance of the training side.
+    """
     found: dict[str, Any] = {}
     for solver in test.solvers:
-        found[solver] = {name: accuracy(predicted, test, solver) for name, predicted in predictions.items()}
+        found[solver] = {
+            name: accuracy(predicted, test, solver, cutoffs[solver]) for name, predicted in predictions.items()
+        }
     first = test.solvers[0]
     return {
         "solvers": found,
-        "against_forest": compare(predictions, test, first, "forest"),
-        "families": by_family(predictions, test, first),
+        "cutoffs": dict(cutoffs),
+        "against_forest": compare(predictions, test, first, "forest", cutoffs[first]),
+        "families": by_family(predictions, test, first, cutoffs[first]),
     }
 
 
-def by_family(predictions: Mapping[str, CostDistribution], test: TrainingTable, solver: str) -> dict[str, Any]:
+def by_family(
+    predictions: Mapping[str, CostDistribution], test: TrainingTable, solver: str, cutoff: float
+) -> dict[str, Any]:
     """Return number of solved runs and RMSE by family, for the network and the forest."""
     column = test.solvers.index(solver)
     usable = test.known[:, column] & ~test.censored[:, column]
@@ -382,7 +407,7 @@ def by_family(predictions: Mapping[str, CostDistribution], test: TrainingTable, 
         rows = np.flatnonzero(usable & (np.array(test.groups) == family))
         if len(rows):
             found[family] = {"n": len(rows)} | {
-                name: rmse(predictions[name][rows, column].median(), test.cost[rows, column])
+                name: rmse(expected_coded(predictions[name][rows, column], "solved", cutoff), test.cost[rows, column])
                 for name in ("forest", "gnn")
             }
     return found

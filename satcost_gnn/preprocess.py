@@ -180,7 +180,7 @@ def preprocess(
     Parameters
     ----------
     source
-        A formula, or the path of a DIMACS file (compressed or not).
+        A formula, the path of a DIMACS file (compressed or not), or ``-`` for standard input.
     settings
         How to do it; take those of the checkpoint that is to predict.
     sandbox
@@ -194,6 +194,12 @@ def preprocess(
         Never raises for what the input contains or the child does.
     """
     path = name or (source.source if isinstance(source, Formula) else str(source))
+    if source == "-":
+        # A child has no access to our standard input.
+        try:
+            source = read_dimacs("-", limits=settings.read)
+        except FormulaError as error:
+            return Preprocessed(path, None, error=str(error))
     argument = source if isinstance(source, Formula) else str(source)
     limits = Limits(settings.cpu_s, settings.wall_s, settings.memory_mb)
 

@@ -28,7 +28,7 @@ def random_3sat(n: int, ratio: float = 4.26, seed: int = 0) -> Formula:
     )
 
 
-HARD = random_3sat(220, seed=3)
+HARD = random_3sat(250, 4.6, seed=3)
 
 
 def copy(target: Path, without: tuple[str, ...] = (), preprocess: dict[str, Any] | None = None) -> Path:
@@ -83,7 +83,7 @@ def test_prediction_answers_in_the_unit(predictor: Predictor) -> None:
 
 
 def test_batches_and_single_predictions_agree(predictor: Predictor) -> None:
-    formulas = [random_3sat(200, seed=k) for k in range(5)] + [HARD]
+    formulas = [random_3sat(220, 4.6, seed=k) for k in range(5)] + [HARD]
     single = [predictor.predict(formula).quantile(0.5) for formula in formulas]
     many = {p.gbdhash: p.quantile(0.5) for p in predictor.predict_many(formulas, jobs=2)}
     together = [many[predictor.predict(formula).gbdhash] for formula in formulas]
@@ -156,14 +156,19 @@ def test_formula_over_the_graph_limit(tmp_path: Path) -> None:
     assert "1000" in found.reason and "literal occurrences" in found.reason
 
 
-def test_probe_that_dies(tmp_path: Path) -> None:
-    # An option that CaDiCaL rejects makes it abort: the child dies as with any crash of a solver.
-    crash = {"probe": {"options": [["nosuchoption", 1]]}}
-    with Predictor.from_checkpoint(copy(tmp_path / "c", preprocess=crash)) as crashing:
-        found = crashing.predict(HARD)
+def test_probe_that_runs_out_of_memory(tmp_path: Path) -> None:
+    # The solver keeps room for every variable up to the largest; the features and the graph close the gap.
+    sparse = Formula.from_clauses(
+        [
+            [literal + 8_000_000 if literal > 0 else literal - 8_000_000 for literal in clause]
+            for clause in HARD.clauses()
+        ]
+    )
+    with Predictor.from_checkpoint(copy(tmp_path / "c", preprocess={"memory_mb": 700})) as tight:
+        found = tight.predict(sparse)
     assert found.status == "ok"
     assert found.source == "forest"
-    assert "probe" in found.reason and "gnn: no early search" in found.reason
+    assert "probe ran out of memory" in found.reason and "gnn: no early search" in found.reason
     assert "forest: no early search" in found.reason
 
 
@@ -173,12 +178,12 @@ def test_out_of_memory_costs_one_instance_not_the_batch(predictor: Predictor, mo
     whole = type(network).predict
 
     def limited(self: Any, instances: Any) -> Any:
-        if any(instance.graph.n_variables > 210 for instance in instances):
+        if any(instance.graph.n_variables > 230 for instance in instances):
             raise MemoryError
         return whole(self, instances)
 
     monkeypatch.setattr(type(network), "predict", limited)
-    sources = {p.source: p.reason for p in predictor.predict_many([HARD, random_3sat(200, seed=1)])}
+    sources = {p.source: p.reason for p in predictor.predict_many([HARD, random_3sat(220, 4.6, seed=1)])}
     assert set(sources) == {"forest", "gnn"}
     assert "gnn: out of memory" in sources["forest"]
 
@@ -219,4 +224,4 @@ def test_prediction_reproduces_under_another_name_and_order(predictor: Predictor
 
     own = np.log10(list(predictor.predict(HARD).quantile(0.5).values()))
     other = np.log10(list(predictor.predict(shuffled(HARD, 5)).quantile(0.5).values()))
-    assert np.abs(own - other).max() < 0.5
+    assert np.abs(own - other).max() < 1.0

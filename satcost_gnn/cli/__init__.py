@@ -107,7 +107,21 @@ def collect(
         typer.Argument(metavar="PATH...", help="DIMACS files, directories, globs or @LIST; or one INDEX.csv."),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Data set directory; made or continued.")],
-    solvers: Annotated[str, typer.Option(help="Comma-separated solvers; see `satcost solvers`.")] = "cadical195",
+    solvers: Annotated[
+        str,
+        typer.Option(
+            help="Comma-separated solvers; see `satcost solvers`. A program of yours that reads DIMACS and prints `s` "
+            "and `v` lines: NAME=COMMAND, where {cnf} stands for the file, {seed} for the seed, and {out} for a file "
+            "that it writes its answer to as MiniSat does."
+        ),
+    ] = "cadical195",
+    solver: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            metavar="NAME=COMMAND",
+            help="One more solver, such as 'kissat=kissat -q {cnf}'; may be given several times, commas may be in it.",
+        ),
+    ] = None,
     seeds: Annotated[str, typer.Option(help="Comma-separated seeds; 0 is the formula as it is.")] = "0",
     cpu: Annotated[float, typer.Option(help="CPU seconds a run.")] = 10.0,
     wall: Annotated[Optional[float], typer.Option(help="Wall seconds a run [default: 3 x cpu + 60].")] = None,  # noqa: UP045
@@ -127,7 +141,7 @@ def collect(
     options = CollectOptions(
         paths=paths,
         output=output,
-        solvers=solvers.split(","),
+        solvers=[name for name in solvers.split(",") if name] + (solver or []),
         seeds=[int(seed) for seed in seeds.split(",")],
         cpu_s=cpu,
         wall_s=wall,
@@ -356,6 +370,7 @@ def solvers() -> None:
 
     for name, spec in SOLVERS.items():
         typer.echo(f"{name:18} {spec.summary}")
+    typer.echo("NAME=COMMAND       a program that reads DIMACS; see `satcost collect --help`")
 
 
 def main() -> None:

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from satcost_gnn.data.collect import CollectLimits, Progress, collect, plan
+from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.schema import ManifestRow, Origin, read_manifest, write_manifest
 from satcost_gnn.errors import DatasetError, FormulaError
 from satcost_gnn.inputs import expand
 from satcost_gnn.progress import ProgressLine
+from satcost_gnn.search.external import is_definition, register_external
 from satcost_gnn.search.sandbox import Limits, Sandbox
 
 
@@ -113,6 +115,8 @@ def _from_files(options: CollectOptions, known: dict[str, ManifestRow]) -> tuple
 
 def run_collect(options: CollectOptions) -> int:
     """Identify the instances, write the manifest, make the runs; return the exit code."""
+    # Before anything is read: a program that isn't there is told at once.
+    solvers = [register_external(name) if is_definition(name) else name for name in options.solvers]
     manifest = options.output / "manifest.parquet"
     known = {row.instance: row for row in read_manifest(manifest)} if manifest.exists() else {}
     bad = 0
@@ -125,7 +129,7 @@ def run_collect(options: CollectOptions) -> int:
         known.setdefault(row.instance, row)
     options.output.mkdir(parents=True, exist_ok=True)
     write_manifest(manifest, known.values())
-    requests = list(plan(((row.instance, path) for row, path in instances), options.solvers, options.seeds))
+    requests = list(plan(((row.instance, path) for row, path in instances), solvers, options.seeds))
     problems: list[str] = []
     with ProgressLine(len(requests), "runs") as bar:
 
@@ -152,4 +156,9 @@ def run_collect(options: CollectOptions) -> int:
             bar.message(f"interrupted; to continue: {shlex.join(['satcost', *sys.argv[1:]])}")
             return 130
     print(f"{len(runs)} runs in {options.output / 'runs.parquet'}", file=sys.stderr)
+    collected = {row.instance for row, _ in instances}
+    for contradiction in Dataset(options.output, (), tuple(runs)).contradictions:
+        if contradiction.instance in collected:
+            name = known[contradiction.instance].path or "made from its recipe"
+            print(f"contradicting answers: {name}: {contradiction}", file=sys.stderr)
     return 1 if bad or problems else 0

@@ -8,6 +8,7 @@ directory: a run is claimed by a record lock that the system releases when its h
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -22,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from satcost_gnn.data.schema import Run, RunStatus, read_runs, write_runs
-from satcost_gnn.errors import DatasetError, SandboxError
+from satcost_gnn.errors import DatasetError, SatcostError
 from satcost_gnn.search.sandbox import Sandbox
 from satcost_gnn.search.solvers import run_solver, solver_spec
 
@@ -120,7 +121,8 @@ class RunStore:
             self._journals.mkdir(parents=True, exist_ok=True)
             self._claims = (self._journals / "claims.lock").open("a+b")
             self._own_path = self._journals / f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
-            self._own = self._own_path.open("ab")
+            # Not buffered: a line is on its way to the disk as a whole, or it is taken back.
+            self._own = self._own_path.open("ab", buffering=0)
         except OSError as error:
             raise DatasetError(f"{directory}: cannot write the collector's journal: {error}") from error
         # Held while this collector lives: others leave the journal alone.
@@ -187,12 +189,20 @@ class RunStore:
         """
         line = json.dumps(asdict(run), separators=(",", ":")).encode() + b"\n"
         with self._guard:
+            journal = self._own.fileno()
+            before = os.fstat(journal).st_size
             try:
-                self._own.write(line)
-                self._own.flush()
-                os.fsync(self._own.fileno())
+                rest = memoryview(line)
+                while rest:
+                    rest = rest[os.write(journal, rest) :]
+                os.fsync(journal)
             except OSError as error:
-                raise DatasetError(f"{self._own_path}: cannot write a finished run: {error}") from error
+                with contextlib.suppress(OSError):
+                    os.ftruncate(journal, before)
+                raise DatasetError(
+                    f"{self._own_path}: cannot write a finished run: {error.strerror}; make room and start the same "
+                    "command again: what was finished before is kept"
+                ) from error
             self._runs[run.key] = run
 
     def merge(self) -> None:
@@ -291,7 +301,7 @@ def collect(
     DatasetError
         If the directory can't be written.
     SolverError
-        If a solver is unknown.
+        If a solver is unknown, or is a program that can no longer be started.
     """
     bounds = limits or CollectLimits()
     for name in {request.solver for request in requests}:
@@ -360,10 +370,15 @@ def collect(
                 merged = time.monotonic()
     finally:
         stop.set()
-        store.close()
+        try:
+            store.close()
+        except DatasetError:
+            # What stopped the runs comes first; the journal is still there for the next collector.
+            if not failure:
+                raise
     if failure:
         error = failure[0]
-        raise error if isinstance(error, (DatasetError, SandboxError)) else RuntimeError(str(error)) from error
+        raise error if isinstance(error, SatcostError) else RuntimeError(str(error)) from error
     return store.runs()
 
 

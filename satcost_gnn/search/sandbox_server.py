@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from satcost_gnn.search import sandbox
+from satcost_gnn.search.process_tree import descendants, process_table
 from satcost_gnn.search.sandbox import Limits, Outcome, Status, read_frame, write_frame
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 # How often a running child's CPU time is read; the kernel's own RLIMIT_CPU stands behind it with whole seconds.
 _POLL_S = 0.05
@@ -40,32 +40,13 @@ def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def _process_table() -> dict[int, tuple[int, float]]:
-    """Return ``pid -> (parent pid, CPU seconds with those of its reaped children)`` of every process here."""
-    table = {}
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                # The command name may hold blanks and parentheses: fields are counted from its last ')'.
-                fields = Path(entry.path, "stat").read_text().rpartition(")")[2].split()
-                table[int(entry.name)] = (int(fields[1]), sum(map(int, fields[11:15])) * _TICK_S)
-    return table
-
-
-def _descendants(root: int, table: dict[int, tuple[int, float]]) -> list[int]:
-    found = [root]
-    for pid in found:
-        found.extend(child for child, (parent, _) in table.items() if parent == pid)
-    return found
-
-
 def _kill_descendants(include: int | None = None) -> None:
     """Kill every process below this one (orphans of a child come to us, the subreaper), and ``include``'s group."""
     if include is not None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(include, signal.SIGKILL)
     for _ in range(20):
-        below = _descendants(os.getpid(), _process_table())[1:]
+        below = descendants(os.getpid(), process_table())[1:]
         alive = [pid for pid in below if pid != include]
         if not alive:
             return
@@ -132,7 +113,7 @@ def _run(function: str, kwargs: dict[str, Any], limits: Limits) -> Outcome:
         importlib.import_module(function.partition(":")[0])
     reader, writer = os.pipe()
     # Only a name, which nobody else knows; the directory is made by a child that asks for it.
-    scratch = Path(tempfile.gettempdir(), f"satcost-{os.getpid()}-{secrets.token_hex(8)}")
+    scratch = Path(tempfile.gettempdir(), f"satcost-run-{os.getpid()}-{secrets.token_hex(8)}")
     with tempfile.TemporaryFile() as log:
         start = time.monotonic()
         pid = os.fork()
@@ -162,8 +143,8 @@ def _run(function: str, kwargs: dict[str, Any], limits: Limits) -> Outcome:
                 shutil.rmtree(scratch, ignore_errors=True)
                 os._exit(0)
             if time.monotonic() >= next_look:
-                table = _process_table()
-                used = sum(table[p][1] for p in _descendants(pid, table) if p in table)
+                table = process_table()
+                used = sum(table[p][1] for p in descendants(pid, table) if p in table)
                 if used > limits.cpu_s:
                     over = f"CPU limit of {limits.cpu_s:g} s"
                     break

@@ -38,6 +38,25 @@ class Stop(StrEnum):
 
 
 @dataclass(frozen=True)
+class ChildCall:
+    """What a sandboxed child is to call, and the limits on it.
+
+    Parameters
+    ----------
+    function
+        ``module:function``.
+    kwargs
+        Its arguments.
+    limits
+        Limits of the child, which stand behind those that the function itself keeps.
+    """
+
+    function: str
+    kwargs: Mapping[str, Any]
+    limits: Limits
+
+
+@dataclass(frozen=True)
 class SolverSpec:
     """A solver, or one configuration of it.
 
@@ -70,6 +89,25 @@ class SolverSpec:
         import pysat
 
         return f"{self.pysat_name} (python-sat {pysat.__version__})"
+
+    def child_call(
+        self,
+        formula: Formula | str,
+        *,
+        seed: int,
+        cpu_s: float,
+        wall_s: float,
+        memory_mb: int,
+        conflicts: int | None,
+    ) -> ChildCall:
+        """Return what is to be called in a sandboxed child for one run; the parameters are those of a run."""
+        # The child also reads the file; the solver's own limit is kept by the timer inside, this one stands behind it.
+        outer_s = cpu_s if self.stop is Stop.KILL else cpu_s * 1.1 + 20.0
+        return ChildCall(
+            "satcost_gnn.search.solvers:solve_child",
+            {"solver": self.name, "formula": formula, "seed": seed, "cpu_s": cpu_s, "conflicts": conflicts},
+            Limits(outer_s, wall_s, memory_mb),
+        )
 
 
 def _specs() -> dict[str, SolverSpec]:
@@ -114,6 +152,24 @@ def _specs() -> dict[str, SolverSpec]:
 
 SOLVERS: dict[str, SolverSpec] = _specs()
 
+# Programs that the user has named, of this process only.
+_registered: dict[str, SolverSpec] = {}
+
+
+def register_solver(spec: SolverSpec) -> None:
+    """Make a solver known by its name in this process.
+
+    Raises
+    ------
+    SolverError
+        If the name already stands for another solver.
+    """
+    known = SOLVERS.get(spec.name) or _registered.setdefault(spec.name, spec)
+    if known != spec:
+        raise SolverError(
+            f"solver {spec.name}: found {spec.summary!r}, but the name stands for {known.summary!r}; choose another"
+        )
+
 
 def solver_spec(name: str) -> SolverSpec:
     """Look a solver up by name.
@@ -121,12 +177,15 @@ def solver_spec(name: str) -> SolverSpec:
     Raises
     ------
     SolverError
-        If it is not in :data:`SOLVERS`.
+        If it is neither in :data:`SOLVERS` nor registered.
     """
-    try:
-        return SOLVERS[name]
-    except KeyError:
-        raise SolverError(f"unknown solver {name!r}; expected one of {', '.join(SOLVERS)}") from None
+    spec = SOLVERS.get(name) or _registered.get(name)
+    if spec is None:
+        raise SolverError(
+            f"unknown solver {name!r}; expected one of {', '.join([*SOLVERS, *_registered])}, or a program as "
+            "NAME=COMMAND"
+        )
+    return spec
 
 
 @dataclass(frozen=True)
@@ -222,17 +281,41 @@ def _stopper(spec: SolverSpec, solver: Any, cpu_s: float) -> Callable[[], None] 
     return None
 
 
-def _at_cpu_limit(seconds: float, action: Callable[[], None]) -> object:
+def _at_cpu_limit(seconds: float, action: Callable[[], None]) -> Callable[[], None]:
     """Call ``action`` from a C signal handler when this process has used ``seconds`` of CPU time from now on.
 
     A Python handler would wait until the solver returns to the interpreter, that is for ever.
+
+    Returns
+    -------
+    Callable
+        Ends the timer; to be kept as long as the handler may be called.
     """
     handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda _: action())
-    libc = ctypes.CDLL(None)
+    libc = ctypes.CDLL(None, use_errno=True)
     libc.signal.argtypes, libc.signal.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
+    # Not SIGALRM, which is a timer's default: MapleLCM sets a handler of its own for it.
     libc.signal(signal.SIGPROF, ctypes.cast(handler, ctypes.c_void_p))
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    return handler
+    # A timer on the scheduler's own clock. ITIMER_PROF counts whole ticks to whoever runs when they strike: on a busy
+    # machine it was seen to end runs after less than nine tenths of their time.
+    timer = ctypes.c_void_p()
+    # struct sigevent, 64 bytes: a value of 8 bytes, the signal, how to notify (0: by the signal).
+    event = (ctypes.c_int * 16)(0, 0, signal.SIGPROF, 0)
+    if libc.timer_create(time.CLOCK_PROCESS_CPUTIME_ID, event, ctypes.byref(timer)):
+        raise OSError(f"cannot set a timer on CPU time: timer_create failed with errno {ctypes.get_errno()}")
+    # struct itimerspec: interval (none), then the first expiry, each in seconds and nanoseconds.
+    nanoseconds = max(1, round(seconds * 1e9))
+    when = (ctypes.c_long * 4)(0, 0, nanoseconds // 10**9, nanoseconds % 10**9)
+    libc.timer_settime(timer, 0, when, None)
+
+    def disarm() -> None:
+        libc.timer_delete(timer)
+        signal.signal(signal.SIGPROF, signal.SIG_IGN)
+        # Kept alive until here.
+        del held[:]
+
+    held = [handler]
+    return disarm
 
 
 def solve_child(
@@ -270,8 +353,7 @@ def solve_child(
     if spec.options:
         engine.configure(dict(spec.options))
     stop = _stopper(spec, engine, cpu_s)
-    # Kept in a name: the handler must outlive the call.
-    handler = _at_cpu_limit(cpu_s, stop) if stop is not None else None
+    disarm = _at_cpu_limit(cpu_s, stop) if stop is not None else None
     for clause in clauses:
         engine.add_clause(clause)
     limited = spec.pysat_name not in ("lingeling", "kissat404")
@@ -280,8 +362,8 @@ def solve_child(
             raise NotImplementedError(f"{spec.name} takes no limit on conflicts")
         engine.conf_budget(conflicts)
     answer = engine.solve_limited() if limited else engine.solve()
-    signal.setitimer(signal.ITIMER_PROF, 0)
-    del handler
+    if disarm is not None:
+        disarm()
     # Past the limit by a hair before the handler struck, or a run that the handler couldn't stop: no answer in time.
     if time.process_time() - cpu > 1.05 * cpu_s + 0.05:
         answer = None
@@ -315,7 +397,7 @@ def run_solver(
     formula
         The formula, or the path of its file (read in the child, so nothing large is sent).
     seed
-        0 for the formula as it is, else the seed of :func:`shuffled`.
+        0 for the formula as it is, else the seed of :func:`shuffled` (or the program's own, if its command names it).
     cpu_s, wall_s, memory_mb
         Limits. The wall limit defaults to three times the CPU limit and a minute.
     conflicts
@@ -324,27 +406,29 @@ def run_solver(
     Raises
     ------
     SolverError
-        If the solver is unknown.
+        If the solver is unknown, or is a program that can't be started.
     """
     spec = solver_spec(solver)
-    # The child also reads the file; the solver's own limit is kept by the timer inside, this one stands behind it.
-    outer = Limits(cpu_s * 1.1 + 20.0, wall_s if wall_s is not None else 3 * cpu_s + 60.0, memory_mb)
-    if spec.stop is Stop.KILL:
-        outer = Limits(cpu_s, outer.wall_s, memory_mb)
-    outcome = sandbox.run(
-        "satcost_gnn.search.solvers:solve_child",
-        {"solver": solver, "formula": formula, "seed": seed, "cpu_s": cpu_s, "conflicts": conflicts},
-        outer,
+    call = spec.child_call(
+        formula,
+        seed=seed,
+        cpu_s=cpu_s,
+        wall_s=wall_s if wall_s is not None else 3 * cpu_s + 60.0,
+        memory_mb=memory_mb,
+        conflicts=conflicts,
     )
+    outcome = sandbox.run(call.function, call.kwargs, call.limits)
+    if outcome.error_type == "SolverError":
+        raise SolverError(outcome.detail)
     value: dict[str, Any] = outcome.value or {}
     counts = {name: int(value[name]) if name in spec.counters and name in value else None for name in _ALL}
-    status, detail = value.get("status", outcome.status), outcome.detail
+    status, detail = value.get("status", outcome.status), value.get("detail", outcome.detail)
     if outcome.status in ("MEMOUT", "CRASHED") and "status" not in value:
         status = outcome.status
     elif outcome.status == "ERROR":
         status = "UNSUPPORTED" if outcome.error_type in ("NotImplementedError", "NoSuchSolverError") else "CRASHED"
         detail = f"{outcome.error_type}: {outcome.detail}"
-    elif status == "TIMEOUT":
+    elif status == "TIMEOUT" and "detail" not in value:
         detail = f"CPU limit of {cpu_s:g} s" if conflicts is None else f"{cpu_s:g} s CPU or {conflicts} conflicts"
     if value.get("verified") is False:
         status, detail = "CRASHED", "wrong answer: its model does not satisfy the formula"
@@ -356,6 +440,6 @@ def run_solver(
         restarts=counts["restarts"],
         cpu_s=float(value.get("cpu_s", min(outcome.cpu_s, cpu_s) if status == "TIMEOUT" else outcome.cpu_s)),
         wall_s=float(value.get("wall_s", outcome.wall_s)),
-        peak_memory_mb=outcome.peak_memory_mb,
+        peak_memory_mb=float(value.get("peak_memory_mb", outcome.peak_memory_mb)),
         detail="" if status in ("SAT", "UNSAT") else detail,
     )

@@ -50,7 +50,7 @@ def json_rows(text: str) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("good")
-    (folder / "hard.cnf").write_text(random_3sat(220, seed=3))
+    (folder / "hard.cnf").write_text(random_3sat(250, 4.6, seed=3))
     (folder / "easy.cnf").write_text("p cnf 3 3\n1 -2 0\n2 3 0\n-1 -3 0\n")
     return folder
 

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import random
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from satcost_gnn.cli.collect import CollectOptions, run_collect
 from satcost_gnn.data.collect import CollectLimits, Request, RunStore, collect, plan
 from satcost_gnn.data.schema import Run, RunStatus, read_runs
-from satcost_gnn.errors import SolverError
+from satcost_gnn.errors import DatasetError, SolverError
 
 RUN = Run(
     instance="a", solver="minisat22", seed=0, status=RunStatus.SAT, conflicts=1, decisions=2, propagations=3,
@@ -152,3 +154,59 @@ def test_interrupted_command_prints_how_to_continue(tmp_path: Path) -> None:
         pytest.skip("finished before the signal came")
     assert process.returncode == 130
     assert f"to continue: satcost collect {tmp_path / 'cnf'}" in printed
+
+
+def test_full_disk_is_told_and_nothing_finished_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = list(plan(write_instances(tmp_path / "cnf", 4), ["minisat22"]))
+    write, lines = os.write, 0
+
+    def write_until_full(fd: int, data: bytes) -> int:
+        nonlocal lines
+        if Path(f"/proc/self/fd/{fd}").readlink().suffix == ".jsonl":
+            lines += 1
+            if lines == 3:
+                # The disk takes half of the line, then nothing more.
+                return write(fd, data[: len(data) // 2])
+            if lines > 3:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(fd, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", write_until_full)
+        with pytest.raises(DatasetError, match=r"jsonl: .*No space left on device.*start the same command again"):
+            collect(requests, tmp_path / "set")
+    assert len(read_runs(tmp_path / "set" / "runs.parquet")) == 2
+    fresh: list[bool] = []
+    runs = collect(requests, tmp_path / "set", on_progress=lambda p: fresh.append(p.last is not None))
+    assert len(runs) == 4 and sum(fresh) == 2
+
+
+def test_command_takes_programs_and_tells_contradicting_answers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    instances = write_instances(tmp_path / "cnf", 2)
+    (tmp_path / "cnf" / "i02.cnf").write_text("p cnf 1 2\n1 0\n-1 0\n")
+    program = tmp_path / "liar"
+    program.write_text("#!/bin/sh\necho 's UNSATISFIABLE'\nexit 20\n")
+    program.chmod(0o755)
+    options = CollectOptions(
+        [str(tmp_path / "cnf")], tmp_path / "set", ["minisat22", f"liar={program} --really=1,2 {{cnf}}"], [0], 10.0,
+        None, 2048, 1, None,
+    )  # fmt: skip
+    assert run_collect(options) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("contradicting answers: ")]
+    by_status = {(run.solver, run.status) for run in read_runs(tmp_path / "set" / "runs.parquet")}
+    assert ("liar", RunStatus.UNSAT) in by_status and ("minisat22", RunStatus.SAT) in by_status
+    satisfiable = [
+        path.name for (_, path), run in zip(instances, collect(
+            list(plan(instances, ["minisat22"])), tmp_path / "alone"), strict=True) if run.status is RunStatus.SAT
+    ]  # fmt: skip
+    assert [line.split(": ")[1] for line in told] == satisfiable
+    assert all("SAT by minisat22, UNSAT by liar" in line for line in told)
+
+
+def test_program_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
+    options = CollectOptions([str(tmp_path)], tmp_path / "set", ["x=nosuchprogram"], [0], 10.0, None, 2048, 1, None)
+    with pytest.raises(SolverError, match="nosuchprogram"):
+        run_collect(options)
+    assert not (tmp_path / "set").exists()

@@ -31,12 +31,12 @@ def test_better_predictions_score_better_and_differ_significantly() -> None:
     rng = np.random.default_rng(1)
     good = normal(data.cost + rng.normal(0, 0.1, data.cost.shape), 0.1)
     bad = normal(data.cost + rng.normal(0, 0.8, data.cost.shape), 0.8)
-    rows = {"good": accuracy(good, data, "second"), "bad": accuracy(bad, data, "second")}
+    rows = {"good": accuracy(good, data, "second", 8.0), "bad": accuracy(bad, data, "second", 8.0)}
     assert rows["good"]["rmse"] < 0.2 < rows["bad"]["rmse"]
     assert rows["good"]["crps"] < rows["bad"]["crps"]
     assert rows["good"]["within_2"] > 0.95
     assert 0.6 < rows["good"]["coverage_80"] <= 1
-    found = compare({"good": good, "bad": bad}, data, "second", reference="bad")["good"]["rmse"]
+    found = compare({"good": good, "bad": bad}, data, "second", reference="bad", cutoff=8.0)["good"]["rmse"]
     assert found["high"] < 0
     assert found["p_value"] < 0.05
     assert markdown(rows).count("\n") == 4
@@ -51,5 +51,5 @@ def test_unknown_runs_are_left_out_and_stopped_ones_counted_apart() -> None:
     data = TrainingTable(
         data.instances, data.solvers, data.unit, data.cost, censored, known, data.groups, data.satisfiable
     )
-    row = accuracy(normal(data.cost, 0.1), data, "first")
+    row = accuracy(normal(data.cost, 0.1), data, "first", 8.0)
     assert (row["n"], row["n_solved"]) == (50, 45)
