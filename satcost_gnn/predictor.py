@@ -215,11 +215,17 @@ class Predictor:
         self.chain = config.chain[config.chain.index(start) if start else 0 :]
         self.device = device
         self.settings = PreprocessSettings.from_dict(config.preprocess)
-        if self.settings.key() != config.preprocess_key:
+        mine, trained = self.settings.key(), config.preprocess_key
+        plain = PreprocessSettings.without_solver_release
+        if plain(mine) != plain(trained):
             raise CheckpointError(
-                f"{checkpoint.directory}: it was made with preprocessing {config.preprocess_key}, this package does "
-                f"{self.settings.key()}; use the package version {config.package_version} or a newer checkpoint"
+                f"{checkpoint.directory}: it was made with preprocessing {trained}, this package does {mine}; "
+                f"use the package version {config.package_version} or a newer checkpoint"
             )
+        #: What a user should know of this checkpoint on this machine, one line each.
+        self.notes: tuple[str, ...] = ()
+        if mine != trained:
+            self.notes = (f"the probe's solver is of another release than in training ({mine}, was {trained})",)
         self._calibrations: dict[str, Any] = checkpoint.read_json("calibration.json").get(self.unit, {})
         self._offsets: dict[str, list[float]] = checkpoint.read_json(f"{self.unit}/probe_offset.json")
         self._novelty = NoveltyDetector.load(checkpoint.directory / "novelty")

@@ -7,6 +7,7 @@ after each stage; if a stage dies, the instance is what the earlier stages found
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,15 @@ class PreprocessSettings:
         """Return a short text that changes whenever the outcome of preprocessing may change."""
         probe = self.probe.key() if self.probe is not None else "no-probe"
         return f"s{STATIC_VERSION}-o{ONLINE_VERSION}-g{GRAPH_VERSION}-e{self.max_graph_edges}-{probe}"
+
+    @staticmethod
+    def without_solver_release(key: str) -> str:
+        """Return a key without the release of the solver's package.
+
+        Cached instances of another release are made again, but a checkpoint is not useless for it: what its features
+        and its probe mean is the same, though a solver may search a little differently.
+        """
+        return re.sub(r"@[^,-]*", "", key)
 
     @classmethod
     def from_dict(cls, found: dict[str, Any]) -> Self:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -57,6 +58,18 @@ def predictor() -> Iterator[Predictor]:
 
 def test_files_of_the_checkpoint_are_as_they_were_made() -> None:
     assert SHIPPED.check_files() == []
+
+
+def test_another_release_of_the_solver_is_noted_not_refused(tmp_path: Path) -> None:
+    other = copy(tmp_path / "c")
+    config = json.loads((other / "config.json").read_text())
+    name, release, rest = re.fullmatch(r"(.*@)([^,-]*)(.*)", config["preprocess_key"]).groups()  # type: ignore[union-attr]
+    assert release
+    config["preprocess_key"] = f"{name}0.0{rest}"
+    (other / "config.json").write_text(json.dumps(config))
+    with Predictor.from_checkpoint(other) as older:
+        assert len(older.notes) == 1 and "another release" in older.notes[0]
+        assert older.predict(HARD).source == "gnn"
 
 
 def test_formula_file_clauses_and_pysat_formula_agree(predictor: Predictor, tmp_path: Path) -> None:

@@ -116,6 +116,8 @@ def run_predict(options: PredictOptions) -> int:
         device=options.device,
         start=options.estimator,
     )
+    for note in predictor.notes:
+        print(f"satcost: {predictor.checkpoint.config.label}: {note}", file=sys.stderr)
     writer, done = _writer(options, len(predictor.solvers))
     total = sum(1 for _ in expand(options.paths))
     if not total:
