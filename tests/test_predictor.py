@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from satcost_gnn.checkpoint import Checkpoint
@@ -231,10 +230,11 @@ def test_cpu_seconds_and_a_subset_of_the_solvers() -> None:
     assert 0 < rows[0]["q05"] < rows[0]["q95"] < 1e5
 
 
-def test_prediction_reproduces_under_another_name_and_order(predictor: Predictor) -> None:
-    # The graph and the features don't see names; the probe does: medians move, but not by orders of magnitude.
+def test_renaming_moves_the_prediction_by_less_than_an_order_of_magnitude(predictor: Predictor) -> None:
+    # The graph and the features don't see names; the probe does, since another search is watched.
     from satcost_gnn.search.solvers import shuffled
 
-    own = np.log10(list(predictor.predict(HARD).quantile(0.5).values()))
-    other = np.log10(list(predictor.predict(shuffled(HARD, 5)).quantile(0.5).values()))
-    assert np.abs(own - other).max() < 1.0
+    solver = SHIPPED.config.probe_solver
+    own = predictor.predict(HARD).quantile(0.5)[solver]
+    other = predictor.predict(shuffled(HARD, 5)).quantile(0.5)[solver]
+    assert 0.1 < own / other < 10

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -377,6 +378,8 @@ def main() -> None:
     """Run the command line; errors of ours become a message and exit code 2."""
     from satcost_gnn.errors import SatcostError
 
+    # Torch's threads would wait for each other by spinning, which on a busy machine costs several times the work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except SatcostError as error:

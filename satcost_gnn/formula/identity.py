@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from satcost_gnn.errors import SandboxError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import clause_text, read_dimacs, render_integers, write_dimacs
 
@@ -78,6 +80,15 @@ def isohash2(formula: Formula | str | os.PathLike[str]) -> str:
 
     Variables that occur are numbered without gaps first. gbdc reads a temporary file; large formulas take seconds.
     """
+    if _gbdc_is_unsafe():
+        # The helper process loads them in the other order.
+        from satcost_gnn.search.sandbox import Limits, Sandbox
+
+        with Sandbox() as sandbox:
+            outcome = sandbox.run(f"{__name__}:isohash2", {"formula": formula}, Limits(600, 1200, 16384))
+        if outcome.status != "OK":
+            raise SandboxError(f"isohash2 of {formula!r}: {outcome.status} {outcome.detail}")
+        return str(outcome.value)
     import gbdc
 
     formula = _formula(formula)
@@ -95,3 +106,11 @@ def isohash2(formula: Formula | str | os.PathLike[str]) -> str:
 
 def _formula(formula: Formula | str | os.PathLike[str]) -> Formula:
     return formula if isinstance(formula, Formula) else read_dimacs(formula)
+
+
+def _gbdc_is_unsafe() -> bool:
+    """Whether PySAT's extension was loaded before gbdc: gbdc 0.4 then dies in isohash2 by a segmentation fault."""
+    loaded = list(sys.modules)
+    if "pysolvers" not in loaded:
+        return False
+    return "gbdc" not in loaded or loaded.index("pysolvers") < loaded.index("gbdc")
