@@ -1,4 +1,6 @@
 import gzip
+import subprocess
+import sys
 
 import gbdc
 import numpy as np
@@ -100,3 +102,14 @@ def test_sparse_numbering_costs_no_memory():
     near, far = Formula.from_clauses([[1, -2], [2, 3]]), Formula.from_clauses([[5, -2_000_000_000], [2_000_000_000, 9]])
     assert isohash(far) == isohash(near) == SMALL_IDENTITY.isohash
     assert isohash2(far) == isohash2(near)
+
+
+def test_isohash2_survives_pysat_having_been_loaded_first() -> None:
+    script = (
+        "import pysolvers, gbdc\n"
+        "from satcost_gnn.formula.cnf import Formula\n"
+        "from satcost_gnn.formula.identity import isohash2\n"
+        "print(isohash2(Formula.from_clauses([[1, 2], [-1, 3]])))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == isohash2(Formula.from_clauses([[1, 2], [-1, 3]]))
