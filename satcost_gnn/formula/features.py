@@ -18,9 +18,11 @@ from typing import Final, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from satcost_gnn.errors import SandboxError
 from satcost_gnn.feature_vector import FeatureVector
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs, write_dimacs
+from satcost_gnn.formula.gbdc_process import call_gbdc
 
 __all__ = ["STATIC_FEATURES", "STATIC_FEATURE_NAMES", "STATIC_VERSION", "StaticFeature", "static_features"]
 
@@ -548,8 +550,6 @@ def _gbdc_features(formula: Formula) -> dict[str, float]:
     largest = int(np.abs(formula.literals).max(initial=0))
     if not formula.n_literals or largest > 16 * formula.n_literals + 1_000_000:
         return {}
-    import gbdc
-
     lengths = formula.clause_lengths
     filled = Formula.from_arrays(
         formula.literals, np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths[lengths > 0])])
@@ -559,8 +559,8 @@ def _gbdc_features(formula: Formula) -> dict[str, float]:
         path = Path(directory) / "formula.cnf"
         write_dimacs(filled, path)
         try:
-            base = gbdc.extract_base_features(str(path))
-        except RuntimeError:
+            base = call_gbdc("extract_base_features", str(path))
+        except SandboxError:
             return {}
     scaled = {}
     for name, scale in _GBDC_SCALES.items():

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from satcost_gnn.errors import SandboxError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import clause_text, read_dimacs, render_integers, write_dimacs
+from satcost_gnn.formula.gbdc_process import call_gbdc
 
 __all__ = ["Identity", "gbdhash", "identity", "isohash", "isohash2"]
 
@@ -79,18 +78,12 @@ def isohash2(formula: Formula | str | os.PathLike[str]) -> str:
     """Return gbdc's hash of a Weisfeiler-Leman colouring: as invariant as :func:`isohash`, and far more selective.
 
     Variables that occur are numbered without gaps first. gbdc reads a temporary file; large formulas take seconds.
+
+    Raises
+    ------
+    SandboxError
+        If gbdc dies or runs into a limit.
     """
-    if _gbdc_is_unsafe():
-        # The helper process loads them in the other order.
-        from satcost_gnn.search.sandbox import Limits, Sandbox
-
-        with Sandbox() as sandbox:
-            outcome = sandbox.run(f"{__name__}:isohash2", {"formula": formula}, Limits(600, 1200, 16384))
-        if outcome.status != "OK":
-            raise SandboxError(f"isohash2 of {formula!r}: {outcome.status} {outcome.detail}")
-        return str(outcome.value)
-    import gbdc
-
     formula = _formula(formula)
     # gbdc's hash depends on gaps in the numbering, and its memory on the largest variable.
     variables, size = formula.dense_variables()
@@ -101,16 +94,8 @@ def isohash2(formula: Formula | str | os.PathLike[str]) -> str:
     with TemporaryDirectory(prefix="satcost-") as directory:
         path = Path(directory) / "formula.cnf"
         write_dimacs(dense, path)
-        return str(gbdc.isohash2(str(path)))
+        return str(call_gbdc("isohash2", str(path)))
 
 
 def _formula(formula: Formula | str | os.PathLike[str]) -> Formula:
     return formula if isinstance(formula, Formula) else read_dimacs(formula)
-
-
-def _gbdc_is_unsafe() -> bool:
-    """Whether PySAT's extension was loaded before gbdc: gbdc 0.4 then dies in isohash2 by a segmentation fault."""
-    loaded = list(sys.modules)
-    if "pysolvers" not in loaded:
-        return False
-    return "gbdc" not in loaded or loaded.index("pysolvers") < loaded.index("gbdc")

@@ -86,6 +86,11 @@ _report_fd: int | None = None
 _scratch: Path | None = None
 
 
+def in_child() -> bool:
+    """Whether this process is a sandboxed child."""
+    return _report_fd is not None
+
+
 def report(value: Any) -> None:
     """Hand a partial value to the caller, from inside a sandboxed function.
 
