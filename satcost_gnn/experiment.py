@@ -24,7 +24,7 @@ from satcost_gnn.config import TrainingConfig, write_config
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.materialise import materialise
 from satcost_gnn.data.splits import SIDES
-from satcost_gnn.distribution import GRIDS, CostDistribution
+from satcost_gnn.distribution import CostDistribution
 from satcost_gnn.errors import CheckpointError, DatasetError
 from satcost_gnn.estimators import make_estimator
 from satcost_gnn.estimators.base import Estimator, TrainingTable
@@ -33,7 +33,7 @@ from satcost_gnn.evaluation.metrics import expected_coded, rmse
 from satcost_gnn.instance import Instance
 from satcost_gnn.instance_cache import InstanceCache
 from satcost_gnn.out_of_distribution import NoveltyDetector
-from satcost_gnn.predictor import write_probe_offsets
+from satcost_gnn.predictor import probe_cost, write_probe_offsets
 from satcost_gnn.preprocess import PreprocessSettings
 from satcost_gnn.progress import ProgressLine
 from satcost_gnn.search.probe import ProbeSettings
@@ -151,14 +151,6 @@ def load_labelled(
         side: sum(sides[name] == side for name in solved) for side in ("train", "validation", "calibration", "test")
     }
     return LabelledInstances(instances, tables, np.array([sides[name] for name in kept]), offsets, by_side)
-
-
-def probe_cost(instance: Instance, unit: str) -> float:
-    """Return log10 of what the probe spent on an instance that it solved, at least the low end of the unit's grid."""
-    probe = instance.probe
-    assert probe is not None
-    spent = {"conflicts": probe.conflicts, "propagations": probe.propagations, "cpu_seconds": probe.cpu_s}[unit]
-    return float(np.log10(max(float(spent or 0), 10.0 ** GRIDS[unit].low)))
 
 
 def _probe_offsets(
@@ -473,5 +465,4 @@ def card(about: CheckpointConfig, metrics: Mapping[str, Any], data: LabelledInst
             + ", ".join(f"{family} {error:.2f} ({count})" for error, family, count in worst)
             + "."
         )
-    notes = sorted({note for unit in about.units for note in metrics["units"][unit].get("notes", [])})
-    return "\n".join([*lines, *(f"- {note}" for note in notes)]) + "\n"
+    return "\n".join(lines) + "\n"

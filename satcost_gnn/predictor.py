@@ -226,7 +226,10 @@ class Predictor:
         self.notes: tuple[str, ...] = ()
         if mine != trained:
             self.notes = (f"the probe's solver is of another release than in training ({mine}, was {trained})",)
-        self._calibrations: dict[str, Any] = checkpoint.read_json("calibration.json").get(self.unit, {})
+        self._calibrations = {
+            name: Calibration.from_json(found)
+            for name, found in checkpoint.read_json("calibration.json").get(self.unit, {}).items()
+        }
         self._offsets: dict[str, list[float]] = checkpoint.read_json(f"{self.unit}/probe_offset.json")
         self._novelty = NoveltyDetector.load(checkpoint.directory / "novelty")
         self._estimators: dict[str, Estimator | str] = {}
@@ -385,7 +388,6 @@ class Predictor:
         results: dict[int, Prediction] = {}
         open_: list[int] = []
         reasons: dict[int, list[str]] = {}
-        inference: dict[int, float] = {}
         for k, item in enumerate(batch):
             if item.instance is None:
                 results[k] = self._failed(item)
@@ -394,7 +396,6 @@ class Predictor:
             else:
                 open_.append(k)
                 reasons[k] = [item.note] if item.note else []
-                inference[k] = 0.0
         instances = {k: item.instance for k, item in enumerate(batch) if item.instance is not None}
         known = self._in_distribution({k: instances[k] for k in open_})
         for name in self.chain:
@@ -432,7 +433,7 @@ class Predictor:
                 share = (time.monotonic() - start) / len(able)
                 for position, k in enumerate(able):
                     results[k] = self._predicted(
-                        instances[k], name, distribution, position, reasons[k], known[k], inference[k] + share
+                        instances[k], name, distribution, position, reasons[k], known[k], share
                     )
             open_ = [k for k in open_ if k not in results]
         for k in open_:
@@ -452,7 +453,7 @@ class Predictor:
 
     def _calibrated(self, name: str, distribution: CostDistribution) -> CostDistribution:
         found = self._calibrations.get(name)
-        return Calibration.from_json(found).apply(distribution) if found is not None else distribution
+        return found.apply(distribution) if found is not None else distribution
 
     def _in_distribution(self, instances: dict[int, Instance]) -> dict[int, Any]:
         usable = {k: i for k, i in instances.items() if not _missing_need("static", i)}
@@ -495,9 +496,8 @@ class Predictor:
         """Return what is known when the probe has solved the instance: the probe's cost, and others' relative to it."""
         probe = instance.probe
         assert probe is not None
-        cost = {"conflicts": probe.conflicts, "propagations": probe.propagations, "cpu_seconds": probe.cpu_s}[self.unit]
         grid = GRIDS[self.unit]
-        log_cost = float(np.log10(max(float(cost or 0), 10.0**grid.low)))
+        log_cost = probe_cost(instance, self.unit)
         rows: list[NDArray[np.float64]] = []
         for solver in self.solvers:
             offsets = np.zeros(1) if solver == self.checkpoint.config.probe_solver else np.array(self._offsets[solver])
@@ -528,6 +528,14 @@ class Predictor:
             checkpoint=self.checkpoint.config.label,
             cutoff=self.cutoff,
         )
+
+
+def probe_cost(instance: Instance, unit: str) -> float:
+    """Return log10 of what the probe spent on an instance that it solved, at least the low end of the unit's grid."""
+    probe = instance.probe
+    assert probe is not None
+    spent = {"conflicts": probe.conflicts, "propagations": probe.propagations, "cpu_seconds": probe.cpu_s}[unit]
+    return float(np.log10(max(float(spent or 0), 10.0 ** GRIDS[unit].low)))
 
 
 def write_probe_offsets(path: Path, offsets: dict[str, NDArray[np.float64]], points: int = 101) -> None:

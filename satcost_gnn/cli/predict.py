@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,16 +96,6 @@ def _writer(options: PredictOptions, rows_per_instance: int) -> tuple[RowWriter,
     raise ConfigError(f"--format: found {kind!r}; expected table, jsonl or csv")
 
 
-class _Sources:
-    """The files to do, counted as they are found so that memory doesn't grow with their number."""
-
-    def __init__(self, paths: list[str], done: set[str]) -> None:
-        self._paths, self._done = paths, done
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name in expand(self._paths) if name not in self._done)
-
-
 def run_predict(options: PredictOptions) -> int:
     """Predict everything that the options name; return the exit code."""
     predictor = Predictor.from_checkpoint(
@@ -119,16 +109,16 @@ def run_predict(options: PredictOptions) -> int:
     for note in predictor.notes:
         print(f"satcost: {predictor.checkpoint.config.label}: {note}", file=sys.stderr)
     writer, done = _writer(options, len(predictor.solvers))
-    total = sum(1 for _ in expand(options.paths))
-    if not total:
+    names = list(expand(options.paths))
+    if not names:
         raise ConfigError(
             f"found no CNF files in {', '.join(options.paths)}; expected *.cnf or *.dimacs, compressed or not"
         )
     failed = 0
     try:
-        with predictor, writer, ProgressLine(total, "files") as progress:
+        with predictor, writer, ProgressLine(len(names), "files") as progress:
             progress.skip(len(done))
-            for prediction in predictor.predict_many(_Sources(options.paths, done), jobs=options.jobs):
+            for prediction in predictor.predict_many((name for name in names if name not in done), jobs=options.jobs):
                 writer.write(prediction.rows())
                 _tell(prediction, progress)
                 failed += prediction.status == "error"
@@ -141,7 +131,7 @@ def run_predict(options: PredictOptions) -> int:
             print(f"interrupted; to continue: {shlex.join(['satcost', *words, '--resume'])}", file=sys.stderr)
         return 130
     if failed:
-        print(f"{failed} of {total} files could not be predicted; see the column error", file=sys.stderr)
+        print(f"{failed} of {len(names)} files could not be predicted; see the column error", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from satcost_gnn.data.schema import Run, RunStatus, read_runs, write_runs
 from satcost_gnn.errors import DatasetError, SatcostError
 from satcost_gnn.search.sandbox import Sandbox
-from satcost_gnn.search.solvers import run_solver, solver_spec
+from satcost_gnn.search.solvers import default_wall_s, run_solver, solver_spec
 
 Key = tuple[str, str, int, float]
 
@@ -259,7 +259,7 @@ def _measure(sandbox: Sandbox, request: Request, limits: CollectLimits, machine:
         wall_s=result.wall_s,
         peak_memory_mb=result.peak_memory_mb,
         cpu_limit_s=limits.cpu_s,
-        wall_limit_s=limits.wall_s if limits.wall_s is not None else 3 * limits.cpu_s + 60.0,
+        wall_limit_s=limits.wall_s if limits.wall_s is not None else default_wall_s(limits.cpu_s),
         memory_limit_mb=limits.memory_mb,
         solver_version=spec.version,
         machine=machine,

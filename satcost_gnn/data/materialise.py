@@ -12,7 +12,7 @@ from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.errors import DatasetError, SatcostError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
-from satcost_gnn.formula.identity import identity
+from satcost_gnn.formula.identity import gbdhash
 
 
 def materialise(
@@ -75,7 +75,7 @@ def materialise(
         if not path.exists():
             try:
                 formula = from_recipe(row.recipe, parent)
-                made = identity(formula).gbdhash
+                made = gbdhash(formula)
                 if made != name:
                     raise DatasetError(f"recipe {row.recipe!r} made instance {made}, expected {name}")
             except SatcostError as error:

@@ -375,6 +375,11 @@ def solve_child(
     return result
 
 
+def default_wall_s(cpu_s: float) -> float:
+    """Return the wall-clock limit of a run whose caller names none: three times the CPU limit and a minute."""
+    return 3 * cpu_s + 60.0
+
+
 def run_solver(
     sandbox: Sandbox,
     solver: str,
@@ -413,7 +418,7 @@ def run_solver(
         formula,
         seed=seed,
         cpu_s=cpu_s,
-        wall_s=wall_s if wall_s is not None else 3 * cpu_s + 60.0,
+        wall_s=wall_s if wall_s is not None else default_wall_s(cpu_s),
         memory_mb=memory_mb,
         conflicts=conflicts,
     )

@@ -150,8 +150,6 @@ def test_interrupted_command_prints_how_to_continue(tmp_path: Path) -> None:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGINT)
     _, printed = process.communicate()
-    if process.returncode == 0:
-        pytest.skip("finished before the signal came")
     assert process.returncode == 130
     assert f"to continue: satcost collect {tmp_path / 'cnf'}" in printed
 
