@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import queue
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -22,9 +20,8 @@ from numpy.typing import NDArray
 from satcost_gnn.feature_vector import FeatureVector
 from satcost_gnn.formula.graph import CompactGraph
 from satcost_gnn.instance import Instance
-from satcost_gnn.preprocess import Preprocessed, PreprocessSettings, preprocess
+from satcost_gnn.preprocess import Preprocessed, PreprocessSettings, preprocess_many
 from satcost_gnn.search.probe import ProbeResult, ProbeSettings
-from satcost_gnn.search.sandbox import Sandbox
 from satcost_gnn.search.trace import Trace
 
 
@@ -56,7 +53,7 @@ def _write(path: Path, instance: Instance) -> None:
             arrays |= _prefixed("trace", probe.trace.to_arrays())
     if instance.graph is not None:
         arrays |= _prefixed("graph", instance.graph.to_arrays())
-    temporary = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with temporary.open("wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, header=np.array(json.dumps(header)), **arrays)
     temporary.replace(path)
@@ -148,42 +145,23 @@ class InstanceCache:
         list of Preprocessed
             Those that could not be read (their ``error`` says why).
         """
-        waiting: queue.SimpleQueue[tuple[str, Path]] = queue.SimpleQueue()
-        for item in files.items():
-            waiting.put(item)
-        failed: list[Preprocessed] = []
-        lock = threading.Lock()
-        problems: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                with Sandbox() as sandbox:
-                    while not problems:
-                        try:
-                            name, path = waiting.get_nowait()
-                        except queue.Empty:
-                            return
-                        outcome: Preprocessed | None = None
-                        if not self._path(name).exists():
-                            outcome = preprocess(path, self.settings, sandbox)
-                            if outcome.instance is not None:
-                                _write(self._path(name), outcome.instance)
-                        with lock:
-                            if outcome is not None and outcome.instance is None:
-                                failed.append(outcome)
-                            if on_step is not None:
-                                on_step(outcome)
-            except BaseException as error:
-                problems.append(error)
-
-        threads = [threading.Thread(target=work, daemon=True) for _ in range(max(1, jobs))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(timeout=0.5)
-        if problems:
-            raise problems[0]
+        step = on_step or (lambda _: None)
+        missing = {}
+        for name, path in files.items():
+            if self.has(name):
+                step(None)
+            else:
+                missing[name] = path
+        failed = []
+        for item in preprocess_many(missing.items(), self.settings, jobs=jobs):
+            if item is None:
+                continue
+            name, outcome = item
+            if outcome.instance is not None:
+                _write(self._path(name), outcome.instance)
+            else:
+                failed.append(outcome)
+            step(outcome)
         return failed
 
     def load(self, instances: list[str]) -> Iterator[Instance | None]:

@@ -8,8 +8,6 @@ passed over. Whatever readable CNF comes in, a prediction comes out.
 from __future__ import annotations
 
 import json
-import queue
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,13 +25,16 @@ from satcost_gnn.estimators import load_estimator
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.instance import Instance
 from satcost_gnn.out_of_distribution import NoveltyDetector
-from satcost_gnn.preprocess import Preprocessed, PreprocessSettings, preprocess
+from satcost_gnn.preprocess import Preprocessed, PreprocessSettings, preprocess, preprocess_many
 from satcost_gnn.search.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from pysat.formula import CNF
 
     from satcost_gnn.estimators.base import Estimator
+
+# Instances of one pass at most, however small they are.
+_BATCH_INSTANCES = 64
 
 QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 
@@ -310,78 +311,19 @@ class Predictor:
         Prediction
             One for each source.
         """
-        waiting: queue.Queue[str | Formula | None] = queue.Queue(maxsize=2 * jobs)
-        ready: queue.Queue[Preprocessed | BaseException | None] = queue.Queue(maxsize=4 * jobs)
-        stop = threading.Event()
-
-        def put(target: queue.Queue[Any], item: Any) -> None:
-            while not stop.is_set():
-                try:
-                    target.put(item, timeout=0.2)
-                    return
-                except queue.Full:
-                    continue
-
-        def feed() -> None:
-            try:
-                for source in sources:
-                    put(waiting, source)
-                    if stop.is_set():
-                        return
-            except BaseException as error:
-                put(ready, error)
-            for _ in range(jobs):
-                put(waiting, None)
-
-        def work() -> None:
-            try:
-                with Sandbox() as sandbox:
-                    while not stop.is_set():
-                        try:
-                            source = waiting.get(timeout=0.2)
-                        except queue.Empty:
-                            continue
-                        if source is None:
-                            break
-                        put(ready, preprocess(source, self.settings, sandbox))
-            except BaseException as error:
-                put(ready, error)
-            put(ready, None)
-
-        threads = [
-            threading.Thread(target=feed, daemon=True),
-            *(threading.Thread(target=work, daemon=True) for _ in range(jobs)),
-        ]
-        for thread in threads:
-            thread.start()
-        running, edges = jobs, 0
         batch: list[Preprocessed] = []
-        try:
-            while running or batch:
-                item: Preprocessed | BaseException | None
-                try:
-                    item = ready.get(timeout=0.05 if batch else None) if running else None
-                except queue.Empty:
-                    # Nothing else is ready: what has been collected need not wait.
-                    item, edges = None, batch_edges
-                else:
-                    if isinstance(item, BaseException):
-                        raise item
-                    if item is None:
-                        running = max(0, running - 1)
-                    else:
-                        batch.append(item)
-                        graph = item.instance.graph if item.instance is not None else None
-                        edges += graph.n_edges if graph is not None else 0
-                if batch and (edges >= batch_edges or len(batch) >= 64 or not running):
-                    yield from self.predict_preprocessed(batch)
-                    batch, edges = [], 0
-                elif not batch:
-                    edges = 0
-        finally:
-            stop.set()
-            for thread in threads[1:]:
-                thread.join(timeout=5)
+        edges = 0
+        for item in preprocess_many(enumerate(sources), self.settings, jobs=jobs):
+            if item is not None:
+                batch.append(item[1])
+                graph = item[1].instance.graph if item[1].instance is not None else None
+                edges += graph.n_edges if graph is not None else 0
+            # When nothing else is ready, what has been collected need not wait.
+            if batch and (item is None or edges >= batch_edges or len(batch) >= _BATCH_INSTANCES):
+                yield from self.predict_preprocessed(batch)
+                batch, edges = [], 0
+        if batch:
+            yield from self.predict_preprocessed(batch)
 
     def predict_preprocessed(self, batch: Sequence[Preprocessed]) -> list[Prediction]:
         """Predict instances that have been preprocessed with this checkpoint's settings, in their order."""

@@ -7,11 +7,15 @@ after each stage; if a stage dies, the instance is what the earlier stages found
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import re
+import threading
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from satcost_gnn.errors import ConfigError, FormulaError
 from satcost_gnn.feature_vector import FeatureVector
@@ -29,6 +33,8 @@ from satcost_gnn.instance import Instance
 from satcost_gnn.search.online import ONLINE_VERSION, online_features
 from satcost_gnn.search.probe import ProbeResult, ProbeSettings, run_probe
 from satcost_gnn.search.sandbox import Limits, Outcome, Sandbox, report
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -250,3 +256,78 @@ def preprocess(
         timings=timings,
     )
     return Preprocessed(path, instance, note="; ".join(notes))
+
+
+def preprocess_many(
+    sources: Iterable[tuple[Key, Formula | str | Path]],
+    settings: PreprocessSettings,
+    *,
+    jobs: int = 1,
+    idle_s: float = 0.05,
+) -> Iterator[tuple[Key, Preprocessed] | None]:
+    """Preprocess many inputs at a time, each by a helper process of its own.
+
+    Parameters
+    ----------
+    sources
+        Pairs of a key of the caller's and a formula or file; consumed as they are worked on, a few ahead.
+    settings
+        How to do it.
+    jobs
+        Inputs at a time.
+    idle_s
+        Seconds after which None is yielded if nothing has got ready: time for the caller to do something else.
+
+    Yields
+    ------
+    (key, Preprocessed) or None
+        One pair for each source, in the order in which they get ready.
+
+    Raises
+    ------
+    SandboxError
+        If the helper processes cannot be used.
+    """
+    waiting: queue.SimpleQueue[tuple[Key, Formula | str | Path] | None] = queue.SimpleQueue()
+    ready: queue.SimpleQueue[tuple[Key, Preprocessed] | BaseException] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            with Sandbox() as sandbox:
+                while (job := waiting.get()) is not None:
+                    ready.put((job[0], preprocess(job[1], settings, sandbox)))
+        except BaseException as error:
+            ready.put(error)
+
+    # Daemons: an interrupted caller need not wait until a child has reached its limit.
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(max(1, jobs))]
+    for thread in threads:
+        thread.start()
+    stream, under_way, exhausted = iter(sources), 0, False
+    try:
+        while True:
+            while not exhausted and under_way < 3 * len(threads):
+                job = next(stream, None)
+                exhausted = job is None
+                if job is not None:
+                    waiting.put(job)
+                    under_way += 1
+            if not under_way:
+                return
+            try:
+                item = ready.get(timeout=idle_s)
+            except queue.Empty:
+                yield None
+                continue
+            if isinstance(item, BaseException):
+                raise item
+            under_way -= 1
+            yield item
+    finally:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                waiting.get_nowait()
+        for _ in threads:
+            waiting.put(None)
+        for thread in threads:
+            thread.join(timeout=5)
