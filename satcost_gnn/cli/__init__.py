@@ -105,7 +105,11 @@ def predict(
 def collect(
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATH...", help="DIMACS files, directories, globs or @LIST; or one INDEX.csv."),
+        typer.Argument(
+            metavar="PATH...",
+            help="DIMACS files, directories, globs or @LIST; or one INDEX.csv; or one data set directory, for more runs "
+            "on its instances.",
+        ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Data set directory; made or continued.")],
     solvers: Annotated[
@@ -132,6 +136,13 @@ def collect(
         Optional[Path],  # noqa: UP045
         typer.Option(help="What the manifest's paths are relative to [default: deepest directory with all inputs]."),
     ] = None,
+    instances: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="For a data set: file with one identity (gbdhash) a line; only these, in this order."),
+    ] = None,
+    store: Annotated[
+        Path, typer.Option(help="For a data set: where instances made from their recipes are kept.")
+    ] = Path("cache/instances"),
 ) -> None:
     """Measure what instances cost: instances x solvers x seeds, resumable at any point.
 
@@ -149,6 +160,8 @@ def collect(
         memory_mb=memory,
         jobs=jobs,
         root=root,
+        instances=instances,
+        store=store,
     )
     raise typer.Exit(run_collect(options))
 

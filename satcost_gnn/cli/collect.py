@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from satcost_gnn.data.collect import CollectLimits, Progress, collect, plan
-from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.data.dataset import MANIFEST_FILE, Dataset
+from satcost_gnn.data.materialise import materialise
 from satcost_gnn.data.schema import ManifestRow, Origin, read_manifest, write_manifest
 from satcost_gnn.errors import DatasetError, FormulaError
 from satcost_gnn.inputs import expand
@@ -33,6 +34,8 @@ class CollectOptions:
     memory_mb: int
     jobs: int
     root: Path | None
+    instances: Path | None = None
+    store: Path = Path("cache/instances")
 
 
 def describe_child(path: str) -> dict[str, Any]:
@@ -113,6 +116,30 @@ def _from_files(options: CollectOptions, known: dict[str, ManifestRow]) -> tuple
     return found, bad
 
 
+def _from_dataset(dataset: Dataset, options: CollectOptions) -> tuple[list[tuple[ManifestRow, Path]], int]:
+    """Find the files of a data set's instances under the root, or make them again from their recipes."""
+    names = [row.instance for row in dataset.manifest]
+    if options.instances is not None:
+        names = [line.split()[0] for line in options.instances.read_text().splitlines() if line.strip()]
+        unknown = [name for name in names if name not in dataset.by_instance]
+        if unknown:
+            raise DatasetError(
+                f"{options.instances}: found {unknown[0]!r}, which is no instance of {dataset.directory}; expected one "
+                "identity (gbdhash) a line"
+            )
+    missing: list[str] = []
+    with ProgressLine(len(names), "instances found or made") as progress:
+
+        def problem(text: str) -> None:
+            missing.append(text)
+            progress.message(f"left out: {text}")
+
+        files = materialise(
+            dataset, options.root, options.store, instances=names, on_step=progress.advance, on_problem=problem
+        )
+    return [(dataset.by_instance[name], files[name]) for name in names if name in files], len(missing)
+
+
 def run_collect(options: CollectOptions) -> int:
     """Identify the instances, write the manifest, make the runs; return the exit code."""
     # Before anything is read: a program that isn't there is told at once.
@@ -120,8 +147,14 @@ def run_collect(options: CollectOptions) -> int:
     manifest = options.output / "manifest.parquet"
     known = {row.instance: row for row in read_manifest(manifest)} if manifest.exists() else {}
     bad = 0
-    if len(options.paths) == 1 and options.paths[0].lower().endswith(".csv"):
-        index = Path(options.paths[0])
+    first = Path(options.paths[0])
+    from_dataset = len(options.paths) == 1 and (first / MANIFEST_FILE).exists()
+    if options.instances is not None and not from_dataset:
+        raise DatasetError("--instances: expected a data set directory as the only PATH")
+    if from_dataset:
+        instances, bad = _from_dataset(Dataset.open(first), options)
+    elif len(options.paths) == 1 and options.paths[0].lower().endswith(".csv"):
+        index = first
         instances = _from_index(index, options.root or index.parent)
     else:
         instances, bad = _from_files(options, known)

@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from satcost_gnn.cli.collect import CollectOptions, run_collect
+from satcost_gnn.cli.generate import GenerateOptions, run_generate
 from satcost_gnn.data.collect import CollectLimits, Request, RunStore, collect, plan
-from satcost_gnn.data.schema import Run, RunStatus, read_runs
+from satcost_gnn.data.schema import Run, RunStatus, read_manifest, read_runs
 from satcost_gnn.errors import DatasetError, SolverError
 
 RUN = Run(
@@ -79,7 +81,8 @@ def test_killed_at_random_moments_ends_with_the_same_table(tmp_path: Path) -> No
     solvers = ["cadical195", "minisat22", "glucose42"]
     undisturbed = collect(list(plan(instances, solvers)), tmp_path / "undisturbed")
     script = (
-        "import sys; from pathlib import Path; from satcost_gnn.data.collect import collect, plan\n"
+        "import sys; from pathlib import Path; from satcost_gnn.cli.generate import GenerateOptions, run_generate
+from satcost_gnn.data.collect import collect, plan\n"
         "root = Path(sys.argv[1])\n"
         "found = [(p.stem, p) for p in sorted((root / 'cnf').iterdir())]\n"
         f"collect(list(plan(found, {solvers!r})), root / 'killed', merge_every_s=0.1)\n"
@@ -99,7 +102,8 @@ def test_killed_at_random_moments_ends_with_the_same_table(tmp_path: Path) -> No
 def test_two_collectors_share_a_directory(tmp_path: Path) -> None:
     instances = write_instances(tmp_path / "cnf", 8)
     script = (
-        "import sys; from pathlib import Path; from satcost_gnn.data.collect import collect, plan\n"
+        "import sys; from pathlib import Path; from satcost_gnn.cli.generate import GenerateOptions, run_generate
+from satcost_gnn.data.collect import collect, plan\n"
         "root = Path(sys.argv[1]); made = []\n"
         "found = [(p.stem, p) for p in sorted((root / 'cnf').iterdir())]\n"
         "collect(list(plan(found, ['cadical195', 'minisat22'])), root / 'set', merge_every_s=0.1,\n"
@@ -208,3 +212,31 @@ def test_program_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(SolverError, match="nosuchprogram"):
         run_collect(options)
     assert not (tmp_path / "set").exists()
+
+
+def test_more_runs_on_the_instances_of_a_data_set(tmp_path: Path) -> None:
+    made = GenerateOptions("random-ksat", tmp_path / "cnf", 2, 0, ("n=20",))
+    assert run_generate(made) == 0
+    index, target = tmp_path / "cnf" / "INDEX.csv", tmp_path / "set"
+    first = CollectOptions([str(index)], target, ["minisat22"], [0], 10.0, None, 2048, 1, None)
+    assert run_collect(first) == 0
+    chosen = read_manifest(target / "manifest.parquet")[1]
+    # The files are gone: the instance is made again from its recipe.
+    shutil.rmtree(tmp_path / "cnf")
+    (tmp_path / "list.txt").write_text(f"{chosen.instance} its costs are wanted\n")
+    more = replace(
+        first,
+        paths=[str(target)],
+        solvers=["cadical195"],
+        instances=tmp_path / "list.txt",
+        store=tmp_path / "store",
+    )
+    assert run_collect(more) == 0
+    found = [(run.instance, run.solver) for run in read_runs(target / "runs.parquet") if run.solver == "cadical195"]
+    assert found == [(chosen.instance, "cadical195")]
+    assert len(read_manifest(target / "manifest.parquet")) == 2
+    (tmp_path / "list.txt").write_text("nonsense\n")
+    with pytest.raises(DatasetError, match="found 'nonsense', which is no instance"):
+        run_collect(more)
+    with pytest.raises(DatasetError, match="expected a data set directory"):
+        run_collect(replace(more, paths=[str(tmp_path)]))
