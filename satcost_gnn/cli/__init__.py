@@ -107,8 +107,8 @@ def collect(
         list[str],
         typer.Argument(
             metavar="PATH...",
-            help="DIMACS files, directories, globs or @LIST; or one INDEX.csv; or one data set directory, for more runs "
-            "on its instances.",
+            help="DIMACS files, directories, globs or @LIST; or one INDEX.csv; or one data set directory, for more "
+            "runs on its instances.",
         ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Data set directory; made or continued.")],

@@ -81,8 +81,7 @@ def test_killed_at_random_moments_ends_with_the_same_table(tmp_path: Path) -> No
     solvers = ["cadical195", "minisat22", "glucose42"]
     undisturbed = collect(list(plan(instances, solvers)), tmp_path / "undisturbed")
     script = (
-        "import sys; from pathlib import Path; from satcost_gnn.cli.generate import GenerateOptions, run_generate
-from satcost_gnn.data.collect import collect, plan\n"
+        "import sys; from pathlib import Path; from satcost_gnn.data.collect import collect, plan\n"
         "root = Path(sys.argv[1])\n"
         "found = [(p.stem, p) for p in sorted((root / 'cnf').iterdir())]\n"
         f"collect(list(plan(found, {solvers!r})), root / 'killed', merge_every_s=0.1)\n"
@@ -102,8 +101,7 @@ from satcost_gnn.data.collect import collect, plan\n"
 def test_two_collectors_share_a_directory(tmp_path: Path) -> None:
     instances = write_instances(tmp_path / "cnf", 8)
     script = (
-        "import sys; from pathlib import Path; from satcost_gnn.cli.generate import GenerateOptions, run_generate
-from satcost_gnn.data.collect import collect, plan\n"
+        "import sys; from pathlib import Path; from satcost_gnn.data.collect import collect, plan\n"
         "root = Path(sys.argv[1]); made = []\n"
         "found = [(p.stem, p) for p in sorted((root / 'cnf').iterdir())]\n"
         "collect(list(plan(found, ['cadical195', 'minisat22'])), root / 'set', merge_every_s=0.1,\n"
