@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,8 @@ class LabelledInstances:
         Unit -> solver -> log10 of its cost over the probe's, for training instances that the probe solved.
     solved_by_probe
         Instances that the probe solved, by side.
+    solved
+        Identity -> those instances, without graph and trace.
     """
 
     instances: list[Instance]
@@ -80,6 +82,7 @@ class LabelledInstances:
     sides: NDArray[np.str_]
     probe_offsets: dict[str, dict[str, NDArray[np.float64]]]
     solved_by_probe: dict[str, int]
+    solved: dict[str, Instance] = field(default_factory=dict)
 
     def side(self, *names: str) -> NDArray[np.int64]:
         """Return the positions of the instances on some sides."""
@@ -93,6 +96,7 @@ def load_labelled(
     units: Sequence[str],
     sides: Mapping[str, str],
     say: Say,
+    keep: Collection[str] = ("graph", "trace"),
 ) -> LabelledInstances:
     """Join the cached instances of a data set with its labels.
 
@@ -108,6 +112,8 @@ def load_labelled(
         Instance -> side; an instance without one is left out.
     say
         Called with what a reader of the log should know.
+    keep
+        Large parts of instances to hold in memory: ``graph``, ``trace``.
 
     Raises
     ------
@@ -123,10 +129,10 @@ def load_labelled(
         if instance is None or instance.online is None:
             absent += 1
         elif instance.probe is not None and instance.probe.solved:
-            solved[name] = instance
+            solved[name] = _with_parts(instance, ())
         else:
             kept.append(name)
-            instances.append(instance)
+            instances.append(_with_parts(instance, keep))
     if not kept:
         raise DatasetError(f"{dataset.directory}: found no labelled instance that was read and not solved by the probe")
     say(f"{len(kept)} instances to learn from, {len(solved)} solved by the probe, {absent} not found or not probed")
@@ -150,7 +156,15 @@ def load_labelled(
     by_side = {
         side: sum(sides[name] == side for name in solved) for side in ("train", "validation", "calibration", "test")
     }
-    return LabelledInstances(instances, tables, np.array([sides[name] for name in kept]), offsets, by_side)
+    return LabelledInstances(instances, tables, np.array([sides[name] for name in kept]), offsets, by_side, solved)
+
+
+def _with_parts(instance: Instance, parts: Collection[str]) -> Instance:
+    """Return the instance without the large parts that aren't listed."""
+    probe = instance.probe
+    if probe is not None and "trace" not in parts:
+        probe = replace(probe, trace=None)
+    return replace(instance, probe=probe, graph=instance.graph if "graph" in parts else None)
 
 
 def _probe_offsets(
@@ -232,6 +246,16 @@ def prepare(
     dataset = Dataset.open(config.data.dataset)
     if dataset.splits is None:
         raise DatasetError(f"{config.data.dataset}: found no splits.json; make it with `satcost dataset split`")
+    cache = fill_cache(dataset, config, say, progress)
+    data = load_labelled(dataset, cache, config.data.solvers, config.data.units, split_sides(dataset, config), say)
+    say(", ".join(f"{side}: {len(data.side(side))}" for side in SIDES))
+    return dataset, data
+
+
+def fill_cache(
+    dataset: Dataset, config: TrainingConfig, say: Say, progress: Callable[[int, str], ProgressLine]
+) -> InstanceCache:
+    """Preprocess the instances that have runs and aren't cached yet, and return the cache."""
     cache = InstanceCache(config.data.cache, preprocess_settings(config))
     labelled = sorted({run.instance for run in dataset.runs} & set(dataset.instances))
     with progress(len(labelled), "instances preprocessed") as bar:
@@ -243,9 +267,7 @@ def prepare(
         failed = cache.fill(files, jobs=config.preprocess.jobs, on_step=lambda _: bar.advance())
     for item in failed:
         say(f"left out: {item.error}")
-    data = load_labelled(dataset, cache, config.data.solvers, config.data.units, split_sides(dataset, config), say)
-    say(", ".join(f"{side}: {len(data.side(side))}" for side in SIDES))
-    return dataset, data
+    return cache
 
 
 def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, str], ProgressLine]) -> Checkpoint:

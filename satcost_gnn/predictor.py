@@ -144,7 +144,7 @@ def source_of(name: str) -> str:
     return name.removesuffix("_static")
 
 
-def _missing_need(need: str, instance: Instance) -> str:
+def missing_need(need: str, instance: Instance) -> str:
     """Return why an instance lacks what an estimator needs, empty if it has it."""
     if need == "graph" and instance.graph is None:
         return "no graph"
@@ -350,7 +350,7 @@ class Predictor:
                 continue
             able = []
             for k in open_:
-                lack = next(filter(None, (_missing_need(need, instances[k]) for need in sorted(estimator.needs))), "")
+                lack = next(filter(None, (missing_need(need, instances[k]) for need in sorted(estimator.needs))), "")
                 if not lack and name == "gnn" and known[k] is not None and known[k].far:
                     lack = "far outside the training distribution"
                 if lack:
@@ -398,7 +398,7 @@ class Predictor:
         return found.apply(distribution) if found is not None else distribution
 
     def _in_distribution(self, instances: dict[int, Instance]) -> dict[int, Any]:
-        usable = {k: i for k, i in instances.items() if not _missing_need("static", i)}
+        usable = {k: i for k, i in instances.items() if not missing_need("static", i)}
         verdicts = self._novelty.judge(list(usable.values())) if usable else []
         return {**dict.fromkeys(instances), **dict(zip(usable, verdicts, strict=True))}
 
