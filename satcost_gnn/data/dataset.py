@@ -418,7 +418,7 @@ class Dataset:
                 (paths if fits else wrong)[row.instance] = root / row.path
         lost = {row.instance: row for row in wanted if row.instance not in paths}
         if lost:
-            for instance, path in _indexed(root):
+            for instance, path in indexed_files(root):
                 if instance in lost and path.is_file() and _fits(path, lost[instance], verify):
                     paths[instance] = path
                     del lost[instance]
@@ -474,7 +474,14 @@ def _decompressed_size(path: Path, at_most: int) -> int:
         return -1
 
 
-def _indexed(root: Path) -> Iterable[tuple[str, Path]]:
+def indexed_files(root: Path) -> Iterable[tuple[str, Path]]:
+    """Yield identity and file of the formulas that a directory's ``INDEX.csv`` names, nothing if it has none.
+
+    Raises
+    ------
+    DatasetError
+        If the index can't be read.
+    """
     path = root / INDEX_FILE
     if not path.is_file():
         return

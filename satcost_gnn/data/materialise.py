@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.data.dataset import Dataset, indexed_files
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.errors import DatasetError, SatcostError
 from satcost_gnn.formula.cnf import Formula
@@ -63,6 +63,9 @@ def materialise(
         path = files.get(name)
         if path is None and root is not None and name in dataset.by_instance:
             path = dataset.locate(root, instances=[name], scan=False).paths.get(name)
+        if path is None and root is not None:
+            # A parent need not be an instance of the data set: many are out of reach of every solver.
+            path = dict(indexed_files(root)).get(name)
         if path is None:
             raise DatasetError(f"parent {name} of a cube: found no file of it; name the directory that holds it")
         return read_dimacs(path)

@@ -126,6 +126,22 @@ def test_generated_cube_and_parent_collect_and_come_back_from_recipes(tmp_path: 
     assert len(materialise(dataset, None, tmp_path / "made", on_problem=problems.append)) == 3, problems
 
 
+def test_cube_whose_parent_is_no_instance_of_the_data_set(tmp_path: Path) -> None:
+    cnf, cubes = tmp_path / "cnf", tmp_path / "cubes"
+    run("random-ksat", "-o", cnf, "--set", "n=60", "--seed", 2)
+    (parent,) = index(cnf)
+    # As a real instance: known by its file only.
+    (cnf / "INDEX.csv").write_text(f"file,gbdhash\n{parent['file']},{parent['gbdhash']}\n")
+    run("cubes", "--from", cnf / parent["file"], "-k", 3, "-o", cubes)
+    options = CollectOptions([str(cubes / "INDEX.csv")], tmp_path / "set", ["minisat22"], [0], 10.0, None, 2048, 1, None)
+    assert run_collect(options) == 0
+    dataset = Dataset.open(tmp_path / "set")
+    assert len(materialise(dataset, cnf, tmp_path / "made")) == 1
+    problems: list[str] = []
+    assert not materialise(dataset, None, tmp_path / "again", on_problem=problems.append)
+    assert parent["gbdhash"] in problems[0]
+
+
 @pytest.mark.parametrize("method", ["lookahead", "activity"])
 def test_cubes_of_a_file_of_unknown_origin(tmp_path: Path, method: str) -> None:
     source = tmp_path / "real" / "hard.cnf"
