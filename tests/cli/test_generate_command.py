@@ -133,7 +133,8 @@ def test_cube_whose_parent_is_no_instance_of_the_data_set(tmp_path: Path) -> Non
     # As a real instance: known by its file only.
     (cnf / "INDEX.csv").write_text(f"file,gbdhash\n{parent['file']},{parent['gbdhash']}\n")
     run("cubes", "--from", cnf / parent["file"], "-k", 3, "-o", cubes)
-    options = CollectOptions([str(cubes / "INDEX.csv")], tmp_path / "set", ["minisat22"], [0], 10.0, None, 2048, 1, None)
+    index_file = str(cubes / "INDEX.csv")
+    options = CollectOptions([index_file], tmp_path / "set", ["minisat22"], [0], 10.0, None, 2048, 1, None)
     assert run_collect(options) == 0
     dataset = Dataset.open(tmp_path / "set")
     assert len(materialise(dataset, cnf, tmp_path / "made")) == 1
