@@ -21,7 +21,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from satcost_gnn.data.collect import CollectLimits, Progress, collect, machine_description, plan
+from satcost_gnn.data.collect import Progress, collect, plan
+from satcost_gnn.data.execution import CollectLimits, machine_description
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.formula.identity import gbdhash
 from satcost_gnn.search.external import is_definition, register_external

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from satcost_gnn.data.collect import machine_description
+from satcost_gnn.data.execution import machine_description
 from satcost_gnn.inputs import is_cnf_name
 from satcost_gnn.predictor import Predictor
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from satcost_gnn.data.collect import CollectLimits, Progress, collect, plan
+from satcost_gnn.data.collect import Progress, collect, plan
 from satcost_gnn.data.dataset import MANIFEST_FILE, Dataset
+from satcost_gnn.data.execution import CollectLimits
 from satcost_gnn.data.materialise import materialise
 from satcost_gnn.data.schema import ManifestRow, Origin, read_manifest, write_manifest
 from satcost_gnn.errors import DatasetError, FormulaError

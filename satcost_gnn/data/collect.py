@@ -1,9 +1,11 @@
 """Measure what instances cost: instances x solvers x seeds, each run in a limited child, none lost.
 
-Every finished run is appended to a journal of this collector's own and flushed to disk before the next starts;
+Every finished run is appended to a journal of this collector's own and flushed to disk as soon as it has ended;
 ``runs.parquet`` is rebuilt from the journals now and then, atomically. A collector that is killed at any point leaves a
 journal that the next one reads, so starting the same command again continues it. Several collectors may share a
-directory: a run is claimed by a record lock that the system releases when its holder dies.
+directory: a run is claimed by a record lock that the system releases when its holder dies. Where runs are made, on this
+machine or on a cluster, is the executor's business (:mod:`satcost_gnn.data.execution`); the journal is kept here, so a
+run that an executor has to start twice is still counted once.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ import hashlib
 import json
 import os
 import platform
-import queue
 import threading
 import time
 import uuid
@@ -22,41 +23,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from satcost_gnn.data.schema import Run, RunStatus, read_runs, write_runs
-from satcost_gnn.errors import DatasetError, SatcostError
-from satcost_gnn.search.sandbox import Sandbox
-from satcost_gnn.search.solvers import default_wall_s, run_solver, solver_spec
+from satcost_gnn.data.execution import CollectLimits, Executor, LocalExecutor, Request, Unmade
+from satcost_gnn.data.schema import Run, read_runs, write_runs
+from satcost_gnn.errors import DatasetError
+from satcost_gnn.search.solvers import solver_spec
 
 Key = tuple[str, str, int, float]
-
-
-@dataclass(frozen=True)
-class CollectLimits:
-    """Limits of each run.
-
-    Parameters
-    ----------
-    cpu_s
-        CPU seconds for loading the clauses and solving.
-    wall_s
-        Wall-clock seconds, None for three times the CPU limit and a minute.
-    memory_mb
-        Mebibytes of address space.
-    """
-
-    cpu_s: float = 10.0
-    wall_s: float | None = None
-    memory_mb: int = 4096
-
-
-@dataclass(frozen=True)
-class Request:
-    """One run to make: an instance (by identity), its file, a solver and a seed."""
-
-    instance: str
-    path: Path
-    solver: str
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,18 +57,6 @@ class Progress:
     def remaining_s(self) -> float | None:
         """Estimate of the seconds left at the mean rate so far, None before the first run."""
         return self.elapsed_s / self.fresh * (self.total - self.done) if self.fresh else None
-
-
-def machine_description() -> str:
-    """Return the processor, its number of cores, the memory and the system of this machine, in one line."""
-    model = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo") as stream:
-            model = next(line.split(":", 1)[1].strip() for line in stream if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}"
 
 
 class RunStore:
@@ -235,44 +195,13 @@ class RunStore:
         self._claims.close()
 
 
-def _measure(sandbox: Sandbox, request: Request, limits: CollectLimits, machine: str) -> Run:
-    spec = solver_spec(request.solver)
-    result = run_solver(
-        sandbox,
-        request.solver,
-        str(request.path),
-        seed=request.seed,
-        cpu_s=limits.cpu_s,
-        wall_s=limits.wall_s,
-        memory_mb=limits.memory_mb,
-    )
-    return Run(
-        instance=request.instance,
-        solver=request.solver,
-        seed=request.seed,
-        status=RunStatus(result.status),
-        conflicts=result.conflicts,
-        decisions=result.decisions,
-        propagations=result.propagations,
-        restarts=result.restarts,
-        cpu_s=result.cpu_s,
-        wall_s=result.wall_s,
-        peak_memory_mb=result.peak_memory_mb,
-        cpu_limit_s=limits.cpu_s,
-        wall_limit_s=limits.wall_s if limits.wall_s is not None else default_wall_s(limits.cpu_s),
-        memory_limit_mb=limits.memory_mb,
-        solver_version=spec.version,
-        machine=machine,
-        detail=result.detail,
-    )
-
-
 def collect(
     requests: Sequence[Request],
     directory: Path,
     *,
     limits: CollectLimits | None = None,
     jobs: int = 1,
+    executor: Executor | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_problem: Callable[[str], None] | None = None,
     merge_every_s: float = 120.0,
@@ -288,11 +217,14 @@ def collect(
     limits
         Limits of each run; a run under other limits is another run.
     jobs
-        Runs at a time, each with a helper process of its own.
+        Runs at a time on this machine.
+    executor
+        Where runs are made, if not on this machine.
     on_progress
-        Called after every run.
+        Called after every run, from one thread at a time.
     on_problem
-        Called with a message for a file that has vanished; that instance is left out, the rest goes on.
+        Called with a message for a run that can't be made, because its file has vanished for example; it is left out,
+        the rest goes on.
     merge_every_s
         Seconds between rebuilds of ``runs.parquet``.
 
@@ -302,83 +234,65 @@ def collect(
         If the directory can't be written.
     SolverError
         If a solver is unknown, or is a program that can no longer be started.
+    SatcostError
+        If the executor can make no more runs.
     """
     bounds = limits or CollectLimits()
     for name in {request.solver for request in requests}:
         solver_spec(name)
     store = RunStore(directory)
-    machine = machine_description()
-    waiting: queue.SimpleQueue[Request] = queue.SimpleQueue()
-    for request in requests:
-        waiting.put(request)
     start, merged = time.monotonic(), time.monotonic()
     lock = threading.Lock()
-    state = {"done": 0, "fresh": 0}
-    failure: list[BaseException] = []
-    stop = threading.Event()
+    done = fresh = 0
 
-    def key_of(request: Request) -> Key:
-        return (request.instance, request.solver, request.seed, bounds.cpu_s)
-
-    def finished(run: Run | None) -> None:
+    def step(run: Run | None) -> None:
+        nonlocal done, fresh
         with lock:
-            state["done"] += 1
-            state["fresh"] += run is not None
+            done += 1
+            fresh += run is not None
             if on_progress is not None:
-                on_progress(Progress(state["done"], len(requests), state["fresh"], time.monotonic() - start, run))
+                on_progress(Progress(done, len(requests), fresh, time.monotonic() - start, run))
 
-    def work() -> None:
-        try:
-            with Sandbox() as sandbox:
-                while not stop.is_set():
-                    try:
-                        request = waiting.get_nowait()
-                    except queue.Empty:
-                        return
-                    key = key_of(request)
-                    if key in store or not store.claim(key):
-                        finished(None)
-                        continue
-                    # Another collector may have finished it between our last look and the claim.
-                    store.refresh()
-                    if key in store:
-                        finished(None)
-                        continue
-                    if not request.path.is_file():
-                        if on_problem is not None:
-                            on_problem(f"{request.path}: the file has vanished; its runs are left out")
-                        finished(None)
-                        continue
-                    run = _measure(sandbox, request, bounds, machine)
-                    if stop.is_set():
-                        return
-                    store.add(run)
-                    finished(run)
-        except BaseException as error:
-            failure.append(error)
-            stop.set()
+    def problem(text: str) -> None:
+        if on_problem is not None:
+            on_problem(text)
+        step(None)
 
-    threads = [threading.Thread(target=work, daemon=True, name=f"collect-{k}") for k in range(max(1, jobs))]
+    def missing() -> Iterator[Request]:
+        for request in requests:
+            key = (request.instance, request.solver, request.seed, bounds.cpu_s)
+            if key in store or not store.claim(key):
+                step(None)
+                continue
+            # Another collector may have finished it between our last look and the claim.
+            store.refresh()
+            if key in store:
+                step(None)
+            elif not request.path.is_file():
+                problem(f"{request.path}: the file has vanished; its runs are left out")
+            else:
+                yield request
+
+    failed = True
     try:
-        for thread in threads:
-            thread.start()
-        while any(thread.is_alive() for thread in threads):
-            for thread in threads:
-                thread.join(timeout=0.2)
-            if time.monotonic() - merged > merge_every_s:
-                store.merge()
-                merged = time.monotonic()
+        with contextlib.closing((executor or LocalExecutor(jobs)).execute(missing(), bounds)) as ended:
+            for found in ended:
+                if isinstance(found, Unmade):
+                    problem(found.reason)
+                    continue
+                store.add(found)
+                step(found)
+                if time.monotonic() - merged > merge_every_s:
+                    store.merge()
+                    merged = time.monotonic()
+        failed = False
     finally:
-        stop.set()
         try:
             store.close()
         except DatasetError:
             # What stopped the runs comes first; the journal is still there for the next collector.
-            if not failure:
+            if not failed:
                 raise
-    if failure:
-        error = failure[0]
-        raise error if isinstance(error, SatcostError) else RuntimeError(str(error)) from error
     return store.runs()
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from satcost_gnn.data.collect import Request, collect
+from satcost_gnn.data.collect import collect
 from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.data.execution import Request
 from satcost_gnn.data.schema import ManifestRow, Origin, write_manifest
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
