@@ -25,7 +25,7 @@ import shutil
 import signal
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ from satcost_gnn.search.solvers import (
     Stop,
     register_solver,
     satisfies,
-    shuffled,
+    seeded,
 )
 
 _PR_SET_PDEATHSIG = 1
@@ -198,17 +198,19 @@ def register_external(text: str) -> str:
         As :func:`parse_definition`, or if the name already stands for another command.
     """
     spec = parse_definition(text)
-    register_solver(
-        ExternalSpec(
-            name=spec.name,
-            pysat_name="",
-            summary=spec.summary,
-            stop=spec.stop,
-            command=spec.command,
-            installed=describe_program(spec.command[0]) + f": {spec.summary}",
-        )
-    )
+    register_here(spec)
     return spec.name
+
+
+def register_here(spec: ExternalSpec) -> None:
+    """Make a program known by its name, with the version that this machine has.
+
+    Raises
+    ------
+    SolverError
+        If this machine has no such program, or the name already stands for another command.
+    """
+    register_solver(replace(spec, installed=f"{describe_program(spec.command[0])}: {spec.summary}"))
 
 
 def describe_program(program: str) -> str:
@@ -542,7 +544,7 @@ def solve_external_child(
         The formula, or the path of its file.
     seed
         Handed to the program if its command names ``{seed}``, else that of
-        :func:`~satcost_gnn.search.solvers.shuffled`.
+        :func:`~satcost_gnn.search.solvers.seeded`.
     cpu_s, wall_s, memory_mb
         Limits of the program with all processes that it starts; the memory limit also is one of address space of each.
     conflicts
@@ -566,7 +568,7 @@ def solve_external_child(
     if isinstance(formula, str):
         formula = read_dimacs(formula)
     if not any("{seed}" in part for part in command):
-        formula = shuffled(formula, seed)
+        formula = seeded(formula, seed)
     directory = scratch()
     file, result = directory / "formula.cnf", directory / "result"
     try:

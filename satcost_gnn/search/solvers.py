@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
+from satcost_gnn.formula.shuffle import shuffled
+from satcost_gnn.random_stream import Draws
 from satcost_gnn.search.sandbox import Limits, Sandbox, report
 
 Counter = StrEnum("Counter", ["conflicts", "decisions", "propagations", "restarts"])
@@ -218,22 +220,12 @@ class SolverRun:
     detail: str = ""
 
 
-def shuffled(formula: Formula, seed: int) -> Formula:
-    """Rename variables, flip polarities and shuffle clauses at random; seed 0 is the formula as it is.
+def seeded(formula: Formula, seed: int) -> Formula:
+    """Return what a run with a seed is made on: for seed 0 the formula as it is, else an isomorphic copy of it.
 
     Seeds of different solvers mean different things and some have none; an isomorphic copy means the same to each.
     """
-    if seed == 0:
-        return formula
-    rng = np.random.Generator(np.random.PCG64(seed))
-    image = (rng.permutation(formula.n_vars) + 1) * rng.choice(np.array([-1, 1]), formula.n_vars)
-    literals = (np.sign(formula.literals) * image[np.abs(formula.literals) - 1]).astype(np.int32)
-    order = rng.permutation(formula.n_clauses)
-    lengths = formula.clause_lengths[order]
-    offsets = np.zeros_like(formula.offsets)
-    np.cumsum(lengths, out=offsets[1:])
-    position = np.repeat(formula.offsets[:-1][order] - offsets[:-1], lengths) + np.arange(offsets[-1])
-    return Formula(literals[position], offsets, formula.n_vars, formula.source)
+    return shuffled(formula, Draws(seed, "shuffle")) if seed else formula
 
 
 def satisfies(formula: Formula, model: NDArray[np.integer[Any]] | list[int]) -> bool:
@@ -330,7 +322,7 @@ def solve_child(
     formula
         The formula, or the path of its file.
     seed
-        0 for the formula as it is, else the seed of :func:`shuffled`.
+        0 for the formula as it is, else the seed of :func:`seeded`.
     cpu_s
         CPU seconds for loading and solving.
     conflicts
@@ -346,7 +338,7 @@ def solve_child(
     spec = solver_spec(solver)
     if isinstance(formula, str):
         formula = read_dimacs(formula)
-    formula = shuffled(formula, seed)
+    formula = seeded(formula, seed)
     clauses = formula.clauses()
     cpu, wall = time.process_time(), time.monotonic()
     engine = Solver(name=spec.pysat_name)
@@ -402,7 +394,7 @@ def run_solver(
     formula
         The formula, or the path of its file (read in the child, so nothing large is sent).
     seed
-        0 for the formula as it is, else the seed of :func:`shuffled` (or the program's own, if its command names it).
+        0 for the formula as it is, else the seed of :func:`seeded` (or the program's own, if its command names it).
     cpu_s, wall_s, memory_mb
         Limits. The wall limit defaults to three times the CPU limit and a minute.
     conflicts

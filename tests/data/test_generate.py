@@ -12,13 +12,14 @@ from pysat.solvers import Solver
 
 from satcost_gnn.data.generate import FAMILIES, from_recipe, get_family, parse_recipe, recipe
 from satcost_gnn.data.generate.arithmetic import factoring_clauses, is_prime, subset_sum_clauses
-from satcost_gnn.data.generate.base import Draws, Family, Value
+from satcost_gnn.data.generate.base import Family, Value
 from satcost_gnn.data.generate.graph_problems import colouring_clauses
 from satcost_gnn.data.generate.latin_squares import latin_clauses, random_latin_square
 from satcost_gnn.data.generate.random_graph import gnm_edges, grid_edges, neighbours, regular_edges
 from satcost_gnn.data.generate.scheduling import shop_clauses, timetable_clauses
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.random_stream import Draws
 
 
 def solve(formula: Formula) -> list[int] | None:

@@ -7,7 +7,7 @@ import pytest
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.search.sandbox import Sandbox
-from satcost_gnn.search.solvers import SOLVERS, run_solver, satisfies, shuffled, solver_spec
+from satcost_gnn.search.solvers import SOLVERS, run_solver, satisfies, seeded, solver_spec
 
 UNSATISFIABLE = Formula.from_clauses([[1, 2], [-1, 2], [1, -2], [-1, -2]])
 SATISFIABLE = Formula.from_clauses([[1, 2], [-1, 3], [-3, -2, 4], [2, 2, -2]])
@@ -76,7 +76,7 @@ def test_shuffled_copy_is_isomorphic(sandbox: Sandbox) -> None:
     from satcost_gnn.formula.identity import identity
 
     formula = random_3sat(60, 4.0, 5)
-    copy = shuffled(formula, 17)
+    copy = seeded(formula, 17)
     assert identity(copy).gbdhash != identity(formula).gbdhash
     assert sorted(copy.clause_lengths) == sorted(formula.clause_lengths)
 
@@ -92,7 +92,7 @@ def test_shuffled_copy_is_isomorphic(sandbox: Sandbox) -> None:
 
 
 def test_seed_zero_is_the_formula_itself() -> None:
-    assert shuffled(SATISFIABLE, 0) is SATISFIABLE
+    assert seeded(SATISFIABLE, 0) is SATISFIABLE
 
 
 def test_satisfies_against_brute_force() -> None:

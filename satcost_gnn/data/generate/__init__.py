@@ -26,9 +26,11 @@ from satcost_gnn.data.generate import (
     random_sat,
     scheduling,
 )
-from satcost_gnn.data.generate.base import SHUFFLE, Draws, Family, Parameter, Value, index_by_name, recipe, shuffled
+from satcost_gnn.data.generate.base import SHUFFLE, Family, Parameter, Value, index_by_name, recipe
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.shuffle import shuffled
+from satcost_gnn.random_stream import Draws
 
 FAMILIES: dict[str, Family] = index_by_name(
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from satcost_gnn.data.generate.base import Draws, Family, Parameter
+from satcost_gnn.data.generate.base import Family, Parameter
 from satcost_gnn.data.generate.circuit import (
     FALSE,
     Circuit,
@@ -15,6 +15,7 @@ from satcost_gnn.data.generate.circuit import (
     transposition_pairs,
 )
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.random_stream import Draws
 
 _WITNESSES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
 

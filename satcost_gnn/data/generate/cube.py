@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pysat.solvers import Solver
 
-from satcost_gnn.data.generate.base import Draws
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.random_stream import Draws
 
 METHODS = ("random", "lookahead", "activity")
 

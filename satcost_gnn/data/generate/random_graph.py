@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from satcost_gnn.data.generate.base import Draws
 from satcost_gnn.errors import ConfigError
+from satcost_gnn.random_stream import Draws
 
 Edge: TypeAlias = tuple[int, int]
 

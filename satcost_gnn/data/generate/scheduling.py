@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from satcost_gnn.data.generate.base import Draws, Family, Parameter
+from satcost_gnn.data.generate.base import Family, Parameter
 from satcost_gnn.data.generate.clauses import ClauseBuilder
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.random_stream import Draws
 
 _FREE = 1 << 40
 
