@@ -42,6 +42,10 @@ class SandboxError(SatcostError):
     """The process that runs limited children could not be started or has died."""
 
 
+class ExecutorError(SatcostError):
+    """The cluster that runs are to be made on is missing, was lost, or lacks what a run needs."""
+
+
 class DatasetError(SatcostError):
     """A data set directory is incomplete, corrupt or inconsistent."""
 
@@ -56,3 +60,7 @@ class ConfigError(SatcostError):
 
 class EstimatorError(SatcostError):
     """An estimator lacks what it needs to be fitted or to predict."""
+
+
+class EvaluationError(SatcostError):
+    """An evaluation is asked for what cannot be compared, or its output is of another one."""

@@ -101,6 +101,58 @@ def predict(
     raise typer.Exit(run_predict(options))
 
 
+_OBJECTIVE = typer.Option(help="What is minimised: expected-cost, par2, par10 or p-solved.")
+_CHECKPOINT = typer.Option(help="Directory or name of a checkpoint [default: the one shipped with the package].")
+
+
+@app.command()
+def select(
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH...", help="DIMACS files, directories, globs, @LIST, or - for standard input."),
+    ],
+    objective: Annotated[str, _OBJECTIVE] = "par2",
+    cutoff: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="CPU seconds for everything, overhead included [default: the checkpoint's]."),
+    ] = None,
+    solvers: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Comma-separated solvers to choose from [default: all of the checkpoint]."),
+    ] = None,
+    risk: Annotated[
+        float, typer.Option(help="Standard deviations added to the objective: more prefers the more certain solver.")
+    ] = 0.0,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Files read and probed at a time.")] = 1,
+    checkpoint: Annotated[Optional[str], _CHECKPOINT] = None,  # noqa: UP045
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+    estimator: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Start the chain of fallbacks at this estimator."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line; see docs/portfolio.md.")] = False,
+) -> None:
+    """Choose the solver to run on each CNF, with the ranking and the reason.
+
+    Exit code 0: all decided; 1: some files could not be read; 2: wrong usage.
+    """
+    from satcost_gnn.cli.select import SelectOptions, run_select
+
+    options = SelectOptions(
+        paths=paths,
+        checkpoint=checkpoint,
+        objective=objective,
+        cutoff=cutoff,
+        solvers=solvers.split(",") if solvers else None,
+        risk=risk,
+        jobs=jobs,
+        device=device,
+        estimator=estimator,
+        as_json=json,
+    )
+    raise typer.Exit(run_select(options))
+
+
 @app.command()
 def collect(
     paths: Annotated[
@@ -131,7 +183,10 @@ def collect(
     cpu: Annotated[float, typer.Option(help="CPU seconds a run.")] = 10.0,
     wall: Annotated[Optional[float], typer.Option(help="Wall seconds a run [default: 3 x cpu + 60].")] = None,  # noqa: UP045
     memory: Annotated[int, typer.Option(help="Mebibytes a run.")] = 4096,
-    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Runs at a time.")] = 1,
+    jobs: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("-j", "--jobs", min=1, help="Runs at a time [default: 1; with ray, what the cluster can take]."),
+    ] = None,
     root: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="What the manifest's paths are relative to [default: deepest directory with all inputs]."),
@@ -143,6 +198,16 @@ def collect(
     store: Annotated[
         Path, typer.Option(help="For a data set: where instances made from their recipes are kept.")
     ] = Path("cache/instances"),
+    executor: Annotated[
+        str, typer.Option(help="Where runs are made: local, or ray for a Ray cluster (needs the extra `ray`).")
+    ] = "local",
+    address: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="HOST:PORT",
+            help="With ray: of the cluster [default: RAY_ADDRESS; without it, a Ray on this machine only].",
+        ),
+    ] = None,
 ) -> None:
     """Measure what instances cost: instances x solvers x seeds, resumable at any point.
 
@@ -162,6 +227,8 @@ def collect(
         root=root,
         instances=instances,
         store=store,
+        executor=executor,
+        address=address,
     )
     raise typer.Exit(run_collect(options))
 
@@ -321,6 +388,98 @@ def train(
     from satcost_gnn.cli.train import run_train
 
     raise typer.Exit(run_train(config, root, cache))
+
+
+@app.command()
+def evaluate(
+    dataset: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Argument(metavar="DATASET", help="Data set directory with splits."),
+    ] = None,
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("-o", "--output", help="Directory of the predictions, metrics.json and the report."),
+    ] = None,
+    split: Annotated[
+        str,
+        typer.Option(help="instance: families seen in training; family: each fold of whole families is left out once."),
+    ] = "instance",
+    estimators: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="Comma-separated names, such as forest,linear,gnn:graph [default: all but parts of the network]."
+        ),
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Comma-separated seeds of the estimators that have one.")] = "0,1,2,3,4",
+    unit: Annotated[str, typer.Option(help="Unit of the table of accuracy.")] = "conflicts",
+    solver: Annotated[str, typer.Option(help="Solver of the table of accuracy.")] = "cadical195",
+    root: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Directory of the real instances; generated ones are made again."),
+    ] = None,
+    cache: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Directory of preprocessed instances [default: the configuration's]."),
+    ] = None,
+    config: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            help="Training configuration (TOML) of the network and the preprocessing [default: that of the checkpoint]."
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            help="Checkpoint whose network is taken where split, fold and seed are its own; may be given several times "
+            "[default: the one shipped with the package, unless a configuration is given]."
+        ),
+    ] = None,
+    cutoff: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Budget, in the unit, of the measures that need one [default: 1e5 conflicts]."),
+    ] = None,
+    resamples: Annotated[int, typer.Option(min=1, help="Bootstrap resamples.")] = 1000,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Processes that fit classical estimators.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Keep the predictions that are in the output.")] = False,
+    aslib: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option(
+            metavar="DIR",
+            help="Instead of a data set: an ASlib scenario or a directory of them, on the shipped folds; may be given "
+            "several times.",
+        ),
+    ] = None,
+    runtimes: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="DIR", help="With --aslib: directory of further tables of run times."),
+    ] = None,
+) -> None:
+    """Compare estimators on a data set: one table, one run, one protocol, with a report.
+
+    Exit code 0: every estimator has its row; 1: some have an error instead; 2: wrong usage.
+    """
+    from satcost_gnn.cli.evaluate import EvaluateOptions, run_evaluate
+
+    options = EvaluateOptions(
+        dataset=dataset,
+        output=output,
+        split=split,
+        estimators=estimators.split(",") if estimators else None,
+        seeds=seeds.split(","),
+        unit=unit,
+        solver=solver,
+        root=root,
+        cache=cache,
+        config=config,
+        checkpoints=checkpoint or [],
+        cutoff=cutoff,
+        resamples=resamples,
+        jobs=jobs,
+        resume=resume,
+        aslib=aslib or [],
+        runtimes=runtimes,
+    )
+    raise typer.Exit(run_evaluate(options))
 
 
 dataset_app = typer.Typer(no_args_is_help=True, help="Look at, check and split data sets of measured costs.")

@@ -1,0 +1,151 @@
+"""``satcost evaluate``: estimators side by side on a data set, or on published scenarios, with a report."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from satcost_gnn.config import NetworkConfig, TrainingConfig, read_config
+from satcost_gnn.errors import CheckpointError, ConfigError
+from satcost_gnn.progress import ProgressLine
+
+if TYPE_CHECKING:
+    from satcost_gnn.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Options of the command, as on the command line."""
+
+    dataset: Path | None
+    output: Path | None
+    split: str
+    estimators: list[str] | None
+    seeds: list[str]
+    unit: str
+    solver: str
+    root: Path | None
+    cache: Path | None
+    config: Path | None
+    checkpoints: list[str]
+    cutoff: float | None
+    resamples: int
+    jobs: int
+    resume: bool
+    aslib: list[Path]
+    runtimes: Path | None
+
+
+def run_evaluate(options: EvaluateOptions) -> int:
+    """Run what the options ask for; return the exit code."""
+    if options.output is None:
+        raise ConfigError("found no output directory; name one with -o")
+    seeds = _seeds(options.seeds)
+    try:
+        if options.aslib or options.runtimes is not None:
+            if options.dataset is not None:
+                raise ConfigError(f"found both a data set ({options.dataset}) and --aslib; expected one of them")
+            from satcost_gnn.cli.evaluate_aslib import AslibOptions, run_evaluate_aslib
+
+            return run_evaluate_aslib(
+                AslibOptions(
+                    scenarios=list(_scenarios(options.aslib)),
+                    output=options.output,
+                    runtimes=options.runtimes,
+                    seed=seeds[0],
+                    jobs=options.jobs,
+                )
+            )
+        if options.dataset is None:
+            raise ConfigError("found no data set; expected its directory, or --aslib and a directory of scenarios")
+        return _on_dataset(options, options.dataset, options.output, seeds)
+    except KeyboardInterrupt:
+        again = [*sys.argv[1:], *(["--resume"] if not options.resume and not options.aslib else [])]
+        print(f"interrupted; to continue: {shlex.join(['satcost', *again])}", file=sys.stderr)
+        return 130
+
+
+def _seeds(texts: list[str]) -> list[int]:
+    try:
+        seeds = list(dict.fromkeys(int(text) for text in texts))
+    except ValueError:
+        raise ConfigError(f"--seeds: found {','.join(texts)!r}; expected whole numbers such as 0,1,2,3,4") from None
+    if not seeds or min(seeds) < 0:
+        raise ConfigError(f"--seeds: found {','.join(texts)!r}; expected numbers of at least 0")
+    return seeds
+
+
+def _scenarios(places: list[Path]) -> Iterator[Path]:
+    """Yield the scenarios among directories: those that are one, and those in directories of them."""
+    for place in places:
+        if (place / "description.txt").is_file():
+            yield place
+            continue
+        inside = sorted(path.parent for path in place.glob("*/description.txt"))
+        if not inside:
+            raise ConfigError(f"--aslib: found no ASlib scenario (description.txt) in {place} or its subdirectories")
+        yield from inside
+
+
+def _on_dataset(options: EvaluateOptions, dataset: Path, output: Path, seeds: list[int]) -> int:
+    from satcost_gnn.checkpoint import Checkpoint
+    from satcost_gnn.evaluation.contenders import chosen_contenders
+    from satcost_gnn.evaluation.run import EvaluationSettings, run_evaluation
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    if options.checkpoints:
+        checkpoints = [Checkpoint.open(name) for name in options.checkpoints]
+    elif options.config is None:
+        checkpoints = _shipped()
+    else:
+        checkpoints = []
+    settings = EvaluationSettings(
+        config=_config(options, dataset, checkpoints),
+        contenders=chosen_contenders(options.estimators, say),
+        split=options.split,
+        seeds=seeds,
+        unit=options.unit,
+        solver=options.solver,
+        checkpoints=checkpoints,
+        cutoff=options.cutoff,
+        resamples=options.resamples,
+        jobs=options.jobs,
+        resume=options.resume,
+        command=shlex.join(["satcost", *sys.argv[1:]]),
+    )
+    report, failed = run_evaluation(settings, output, say, ProgressLine)
+    print(report)
+    return 1 if failed else 0
+
+
+def _shipped() -> list[Checkpoint]:
+    from satcost_gnn.checkpoint import Checkpoint
+
+    try:
+        return [Checkpoint.open(None)]
+    except CheckpointError:
+        return []
+
+
+def _config(options: EvaluateOptions, dataset: Path, checkpoints: list[Checkpoint]) -> TrainingConfig:
+    """Return the configuration: of the file, or of the first checkpoint's training, or the defaults."""
+    if options.config is not None:
+        config = read_config(options.config, root=options.root, cache=options.cache)
+        return config.model_copy(update={"data": config.data.model_copy(update={"dataset": dataset})})
+    values: dict[str, object] = {}
+    data: dict[str, object] = {"dataset": dataset, "root": options.root}
+    if options.cache is not None:
+        data["cache"] = options.cache
+    if checkpoints:
+        trained = checkpoints[0].config.training.get("config") or {}
+        values = {name: trained[name] for name in NetworkConfig.model_fields if name in trained}
+        if "preprocess" in trained:
+            values["preprocess"] = trained["preprocess"]
+        data |= {"solvers": checkpoints[0].config.solvers, "units": checkpoints[0].config.units}
+    return TrainingConfig.checked({**values, "data": data}, "configuration of the checkpoint")

@@ -1,0 +1,183 @@
+"""Who is compared: names of an evaluation, what estimator and settings each stands for, and how a seed is given to it.
+
+An estimator without a random choice is the same for every seed: it is fitted once and stands for all of them. To
+resample its training data instead would measure something else than for the others (and make it worse: a bootstrap
+sample holds 63 % of the instances). What the seed changes in the others is their own random choices, on the same data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from satcost_gnn.config import Branch
+from satcost_gnn.errors import EstimatorError
+from satcost_gnn.estimators import NAMES, make_estimator
+
+NETWORK = "gnn"
+BRANCHES: tuple[str, ...] = get_args(Branch)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One row of the table.
+
+    Parameters
+    ----------
+    name
+        In commands, files and tables.
+    kind
+        Name of the estimator in the registry.
+    label
+        What it is, in words.
+    settings
+        Keyword arguments of the estimator; of the network: ``branches``, or nothing.
+    """
+
+    name: str
+    kind: str
+    label: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it is the network, or a part of it."""
+        return self.kind == NETWORK
+
+
+#: What is compared by default, in the order of the table.
+DEFAULT: tuple[Contender, ...] = (
+    Contender("constant", "constant", "constant of the training set (Kaplan-Meier)"),
+    Contender("size", "size", "size of the formula only, ridge"),
+    Contender("twice_so_far", "twice_so_far", "twice what was spent so far"),
+    Contender("progress_bar", "progress_bar", "MiniSat's progress measure"),
+    Contender("tree_size", "tree_size", "tree size, weighted backtrack estimator (WBE)"),
+    Contender("tree_size_recursive", "tree_size", "tree size, recursive estimator", {"method": "recursive"}),
+    Contender("knuth", "knuth", "Knuth's random probing"),
+    Contender("holt", "holt", "tree weight, double exponential smoothing (Holt)"),
+    Contender("progress_ensemble", "progress_ensemble", "forest over progress measures"),
+    Contender("linear", "linear", "online linear model (LMP)"),
+    Contender("knn", "knn", "nearest neighbours"),
+    Contender("forest_static", "forest", "ExtraTrees, static features", {"features": "static"}),
+    Contender("forest_online", "forest", "ExtraTrees, early search only", {"features": "online"}),
+    Contender("forest", "forest", "ExtraTrees, static features and early search"),
+    Contender(
+        "forest_untuned",
+        "forest",
+        "the same with scikit-learn's default settings",
+        {"n_trees": 100, "max_features": 1.0, "min_leaf": 1},
+    ),
+    Contender("random_forest", "forest", "random forest, static features and early search", {"kind": "random_forest"}),
+    Contender("boosting", "boosting", "gradient boosting of hazards"),
+    Contender("stacked", "stacked", "stacked mixture of classical models"),
+    Contender(NETWORK, NETWORK, "network: graph, static features and early search"),
+)
+
+#: Rows of the table of ablations: what is seen -> contenders that see only that, classical and network.
+ABLATIONS: Mapping[str, tuple[str, ...]] = {
+    "size only": ("size",),
+    "static features": ("forest_static", "gnn:static"),
+    "early search (probe)": ("forest_online", "gnn:online"),
+    "static features and early search": ("forest", "gnn:static+online"),
+    "graph": ("gnn:graph",),
+    "graph and static features": ("gnn:graph+static",),
+    "graph and early search": ("gnn:graph+online",),
+    "all, fused": (NETWORK,),
+}
+
+
+def contender(name: str) -> Contender:
+    """Return the contender of a name: one of :data:`DEFAULT`, an estimator, or a part of the network.
+
+    A part of the network is ``gnn:`` and its branches, such as ``gnn:graph+static``.
+
+    Raises
+    ------
+    EstimatorError
+        If there is none of that name.
+    """
+    for known in DEFAULT:
+        if known.name == name:
+            return known
+    if name.startswith(f"{NETWORK}:"):
+        asked = name.removeprefix(f"{NETWORK}:").split("+")
+        if not asked or not set(asked) <= set(BRANCHES) or len(set(asked)) != len(asked):
+            raise EstimatorError(f"found {name!r}; expected {NETWORK}: and some of {', '.join(BRANCHES)}, joined by +")
+        branches = [branch for branch in BRANCHES if branch in asked]
+        if len(branches) == len(BRANCHES):
+            return contender(NETWORK)
+        words = {"graph": "graph", "static": "static features", "online": "early search"}
+        label = f"network: {' and '.join(words[branch] for branch in branches)} only"
+        return Contender(f"{NETWORK}:{'+'.join(branches)}", NETWORK, label, {"branches": branches})
+    if name in NAMES:
+        return Contender(name, name, name.replace("_", " "))
+    known_names = dict.fromkeys([*(known.name for known in DEFAULT), *NAMES])
+    raise EstimatorError(
+        f"found estimator {name!r}; expected some of {', '.join(known_names)}, or a part of the network such as "
+        f"{NETWORK}:graph+static"
+    )
+
+
+def chosen_contenders(names: Sequence[str] | None, say: Callable[[str], None]) -> list[Contender]:
+    """Return what is compared, each once, the network last since it is the dearest.
+
+    Parameters
+    ----------
+    names
+        Names, None for the default: all of :data:`DEFAULT` and every other estimator of the registry.
+    say
+        Called with a message for each default that this package doesn't have.
+
+    Raises
+    ------
+    EstimatorError
+        If a name that was asked for is unknown.
+    """
+    if names is None:
+        present = [one for one in DEFAULT if one.kind in NAMES]
+        for one in DEFAULT:
+            if one not in present:
+                say(f"left out: {one.name}: there is no estimator {one.kind!r}")
+        listed = {one.kind for one in DEFAULT}
+        found = [*present, *(contender(name) for name in NAMES if name not in listed)]
+    else:
+        found = [contender(name.strip()) for name in names if name.strip()]
+        for one in found:
+            if one.kind not in NAMES:
+                raise EstimatorError(f"found estimator {one.name!r}; this package has {', '.join(NAMES)}")
+    unique = list(dict.fromkeys(one.name for one in found))
+    by_name = {one.name: one for one in found}
+    return sorted((by_name[name] for name in unique), key=lambda one: one.is_network)
+
+
+def table_order(names: Sequence[str]) -> list[str]:
+    """Return names in the order of the table: those of :data:`DEFAULT` first, as they stand there."""
+    place = {one.name: number for number, one in enumerate(DEFAULT)}
+    return sorted(names, key=lambda name: (place.get(name, len(place)), name))
+
+
+def seeded(kind: str, settings: Mapping[str, Any], seed: int) -> tuple[dict[str, Any], bool]:
+    """Return the settings of a classical estimator with a seed in them, and whether it has one.
+
+    The members of a mixture get the seed too.
+
+    Raises
+    ------
+    EstimatorError
+        If the estimator or a setting is unknown.
+    ImportError
+        If something that the estimator needs isn't installed.
+    """
+    found = make_estimator(kind, **settings).parameters()
+    has_seed = "seed" in found
+    if has_seed:
+        found["seed"] = seed
+    if isinstance(found.get("members"), list):
+        members = []
+        for name, its in found["members"]:
+            chosen, random = seeded(name, its, seed)
+            members.append([name, chosen])
+            has_seed |= random
+        found["members"] = members
+    return found, has_seed

@@ -1,0 +1,97 @@
+"""Jobs in forked processes: they share the caller's memory, and one that dies takes nothing else along."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess
+
+from satcost_gnn.errors import SatcostError
+
+Say = Callable[[str], None]
+#: Does the work; called in the child with a function that passes a line for the log to the parent.
+Job = Callable[[Say], None]
+
+
+@dataclass(frozen=True)
+class _Running:
+    number: int
+    process: ForkProcess
+    channel: Connection
+
+
+def _work(job: Job, channel: Connection) -> None:
+    # An interrupt goes to the whole group of processes; the parent ends the children itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        job(lambda text: channel.send(("say", text)))
+        channel.send(("done", ""))
+    except SatcostError as error:
+        channel.send(("error", str(error)))
+    except BaseException as error:
+        channel.send(("say", traceback.format_exc().rstrip()))
+        channel.send(("error", f"{type(error).__name__}: {error}"))
+    finally:
+        channel.close()
+        sys.stderr.flush()
+
+
+def run_forked(jobs: Sequence[Job], at_a_time: int, on_end: Callable[[int, str], None], say: Say) -> None:
+    """Run jobs, each in a forked process of its own.
+
+    Parameters
+    ----------
+    jobs
+        What to do; a result must be left where the parent finds it, such as in a file.
+    at_a_time
+        Processes at a time.
+    on_end
+        Called with the number of each job that has ended and what went wrong, empty if nothing did.
+    say
+        Called with the lines that the jobs say.
+    """
+    context = multiprocessing.get_context("fork")
+    waiting = list(enumerate(jobs))[::-1]
+    running: dict[Connection, _Running] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_a_time:
+                number, job = waiting.pop()
+                here, there = context.Pipe(duplex=False)
+                process = context.Process(target=_work, args=(job, there), daemon=True)
+                process.start()
+                there.close()
+                running[here] = _Running(number, process, here)
+            for channel in wait(list(running)):
+                assert isinstance(channel, Connection)
+                one = running[channel]
+                try:
+                    what, text = channel.recv()
+                except (EOFError, OSError):
+                    what, text = "error", _why_dead(one.process)
+                if what == "say":
+                    say(text)
+                    continue
+                del running[channel]
+                one.process.join()
+                channel.close()
+                on_end(one.number, text)
+    finally:
+        for one in running.values():
+            one.process.kill()
+            one.process.join()
+            one.channel.close()
+
+
+def _why_dead(process: ForkProcess) -> str:
+    process.join()
+    code = process.exitcode
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        return f"its process was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    return f"its process ended with exit code {code}"
