@@ -372,10 +372,10 @@ class Reestimator:
             rows = [row for run in runs for row in _landmarks(run, unit, least_conflicts)]
             if not rows:
                 continue
-            prior, ended, at_risk = (np.stack([row[k] for row in rows]) for k in (1, 3, 4))
-            x = np.stack([row[2] for row in rows])
+            prior, ended = np.stack([row.hazards for row in rows]), np.stack([row.ended for row in rows])
+            x, at_risk = np.stack([row.features for row in rows]), np.stack([row.at_risk for row in rows])
             first = Stage.fit(prior, x, ended, at_risk, penalty)
-            earlier = np.array([_earlier(first, row[0], row[5], unit) for row in rows])
+            earlier = np.array([_earlier(first, row.prior, row.history, unit) for row in rows])
             second = Stage.fit(prior, np.column_stack([x, earlier]), ended, at_risk, penalty)
             stages[unit] = (first, second)
         if not stages:
@@ -451,13 +451,14 @@ class Reestimator:
     @classmethod
     def shipped(cls) -> Self | None:
         """Return the one that comes with the package, None if there is none."""
-        return _shipped(cls)
+        values = _shipped_values()
+        return cls.from_json(values) if values is not None else None
 
 
-@lru_cache(maxsize=2)
-def _shipped(cls: Any) -> Any:
+@lru_cache(maxsize=1)
+def _shipped_values() -> dict[str, Any] | None:
     place = resources.files("satcost_gnn.portfolio") / _FILE
-    return cls.from_json(json.loads(place.read_text())) if place.is_file() else None
+    return dict(json.loads(place.read_text())) if place.is_file() else None
 
 
 def _from_lead_hazards(unit: str, used: float, hazards: Floats) -> CostDistribution:
@@ -480,26 +481,35 @@ def _earlier(first: Stage, prior: CostDistribution, history: Sequence[SearchStat
     return float(_from_lead_hazards(unit, used, hazards).median() - np.log10(history[-1].cost(unit)))
 
 
-_Row = tuple[CostDistribution, Floats, Floats, Floats, Floats, tuple[SearchState, ...]]
+@dataclass(frozen=True, eq=False)
+class _Landmark:
+    prior: CostDistribution
+    hazards: Floats
+    features: Floats
+    ended: Floats
+    at_risk: Floats
+    history: tuple[SearchState, ...]
 
 
-def _landmarks(run: RecordedRun, unit: str, least_conflicts: int) -> list[_Row]:
-    """Return (prior, its hazards, features, ended, at risk, history) of every landmark of a run."""
+def _landmarks(run: RecordedRun, unit: str, least_conflicts: int) -> list[_Landmark]:
+    """Return every landmark of a run; the weights of all of them together are those of the run."""
     prior, total = run.priors[unit], run.total.cost(unit)
-    rows: list[_Row] = []
-    for k, state in enumerate(run.history):
-        used = state.cost(unit)
-        if state.conflicts < least_conflicts or not 0 < used < total:
-            continue
-        reached = np.log10(total / used)
-        ended = ((LEADS[:-1] < reached) & (reached <= LEADS[1:])).astype(np.float64)
-        if run.censored:
-            ended[:] = 0.0
-            # Of the interval in which the run was stopped nothing is known.
-            at_risk = (LEADS[1:] <= reached).astype(np.float64)
-        else:
-            at_risk = (LEADS[:-1] < reached).astype(np.float64)
+    places = [
+        k for k, state in enumerate(run.history) if state.conflicts >= least_conflicts and 0 < state.cost(unit) < total
+    ]
+    found = []
+    for k in places:
         history = run.history[: k + 1]
-        rows.append((prior, _lead_hazards(prior, used), search_features(history, prior, unit), ended, at_risk, history))
-    scale = run.weight / max(len(rows), 1)
-    return [(*row[:4], row[4] * scale, row[5]) for row in rows]
+        used = history[-1].cost(unit)
+        reached = np.log10(total / used)
+        if run.censored:
+            ended = np.zeros(len(LEADS) - 1)
+            # Of the interval in which the run was stopped nothing is known.
+            at_risk = LEADS[1:] <= reached
+        else:
+            ended = ((LEADS[:-1] < reached) & (reached <= LEADS[1:])).astype(np.float64)
+            at_risk = LEADS[:-1] < reached
+        features = search_features(history, prior, unit)
+        weight = at_risk * (run.weight / len(places))
+        found.append(_Landmark(prior, _lead_hazards(prior, used), features, ended, weight, history))
+    return found
