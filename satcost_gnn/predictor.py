@@ -8,6 +8,7 @@ passed over. Whatever readable CNF comes in, a prediction comes out.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -217,15 +218,15 @@ class Predictor:
         self.device = device
         self.settings = PreprocessSettings.from_dict(config.preprocess)
         mine, trained = self.settings.key(), config.preprocess_key
-        plain = PreprocessSettings.without_solver_release
-        if plain(mine) != plain(trained):
+        release = re.compile(r"@([^,-]*)").findall
+        if not self.settings.serves(trained):
             raise CheckpointError(
                 f"{checkpoint.directory}: it was made with preprocessing {trained}, this package does {mine}; "
                 f"use the package version {config.package_version} or a newer checkpoint"
             )
         #: What a user should know of this checkpoint on this machine, one line each.
         self.notes: tuple[str, ...] = ()
-        if mine != trained:
+        if release(mine) != release(trained):
             self.notes = (f"the probe's solver is of another release than in training ({mine}, was {trained})",)
         self._calibrations = {
             name: Calibration.from_json(found)

@@ -32,6 +32,7 @@ from satcost_gnn.formula.identity import gbdhash
 from satcost_gnn.instance import Instance
 from satcost_gnn.search.online import ONLINE_VERSION, online_features
 from satcost_gnn.search.probe import ProbeResult, ProbeSettings, run_probe
+from satcost_gnn.search.random_dives import DiveSettings, random_dives
 from satcost_gnn.search.sandbox import Limits, Outcome, Sandbox, report
 
 Key = TypeVar("Key")
@@ -45,6 +46,8 @@ class PreprocessSettings:
     ----------
     probe
         Settings of the probe, None for no probe.
+    dives
+        Settings of the random dives that go with the probe, None for none.
     read
         Limits on reading the file.
     max_graph_edges
@@ -56,6 +59,7 @@ class PreprocessSettings:
     """
 
     probe: ProbeSettings | None = field(default_factory=ProbeSettings)
+    dives: DiveSettings | None = field(default_factory=DiveSettings)
     read: ReadLimits = field(default_factory=ReadLimits)
     max_graph_edges: int = 200_000
     graph_size_limit: int = DEFAULT_SIZE_LIMIT
@@ -66,7 +70,8 @@ class PreprocessSettings:
     def key(self) -> str:
         """Return a short text that changes whenever the outcome of preprocessing may change."""
         probe = self.probe.key() if self.probe is not None else "no-probe"
-        return f"s{STATIC_VERSION}-o{ONLINE_VERSION}-g{GRAPH_VERSION}-e{self.max_graph_edges}-{probe}"
+        dives = f"-{self.dives.key()}" if self.probe is not None and self.dives is not None else ""
+        return f"s{STATIC_VERSION}-o{ONLINE_VERSION}-g{GRAPH_VERSION}-e{self.max_graph_edges}-{probe}{dives}"
 
     @staticmethod
     def without_solver_release(key: str) -> str:
@@ -76,6 +81,22 @@ class PreprocessSettings:
         and its probe mean is the same, though a solver may search a little differently.
         """
         return re.sub(r"@[^,-]*", "", key)
+
+    def serves(self, key: str) -> bool:
+        """Whether what was made with preprocessing of this key can be used with instances preprocessed like this.
+
+        It can if the key is the same, but for the release of the solver's package, and for features that have been
+        added since: everything finds its features by name.
+        """
+
+        def essence(text: str) -> str:
+            return re.sub(r"^(s[^-]*-o\d+)\.?\d*-", r"\1-", self.without_solver_release(text))
+
+        def added(text: str) -> int:
+            found = re.match(r"s[^-]*-o\d+\.(\d+)-", text)
+            return int(found[1]) if found else 0
+
+        return essence(key) == essence(self.key()) and added(key) <= added(self.key())
 
     @classmethod
     def from_dict(cls, found: dict[str, Any]) -> Self:
@@ -87,9 +108,12 @@ class PreprocessSettings:
             If a key is unknown.
         """
         try:
-            values = dict(found)
+            # Settings that were written before there were dives mean that there were none.
+            values = {"dives": None, **found}
             if values.get("probe") is not None:
                 values["probe"] = ProbeSettings(**values["probe"])
+            if values["dives"] is not None:
+                values["dives"] = DiveSettings(**values["dives"])
             if "read" in values:
                 values["read"] = ReadLimits(**values["read"])
             return cls(**values)
@@ -170,7 +194,11 @@ def preprocess_child(formula: Formula | str, settings: PreprocessSettings, with_
         found["probe"] = probe
         trace = probe.trace
         if trace is not None:
-            found["online"] = online_features(trace, formula)
+            dives = None
+            if settings.dives is not None and not probe.solved:
+                report(found)
+                dives = random_dives(formula, settings.dives)
+            found["online"] = online_features(trace, dives)
         stage("probe", start)
     start = time.monotonic()
     try:
@@ -241,6 +269,9 @@ def preprocess(
             second = attempt(with_probe=False)
             found = {**found, **{k: v for k, v in (second.value or {}).items() if k not in found}}
     probe: ProbeResult | None = found.get("probe")
+    if probe is not None and probe.trace is not None and "online" not in found:
+        # The child died after the probe.
+        found["online"] = online_features(probe.trace)
     if probe is not None and not probe.solved and probe.status != "UNKNOWN":
         notes.append(f"probe ended as {probe.status}" + (f" ({probe.detail})" if probe.detail else ""))
     if "graph_error" in found:

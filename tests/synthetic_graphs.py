@@ -47,6 +47,7 @@ def random_trace(rng, n_vars, conflicts=50, sampled=0.8):
         restart=np.zeros(conflicts, dtype=bool),
         assigned_since=rng.integers(1, 50, size=conflicts),
         fixed=np.zeros(conflicts),
+        progress=np.full(conflicts, 0.1),
         learnt_length=rng.integers(1, 20, size=conflicts),
         events=backjump,
         assigned=counts(assigned),

@@ -1,11 +1,15 @@
+import re
 import threading
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 
 import pytest
 
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.instance_cache import InstanceCache
-from satcost_gnn.preprocess import PreprocessSettings, preprocess_many
+from satcost_gnn.preprocess import PreprocessSettings, preprocess, preprocess_many
+from satcost_gnn.search.random_dives import DiveSettings
+from satcost_gnn.search.sandbox import Sandbox
 
 SETTINGS = PreprocessSettings()
 
@@ -62,3 +66,39 @@ def test_cache_returns_what_was_preprocessed_and_reports_what_was_not(tmp_path):
     steps.clear()
     cache.fill({"g": good}, on_step=steps.append)
     assert steps == [None]
+
+
+def test_settings_survive_json_and_older_ones_mean_no_dives():
+    settings = PreprocessSettings(dives=DiveSettings(dives=5, seed=3))
+    stored = asdict(settings)
+    assert PreprocessSettings.from_dict(stored) == settings
+    del stored["dives"]
+    assert PreprocessSettings.from_dict(stored) == replace(settings, dives=None)
+
+
+def test_keys_that_serve():
+    settings = PreprocessSettings(dives=None)
+    key = settings.key()
+    number, added = map(int, re.match(r"s1-o(\d+)\.(\d+)-", key).groups())
+    assert settings.serves(key)
+    assert settings.serves(re.sub("@[^,-]*", "@0.0", key))
+    # What was made before features were added finds all of its own.
+    assert settings.serves(re.sub(r"^s1-o[\d.]+-", f"s1-o{number}-", key))
+    assert not settings.serves(re.sub(r"^s1-o[\d.]+-", f"s1-o{number}.{added + 1}-", key))
+    assert not settings.serves(re.sub(r"^s1-o[\d.]+-", f"s1-o{number + 1}-", key))
+    assert not settings.serves(PreprocessSettings().key())
+    assert not settings.serves(key.replace("-c2000-", "-c300-"))
+
+
+def test_random_dives_are_features_of_an_unsolved_instance():
+    import random
+
+    rng = random.Random(5)
+    clauses = [[v * rng.choice((-1, 1)) for v in rng.sample(range(1, 221), 3)] for _ in range(937)]
+    hard = Formula.from_clauses(clauses, 220)
+    with Sandbox() as sandbox:
+        with_dives = preprocess(hard, SETTINGS, sandbox).instance.online
+        without = preprocess(hard, replace(SETTINGS, dives=None), sandbox).instance.online
+    assert with_dives.names == without.names
+    knuth = [name.startswith("knuth.") for name in with_dives.names]
+    assert not with_dives.is_missing[knuth].any() and without.is_missing[knuth].all()

@@ -10,7 +10,7 @@ a waiting period the mean, standard deviation, minimum and maximum over windows,
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,11 +21,11 @@ from satcost_gnn.search.trace import Trace
 from satcost_gnn.search.tree_size import TreeEstimates, estimates
 
 if TYPE_CHECKING:
-    from satcost_gnn.formula.cnf import Formula
     from satcost_gnn.search.probe import ProbeResult
+    from satcost_gnn.search.random_dives import Dives
 
-ONLINE_VERSION = "1"
-"""Changes whenever a feature is added, removed or computed otherwise."""
+ONLINE_VERSION = "1.1"
+"""Its first part changes whenever a feature is removed or computed otherwise, its second when features are added."""
 
 WAITING_CONFLICTS = 100
 """Conflicts at the start that the windows leave out; at most a quarter of all conflicts is left out."""
@@ -127,9 +127,32 @@ _TREE: dict[str, str] = {
     },
     "wbe_over_leaves": "log2 of weighted backtrack estimate / leaves, end of the tree with most leaves",
     "recursive_over_wbe": "log2 of recursive / weighted backtrack estimate, end of the tree with most leaves",
+    "recursive_trend": "change of log2 of the recursive estimate over the last half of the longest tree",
     "wbe_trend": "change of log2 of the weighted backtrack estimate over the last half of the longest tree",
     "weight_trend": "change of log2 of the tree weight over the last half of the longest tree",
     "holt": "log2 of the forecast from the smoothed tree weight, last conflict",
+    "holt_longest": "log2 of the forecast from the smoothed tree weight, end of the tree with most leaves",
+    "holt_max": "log2 of the largest forecast from the smoothed tree weight at the end of a tree",
+    "holt_known_share": "share of the conflicts at which there is a forecast",
+}
+
+_PROGRESS: dict[str, str] = {
+    "last": "log10 of MiniSat's progress estimate, last conflict",
+    "max": "log10 of MiniSat's progress estimate, largest",
+    "mean": "log10 of MiniSat's progress estimate, mean over the last half of the conflicts",
+    "trend": "log10 of MiniSat's progress estimate: mean of the last half less mean of the first half",
+}
+
+_KNUTH: dict[str, str] = {
+    "log2_mean": "log2 of the mean estimate of the tree's nodes by random dives (Knuth 1975)",
+    "log2_median": "log2 of the median estimate of the tree's nodes by random dives",
+    "log2_sd": "standard deviation of log2 of the estimates by random dives",
+    "depth_mean_log": "log(1 + mean of decisions of a random dive)",
+    "depth_min_log": "log(1 + fewest decisions of a random dive)",
+    "depth_share": "mean of decisions of a random dive / active variables",
+    "assigned_per_decision_log": "log(literals assigned / decisions), over the ends of the random dives",
+    "conflict_share": "share of the random dives that end in a conflict",
+    "model_share": "share of the random dives that end in a model",
 }
 
 
@@ -141,7 +164,13 @@ def _catalogue() -> dict[str, tuple[str, str]]:
                 features[f"{series}.{window}.{statistic}"] = ("series", f"{how} of {what}, over {where}")
         features[f"{series}.last"] = ("series", f"{what}, last conflict")
         features[f"{series}.trend"] = ("series", f"{what}: mean of the last half less mean of the first half")
-    for group, entries in (("rates", _RATES), ("variables", _VARIABLES), ("tree", _TREE)):
+    for group, entries in (
+        ("rates", _RATES),
+        ("variables", _VARIABLES),
+        ("tree", _TREE),
+        ("progress", _PROGRESS),
+        ("knuth", _KNUTH),
+    ):
         features.update({f"{group}.{name}": (group, what) for name, what in entries.items()})
     return features
 
@@ -317,23 +346,68 @@ def _tree_features(trace: Trace, found: TreeEstimates | None = None) -> dict[str
             values[f"{name}_min"] = float(estimate[grown].min())
     values["wbe_over_leaves"] = float(series["wbe"][end] - np.log2(size))
     values["recursive_over_wbe"] = float(series["recursive"][end] - series["wbe"][end])
+    known = ~np.isnan(found.holt)
+    if known[end]:
+        values["holt_longest"] = float(_capped(found.holt)[end])
+    if known[ends].any():
+        values["holt_max"] = float(_capped(found.holt[ends][known[ends]]).max())
+    values["holt_known_share"] = float(known.mean())
     if size >= LEAST_LEAVES:
         middle = end - size // 2
+        values["recursive_trend"] = float(series["recursive"][end] - series["recursive"][middle])
         values["wbe_trend"] = float(series["wbe"][end] - series["wbe"][middle])
         values["weight_trend"] = float(series["weight"][end] - series["weight"][middle])
     values["holt"] = float(found.holt[-1])
     return {f"tree.{name}": value for name, value in values.items()}
 
 
-def online_features(trace: Trace | None, formula: Formula | None = None) -> FeatureVector:
+def _progress_features(trace: Trace) -> dict[str, float]:
+    if not trace.conflicts:
+        return {}
+    # There is a decision at level 1, which gives 1 / n^2, even where its variable isn't observed.
+    least = 1.0 / max(trace.n_active, 1) ** 2
+    progress = np.log10(np.maximum(trace.progress.astype(np.float64), least))
+    values = {"last": float(progress[-1]), "max": float(progress.max())}
+    middle = trace.conflicts // 2
+    if middle >= LEAST_CONFLICTS:
+        values["mean"] = float(progress[middle:].mean())
+        values["trend"] = float(progress[middle:].mean() - progress[:middle].mean())
+    return {f"progress.{name}": value for name, value in values.items()}
+
+
+def dive_features(dives: Dives | None) -> dict[str, float]:
+    """Return the features ``knuth.*`` of random dives by name; none without a dive.
+
+    A dive that was cut short counts with the depth that it had reached, which is less than that of its leaf.
+    """
+    if dives is None or not len(dives.depth):
+        return {}
+    depth = dives.depth.astype(np.float64)
+    log2_nodes = dives.log2_nodes
+    values = {
+        "log2_mean": float(np.minimum(np.logaddexp2.reduce(log2_nodes) - np.log2(len(depth)), _LOG2_CAP)),
+        "log2_median": float(np.median(_capped(log2_nodes))),
+        "log2_sd": float(_capped(log2_nodes).std()),
+        "depth_mean_log": float(np.log1p(depth.mean())),
+        "depth_min_log": float(np.log1p(depth.min())),
+        "depth_share": _ratio(float(depth.mean()), dives.n_active),
+        "assigned_per_decision_log": float(np.log(max(dives.assigned.sum(), 1) / max(depth.sum(), 1.0))),
+        "conflict_share": float(dives.conflict.mean()),
+        "model_share": float(dives.model.mean()),
+    }
+    return {f"knuth.{name}": value for name, value in values.items()}
+
+
+def online_features(trace: Trace | None, dives: Dives | Mapping[str, float] | None = None) -> FeatureVector:
     """Compute the features of an early search.
 
     Parameters
     ----------
     trace
         The trace; None (the probe failed) gives a vector in which everything is missing.
-    formula
-        Not needed: the trace knows how many variables are active. Accepted so that all extractors are called alike.
+    dives
+        Random dives from the root, made before the search; or the features ``knuth.*`` of an earlier vector of the same
+        formula (others in it are passed over). Without them, those features are missing.
 
     Returns
     -------
@@ -350,10 +424,16 @@ def online_features(trace: Trace | None, formula: Formula | None = None) -> Feat
         ("rates", _rate_features),
         ("variables", _variable_features),
         ("tree", _tree_features),
+        ("progress", _progress_features),
     ):
         begin = time.perf_counter()
         values.update(extract(trace))
         seconds[f"online.{group}"] = time.perf_counter() - begin
+    if isinstance(dives, Mapping):
+        values.update({name: value for name, value in dives.items() if name.startswith("knuth.")})
+    elif dives is not None:
+        values.update(dive_features(dives))
+        seconds["online.knuth"] = dives.seconds
     return FeatureVector.from_mapping(ONLINE_FEATURE_NAMES, values, seconds)
 
 

@@ -26,10 +26,11 @@ from numpy.typing import NDArray
 
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.search.loading import append_clauses
 from satcost_gnn.search.sandbox import Limits, Sandbox
 from satcost_gnn.search.solvers import satisfies
 from satcost_gnn.search.trace import UNKNOWN, Trace, expand_events
-from satcost_gnn.search.tree_size import FINISHED, RESTART
+from satcost_gnn.search.tree_size import FINISHED, PROGRESS_LEVELS, RESTART, progress_estimate
 
 PROBE_VERSION = "1"
 """Changes whenever the same settings would give another trace."""
@@ -42,8 +43,6 @@ ProbeStatus = Literal["SAT", "UNSAT", "UNKNOWN", "TIMEOUT", "MEMOUT", "CRASHED",
 _FIXPOINT = 2**31 - 1
 _NEW_LEVEL = 2**31 - 2
 _BACKTRACK = 2**30
-
-_CLAUSES_AT_ONCE = 1 << 16
 
 # Chronological backtracking leaves literals of lower levels out of order on the trail, and conflicts can then be told
 # from the solver's calls only nearly always. Without reusing the trail it happens only on jumps over more than a
@@ -365,6 +364,7 @@ class _Path:
     restart: list[bool] = field(default_factory=list)
     assigned_since: list[int] = field(default_factory=list)
     fixed: list[int] = field(default_factory=list)
+    shallow: list[list[int]] = field(default_factory=list)  # literals at each of the lowest levels
     backtrack: list[int] = field(default_factory=list)  # which of the log's backtracks it was
     codes: list[int] = field(default_factory=list)
     runs: list[int] = field(default_factory=list)  # decisions before each event, and after the last
@@ -428,7 +428,21 @@ def _walk(
     opened_before = 0  # new levels before the last event
     assigned_before = 0  # literals before the last conflict
     restarted = False
-    above: tuple[int, int, int] | None = None  # level, trail and literals undone by the first of two backtracks
+    # Level, trail, literals undone and those at the lowest levels, from the first of two backtracks.
+    above: tuple[int, int, int, list[int]] | None = None
+
+    def shallow(here: int, trail_here: int) -> list[int]:
+        """Return how many literals stand at each of the lowest levels."""
+        opened_at: list[int] = []  # trail at which levels 1, 2, ... were opened
+        for k, (low, low_trail, low_since, low_new) in enumerate(stack):
+            high = stack[k + 1][0] if k + 1 < len(stack) else here
+            for above_low in range(min(high, PROGRESS_LEVELS) - low):
+                opened_at.append(low_trail + assigned_at_new[low_new + above_low] - low_since)
+            if len(opened_at) >= PROGRESS_LEVELS:
+                break
+        bounds = [0, *opened_at, *([trail_here] * (PROGRESS_LEVELS - len(opened_at)))]
+        return [b - a for a, b in itertools.pairwise(bounds)]
+
     rows = zip(
         (marker[back].astype(np.int64) - _BACKTRACK).tolist(),
         assigned[back].tolist(),
@@ -446,19 +460,20 @@ def _walk(
         trail_here = trail + assigned_now - since
         bottom = stack[0]
         fixed = bottom[1] + assigned_at_new[bottom[3]] - bottom[2]
+        lowest = [] if voluntary or above is not None else shallow(here, trail_here)
         while stack[-1][0] > target:
             stack.pop()
         start_level, start_trail, start_assigned, start_new = stack[-1]
         trail_after = start_trail + assigned_at_new[start_new + target - start_level] - start_assigned
         if not voluntary and first and target:
-            above = (here, trail_here, trail_here - trail_after) if above is None else above
+            above = (here, trail_here, trail_here - trail_after, lowest) if above is None else above
         elif voluntary:
             path.runs.append(opened_now - opened_before)
             opened_before = opened_now
             path.codes.append(RESTART - target)
             restarted = True
         else:
-            top_level, top_trail, undone = above or (here, trail_here, 0)
+            top_level, top_trail, undone, lowest = above or (here, trail_here, 0, lowest)
             above = None
             path.runs.append(opened_now - opened_before)
             opened_before = opened_now
@@ -470,6 +485,7 @@ def _walk(
             path.restart.append(restarted)
             path.assigned_since.append(assigned_now - assigned_before)
             path.fixed.append(fixed)
+            path.shallow.append(lowest)
             path.backtrack.append(number)
             path.codes.append(target)
             assigned_before = assigned_now
@@ -592,6 +608,9 @@ def _build_trace(
         restart=np.array(path.restart, dtype=bool),
         assigned_since=scaled(path.assigned_since, np.int64),
         fixed=scaled(path.fixed, np.int32),
+        progress=progress_estimate(
+            np.array(path.shallow, dtype=np.float64).reshape(-1, PROGRESS_LEVELS) * scale, n_active
+        ).astype(np.float32),
         learnt_length=learnt_length,
         events=expand_events(np.array(codes, dtype=np.int32), np.array(runs, dtype=np.int64)),
         assigned=np.where(seen, assigned, UNKNOWN),
@@ -656,12 +675,7 @@ def run_probe(formula: Formula, settings: ProbeSettings | None = None, *, deadli
     with Solver(name=settings.solver, **({"with_proof": True} if has_proof else {})) as solver:
         if settings.solver_options:
             solver.configure(settings.solver_options)
-        # As lists in portions: Python's integers take eight times the room of the arrays.
-        for start in range(0, formula.n_clauses, _CLAUSES_AT_ONCE):
-            bounds = formula.offsets[start : start + _CLAUSES_AT_ONCE + 1]
-            portion = formula.literals[bounds[0] : bounds[-1]].tolist()
-            cuts = (bounds - bounds[0]).tolist()
-            solver.append_formula([portion[a:b] for a, b in itertools.pairwise(cuts)])
+        append_clauses(solver, formula)
         active = np.flatnonzero(np.bincount(np.abs(formula.literals), minlength=formula.n_vars + 1))
         observed = sample_variables(active, settings.max_observed, settings.seed)
         log = _Log()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.search.tree_size import DECISION, FINISHED, RESTART, decision_runs
 
-TRACE_VERSION = 1
+TRACE_VERSION = 2
 """Version of the array layout of :meth:`Trace.to_arrays`."""
 
 UNKNOWN = -1
@@ -26,6 +26,7 @@ _PER_CONFLICT: dict[str, type[np.generic]] = {
     "restart": np.bool_,
     "assigned_since": np.int64,
     "fixed": np.int32,
+    "progress": np.float32,
 }
 _PER_VARIABLE = ("assigned", "decided", "flips", "positive", "learnt", "learnt_positive")
 _SCALARS = ("n_vars", "n_active", "propagations", "restarts")
@@ -62,6 +63,9 @@ class Trace:
         ``int64[C]``: literals assigned since the conflict before.
     fixed
         ``int32[C]``: literals known to be true for good.
+    progress
+        ``float32[C]``: share of the search space that MiniSat's progress bar would show as done, in [0, 1]
+        (see :func:`satcost_gnn.search.tree_size.progress_estimate`).
     learnt_length
         ``int32[C]``, or empty if the solver writes no proof: literals of the clause learnt from the conflict, 0 where
         it learnt none.
@@ -95,6 +99,7 @@ class Trace:
     restart: NDArray[np.bool_]
     assigned_since: NDArray[np.int64]
     fixed: NDArray[np.int32]
+    progress: NDArray[np.float32]
     learnt_length: NDArray[np.int32]
     events: NDArray[np.int32]
     assigned: NDArray[np.int32]
@@ -131,6 +136,8 @@ class Trace:
         for name in ("trail", "undone", "assigned_since", "fixed", "learnt_length"):
             if (getattr(self, name) < 0).any():
                 raise ValueError(f"{name}: found a negative count")
+        if not ((self.progress >= 0) & (self.progress <= 1)).all():
+            raise ValueError("progress: expected shares between 0 and 1")
         for name in _PER_VARIABLE:
             if (getattr(self, name) < UNKNOWN).any():
                 raise ValueError(f"{name}: found a count below {UNKNOWN}")

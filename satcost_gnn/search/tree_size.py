@@ -219,6 +219,32 @@ class Recursive:
         return self._log2_estimate
 
 
+PROGRESS_LEVELS = 4
+"""Decision levels, 0 included, that :func:`progress_estimate` looks at: what is deeper counts less than F^2 of it."""
+
+
+def progress_estimate(assigned: NDArray[np.floating], n_vars: int) -> NDArray[np.float64]:
+    """Return MiniSat's estimate of the share of the search space that is done.
+
+    Each literal assigned at level ``i`` counts ``F^i`` with ``F = 1 / n_vars``, and the sum is divided by ``n_vars``
+    (``Solver::progressEstimate`` of MiniSat 2.2, which its progress column and its statistics show).
+
+    Parameters
+    ----------
+    assigned
+        ``float64[n, PROGRESS_LEVELS]``: literals assigned at decision levels 0, 1, ...
+    n_vars
+        Variables of the formula.
+
+    Returns
+    -------
+    ``float64[n]`` in [0, 1].
+    """
+    n_vars = max(n_vars, 1)
+    weights = (1.0 / n_vars) ** np.arange(assigned.shape[1])
+    return np.asarray(np.clip(assigned @ weights / n_vars, 0.0, 1.0), dtype=np.float64)
+
+
 class HoltProgress:
     """Forecast of the tree size from the tree weight by Holt's double exponential smoothing.
 

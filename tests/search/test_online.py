@@ -20,8 +20,14 @@ from satcost_gnn.search.online import (
     speed_features,
 )
 from satcost_gnn.search.probe import ProbeResult, ProbeSettings, run_probe
+from satcost_gnn.search.random_dives import Dives
 from satcost_gnn.search.trace import RESTART, Trace
 from satcost_gnn.search.tree_size import estimates
+
+# A forecast needs a tree weight of .005, and the random dives are no part of the trace.
+MAY_BE_MISSING = {"tree.holt", "tree.holt_longest", "tree.holt_max"} | {
+    name for name, (group, _) in ONLINE_FEATURES.items() if group == "knuth"
+}
 
 
 def random_3sat(variables: int, seed: int) -> Formula:
@@ -70,6 +76,7 @@ def made_up(conflicts: int, n_vars: int = 10) -> Trace:
         restart=restart,
         assigned_since=np.full(conflicts, 3, dtype=np.int64),
         fixed=(index // 100).astype(np.int32),
+        progress=np.minimum(0.01 + index / 10_000, 1.0).astype(np.float32),
         learnt_length=(1 + index % 8).astype(np.int32),
         events=np.array(events, dtype=np.int32),
         assigned=np.full(n_vars, 6, dtype=np.int32),
@@ -88,16 +95,29 @@ def test_the_catalogue_is_complete(trace: Trace) -> None:
     vector = online_features(trace)
     assert vector.names == ONLINE_FEATURE_NAMES == tuple(ONLINE_FEATURES)
     assert len(set(ONLINE_FEATURE_NAMES)) == len(ONLINE_FEATURE_NAMES) > 150
-    assert {group for group, _ in ONLINE_FEATURES.values()} == {"series", "rates", "variables", "tree"}
+    assert {group for group, _ in ONLINE_FEATURES.values()} == {
+        "series",
+        "rates",
+        "variables",
+        "tree",
+        "progress",
+        "knuth",
+    }
     assert all(description for _, description in (*ONLINE_FEATURES.values(), *SPEED_FEATURES.values()))
     assert not set(SPEED_FEATURE_NAMES) & set(ONLINE_FEATURE_NAMES)
-    assert set(vector.seconds) == {"online.series", "online.rates", "online.variables", "online.tree"}
+    assert set(vector.seconds) == {
+        "online.series",
+        "online.rates",
+        "online.variables",
+        "online.tree",
+        "online.progress",
+    }
 
 
 def test_little_is_missing_for_a_real_trace(trace: Trace) -> None:
     vector = online_features(trace)
     missing = [name for name in vector.names if math.isnan(vector[name])]
-    assert set(missing) <= {"tree.holt"}
+    assert set(missing) <= MAY_BE_MISSING
 
 
 def test_the_same_trace_gives_the_same_features(trace: Trace) -> None:
@@ -213,6 +233,7 @@ def test_estimates_out_of_sight_are_capped() -> None:
         backjump=np.array([4998], dtype=np.int32),
         trail=np.array([9], dtype=np.int32),
         undone=np.array([1], dtype=np.int32),
+        progress=np.array([0.5], dtype=np.float32),
         decisions=np.array([5000], dtype=np.int32),
         restart=np.array([False]),
         assigned_since=np.array([9], dtype=np.int64),
@@ -254,12 +275,50 @@ def test_a_solver_without_proof_or_propagation_count(trace: Trace) -> None:
         trace, learnt_length=np.zeros(0, dtype=np.int32), learnt=blind, learnt_positive=blind, propagations=0
     )
     vector = online_features(other)
-    lost = {name for name in vector.names if math.isnan(vector[name])} - {"tree.holt"}
+    lost = {name for name in vector.names if math.isnan(vector[name])} - MAY_BE_MISSING
     assert lost == {
         name
         for name in vector.names
         if name.startswith(("learnt.", "learnt_per_level.", "rates.learnt", "variables.learnt", "rates.propagations"))
     }
+
+
+def test_progress_by_hand() -> None:
+    trace = made_up(400)
+    vector = online_features(trace)
+    progress = np.log10(trace.progress.astype(float))
+    assert vector["progress.last"] == vector["progress.max"] == pytest.approx(progress[-1])
+    assert vector["progress.mean"] == pytest.approx(progress[200:].mean())
+    assert vector["progress.trend"] == pytest.approx(progress[200:].mean() - progress[:200].mean())
+    # Variables that aren't observed may leave nothing at all.
+    dark = replace(trace, progress=np.zeros(400, dtype=np.float32))
+    assert online_features(dark)["progress.last"] == pytest.approx(-2.0)
+
+
+def test_dives_by_hand() -> None:
+    dives = Dives(
+        n_active=10,
+        depth=np.array([1, 3, 1, 3], dtype=np.int32),
+        conflict=np.array([True, True, True, False]),
+        model=np.array([False, False, False, True]),
+        assigned=np.array([4, 6, 4, 10]),
+        seconds=0.25,
+    )
+    vector = online_features(made_up(40), dives)
+    # Trees of 3 and 15 nodes.
+    assert vector["knuth.log2_mean"] == pytest.approx(math.log2(9))
+    assert vector["knuth.log2_median"] == pytest.approx((math.log2(3) + math.log2(15)) / 2)
+    assert vector["knuth.log2_sd"] == pytest.approx((math.log2(15) - math.log2(3)) / 2)
+    assert vector["knuth.depth_mean_log"] == pytest.approx(math.log(3))
+    assert vector["knuth.depth_min_log"] == pytest.approx(math.log(2))
+    assert vector["knuth.depth_share"] == pytest.approx(0.2)
+    assert vector["knuth.assigned_per_decision_log"] == pytest.approx(math.log(24 / 8))
+    assert (vector["knuth.conflict_share"], vector["knuth.model_share"]) == (0.75, 0.25)
+    assert vector.seconds["online.knuth"] == 0.25
+    # A longer look at the same formula takes them over from the earlier vector.
+    again = online_features(made_up(80), vector.as_dict())
+    assert again["knuth.log2_mean"] == vector["knuth.log2_mean"]
+    assert again["rates.conflicts_log"] == pytest.approx(math.log(81))
 
 
 def test_a_formula_without_variables() -> None:

@@ -71,6 +71,8 @@ class SlowListener:
 
     def __init__(self, solver: Any, n_vars: int) -> None:
         self.solver = solver
+        self.n_vars = n_vars
+        self.progress: list[float] = []
         self.trail: list[list[int]] = [[]]
         self.fixpoint = False
         self.fresh_level = False
@@ -143,6 +145,9 @@ class SlowListener:
                     "learnt_length": length,
                 }
             )
+            # MiniSat's progressEstimate, over all levels.
+            n = self.n_vars
+            self.progress.append(sum(len(part) / n ** (k + 1) for k, part in enumerate(self.trail)))
             self.events.append(to)
             self.since, self.given_up = 0, False
         del self.trail[to + 1 :]
@@ -190,6 +195,7 @@ def test_the_trace_agrees_with_a_step_by_step_listener(formula: Formula) -> None
         assert getattr(trace, name).tolist() == [row[name] for row in slow.rows], name
     events = trace.events[trace.events != FINISHED]
     assert events.tolist() == slow_events
+    np.testing.assert_allclose(trace.progress, slow.progress, rtol=2.0 / formula.n_vars**2 + 1e-6)
     for name, counts in slow.counts.items():
         assert getattr(trace, name).tolist() == counts[1:], name
 

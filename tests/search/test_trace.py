@@ -25,6 +25,7 @@ def small_trace() -> Trace:
         restart=np.array([False, False, True]),
         assigned_since=np.array([3, 1, 4], dtype=np.int64),
         fixed=np.array([0, 0, 1], dtype=np.int32),
+        progress=np.array([0.1, 0.1, 0.4], dtype=np.float32),
         learnt_length=np.array([2, 1, 2], dtype=np.int32),
         events=np.array([-1, -1, -1, 1, -1, 0, -1, RESTART - 1, -1, 1, -1], dtype=np.int32),
         assigned=np.array([3, 2, 3, -1], dtype=np.int32),
