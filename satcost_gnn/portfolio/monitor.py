@@ -365,9 +365,12 @@ class CostMonitor:
         found: list[bool | None] = [None]
         failure: list[BaseException] = []
         spent: list[float] = []
+        clock: list[int] = []
         ready, done = threading.Event(), threading.Event()
 
         def search() -> None:
+            # Asked for here: from outside the thread may have ended already.
+            clock.append(time.pthread_getcpuclockid(threading.get_ident()))
             ready.set()
             start = time.thread_time()
             try:
@@ -382,14 +385,12 @@ class CostMonitor:
         worker = threading.Thread(target=search, name="satcost-monitored-solver", daemon=True)
         worker.start()
         ready.wait()
-        assert worker.ident is not None
-        clock = time.pthread_getcpuclockid(worker.ident)
         due, due_s, wait = self._first, self._every_s or math.inf, 0.005
         stopping = False
         try:
             while not done.wait(wait):
                 try:
-                    cpu_s = time.clock_gettime(clock)
+                    cpu_s = time.clock_gettime(clock[0])
                 except OSError:  # it has just ended
                     continue
                 # Often at first, later no more than a few times in each tenth of the time spent.
