@@ -33,6 +33,8 @@ from satcost_gnn.evaluation.metrics import expected_coded, rmse
 from satcost_gnn.instance import Instance
 from satcost_gnn.instance_cache import InstanceCache
 from satcost_gnn.out_of_distribution import NoveltyDetector
+from satcost_gnn.portfolio.training_side import PORTFOLIO_FILE, fit_portfolio
+from satcost_gnn.portfolio.training_side import UNIT as PORTFOLIO_UNIT
 from satcost_gnn.predictor import probe_cost, write_probe_offsets
 from satcost_gnn.preprocess import PreprocessSettings
 from satcost_gnn.progress import ProgressLine
@@ -321,6 +323,10 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
             write_probe_offsets(staging / unit / "probe_offset.json", data.probe_offsets[unit])
         (staging / "calibration.json").write_text(json.dumps(calibrations) + "\n")
         (staging / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+        if PORTFOLIO_UNIT in config.data.units:
+            write_portfolio(
+                staging / PORTFOLIO_FILE, dataset, config, data, network.for_unit(PORTFOLIO_UNIT), calibrations
+            )
         learnt = data.side("train", "validation")
         groups = data.tables[config.data.units[0]].groups
         novelty = NoveltyDetector().fit([data.instances[k] for k in learnt], [groups[k] for k in learnt])
@@ -342,6 +348,29 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
         checkpoint = Checkpoint.write(staging, target, about)
     say(f"wrote {checkpoint.directory}")
     return checkpoint
+
+
+def write_portfolio(
+    path: Path,
+    dataset: Dataset,
+    config: TrainingConfig,
+    data: LabelledInstances,
+    network: Estimator,
+    calibrations: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Write what the checkpoint's solvers are worth as a portfolio, if the training side tells."""
+    rows = data.side("validation", "calibration")
+    instances = [data.instances[k] for k in rows]
+    portfolio = fit_portfolio(
+        dataset,
+        config.data.solvers,
+        split_sides(dataset, config),
+        default_cutoffs(dataset, [PORTFOLIO_UNIT])[PORTFOLIO_UNIT],
+        [instance.gbdhash for instance in instances],
+        Calibration.from_json(calibrations[PORTFOLIO_UNIT]["gnn"]).apply(network.predict(instances)),
+    )
+    if portfolio is not None:
+        path.write_text(json.dumps(portfolio.to_json(), indent=1) + "\n")
 
 
 def split_sides(dataset: Dataset, config: TrainingConfig) -> dict[str, str]:

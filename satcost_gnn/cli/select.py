@@ -1,0 +1,77 @@
+"""``satcost select``: which solver to run, as text or JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+
+from satcost_gnn.errors import ConfigError
+from satcost_gnn.inputs import expand
+from satcost_gnn.portfolio.select import Decision, Selector
+
+
+@dataclass(frozen=True)
+class SelectOptions:
+    """Options of the command, as on the command line."""
+
+    paths: list[str]
+    checkpoint: str | None
+    objective: str
+    cutoff: float | None
+    solvers: list[str] | None
+    risk: float
+    jobs: int
+    device: str
+    estimator: str | None
+    as_json: bool
+
+
+def decision_text(decision: Decision) -> str:
+    """Return a decision for reading: the choice, the reason, the ranking."""
+    if decision.status == "error":
+        return f"{decision.path}\n  cannot be read: {decision.reason}"
+    lines = [decision.path]
+    if decision.status == "solved":
+        lines.append(f"  nothing to run: {decision.reason}")
+    else:
+        lines += [f"  run {decision.chosen}", f"  because {decision.reason}"]
+    lines.append(
+        f"  {'solver':16} {'PAR2 s':>10} {'cost s':>10} {'median s':>10} {'P(solved)':>9}   within "
+        f"{decision.cutoff_s:g} CPU seconds"
+    )
+    lines += [
+        f"  {row.solver:16} {row.par2_s:>10.3g} {row.expected_cost_s:>10.3g} {row.median_s:>10.3g} {row.p_solved:>9.3f}"
+        for row in decision.ranking
+    ]
+    unlike = "; the instance is unlike the training data" if decision.in_distribution is False else ""
+    why = f" ({decision.source_reason})" if decision.source_reason else ""
+    lines.append(f"  predicted by {decision.source}{why}; overhead {decision.overhead_s:.3f} s, charged{unlike}")
+    return "\n".join(lines)
+
+
+def run_select(options: SelectOptions) -> int:
+    """Choose for everything that the options name; return the exit code."""
+    names = list(expand(options.paths))
+    if not names:
+        raise ConfigError(
+            f"found no CNF files in {', '.join(options.paths)}; expected *.cnf or *.dimacs, compressed or not"
+        )
+    failed = 0
+    with Selector.from_checkpoint(
+        options.checkpoint,
+        objective=options.objective,
+        cutoff_s=options.cutoff,
+        solvers=options.solvers,
+        risk=options.risk,
+        device=options.device,
+        start=options.estimator,
+    ) as selector:
+        for note in selector.predictor.notes:
+            print(f"satcost: {selector.predictor.checkpoint.config.label}: {note}", file=sys.stderr)
+        for decision in selector.select_many(names, jobs=options.jobs):
+            failed += decision.status == "error"
+            print(json.dumps(decision.to_json()) if options.as_json else decision_text(decision), flush=True)
+    if failed:
+        print(f"{failed} of {len(names)} files could not be read", file=sys.stderr)
+    return 1 if failed else 0
