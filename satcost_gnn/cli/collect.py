@@ -12,10 +12,10 @@ from typing import Any
 
 from satcost_gnn.data.collect import Progress, collect, plan
 from satcost_gnn.data.dataset import MANIFEST_FILE, Dataset
-from satcost_gnn.data.execution import CollectLimits
+from satcost_gnn.data.execution import CollectLimits, Executor, LocalExecutor
 from satcost_gnn.data.materialise import materialise
 from satcost_gnn.data.schema import ManifestRow, Origin, read_manifest, write_manifest
-from satcost_gnn.errors import DatasetError, FormulaError
+from satcost_gnn.errors import DatasetError, ExecutorError, FormulaError
 from satcost_gnn.inputs import expand
 from satcost_gnn.progress import ProgressLine
 from satcost_gnn.search.external import is_definition, register_external
@@ -33,10 +33,12 @@ class CollectOptions:
     cpu_s: float
     wall_s: float | None
     memory_mb: int
-    jobs: int
+    jobs: int | None
     root: Path | None
     instances: Path | None = None
     store: Path = Path("cache/instances")
+    executor: str = "local"
+    address: str | None = None
 
 
 def describe_child(path: str) -> dict[str, Any]:
@@ -141,8 +143,22 @@ def _from_dataset(dataset: Dataset, options: CollectOptions) -> tuple[list[tuple
     return [(dataset.by_instance[name], files[name]) for name in names if name in files], len(missing)
 
 
+def _executor(options: CollectOptions) -> Executor:
+    if options.executor == "ray":
+        from satcost_gnn.data.ray_executor import RayExecutor, import_ray
+
+        import_ray()
+        return RayExecutor(options.address, options.jobs)
+    if options.executor != "local":
+        raise ExecutorError(f"found --executor {options.executor}, expected local or ray")
+    if options.address is not None:
+        raise ExecutorError("--address is that of a Ray cluster: expected --executor ray with it")
+    return LocalExecutor(options.jobs or 1)
+
+
 def run_collect(options: CollectOptions) -> int:
     """Identify the instances, write the manifest, make the runs; return the exit code."""
+    executor = _executor(options)
     # Before anything is read: a program that isn't there is told at once.
     solvers = [register_external(name) if is_definition(name) else name for name in options.solvers]
     manifest = options.output / "manifest.parquet"
@@ -182,7 +198,7 @@ def run_collect(options: CollectOptions) -> int:
                 requests,
                 options.output,
                 limits=CollectLimits(options.cpu_s, options.wall_s, options.memory_mb),
-                jobs=options.jobs,
+                executor=executor,
                 on_progress=step,
                 on_problem=problem,
             )

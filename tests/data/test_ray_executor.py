@@ -1,0 +1,165 @@
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import zstandard
+
+from satcost_gnn.data.collect import Progress, collect, plan
+from satcost_gnn.data.execution import CollectLimits, Request
+from satcost_gnn.data.ray_executor import RayExecutor, _check_room, make_on_node
+from satcost_gnn.data.schema import Run, RunStatus, read_runs
+from satcost_gnn.errors import ExecutorError
+from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.search import solvers
+from satcost_gnn.search.external import parse_definition, register_external
+
+LIMITS = CollectLimits(cpu_s=20, wall_s=200, memory_mb=512)
+# On the node that is to die it hangs from its second run on, and elsewhere it waits until that has come about. It says
+# where it began and where it ended.
+PROGRAM = """#!/bin/sh
+begun() { echo "$1 $SATCOST_TEST_NODE" >> "{LOG}"; }
+begun begin
+if [ "$SATCOST_TEST_NODE" != doomed ]; then
+  until grep -q 'hang doomed' "{LOG}"; do sleep 0.1; done
+elif [ "$(grep -c 'begin doomed' "{LOG}")" -gt 1 ]; then
+  begun hang
+  exec sleep 200
+fi
+begun end
+echo 's UNSATISFIABLE'
+exit 20
+"""
+
+
+@pytest.fixture(autouse=True)
+def fresh_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(solvers, "_registered", {})
+
+
+def write_instances(directory: Path, count: int) -> list[tuple[str, Path]]:
+    directory.mkdir()
+    found = []
+    for k in range(count):
+        path = directory / f"i{k}.cnf"
+        # Every pair of pigeons in every hole, less one clause a file, so that no two are the same.
+        holes = 5
+        clauses = [[p * holes + h + 1 for h in range(holes)] for p in range(holes + 1)]
+        clauses += [
+            [-(a * holes + h + 1), -(b * holes + h + 1)]
+            for h in range(holes)
+            for a in range(holes + 1)
+            for b in range(a)
+        ]
+        del clauses[-1 - k]
+        path.write_text(Formula.from_clauses(clauses).to_dimacs())
+        found.append((f"i{k}", path))
+    return found
+
+
+def counted(runs: list[Run]) -> list[tuple[object, ...]]:
+    return [(*run.key, run.status, run.conflicts, run.decisions, run.propagations, run.restarts) for run in runs]
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Return a cluster of one node, to which others may be added, with this process connected to it."""
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "memory": 2**30, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    try:
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="WARNING")
+        yield cluster
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+@pytest.mark.slow
+def test_no_run_is_lost_or_counted_twice_when_a_node_dies(cluster: Any, tmp_path: Path) -> None:
+    instances = write_instances(tmp_path / "cnf", 8)
+    log, program = tmp_path / "log", tmp_path / "program"
+    log.touch()
+    program.write_text(PROGRAM.replace("{LOG}", str(log)))
+    program.chmod(0o755)
+    name = register_external(f"fake={program}")
+    doomed = cluster.add_node(
+        num_cpus=1, object_store_memory=100 * 2**20, memory=2**30, env_vars={"SATCOST_TEST_NODE": "doomed"}
+    )
+    fresh = 0
+    killed = False
+
+    def step(progress: Progress) -> None:
+        nonlocal fresh, killed
+        fresh = progress.fresh
+        if not killed and "hang doomed" in log.read_text():
+            cluster.remove_node(doomed, allow_graceful=False)
+            killed = True
+
+    requests = list(plan(instances, ["minisat22", name], (0, 1)))
+    runs = collect(requests, tmp_path / "set", limits=LIMITS, executor=RayExecutor(), on_progress=step)
+    assert killed
+    assert fresh == len(runs) == len(requests) == len({run.key for run in runs}) == 32
+    assert read_runs(tmp_path / "set" / "runs.parquet") == runs
+    assert {run.status for run in runs if run.solver == name} == {RunStatus.UNSAT}
+    # One that the dead node was at was made again, and some it had finished before.
+    lines = log.read_text().split("\n")
+    assert lines.count("begin ") + lines.count("begin doomed") > lines.count("end ") + lines.count("end doomed")
+    assert lines.count("end ") + lines.count("end doomed") == 16
+    assert "end doomed" in lines
+    alone = collect(list(plan(instances, ["minisat22"], (0, 1))), tmp_path / "alone", limits=LIMITS)
+    assert counted([run for run in runs if run.solver == "minisat22"]) == counted(alone)
+    assert all(run.machine and "python-sat" in run.solver_version for run in runs if run.solver == "minisat22")
+    # A name that means something else, or nothing, to other processes: the file has to be sent.
+    with instances[0][1].open() as stream:
+        unseen = [("i0", Path(f"/proc/self/fd/{stream.fileno()}"))]
+        sent = collect(list(plan(unseen, ["minisat22"])), tmp_path / "sent", limits=LIMITS, executor=RayExecutor())
+    assert counted(sent) == counted(alone)[:1]
+
+
+def test_limits_that_no_node_can_keep_are_refused() -> None:
+    nodes = [{"Alive": True, "Resources": {"CPU": 2.0, "memory": 2.0**30}}, {"Alive": False, "Resources": {}}]
+    _check_room(SimpleNamespace(nodes=lambda: nodes), 2**30)
+    with pytest.raises(ExecutorError, match=r"room for a run of 4096 MiB: the largest has 1024 MiB"):
+        _check_room(SimpleNamespace(nodes=lambda: nodes), 2**32)
+    with pytest.raises(ExecutorError, match="no node with a processor"):
+        _check_room(SimpleNamespace(nodes=lambda: nodes[1:]), 2**30)
+
+
+def test_program_that_a_node_lacks_is_told(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    spec = parse_definition(f"gone={program}")
+    program.unlink()
+    [(instance, path)] = write_instances(tmp_path / "cnf", 1)
+    found = make_on_node(Request(instance, path, "gone"), path.stat().st_size, None, spec, LIMITS)
+    assert f"{program}: cannot be read" in found["failed"]
+
+
+def test_a_file_that_the_node_does_not_see_is_sent(tmp_path: Path) -> None:
+    [(instance, path)] = write_instances(tmp_path / "cnf", 1)
+    content = path.read_bytes()
+    request = Request(instance, path, "minisat22")
+    seen = make_on_node(request, len(content), None, None, LIMITS)
+    assert Run.from_dict(seen["run"]).status.solved
+    assert set(make_on_node(request, len(content) + 1, None, None, LIMITS)) == {"unseen"}
+    path.unlink()
+    assert set(make_on_node(request, len(content), None, None, LIMITS)) == {"unseen"}
+    sent = make_on_node(request, len(content), zstandard.compress(content), None, LIMITS)
+    assert counted([Run.from_dict(sent["run"])]) == counted([Run.from_dict(seen["run"])])
+    broken = make_on_node(request, 9, zstandard.compress(b"p cnf 1 x"), None, LIMITS)
+    # The user's own name of the file, not that of the copy.
+    assert f"{path}:1:" in broken["run"]["detail"]
+
+
+def test_missing_ray_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    requests = list(plan(write_instances(tmp_path / "cnf", 1), ["minisat22"]))
+    with pytest.raises(ExecutorError, match=r"pip install 'satcost-gnn\[ray\]'"):
+        collect(requests, tmp_path / "set", executor=RayExecutor())
