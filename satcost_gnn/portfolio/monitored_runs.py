@@ -13,11 +13,11 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.portfolio.monitor import CostMonitor
 from satcost_gnn.portfolio.reestimate import RecordedRun, SearchState
 from satcost_gnn.search.sandbox import Limits, Sandbox, report
-from satcost_gnn.search.solvers import default_wall_s, satisfies, solver_spec
+from satcost_gnn.search.solvers import satisfies, solver_spec
 
 
 @dataclass(frozen=True)
-class Recording:
+class MonitoredRun:
     """One run as its monitor saw it.
 
     Parameters
@@ -68,7 +68,7 @@ class Recording:
         return cls(found["instance"], found["solver"], found["status"], states, float(found["weight"]))
 
 
-def record_child(solver: str, formula: Formula | str, cpu_s: float) -> dict[str, Any]:
+def monitored_child(solver: str, formula: Formula | str, cpu_s: float) -> dict[str, Any]:
     """Run a solver under the monitor; executed in a sandboxed child."""
     from pysat.solvers import Solver
 
@@ -94,16 +94,17 @@ def record_child(solver: str, formula: Formula | str, cpu_s: float) -> dict[str,
         return {"status": status, "states": [astuple(state) for state in monitor.history]}
 
 
-def record(
+def run_monitored(
     sandbox: Sandbox,
     solver: str,
     formula: Formula | str | Path,
     *,
     instance: str,
     cpu_s: float = 10.0,
+    wall_s: float | None = None,
     memory_mb: int = 4096,
     weight: float = 1.0,
-) -> Recording:
+) -> MonitoredRun:
     """Run a solver under the monitor in a limited child, and return what the monitor saw.
 
     Parameters
@@ -116,28 +117,28 @@ def record(
         Formula or path of its file.
     instance
         Its identity.
-    cpu_s, memory_mb
-        Limits.
+    cpu_s, wall_s, memory_mb
+        Limits. The wall limit defaults to thirty times the CPU limit and a minute: it is for a solver that hangs.
     weight
         How many runs it stands for.
     """
     sent = formula if isinstance(formula, Formula) else str(formula)
     outcome = sandbox.run(
-        "satcost_gnn.portfolio.recording:record_child",
+        "satcost_gnn.portfolio.monitored_runs:monitored_child",
         {"solver": solver, "formula": sent, "cpu_s": cpu_s},
-        Limits(cpu_s * 1.2 + 20.0, default_wall_s(cpu_s), memory_mb),
+        Limits(cpu_s * 1.2 + 20.0, wall_s if wall_s is not None else 30 * cpu_s + 60.0, memory_mb),
     )
     found: dict[str, Any] = outcome.value or {}
     status = found.get("status", outcome.status) if outcome.status == "OK" else outcome.status
     states = tuple(SearchState(*values) for values in found.get("states", ()))
-    return Recording(instance, solver, "CRASHED" if status == "ERROR" else status, states, weight)
+    return MonitoredRun(instance, solver, "CRASHED" if status == "ERROR" else status, states, weight)
 
 
-def read_recordings(path: Path) -> Iterator[Recording]:
-    """Yield the recordings of a JSON-lines file, without those that ended before the first checkpoint or crashed."""
+def read_monitored_runs(path: Path) -> Iterator[MonitoredRun]:
+    """Yield the runs of a JSON-lines file, without those that ended before the first checkpoint or crashed."""
     with path.open() as lines:
         for line in lines:
             if line.endswith("\n"):
-                found = Recording.from_json(json.loads(line))
+                found = MonitoredRun.from_json(json.loads(line))
                 if len(found.states) > 1 and found.status in ("SAT", "UNSAT", "TIMEOUT"):
                     yield found
