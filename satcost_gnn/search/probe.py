@@ -48,11 +48,16 @@ _BACKTRACK = 2**30
 # from the solver's calls only nearly always. Without reusing the trail it happens only on jumps over more than a
 # hundred levels, where it is needed: without it each conflict would cost up to hundreds of thousands of decisions.
 _CADICAL_OPTIONS = (("chronoreusetrail", 0),)
-_PROBED: dict[str, tuple[tuple[str, int], ...]] = {
+_PROBED: dict[str, tuple[tuple[str, int | str], ...]] = {
     "cadical195": _CADICAL_OPTIONS,
     "cadical300": _CADICAL_OPTIONS,
     "minisatep": (),
+    # MiniSat 2.0's tuning: the one way to geometric restarts (100, 150, 225, ... conflicts) that PySAT offers.
+    "ergo": (("emulate", "m2.0"),),
 }
+# They merge several backtracks with no decision between them, and tell their number of conflicts at any time; a
+# CaDiCaL asked while it searches ends the process.
+_MINISATS = ("minisatep", "ergo")
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,9 @@ class ProbeSettings:
     Parameters
     ----------
     solver
-        ``cadical195``, ``cadical300`` or ``minisatep``. MiniSat reports several conflicts in a row without a decision
-        between them as one, and writes no proof.
+        ``cadical195``, ``cadical300``, ``minisatep`` (MiniSat 2.2, Luby restarts) or ``ergo`` (tuned as MiniSat 2.0,
+        geometric restarts). The MiniSats report several conflicts in a row without a decision between them as one, and
+        no proof of theirs is read.
     conflicts
         Conflicts after which the search ends.
     max_events
@@ -103,7 +109,7 @@ class ProbeSettings:
         object.__setattr__(self, "options", tuple((str(name), int(value)) for name, value in self.options))
 
     @property
-    def solver_options(self) -> dict[str, int]:
+    def solver_options(self) -> dict[str, int | str]:
         """Options that the solver is configured with."""
         return dict(_PROBED[self.solver] + self.options)
 
@@ -150,6 +156,9 @@ class ProbeResult:
         Largest resident set of the child in mebibytes.
     settings
         The settings it was run with.
+    numbers
+        ``int32[C]``: conflicts that the solver had counted at each conflict of the trace, itself included; None if
+        nothing came back. For a CaDiCaL, which can't be asked, they are 1, 2, ..., C: it reports nearly every one.
     """
 
     status: ProbeStatus
@@ -165,6 +174,7 @@ class ProbeResult:
     timings: dict[str, float] = field(default_factory=dict)
     peak_memory_mb: float = 0.0
     settings: ProbeSettings = field(default_factory=ProbeSettings)
+    numbers: NDArray[np.int32] | None = None
 
     @property
     def solved(self) -> bool:
@@ -214,6 +224,8 @@ class _Log:
     calls: array.array[int] = field(default_factory=lambda: array.array("i"))
     # Length of the proof at each backtrack: what was added last is the clause learnt from that conflict.
     proof_ends: array.array[int] = field(default_factory=lambda: array.array("q"))
+    # Conflicts counted by the solver at each backtrack.
+    conflicts: array.array[int] = field(default_factory=lambda: array.array("i"))
     # Set when the listener ends the search; calls from there on belong to the end, not to the search.
     length_at_stop: int | None = None
     stopped_by: str = ""
@@ -226,6 +238,7 @@ def _listen(
     share: float,
     deadline: float,
     proof_length: Callable[[], int] | None,
+    statistics: Callable[[], dict[str, int]] | None = None,
 ) -> _Listener:
     """Build the listener.
 
@@ -241,11 +254,14 @@ def _listen(
         Value of ``time.process_time()`` at which to end the search.
     proof_length
         Returns the length of the proof written so far.
+    statistics
+        Returns the solver's counters.
     """
     listener = _Listener()
     calls = log.calls
     append = calls.append
     proof_ends = log.proof_ends.append
+    conflicts = log.conflicts.append
     clock = time.process_time
     # Markers and literals up to ``seen``, for the scaled count.
     seen = markers = 0
@@ -278,6 +294,8 @@ def _listen(
         append(_BACKTRACK + level)
         if proof_length is not None:
             proof_ends(proof_length())
+        if statistics is not None:
+            conflicts(statistics()["conflicts"])
         if spent() > max_events:
             stop("events")
         elif clock() > deadline:
@@ -566,8 +584,11 @@ def _build_trace(
     merged: bool,
     finished: bool,
     statistics: dict[str, int],
-) -> Trace:
-    """Work the log out; ``head`` is the number of calls before the search began (literals that were fixed already)."""
+) -> tuple[Trace, NDArray[np.int32]]:
+    """Return the trace and :attr:`ProbeResult.numbers`.
+
+    ``head`` is the number of calls before the search began (literals that were fixed already).
+    """
     calls = np.frombuffer(log.calls, dtype=np.int32)[: log.length_at_stop]
     first = np.flatnonzero(calls >= _BACKTRACK)
     lead = calls[: int(first[0]) if len(first) else len(calls)]
@@ -597,7 +618,10 @@ def _build_trace(
     codes, runs = path.codes, path.runs
     if finished and path.end_level == 0:
         codes, runs = [*codes, FINISHED], [*runs, 0]
-    return Trace(
+    numbers = np.arange(1, len(path.level) + 1, dtype=np.int32)
+    if log.conflicts:
+        numbers = np.array(log.conflicts, dtype=np.int32)[np.array(path.backtrack, dtype=np.int64)]
+    trace = Trace(
         n_vars=n_vars,
         n_active=n_active,
         level=np.array(path.level, dtype=np.int32),
@@ -623,6 +647,7 @@ def _build_trace(
         propagations=statistics.get("propagations", UNKNOWN),
         restarts=statistics.get("restarts", UNKNOWN),
     )
+    return trace, numbers
 
 
 def _trivial(formula: Formula, settings: ProbeSettings) -> ProbeResult | None:
@@ -632,10 +657,12 @@ def _trivial(formula: Formula, settings: ProbeSettings) -> ProbeResult | None:
     statistics = dict.fromkeys(("conflicts", "decisions", "propagations", "restarts"), 0)
     none = np.zeros(0, dtype=np.int64)
     active = len(np.unique(np.abs(formula.literals)))
-    trace = _build_trace(_Log(), 0, b"", none, active, formula.n_vars, False, bool(formula.n_clauses), statistics)
+    trace, numbers = _build_trace(
+        _Log(), 0, b"", none, active, formula.n_vars, False, bool(formula.n_clauses), statistics
+    )
     status: ProbeStatus = "UNSAT" if formula.n_clauses else "SAT"
     detail = "it has an empty clause" if formula.n_clauses else "it has no clauses"
-    return ProbeResult(status, trace, 0, 0, 0, 0, cpu_s=0.0, detail=detail, settings=settings)
+    return ProbeResult(status, trace, 0, 0, 0, 0, cpu_s=0.0, detail=detail, settings=settings, numbers=numbers)
 
 
 def run_probe(formula: Formula, settings: ProbeSettings | None = None, *, deadline: float | None = None) -> ProbeResult:
@@ -687,6 +714,7 @@ def run_probe(formula: Formula, settings: ProbeSettings | None = None, *, deadli
             len(observed) / len(active),
             deadline if deadline is not None else float("inf"),
             proof_length,
+            solver.accum_stats if settings.solver in _MINISATS else None,
         )
         solver.connect_propagator(listener)
         for variable in observed.tolist():
@@ -707,14 +735,14 @@ def run_probe(formula: Formula, settings: ProbeSettings | None = None, *, deadli
                 file.seek(proof_start)
                 proof = file.read()
                 log.proof_ends = array.array("q", [end - proof_start for end in log.proof_ends])
-        trace = _build_trace(
+        trace, numbers = _build_trace(
             log,
             head,
             proof,
             observed,
             len(active),
             formula.n_vars,
-            merged=settings.solver == "minisatep",
+            merged=settings.solver in _MINISATS,
             finished=status == "UNSAT",
             statistics=statistics,
         )
@@ -737,6 +765,7 @@ def run_probe(formula: Formula, settings: ProbeSettings | None = None, *, deadli
         events=len(log.calls) if log.length_at_stop is None else log.length_at_stop,
         timings={"load": loaded - begin, "search": searched - loaded, "trace": done - searched},
         settings=settings,
+        numbers=numbers,
     )
 
 

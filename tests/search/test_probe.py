@@ -21,7 +21,7 @@ from satcost_gnn.search.probe import ProbeResult, ProbeSettings, probe, proof_ad
 from satcost_gnn.search.sandbox import Sandbox
 from satcost_gnn.search.trace import FINISHED, RESTART, UNKNOWN, Trace
 
-SOLVERS = ("cadical195", "cadical300", "minisatep")
+SOLVERS = ("cadical195", "cadical300", "minisatep", "ergo")
 # With these the trail is a stack and every conflict is analysed once: each call of the solver has one meaning.
 PLAIN = (("chrono", 0), ("otfs", 0))
 
@@ -256,13 +256,31 @@ def test_a_trace_makes_sense(hard: Formula, solver: str) -> None:
     assert trace.observed.all() and trace.observed_share == 1.0
     assert (trace.positive <= trace.assigned).all() and (trace.flips < np.maximum(trace.assigned, 1)).all()
     assert (trace.decided <= trace.assigned).all() and 0 < trace.decided.sum() <= trace.decisions[-1]
-    if solver == "minisatep":
+    if solver in ("minisatep", "ergo"):
         assert len(trace.learnt_length) == 0 and (trace.learnt == UNKNOWN).all()
     else:
         assert (trace.learnt_length[trace.backjump == 0] == 1).all()
         assert (trace.learnt_length > 0).mean() > 0.95
         assert trace.learnt.sum() == trace.learnt_length.sum()
         assert (trace.learnt_positive <= trace.learnt).all()
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_conflicts_are_numbered_as_the_solver_counts_them(hard: Formula, solver: str) -> None:
+    result = run_probe(hard, ProbeSettings(solver=solver, conflicts=1500))
+    numbers = result.numbers
+    assert numbers is not None and result.conflicts is not None
+    assert len(numbers) == trace_of(result).conflicts
+    assert numbers[0] >= 1 and (np.diff(numbers) > 0).all()
+    assert result.conflicts - 10 <= numbers[-1] <= result.conflicts
+
+
+def test_ergo_restarts_geometrically(hard: Formula) -> None:
+    result = run_probe(hard, ProbeSettings(solver="ergo", conflicts=1500))
+    assert result.numbers is not None
+    restarts = result.numbers[np.flatnonzero(trace_of(result).restart) - 1]
+    # MiniSat 2.0: a restart after 100 conflicts, after 150 more, after 225 more, ...
+    np.testing.assert_allclose(restarts, [100, 250, 475, 812, 1318], atol=8)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
