@@ -5,23 +5,61 @@ The modules are imported on demand, so that listing the estimators loads neither
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.estimators.base import ESTIMATORS, Estimator, TrainingTable, register
 
-#: Name -> module that registers it.
-MODULES: dict[str, str] = {
-    "constant": "satcost_gnn.estimators.constant",
-    "size": "satcost_gnn.estimators.size",
-    "tree_size": "satcost_gnn.estimators.tree_size",
-    "linear": "satcost_gnn.estimators.linear",
-    "forest": "satcost_gnn.estimators.forest",
-    "stacked": "satcost_gnn.estimators.stacked",
-    "gnn": "satcost_gnn.estimators.gnn",
+Cost = Literal["cheap", "moderate", "expensive"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What can be said of an estimator without importing it.
+
+    Parameters
+    ----------
+    module
+        Module under ``satcost_gnn.estimators`` that registers it.
+    needs
+        What it needs of an instance by default, of :data:`~satcost_gnn.estimators.base.NEEDS`.
+    cost
+        To fit it to 2,000 instances on one core, the features there: ``cheap`` seconds, ``moderate`` up to minutes,
+        ``expensive`` more.
+    summary
+        What it predicts from, in a line.
+    """
+
+    module: str
+    needs: tuple[str, ...]
+    cost: Cost
+    summary: str
+
+
+#: Name -> what it is, in the order of listings.
+CATALOGUE: dict[str, Entry] = {
+    "constant": Entry("constant", (), "cheap", "costs of the training set (Kaplan-Meier)"),
+    "size": Entry("size", ("static",), "cheap", "numbers of variables, clauses and literals"),
+    "twice_so_far": Entry("twice_so_far", ("online",), "cheap", "twice what the search has cost so far"),
+    "progress_bar": Entry("progress_bar", ("online",), "cheap", "MiniSat's progress estimate"),
+    "tree_size": Entry("tree_size", ("online",), "cheap", "weighted backtrack or recursive estimate of the tree"),
+    "knuth": Entry("knuth", ("online",), "cheap", "random dives from the root of the search tree (Knuth)"),
+    "holt": Entry("holt", ("online",), "cheap", "tree weight, smoothed twice (Holt)"),
+    "progress_ensemble": Entry("progress_ensemble", ("online",), "cheap", "random forest over progress measures only"),
+    "linear": Entry("linear", ("static", "online"), "cheap", "online linear model (LMP), by answer"),
+    "knn": Entry("knn", ("static", "online"), "cheap", "costs of the nearest training instances"),
+    "forest": Entry("forest", ("static", "online"), "moderate", "quantile forest: ExtraTrees or random forest"),
+    "gaussian_process": Entry("gaussian_process", ("static", "online"), "moderate", "Gaussian process on ranks"),
+    "boosting": Entry("boosting", ("static", "online"), "moderate", "gradient boosting of hazards (needs LightGBM)"),
+    "stacked": Entry("stacked", ("static", "online"), "moderate", "mixture of others, weighted out of fold"),
+    "gnn": Entry("gnn", ("static", "online", "graph"), "expensive", "graph neural network fused with all features"),
 }
+
+#: Name -> module that registers it.
+MODULES: dict[str, str] = {name: f"satcost_gnn.estimators.{entry.module}" for name, entry in CATALOGUE.items()}
 
 #: Names of all estimators.
 NAMES: tuple[str, ...] = tuple(MODULES)
@@ -59,9 +97,11 @@ def load_estimator(name: str, directory: Path | str, **options: Any) -> Estimato
 
 
 __all__ = [
+    "CATALOGUE",
     "ESTIMATORS",
     "MODULES",
     "NAMES",
+    "Entry",
     "Estimator",
     "TrainingTable",
     "estimator_class",

@@ -8,17 +8,17 @@ costs in its distribution.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from satcost_gnn.distribution import CostDistribution, CostGrid
+from satcost_gnn.distribution import CostDistribution
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.estimators.base import Arrays, Estimator, TrainingTable, register
-from satcost_gnn.estimators.censored_regression import CensoredRidge
+from satcost_gnn.estimators.completed_runs import completed_runs
 from satcost_gnn.estimators.feature_matrix import (
     FeatureMatrix,
     Imputer,
@@ -26,6 +26,7 @@ from satcost_gnn.estimators.feature_matrix import (
     feature_parts,
     features_for_unit,
 )
+from satcost_gnn.estimators.rank_transform import RankTransform
 from satcost_gnn.instance import Instance
 
 Floats = NDArray[np.float64]
@@ -231,6 +232,9 @@ class Forest(Estimator):
         every solver has its own.
     censored_rounds
         How often the cost of stopped runs is estimated anew from the forest itself.
+    ranks
+        Whether the trees see the rank of a feature among the training instances in place of its value: random
+        thresholds are then spread evenly over the instances instead of over the range of the values.
     seed
         Seed.
 
@@ -254,6 +258,7 @@ class Forest(Estimator):
         min_leaf: int = 2,
         joint: bool = True,
         censored_rounds: int = 0,
+        ranks: bool = False,
         seed: int = 0,
     ) -> None:
         self.needs = frozenset(feature_parts(features))
@@ -267,6 +272,7 @@ class Forest(Estimator):
             )
         self.features, self.kind, self.n_trees, self.max_features = features, kind, n_trees, max_features
         self.min_leaf, self.joint, self.censored_rounds, self.seed = min_leaf, joint, censored_rounds, seed
+        self.ranks = ranks
 
     def parameters(self) -> dict[str, Any]:
         """Return the settings."""
@@ -278,32 +284,26 @@ class Forest(Estimator):
             "min_leaf": self.min_leaf,
             "joint": self.joint,
             "censored_rounds": self.censored_rounds,
+            "ranks": self.ranks,
             "seed": self.seed,
         }
 
+    def _training_matrix(self, instances: Sequence[Instance]) -> FeatureMatrix:
+        """Return the features to learn from."""
+        return FeatureMatrix.from_instances(instances, features_for_unit(self.features, self.unit))
+
     def _fit(self, table: TrainingTable) -> None:
-        matrix = FeatureMatrix.from_instances(table.instances, features_for_unit(self.features, self.unit))
-        self._imputer = Imputer.fit(matrix)
-        x = self._imputer.transform(matrix).astype(np.float32)
+        matrix = self._training_matrix(table.instances)
+        self._transform: Imputer | RankTransform = (RankTransform if self.ranks else Imputer).fit(matrix)
+        x = self._columns(matrix)
         standard = Standardiser.fit(matrix).transform(matrix)
         self._known = table.known
-        # What is known before any tree: points where runs ended, truncated normals where they were stopped.
-        n, m = table.cost.shape
-        prior = np.empty((n, m, self.grid.bins + 1))
-        for column in range(m):
-            known = table.known[:, column]
-            y, stopped = table.cost[known, column], table.censored[known, column]
-            ridge = CensoredRidge.fit(standard[known], y, stopped, penalty=100.0)
-            prior[:, column] = CostDistribution.normal(self.grid, ridge.predict(standard), ridge.sd).cdf
-        bounded = table.censored & table.known
-        tail = _above(self.grid, prior, table.cost, bounded)
-        ended = table.known & ~table.censored
-        samples = tail.copy()
-        samples[ended] = CostDistribution.from_points(self.grid, table.cost[ended]).cdf
-        target = np.where(ended, table.cost, CostDistribution(self.grid, samples).mean())
+        start, target = completed_runs(table, standard)
+        tail, samples = start.cdf, start.cdf.copy()
+        bounded, ended = table.censored & table.known, table.known & ~table.censored
         self._forests = self._grow(x, target)
         for _ in range(self.censored_rounds if bounded.any() else 0):
-            for column in range(m):
+            for column in range(len(table.solvers)):
                 weights = self._forest(column).weights(x, exclude_self=True)
                 near = _average(weights, samples[:, column], table.known[:, column])
                 rows = np.flatnonzero(bounded[:, column])
@@ -334,13 +334,16 @@ class Forest(Estimator):
             forests.append(QuantileForest(trees, trees.leaves(x)))
         return forests
 
+    def _columns(self, matrix: FeatureMatrix) -> NDArray[np.float32]:
+        return self._transform.transform(matrix).astype(np.float32)
+
     def _forest(self, column: int) -> QuantileForest:
         return self._forests[0 if self.joint else column]
 
     def _predict(self, instances: list[Instance]) -> CostDistribution:
         features = features_for_unit(self.features, self.unit)
-        matrix = FeatureMatrix.from_instances(instances, features, self._imputer.input_names)
-        x = self._imputer.transform(matrix).astype(np.float32)
+        matrix = FeatureMatrix.from_instances(instances, features, self._transform.input_names)
+        x = self._columns(matrix)
         cdf = np.empty((len(x), len(self.solvers), self.grid.bins + 1))
         for start in range(0, len(x), _CHUNK):
             rows = slice(start, start + _CHUNK)
@@ -355,10 +358,12 @@ class Forest(Estimator):
         for k, forest in enumerate(self._forests):
             arrays.update({f"forest{k}.{name}": array for name, array in forest.trees.to_arrays().items()})
             arrays[f"forest{k}.members"] = forest.members - forest.trees.roots.astype(np.int32)
-        return {"imputer": self._imputer.to_json(), "forests": len(self._forests)}, arrays
+        key = "ranks" if self.ranks else "imputer"
+        return {key: self._transform.to_json(), "forests": len(self._forests)}, arrays
 
     def _restore(self, state: Mapping[str, Any], arrays: Arrays) -> None:
-        self._imputer = Imputer.from_json(state["imputer"])
+        stored = state["ranks" if self.ranks else "imputer"]
+        self._transform = (RankTransform if self.ranks else Imputer).from_json(stored)
         self._samples, self._known = arrays["samples"], arrays["known"]
         self._forests = []
         for k in range(int(state["forests"])):
@@ -367,17 +372,12 @@ class Forest(Estimator):
             members = (arrays[f"{prefix}members"] + trees.roots).astype(np.int32)
             if members.shape != (len(self._samples), len(trees.roots)) or members.max() >= trees.n_nodes:
                 raise ValueError("the leaves of the training instances don't fit the trees")
-            if trees.feature.max(initial=0) >= len(self._imputer.output_names):
+            if trees.feature.max(initial=0) >= len(self._transform.output_names):
                 raise ValueError("found a tree that asks for a feature that isn't there")
             self._forests.append(QuantileForest(trees, members))
         expected = (len(self._known), len(self.solvers), self.grid.bins + 1)
         if self._samples.shape != expected or len(self._forests) != (1 if self.joint else len(self.solvers)):
             raise ValueError(f"found samples of shape {self._samples.shape}; expected {expected}")
-
-
-def _above(grid: CostGrid, cdf: Floats, bound: Floats, bounded: Bools) -> Floats:
-    """Condition the distributions on lying above the bounds, where there are any."""
-    return CostDistribution(grid, cdf).condition_above(np.where(bounded, bound, np.nan)).cdf
 
 
 def _average(weights: Floats, samples: NDArray[Any], known: Bools) -> Floats:

@@ -177,3 +177,21 @@ def test_bad_settings_are_refused():
             Forest(**settings)
     assert Forest(features="online").needs == {"online"}
     assert Forest().fit(make_table(30, unit="cpu_seconds")).grid == GRIDS["cpu_seconds"]
+
+
+def test_with_ranks_the_scale_of_features_does_not_matter(tmp_path):
+    from dataclasses import replace
+
+    from satcost_gnn.feature_vector import FeatureVector
+
+    table = make_table(100)
+    stretched = [
+        replace(i, static=FeatureVector(i.static.names, np.exp(i.static.values / 4)), online=i.online)
+        for i in table.instances
+    ]
+    plain = Forest(n_trees=20, ranks=True, features="static").fit(table)
+    other = Forest(n_trees=20, ranks=True, features="static").fit(replace(table, instances=stretched))
+    np.testing.assert_allclose(other.predict(stretched).cdf, plain.predict(table.instances).cdf, atol=0.02)
+    plain.save(tmp_path)
+    loaded = Forest.load(tmp_path)
+    np.testing.assert_array_equal(loaded.predict(table.instances).cdf, plain.predict(table.instances).cdf)
