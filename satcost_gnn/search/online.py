@@ -196,7 +196,8 @@ def _ratio(numerator: float, denominator: float) -> float:
     return numerator / denominator if denominator > 0 else float("nan")
 
 
-def _series(trace: Trace) -> dict[str, NDArray[np.float64]]:
+def conflict_series(trace: Trace) -> dict[str, NDArray[np.float64]]:
+    """Return the series over a trace's conflicts that windows are taken of: name -> ``float64[C]``."""
     level = trace.level.astype(np.float64)
     jump = level - trace.backjump
     active = max(trace.n_active, 1)
@@ -222,7 +223,7 @@ def _series_features(trace: Trace) -> dict[str, float]:
     conflicts = trace.conflicts
     waiting = min(WAITING_CONFLICTS, conflicts // 4)
     remaining = conflicts - waiting
-    for name, series in _series(trace).items():
+    for name, series in conflict_series(trace).items():
         if conflicts:
             values[f"{name}.last"] = float(series[-1])
         for window, (skipped, _) in _WINDOWS.items():
@@ -312,7 +313,8 @@ def _variable_features(trace: Trace) -> dict[str, float]:
     return {f"variables.{name}": value for name, value in values.items()}
 
 
-def _capped(log2: NDArray[np.float64]) -> NDArray[np.float64]:
+def capped(log2: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return estimates (log2) within the range in which they still say something."""
     clipped: NDArray[np.float64] = np.clip(log2, -_LOG2_CAP, _LOG2_CAP)
     return clipped
 
@@ -322,9 +324,9 @@ def _tree_features(trace: Trace, found: TreeEstimates | None = None) -> dict[str
         return {}
     found = estimates(trace) if found is None else found
     series = {
-        "wbe": _capped(found.log2_wbe),
-        "recursive": _capped(found.log2_recursive),
-        "weight": _capped(found.log2_weight),
+        "wbe": capped(found.log2_wbe),
+        "recursive": capped(found.log2_recursive),
+        "weight": capped(found.log2_weight),
     }
     # Last conflict of each tree that has one.
     ends = np.append(np.flatnonzero(np.diff(found.tree)), len(found.tree) - 1)
@@ -348,9 +350,9 @@ def _tree_features(trace: Trace, found: TreeEstimates | None = None) -> dict[str
     values["recursive_over_wbe"] = float(series["recursive"][end] - series["wbe"][end])
     known = ~np.isnan(found.holt)
     if known[end]:
-        values["holt_longest"] = float(_capped(found.holt)[end])
+        values["holt_longest"] = float(capped(found.holt)[end])
     if known[ends].any():
-        values["holt_max"] = float(_capped(found.holt[ends][known[ends]]).max())
+        values["holt_max"] = float(capped(found.holt[ends][known[ends]]).max())
     values["holt_known_share"] = float(known.mean())
     if size >= LEAST_LEAVES:
         middle = end - size // 2
@@ -386,8 +388,8 @@ def dive_features(dives: Dives | None) -> dict[str, float]:
     log2_nodes = dives.log2_nodes
     values = {
         "log2_mean": float(np.minimum(np.logaddexp2.reduce(log2_nodes) - np.log2(len(depth)), _LOG2_CAP)),
-        "log2_median": float(np.median(_capped(log2_nodes))),
-        "log2_sd": float(_capped(log2_nodes).std()),
+        "log2_median": float(np.median(capped(log2_nodes))),
+        "log2_sd": float(capped(log2_nodes).std()),
         "depth_mean_log": float(np.log1p(depth.mean())),
         "depth_min_log": float(np.log1p(depth.min())),
         "depth_share": _ratio(float(depth.mean()), dives.n_active),
