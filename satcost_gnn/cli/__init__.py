@@ -154,6 +154,67 @@ def select(
 
 
 @app.command()
+def cubes(
+    formula: Annotated[str, typer.Argument(metavar="FILE", help="DIMACS file, or iCNF with formula and cubes.")],
+    cubes: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Argument(metavar="[CUBES]", help="Cubes: iCNF (`a 1 -2 0`) or one a line [default: those in FILE]."),
+    ] = None,
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("-o", "--output", help="Write one row a cube to FILE.csv, .jsonl or .parquet."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
+    solver: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Solver that is to run the cubes [default: the one that is probed]."),
+    ] = None,
+    unit: Annotated[str, typer.Option(help="Unit of the cost: conflicts or cpu_seconds.")] = "conflicts",
+    features: Annotated[
+        str, typer.Option(help="probe: a short search on each cube; static: no search, cheaper and less accurate.")
+    ] = "probe",
+    sample: Annotated[
+        int, typer.Option(min=0, help="Run so many cubes, chosen by their predictions, to refine the total.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sample.")] = 0,
+    cpu: Annotated[float, typer.Option(min=0.1, help="CPU seconds of each sampled run.")] = 60.0,
+    memory: Annotated[int, typer.Option(help="Mebibytes of each sampled run.")] = 4096,
+    split_above: Annotated[
+        float, typer.Option(help="Propose to split cubes above so many times the average of the others.")
+    ] = 10.0,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Cubes probed or run at a time.")] = 1,
+    checkpoint: Annotated[Optional[str], _CHECKPOINT] = None,  # noqa: UP045
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+    output_format: Annotated[str, typer.Option("--format", help="On standard output: text or json.")] = "text",
+) -> None:
+    """Predict the cost of each cube of a cube-and-conquer split, and of all of them together.
+
+    Exit code 0: all predicted; 1: some cubes don't fit the formula (their rows say why); 2: wrong usage.
+    """
+    from satcost_gnn.cli.cubes import CubesOptions, run_cubes
+
+    options = CubesOptions(
+        formula=formula,
+        cubes=cubes,
+        output=output,
+        overwrite=overwrite,
+        checkpoint=checkpoint,
+        solver=solver,
+        unit=unit,
+        features=features,
+        jobs=jobs,
+        device=device,
+        sample=sample,
+        seed=seed,
+        cpu_s=cpu,
+        memory_mb=memory,
+        split_factor=split_above,
+        output_format=output_format,
+    )
+    raise typer.Exit(run_cubes(options))
+
+
+@app.command()
 def collect(
     paths: Annotated[
         list[str],
@@ -534,6 +595,17 @@ def dataset_card(directory: Annotated[Path, _DATASET]) -> None:
     from satcost_gnn.data.dataset import Dataset
 
     write_card(Dataset.open(directory), directory / "CARD.md")
+
+
+@app.command()
+def estimators() -> None:
+    """List the estimators: what each needs of an instance, what fitting it costs, and what it predicts from."""
+    from satcost_gnn.estimators import CATALOGUE
+
+    typer.echo(f"{'name':18} {'needs':20} {'cost':10} predicts from")
+    for name, entry in CATALOGUE.items():
+        needs = ", ".join(entry.needs) or "nothing"
+        typer.echo(f"{name:18} {needs:20} {entry.cost:10} {entry.summary}")
 
 
 @app.command()

@@ -1,0 +1,313 @@
+"""``satcost cubes``: what the cubes of a split will cost, each and together."""
+
+from __future__ import annotations
+
+import csv
+import json
+import queue
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from satcost_gnn.data.generate.cube import with_units
+from satcost_gnn.distribution import UNIT_LABELS
+from satcost_gnn.errors import ConfigError, FormulaError
+from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.dimacs import read_dimacs
+from satcost_gnn.portfolio.cube_sampling import SampledTotal, design, estimate, spread_of_stopped
+from satcost_gnn.portfolio.cubes import (
+    STATIC_ESTIMATOR,
+    CubePrediction,
+    hardest_first,
+    predict_cubes,
+    read_cubes,
+    to_split,
+    total_of,
+)
+from satcost_gnn.portfolio.reestimate import conditional
+from satcost_gnn.predictor import QUANTILES, Predictor
+from satcost_gnn.progress import ProgressLine
+from satcost_gnn.search.sandbox import Sandbox
+from satcost_gnn.search.solvers import SolverRun, run_solver
+
+SUFFIXES = (".csv", ".jsonl", ".parquet")
+#: Column -> type, in the order of the output.
+COLUMNS: dict[str, type] = {
+    "number": int,
+    "literals": str,
+    "status": str,
+    "result": str,
+    "solver": str,
+    "cost_unit": str,
+    **dict.fromkeys(QUANTILES, float),
+    "mean_log10": float,
+    "known": float,
+    "measured": float,
+    "measured_status": str,
+    "order": int,
+    "split": bool,
+    "source": str,
+    "in_distribution": bool,
+    "error": str,
+}
+
+
+@dataclass(frozen=True)
+class CubesOptions:
+    """Options of the command, as on the command line."""
+
+    formula: str
+    cubes: Path | None
+    output: Path | None
+    overwrite: bool
+    checkpoint: str | None
+    solver: str | None
+    unit: str
+    features: str
+    jobs: int
+    device: str
+    sample: int
+    seed: int
+    cpu_s: float
+    memory_mb: int
+    split_factor: float
+    output_format: str
+
+
+def _read(options: CubesOptions) -> tuple[Formula, list[tuple[int, ...]]]:
+    if options.cubes is None:
+        formula, cubes = read_cubes(options.formula)
+        if formula is None:
+            raise FormulaError("found cubes but no clauses; give the formula's file before them", options.formula)
+        return formula, cubes
+    return read_dimacs(options.formula), read_cubes(options.cubes)[1]
+
+
+def _run_sample(
+    formula: Formula, chosen: Sequence[CubePrediction], solver: str, options: CubesOptions
+) -> dict[int, SolverRun]:
+    """Run cubes with a real solver in limited children, several at a time."""
+    sandboxes: queue.SimpleQueue[Sandbox] = queue.SimpleQueue()
+    pool = [Sandbox() for _ in range(min(options.jobs, len(chosen)))]
+    for sandbox in pool:
+        sandboxes.put(sandbox)
+
+    def run(cube: CubePrediction) -> SolverRun:
+        sandbox = sandboxes.get()
+        try:
+            made = with_units(formula, cube.literals, formula.source)
+            return run_solver(sandbox, solver, made, cpu_s=options.cpu_s, memory_mb=options.memory_mb)
+        finally:
+            sandboxes.put(sandbox)
+
+    found: dict[int, SolverRun] = {}
+    try:
+        with ThreadPoolExecutor(len(pool)) as workers, ProgressLine(len(chosen), "sampled cubes") as progress:
+            for cube, result in zip(chosen, workers.map(run, chosen), strict=True):
+                found[cube.number] = result
+                progress.advance()
+    finally:
+        for sandbox in pool:
+            sandbox.close()
+    return found
+
+
+def _cost(run: SolverRun, unit: str) -> float | None:
+    value = {"conflicts": run.conflicts, "propagations": run.propagations, "cpu_seconds": run.cpu_s}[unit]
+    return None if value is None else float(value)
+
+
+def _sampled(
+    formula: Formula, cubes: Sequence[CubePrediction], solver: str, options: CubesOptions
+) -> tuple[SampledTotal | None, dict[int, SolverRun]]:
+    """Run a stratified sample of the cubes that aren't known, and estimate the sum over those from it."""
+    open_ = [cube for cube in cubes if cube.known is None and cube.cost is not None]
+    if len(open_) < 2:
+        print("satcost: fewer than two cubes are left to sample; no sample is run", file=sys.stderr)
+        return None, {}
+    plan = design([cube.size for cube in open_], max(options.sample, 2))
+    rows = plan.draw(np.random.default_rng(options.seed))
+    runs = _run_sample(formula, [open_[k] for k in rows], solver, options)
+    kept, measured, bounds = [], [], []
+    stopped = 0
+    for k in rows:
+        cube, run = open_[k], runs[open_[k].number]
+        cost = _cost(run, options.unit)
+        if run.status not in ("SAT", "UNSAT", "TIMEOUT", "MEMOUT") or cost is None:
+            print(f"satcost: cube {cube.number}: {run.status}: {run.detail or 'no counters'}", file=sys.stderr)
+            continue
+        bounds.append(cost)
+        if run.status in ("SAT", "UNSAT"):
+            measured.append(cost)
+        else:
+            assert cube.cost is not None
+            stopped += 1
+            beyond = 10.0 ** float(conditional(cube.cost, max(cost, 1e-9)).mean())
+            measured.append(float(spread_of_stopped([cost], [beyond])[0]))
+        kept.append(k)
+    if len(kept) < 2:
+        print("satcost: fewer than two sampled cubes have a cost; the predictions stand alone", file=sys.stderr)
+        return None, runs
+    found = estimate(plan, kept, measured)
+    return replace(found, stopped=stopped, lower_bound=estimate(plan, kept, bounds).value), runs
+
+
+def _row(
+    cube: CubePrediction, solver: str, unit: str, order: int, split: bool, run: SolverRun | None
+) -> dict[str, Any]:
+    prediction = cube.prediction
+    row: dict[str, Any] = dict.fromkeys(COLUMNS)
+    row.update(
+        number=cube.number,
+        literals=" ".join(map(str, cube.literals)),
+        status="error" if cube.cost is None else "solved" if cube.known is not None else "ok",
+        result=prediction.result if prediction is not None else "",
+        solver=solver,
+        cost_unit=unit,
+        known=cube.known,
+        order=order,
+        split=split,
+        source=prediction.source if prediction is not None else "",
+        in_distribution=prediction.in_distribution if prediction is not None else None,
+        error=cube.error,
+    )
+    if cube.known is not None:
+        row.update(dict.fromkeys(QUANTILES, cube.known), mean_log10=float(np.log10(max(cube.known, 1.0))))
+    elif cube.cost is not None:
+        row.update({name: float(10.0 ** cube.cost.quantile(q)) for name, q in QUANTILES.items()})
+        row["mean_log10"] = float(cube.cost.mean())
+    if run is not None:
+        row.update(measured=_cost(run, unit), measured_status=run.status)
+    return row
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the table of cubes by the suffix of its name, under the name only once it is complete."""
+    temporary = path.with_name(path.name + ".tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        kinds = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
+        schema = pa.schema([pa.field(name, kinds[kind]) for name, kind in COLUMNS.items()])
+        pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema), temporary, compression="zstd")
+    else:
+        with temporary.open("w", newline="") as stream:
+            if path.suffix == ".csv":
+                writer = csv.DictWriter(stream, fieldnames=list(COLUMNS), lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+            else:
+                stream.writelines(json.dumps(row) + "\n" for row in rows)
+    temporary.replace(path)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}" if abs(value) < 1e6 else f"{value:.2e}"
+
+
+def _print_table(rows: Sequence[Mapping[str, Any]], order: Sequence[int]) -> None:
+    print(f"{'cube':>6} {'median':>10} {'90 % interval':>21} {'measured':>10}  literals")
+    for number in order:
+        row = rows[number]
+        if row["status"] == "error":
+            print(f"{number:>6} {row['error']}")
+            continue
+        wide = f"{_number(row['q05'])} – {_number(row['q95'])}" if row["known"] is None else "known"
+        marks = f" {row['result']}" if row["status"] == "solved" else " split further" if row["split"] else ""
+        text = row["literals"] if len(row["literals"]) <= 40 else row["literals"][:39] + "…"
+        print(f"{number:>6} {_number(row['q50']):>10} {wide:>21} {_number(row['measured']):>10}  {text}{marks}")
+
+
+def run_cubes(options: CubesOptions) -> int:
+    """Do what the options say; return the exit code."""
+    if options.output is not None:
+        if options.output.suffix not in SUFFIXES:
+            found_suffix = options.output.suffix
+            raise ConfigError(f"{options.output}: found suffix {found_suffix!r}; expected {', '.join(SUFFIXES)}")
+        if options.output.exists() and not options.overwrite:
+            raise ConfigError(f"{options.output} exists; add --overwrite to replace it")
+    if options.output_format not in ("text", "json"):
+        raise ConfigError(f"--format: found {options.output_format!r}; expected text or json")
+    formula, cubes = _read(options)
+    start = STATIC_ESTIMATOR if options.features == "static" else None
+    predictor = Predictor.from_checkpoint(options.checkpoint, unit=options.unit, device=options.device, start=start)
+    solver = options.solver or predictor.checkpoint.config.probe_solver
+    with predictor, ProgressLine(len(cubes), "cubes") as progress:
+        found = predict_cubes(
+            formula,
+            cubes,
+            predictor,
+            solver,
+            features=options.features,
+            jobs=options.jobs,
+            on_step=progress.advance,
+        )
+    total = total_of(found)
+    sampled, runs = _sampled(formula, found, solver, options) if options.sample else (None, {})
+    order = hardest_first(found)
+    rank = {number: k for k, number in enumerate(order)}
+    split = set(to_split(found, options.split_factor))
+    rows = [
+        _row(cube, solver, options.unit, rank[cube.number], cube.number in split, runs.get(cube.number))
+        for cube in found
+    ]
+    failed = sum(row["status"] == "error" for row in rows)
+    satisfiable = [row["number"] for row in rows if "SAT" in (row["result"], row["measured_status"])]
+    summary: dict[str, Any] = {
+        "solver": solver,
+        "cost_unit": options.unit,
+        "cubes": len(rows),
+        "solved_by_probe": sum(row["status"] == "solved" for row in rows),
+        "failed": failed,
+        "predicted_total": asdict(total),
+        "sampled_total": None,
+        "satisfiable": satisfiable,
+        "split": sorted(split),
+        "order": order,
+    }
+    if sampled is not None:
+        shifted = {name: getattr(sampled, name) + total.known for name in ("value", "low", "high", "lower_bound")}
+        summary["sampled_total"] = {**asdict(sampled), **shifted}
+    if options.output is not None:
+        write_rows(options.output, rows)
+    if options.output_format == "json":
+        print(json.dumps({**summary, **({} if options.output else {"rows": rows})}))
+    else:
+        if options.output is None:
+            _print_table(rows, order)
+        _print_summary(summary)
+    if failed:
+        print(f"{failed} of {len(rows)} cubes could not be predicted; see the column error", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _print_summary(summary: Mapping[str, Any]) -> None:
+    label, total, sampled = UNIT_LABELS[summary["cost_unit"]], summary["predicted_total"], summary["sampled_total"]
+    print(f"{summary['cubes']} cubes for {summary['solver']}, {summary['solved_by_probe']} solved by the probe")
+    print(
+        f"all together, predicted: {_number(total['median'])} {label}"
+        f" (80 %: {_number(total['low'])} to {_number(total['high'])})"
+    )
+    if sampled is not None:
+        print(
+            f"all together, from {sampled['runs']} runs: {_number(sampled['value'])} {label}"
+            f" (80 %: {_number(sampled['low'])} to {_number(sampled['high'])})"
+        )
+        if sampled["stopped"]:
+            print(
+                f"{sampled['stopped']} of them were stopped at a limit and count as predicted beyond it; "
+                f"counted at the limit: {_number(sampled['lower_bound'])}"
+            )
+    if summary["satisfiable"]:
+        print(f"satisfiable: cube {', '.join(map(str, summary['satisfiable']))}; no other cube need be run")
+    if summary["split"]:
+        print(f"to be split further: cube {', '.join(map(str, summary['split']))}")
