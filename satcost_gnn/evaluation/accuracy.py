@@ -2,43 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from satcost_gnn.distribution import CostDistribution
 from satcost_gnn.estimators.base import TrainingTable
-from satcost_gnn.evaluation.metrics import (
-    c_index,
-    expected_coded,
-    geometric_mean_ratio,
-    interval_coverage,
-    mean_crps,
-    paired_bootstrap,
-    rmse,
-    spearman,
-    spearman_within,
-    within_factor,
-)
-
-Integers = NDArray[np.int64]
+from satcost_gnn.evaluation.metrics import paired_difference
+from satcost_gnn.evaluation.scores import MEASURES, Resamples, Runs, Scores
 
 #: Column of the table -> what it is.
 COLUMNS: Mapping[str, str] = {
-    "rmse": "root mean square error of log10 of the cost, solved runs only",
-    "rmse_median": "the same of the median, which also allows for costs beyond the limit",
-    "spearman": "rank correlation, solved runs only",
-    "spearman_within": "rank correlation within a family, mean over families with enough instances",
-    "ratio": "geometric mean of max(predicted / true, true / predicted), solved runs only",
-    "within_2": "share of solved runs predicted within a factor of 2",
-    "within_10": "share of solved runs predicted within a factor of 10",
-    "c_index": "share of comparable pairs ordered rightly, stopped runs included",
-    "crps": "continuous ranked probability score in decades, stopped runs included",
-    "coverage_80": "share of solved runs inside the central 80 % interval",
-    "width_80": "mean width of that interval in decades",
+    name: MEASURES[name].text
+    for name in (
+        "rmse",
+        "rmse_median",
+        "spearman",
+        "spearman_within",
+        "ratio",
+        "within_2",
+        "within_10",
+        "c_index",
+        "crps",
+        "coverage_80",
+        "width_80",
+    )
 }
 
 
@@ -65,29 +54,10 @@ def accuracy(distribution: CostDistribution, table: TrainingTable, solver: str, 
     dict
         :data:`COLUMNS` and the numbers ``n`` of runs and ``n_solved`` of solved ones.
     """
-    column = table.solvers.index(solver)
-    rows = np.flatnonzero(table.known[:, column])
-    predicted = distribution[rows, column]
-    cost, censored = table.cost[rows, column], table.censored[rows, column]
-    groups = [table.groups[row] for row in rows]
-    median = predicted.median()
-    point = expected_coded(predicted, "solved", cutoff)
-    interval = interval_coverage(predicted, cost, censored, coverage=0.8)
-    return {
-        "n": len(rows),
-        "n_solved": int((~censored).sum()),
-        "rmse": rmse(point, cost, censored),
-        "rmse_median": rmse(median, cost, censored),
-        "spearman": spearman(point, cost, censored),
-        "spearman_within": spearman_within(point, cost, groups, censored),
-        "ratio": geometric_mean_ratio(point, cost, censored),
-        "within_2": within_factor(point, cost, censored, factor=2.0),
-        "within_10": within_factor(point, cost, censored, factor=10.0),
-        "c_index": c_index(median, cost, censored),
-        "crps": mean_crps(predicted, cost, censored),
-        "coverage_80": interval.solved,
-        "width_80": interval.width,
-    }
+    scores = _scores(distribution, Runs.of(table, solver, cutoff), table.solvers.index(solver))
+    values = scores.values()
+    counts = {"n": len(scores.runs), "n_solved": int((~scores.runs.censored).sum())}
+    return {**counts, **{name: values[name] for name in COLUMNS}}
 
 
 def compare(
@@ -106,21 +76,22 @@ def compare(
         Estimator -> measure -> ``difference`` (negative: better than the reference), ``low`` and ``high`` (95 %).
     """
     column = table.solvers.index(solver)
-    rows = np.flatnonzero(table.known[:, column])
-    cost, censored = table.cost[rows, column], table.censored[rows, column]
-    measures: dict[str, Callable[[CostDistribution, Integers], float]] = {
-        "rmse": lambda chosen, at: rmse(expected_coded(chosen[at], "solved", cutoff), cost[at], censored[at]),
-        "crps": lambda chosen, at: mean_crps(chosen[at], cost[at], censored[at]),
-    }
-    base = predictions[reference][rows, column]
+    runs = Runs.of(table, solver, cutoff)
+    drawn = Resamples.draw(len(runs), None, 500, seed)
+    scores = {name: _scores(distribution, runs, column) for name, distribution in predictions.items()}
+    means = {name: one.means(("rmse", "crps"), drawn.counts) for name, one in scores.items()}
+    whole = np.ones((1, len(runs)), dtype=np.float32)
+    values = {name: one.means(("rmse", "crps"), whole) for name, one in scores.items()}
     result: dict[str, Any] = {}
-    for name, distribution in predictions.items():
+    for name in predictions:
         if name == reference:
             continue
-        mine = distribution[rows, column]
         result[name] = {}
-        for label, measure in measures.items():
-            found = paired_bootstrap(partial(measure, mine), partial(measure, base), len(rows), count=500, seed=seed)
+        for label in ("rmse", "crps"):
+            found = paired_difference(
+                float(values[name][label][0] - values[reference][label][0]),
+                means[name][label] - means[reference][label],
+            )
             result[name][label] = {
                 "difference": found.value,
                 "low": found.low,
@@ -128,6 +99,10 @@ def compare(
                 "p_value": found.p_value,
             }
     return result
+
+
+def _scores(distribution: CostDistribution, runs: Runs, column: int) -> Scores:
+    return Scores.of(distribution[runs.rows, column], runs, runs.cutoff)
 
 
 def markdown(rows: Mapping[str, Mapping[str, float]], columns: Sequence[str] = tuple(COLUMNS)) -> str:

@@ -457,7 +457,7 @@ def bootstrap(
         Seed.
     """
     found = np.array([measure(rows) for rows in resamples(n, groups, count=count, seed=seed)])
-    low, high = _percentile_interval(found, level)
+    low, high = percentile_interval(found, level)
     return BootstrapInterval(float(measure(np.arange(n))), low, high)
 
 
@@ -476,11 +476,26 @@ def paired_bootstrap(
     Parameters as for :func:`bootstrap`; every resample is given to both measures.
     """
     rows = resamples(n, groups, count=count, seed=seed)
-    found = np.array([first(part) - second(part) for part in rows])
-    found = found[~np.isnan(found)]
-    low, high = _percentile_interval(found, level)
     everything = np.arange(n)
     value = float(first(everything) - second(everything))
+    return paired_difference(value, np.array([first(part) - second(part) for part in rows]), level=level)
+
+
+def paired_difference(value: float, resampled: ArrayLike, *, level: float = 0.95) -> PairedDifference:
+    """Return a difference of two measures with its interval and p-value.
+
+    Parameters
+    ----------
+    value
+        On all instances.
+    resampled
+        On each of the resamples, which both measures were given; NaN is left out.
+    level
+        Coverage of the interval.
+    """
+    found = _floats(resampled)
+    found = found[~np.isnan(found)]
+    low, high = percentile_interval(found, level)
     if not len(found):
         return PairedDifference(value, low, high, float("nan"))
     below = float((found < 0).mean() + 0.5 * (found == 0).mean())
@@ -491,7 +506,8 @@ def paired_bootstrap(
 # Helpers --------------------------------------------------------------------------------------------------------------
 
 
-def _percentile_interval(found: Floats, level: float) -> tuple[float, float]:
+def percentile_interval(found: Floats, level: float = 0.95) -> tuple[float, float]:
+    """Return the ends of the bootstrap percentile interval of a measure on resamples; NaN is left out."""
     if not 0 < level < 1:
         raise ValueError(f"found level {level}; expected a number between 0 and 1")
     found = found[~np.isnan(found)]
