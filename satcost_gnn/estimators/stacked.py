@@ -49,6 +49,7 @@ class Stacked(Estimator):
     """
 
     name = "stacked"
+    needs = frozenset({"static", "online"})
 
     def __init__(self, members: Sequence[Sequence[Any]] = DEFAULT_MEMBERS, folds: int = 5) -> None:
         if not members:

@@ -9,7 +9,17 @@ from satcost_gnn.feature_vector import FeatureVector
 from satcost_gnn.instance import Instance
 
 STATIC = ("vars_log", "clauses_log", "literals_log", "clause_var_ratio_log", "noise_a", "noise_b", "constant")
-ONLINE = ("tree.wbe_longest", "tree.recursive_mean", "rates.propagations_per_conflict_log", "rates.level", "noise_c")
+ONLINE = (
+    "tree.wbe_longest",
+    "tree.recursive_mean",
+    "rates.propagations_per_conflict_log",
+    "rates.level",
+    "noise_c",
+    "rates.conflicts_log",
+    "progress.last",
+    "tree.holt_max",
+    "knuth.log2_mean",
+)
 SOLVERS = ("cadical195", "glucose42")
 
 
@@ -40,6 +50,19 @@ def make_instances(n, seed=0, missing=0.0):
         axis=1,
     )
     online[rng.random(online.shape) < missing] = np.nan
+    # By a generator of their own, so that the numbers above are what they were before these came.
+    more = np.random.default_rng(seed + 5000)
+    estimates = np.stack(
+        [
+            np.full(n, np.log1p(2000.0)),
+            -3 - 2 * more.random(n),
+            # A forecast is seldom to be had.
+            np.where(more.random(n) < 0.9, np.nan, 12.0),
+            20 + 8 * more.normal(size=n),
+        ],
+        axis=1,
+    )
+    online = np.concatenate([online, estimates], axis=1)
     instances = [
         Instance(
             path=f"{k}.cnf",

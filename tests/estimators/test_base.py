@@ -17,7 +17,12 @@ CLASSICAL = [name for name in NAMES if name != "gnn"]
 
 def small(name):
     """An estimator of a name with settings that make it quick."""
-    quick = {"forest": {"n_trees": 20}, "stacked": {"members": [("size", {}), ("linear", {})], "folds": 3}}
+    quick = {
+        "forest": {"n_trees": 20},
+        "progress_ensemble": {"n_trees": 20},
+        "boosting": {"n_trees": 10},
+        "stacked": {"members": [("size", {}), ("linear", {})], "folds": 3},
+    }
     return make_estimator(name, **quick.get(name, {}))
 
 
