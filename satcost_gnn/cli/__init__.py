@@ -222,6 +222,59 @@ def collect(
             metavar="PATH...",
             help="DIMACS files, directories, globs or @LIST; or one INDEX.csv; or one data set directory, for more "
             "runs on its instances.",
+@app.command()
+def schedule(
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH...", help="A DIMACS file; several, or a directory, for one schedule for all."),
+    ],
+    time_limit: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Seconds that each core has, overhead included [default: the checkpoint's]."),
+    ] = None,
+    cores: Annotated[int, typer.Option(min=1, help="Solvers that run at a time.")] = 1,
+    objective: Annotated[str, _OBJECTIVE] = "par2",
+    solvers: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Comma-separated solvers to put together [default: all of the checkpoint]."),
+    ] = None,
+    dependence: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Share of the uncertainty that the solvers have in common, 0 to 1 [default: checkpoint's]."),
+    ] = None,
+    each: Annotated[bool, typer.Option("--each", help="A schedule for each file rather than one for all.")] = False,
+    aslib: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Also write the schedules to FILE as instanceID,runID,solver,timeLimit."),
+    ] = None,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Files read and probed at a time.")] = 1,
+    checkpoint: Annotated[Optional[str], _CHECKPOINT] = None,  # noqa: UP045
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="JSON, one object a line; see docs/portfolio.md.")] = False,
+) -> None:
+    """Say which solvers to run for how long, in turn or on several cores.
+
+    Exit code 0: done; 1: some files could not be read; 2: wrong usage.
+    """
+    from satcost_gnn.cli.schedule import ScheduleOptions, run_schedule
+
+    options = ScheduleOptions(
+        paths=paths,
+        checkpoint=checkpoint,
+        objective=objective,
+        time_limit=time_limit,
+        cores=cores,
+        solvers=solvers.split(",") if solvers else None,
+        dependence=dependence,
+        each=each,
+        aslib=aslib,
+        jobs=jobs,
+        device=device,
+        as_json=json,
+    )
+    raise typer.Exit(run_schedule(options))
+
+
         ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Data set directory; made or continued.")],

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from satcost_gnn.distribution import CostDistribution, Floats
 from satcost_gnn.errors import ConfigError
@@ -57,7 +58,7 @@ class Scores:
     spread: Floats
 
 
-def partial_moment(distribution: CostDistribution, limit_s: float, power: int) -> Floats:
+def partial_moment(distribution: CostDistribution, limit_s: ArrayLike, power: int) -> Floats:
     """Return the part of E[cost^power] that comes from costs of at most a limit.
 
     Inside a bin log10 cost x is uniform, so with its density p the integral of p 10^(k x) over [a, b] is
@@ -68,7 +69,7 @@ def partial_moment(distribution: CostDistribution, limit_s: float, power: int) -
     distribution
         Of shape ``[...]``.
     limit_s
-        In the grid's unit, not a logarithm; nothing costs less than 0.
+        In the grid's unit, not a logarithm, broadcast against the leading axes; nothing costs less than 0.
     power
         1 or 2.
 
@@ -77,14 +78,14 @@ def partial_moment(distribution: CostDistribution, limit_s: float, power: int) -
     float64[...]
         In the grid's unit to that power.
     """
-    grid, cdf = distribution.grid, distribution.cdf
-    if limit_s <= 0:
-        return np.zeros(distribution.shape)
-    edges, stop = grid.edges, np.log10(limit_s)
+    grid = distribution.grid
+    limit = np.asarray(limit_s, dtype=np.float64)
+    stop = np.log10(limit, out=np.full(limit.shape, -np.inf), where=limit > 0)[..., None]
+    edges = grid.edges
     reach = np.clip(stop, edges[:-1], edges[1:])
-    density = np.diff(cdf, axis=-1) / grid.width
+    density = np.diff(distribution.cdf, axis=-1) / grid.width
     area = (density * (10.0 ** (power * reach) - 10.0 ** (power * edges[:-1])) / (power * _LN10)).sum(axis=-1)
-    at_low = cdf[..., 0] * 10.0 ** (power * grid.low) if stop >= grid.low else 0.0
+    at_low = np.where(stop[..., 0] >= grid.low, distribution.cdf[..., 0] * 10.0 ** (power * grid.low), 0.0)
     return np.asarray(area + at_low)
 
 

@@ -6,6 +6,7 @@ that file gives the order of its constants, the distributions of training costs.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
@@ -29,6 +30,8 @@ UNIT = "cpu_seconds"
 
 # Separation below which a checkpoint that doesn't say otherwise keeps to the single best.
 DEFAULT_LEAST_SEPARATION = 0.1
+# Dependence for such a checkpoint.
+DEFAULT_DEPENDENCE = 0.5
 #: Separations that a checkpoint's is chosen from.
 LEAST_SEPARATIONS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 2.0)
 
@@ -49,6 +52,9 @@ class TrainingPortfolio:
         Number of those instances; 0 if the numbers come from the constants.
     least_separation
         Separation (see :class:`~satcost_gnn.portfolio.select.Decision`) below which the single best is kept.
+    dependence
+        How much the solvers' costs on an instance are off the predictions together: see
+        :mod:`satcost_gnn.portfolio.schedule`.
     origin
         ``runs`` of the training side, or ``constants`` of a checkpoint that doesn't hold them.
     """
@@ -58,6 +64,7 @@ class TrainingPortfolio:
     cutoff_s: float
     instances: int
     least_separation: float = DEFAULT_LEAST_SEPARATION
+    dependence: float = DEFAULT_DEPENDENCE
     origin: str = "runs"
 
     def single_best(self, among: Sequence[str] | None = None) -> str:
@@ -175,6 +182,32 @@ def fit_least_separation(predicted: CostDistribution, par2: NDArray[np.float64],
     return max(zip(totals, LEAST_SEPARATIONS, strict=True))[1]
 
 
+def fit_dependence(predicted: CostDistribution, log10_cost: NDArray[np.float64], solved: NDArray[np.bool_]) -> float:
+    """Return the correlation between solvers of how far their costs lie from the predictions.
+
+    How far is the normal score of the probability integral transform, Phi^-1(F(cost)); the mean of the correlations of
+    all pairs of solvers, over instances that both have solved, is kept between 0 and 0.95. Where the predictions say
+    nothing about the instance it is near 1, where they say all that can be known, near 0.
+
+    Parameters
+    ----------
+    predicted
+        ``(n, n_solvers)``.
+    log10_cost, solved
+        ``[n, n_solvers]``: measured costs, and where they are known.
+    """
+    from scipy.special import ndtri
+
+    with np.errstate(invalid="ignore"):
+        score = ndtri(np.clip(predicted.cdf_at(np.where(solved, log10_cost, np.nan)), 1e-3, 1 - 1e-3))
+    found = []
+    for a, b in itertools.combinations(range(score.shape[1]), 2):
+        both = solved[:, a] & solved[:, b]
+        if both.sum() >= 20 and np.ptp(score[both, a]) > 0 and np.ptp(score[both, b]) > 0:
+            found.append(float(np.corrcoef(score[both, a], score[both, b])[0, 1]))
+    return float(np.clip(np.mean(found), 0.0, 0.95)) if found else DEFAULT_DEPENDENCE
+
+
 def fit_portfolio(
     dataset: Dataset,
     solvers: Sequence[str],
@@ -213,4 +246,8 @@ def fit_portfolio(
         return training
     single = list(solvers).index(training.single_best())
     par2 = np.stack([measured[held_out[k]] for k in rows])
-    return replace(training, least_separation=fit_least_separation(predicted[rows], par2, single, cutoff_s))
+    return replace(
+        training,
+        least_separation=fit_least_separation(predicted[rows], par2, single, cutoff_s),
+        dependence=fit_dependence(predicted[rows], np.log10(par2), par2 <= cutoff_s),
+    )

@@ -13,6 +13,7 @@ from satcost_gnn.portfolio.training_side import (
     LEAST_SEPARATIONS,
     PORTFOLIO_FILE,
     TrainingPortfolio,
+    fit_dependence,
     fit_least_separation,
     fit_portfolio,
 )
@@ -77,6 +78,17 @@ def test_separation_is_as_large_as_held_out_gains_ask_for() -> None:
     # The single best is always the best in fact: nothing pays.
     worse = np.stack([np.full(400, 1.0), np.full(400, 2.0)], axis=1)
     assert fit_least_separation(predicted, worse, 0, 10.0) == max(LEAST_SEPARATIONS)
+
+
+def test_dependence_is_what_the_errors_have_in_common() -> None:
+    rng = np.random.default_rng(0)
+    predicted = CostDistribution.normal(GRID, np.zeros((2000, 2)), 0.6)
+    everything = np.ones((2000, 2), dtype=bool)
+    for share in (0.0, 0.5, 0.9):
+        own, common = rng.normal(size=(2000, 2)), rng.normal(size=(2000, 1))
+        cost = 0.6 * (np.sqrt(1 - share) * own + np.sqrt(share) * common)
+        assert fit_dependence(predicted, cost, everything) == pytest.approx(share, abs=0.06)
+    assert 0 < fit_dependence(predicted[:5], np.zeros((5, 2)), everything[:5]) < 1
 
 
 def test_fit_does_not_look_at_the_test_side() -> None:

@@ -1,0 +1,82 @@
+"""``satcost schedule``: which solvers to run for how long, as text or JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from satcost_gnn.errors import ConfigError
+from satcost_gnn.inputs import expand
+from satcost_gnn.portfolio.schedule import Schedule, Scheduler, write_aslib_schedules
+
+
+@dataclass(frozen=True)
+class ScheduleOptions:
+    """Options of the command, as on the command line."""
+
+    paths: list[str]
+    checkpoint: str | None
+    objective: str
+    time_limit: float | None
+    cores: int
+    solvers: list[str] | None
+    dependence: float | None
+    each: bool
+    aslib: Path | None
+    jobs: int
+    device: str
+    as_json: bool
+
+
+def schedule_text(schedule: Schedule) -> str:
+    """Return a schedule for reading: its slices, and what is expected of it."""
+    name = schedule.paths[0] if len(schedule.paths) == 1 else f"{schedule.instances} instances"
+    if schedule.status == "error":
+        return f"{name}\n  cannot be read: {schedule.error}"
+    if schedule.status == "solved":
+        return f"{name}\n  nothing to run: the probe has solved it: {schedule.result}"
+    lines = [name]
+    for number, core in enumerate(schedule.cores, start=1):
+        place = f"core {number}: " if len(schedule.cores) > 1 else ""
+        lines.append(f"  {place}" + ", then ".join(f"{part.solver} {part.cpu_s:.3g} s" for part in core))
+    lines.append(
+        f"  expected {schedule.expected_s:.3g} s, P(solved) {schedule.p_solved:.3f} "
+        f"within {schedule.time_limit_s:.4g} s"
+    )
+    return "\n".join(lines)
+
+
+def run_schedule(options: ScheduleOptions) -> int:
+    """Schedule what the options name; return the exit code."""
+    names = list(expand(options.paths))
+    if not names:
+        raise ConfigError(
+            f"found no CNF files in {', '.join(options.paths)}; expected *.cnf or *.dimacs, compressed or not"
+        )
+    if options.aslib is not None and options.cores > 1:
+        raise ConfigError("--aslib: the format holds sequential schedules only; take --cores 1")
+    with Scheduler.from_checkpoint(
+        options.checkpoint,
+        objective=options.objective,
+        time_limit_s=options.time_limit,
+        cores=options.cores,
+        solvers=options.solvers,
+        dependence=options.dependence,
+        device=options.device,
+    ) as scheduler:
+        if options.each or len(names) == 1:
+            predictions = scheduler.predictor.predict_many(names, jobs=options.jobs)
+            found = [scheduler.schedule_prediction(prediction) for prediction in predictions]
+        else:
+            found = [scheduler.schedule_set(names, jobs=options.jobs)]
+    for schedule in found:
+        print(json.dumps(schedule.to_json()) if options.as_json else schedule_text(schedule))
+    if options.aslib is not None:
+        planned = [schedule for schedule in found if schedule.status == "planned"]
+        write_aslib_schedules(options.aslib, {path: schedule for schedule in planned for path in schedule.paths})
+    problems = [line for schedule in found for line in schedule.error.splitlines()]
+    for line in problems:
+        print(f"satcost: {line}", file=sys.stderr)
+    return 1 if problems else 0
