@@ -9,13 +9,15 @@ caller's process may hold threads, torch or CUDA without any of it being forked,
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
+import signal
 import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +25,7 @@ from typing import Any, Literal, Protocol, Self
 
 from satcost_gnn.errors import SandboxError
 
-Status = Literal["OK", "TIMEOUT", "MEMOUT", "CRASHED", "ERROR"]
+Status = Literal["OK", "TIMEOUT", "MEMOUT", "CRASHED", "ERROR", "CANCELLED"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Outcome:
     status
         ``OK``: returned a value. ``TIMEOUT``: CPU or wall limit. ``MEMOUT``: memory limit (or killed by the kernel for
         memory). ``CRASHED``: died by a signal or an exit of its own. ``ERROR``: raised a Python exception.
+        ``CANCELLED``: ended by :meth:`Sandbox.cancel`.
     value
         The returned value; for other statuses the last value handed to :func:`report`, else None.
     cpu_s, wall_s
@@ -149,6 +152,9 @@ def read_frame(stream: Readable) -> Any:
     return pickle.loads(payload)
 
 
+_CANCELLED = Outcome("CANCELLED", None, 0.0, 0.0, 0.0, "cancelled by the caller")
+
+
 class Sandbox:
     """A helper process that runs one limited child at a time.
 
@@ -163,6 +169,7 @@ class Sandbox:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._cancelled = threading.Event()
         self._server: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -196,7 +203,13 @@ class Sandbox:
                 raise SandboxError(f"cannot start the process that runs limited children: {error}") from error
         return self._server
 
-    def run(self, function: str, kwargs: Mapping[str, Any], limits: Limits) -> Outcome:
+    def run(
+        self,
+        function: str,
+        kwargs: Mapping[str, Any],
+        limits: Limits,
+        on_report: Callable[[Any], None] | None = None,
+    ) -> Outcome:
         """Call ``module:function`` in a limited child.
 
         Parameters
@@ -207,6 +220,8 @@ class Sandbox:
             Keyword arguments; the key ``args`` holds positional ones.
         limits
             CPU, wall-clock and memory limits.
+        on_report
+            Called in this thread with each value that the child hands to :func:`report`, as it comes.
 
         Returns
         -------
@@ -220,13 +235,19 @@ class Sandbox:
         """
         with self._lock:
             for attempt in (1, 2):
+                if self._cancelled.is_set():
+                    return _CANCELLED
                 server = self._start()
                 assert server.stdin is not None and server.stdout is not None
                 try:
-                    write_frame(server.stdin.fileno(), (function, dict(kwargs), limits))
-                    outcome = read_frame(server.stdout)
+                    write_frame(server.stdin.fileno(), (function, dict(kwargs), limits, on_report is not None))
+                    while not isinstance(outcome := read_frame(server.stdout), Outcome):
+                        if on_report is not None:
+                            on_report(outcome[1])
                 except (EOFError, OSError) as error:
                     self._discard()
+                    if self._cancelled.is_set():
+                        return _CANCELLED
                     if attempt == 2:
                         raise SandboxError(
                             "the process that runs limited children died twice; is the machine out of memory?"
@@ -236,9 +257,20 @@ class Sandbox:
                     self._discard()
                     raise
                 else:
-                    assert isinstance(outcome, Outcome)
                     return outcome
         raise AssertionError("unreachable")
+
+    def cancel(self) -> None:
+        """End the running call from another thread, and refuse further ones: they return as ``CANCELLED``.
+
+        It returns at once; the child is dead when the cancelled :meth:`run` has returned.
+        """
+        self._cancelled.set()
+        server = self._server
+        if server is not None:
+            # Upon which the helper ends its child and itself.
+            with contextlib.suppress(ProcessLookupError):
+                server.send_signal(signal.SIGTERM)
 
     def _discard(self) -> None:
         server, self._server = self._server, None

@@ -21,6 +21,7 @@ import struct
 import tempfile
 import time
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any, NoReturn
 
 from satcost_gnn.search import sandbox
@@ -69,6 +70,7 @@ def _child(function: str, kwargs: dict[str, Any], limits: Limits, fd: int, log: 
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         seconds = math.ceil(limits.cpu_s) + 1
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
@@ -107,7 +109,21 @@ def _last_frames(data: bytearray) -> tuple[Any, Any]:
     return partial, closing
 
 
-def _run(function: str, kwargs: dict[str, Any], limits: Limits) -> Outcome:
+def _forward_reports(data: bytearray, position: int, answers: int) -> int:
+    """Hand on the partial values that are whole from a position on; return the position behind them."""
+    while position + 8 <= len(data):
+        (size,) = struct.unpack_from("<Q", data, position)
+        if position + 8 + size > len(data):
+            break
+        frame = pickle.loads(bytes(data[position + 8 : position + 8 + size]))
+        if frame[0] == "report":
+            write_frame(answers, frame)
+        position += 8 + size
+    return position
+
+
+def _run(function: str, kwargs: dict[str, Any], limits: Limits, answers: int | None = None) -> Outcome:
+    """Run one request; partial values are written to ``answers`` as they come, if it is given."""
     # Imported here once rather than in every child; if it fails, the child reports the error.
     with contextlib.suppress(Exception):
         importlib.import_module(function.partition(":")[0])
@@ -116,12 +132,15 @@ def _run(function: str, kwargs: dict[str, Any], limits: Limits) -> Outcome:
     scratch = Path(tempfile.gettempdir(), f"satcost-run-{os.getpid()}-{secrets.token_hex(8)}")
     with tempfile.TemporaryFile() as log:
         start = time.monotonic()
+        # From here on SIGTERM has a directory to remove.
+        _to_remove[:] = [scratch]
         pid = os.fork()
         if pid == 0:
             os.close(reader)
             _child(function, kwargs, limits, writer, log, scratch)
         os.close(writer)
         data = bytearray()
+        forwarded = 0
         over: str | None = None
         used = 0.0
         next_look = start + _POLL_S
@@ -137,6 +156,8 @@ def _run(function: str, kwargs: dict[str, Any], limits: Limits) -> Outcome:
                 if not piece:
                     break
                 data += piece
+                if answers is not None:
+                    forwarded = _forward_reports(data, forwarded, answers)
             if 0 in ready:
                 # No request comes while one is running: standard input is readable only because the caller has gone.
                 _kill_descendants(pid)
@@ -191,8 +212,21 @@ def _run(function: str, kwargs: dict[str, Any], limits: Limits) -> Outcome:
     return outcome("CRASHED", partial, f"{how} ({tail})" if tail else how)
 
 
+# Scratch directory of the running child.
+_to_remove: list[Path] = []
+
+
+def _cancelled(_: int, __: FrameType | None) -> NoReturn:
+    """End the child and this process: the caller wants no answer any more."""
+    _kill_descendants()
+    for path in _to_remove:
+        shutil.rmtree(path, ignore_errors=True)
+    os._exit(0)
+
+
 def main() -> None:
-    """Serve requests until standard input closes."""
+    """Serve requests until standard input closes, or a SIGTERM."""
+    signal.signal(signal.SIGTERM, _cancelled)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     # What a library prints on file descriptor 1 must not mix with the answers.
     answers = os.dup(1)
@@ -203,10 +237,10 @@ def main() -> None:
     requests = _Exact(0)
     while True:
         try:
-            function, kwargs, limits = read_frame(requests)
+            function, kwargs, limits, as_they_come = read_frame(requests)
         except EOFError:
             return
-        write_frame(answers, _run(function, kwargs, limits))
+        write_frame(answers, _run(function, kwargs, limits, answers if as_they_come else None))
 
 
 class _Exact:

@@ -45,3 +45,17 @@ def raise_error() -> None:
 
 def loaded_modules() -> list[str]:
     return sorted(sys.modules)
+
+
+def report_three() -> str:
+    for value in range(3):
+        report(value)
+    return "done"
+
+
+def report_then_fork_and_wait(marker: str) -> None:
+    command = [sys.executable, "-c", "import time; time.sleep(120)", marker]
+    subprocess.Popen(command)
+    subprocess.Popen(command, start_new_session=True)
+    report("started")
+    time.sleep(120)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from satcost_gnn.search.sandbox import Limits, Sandbox
+from satcost_gnn.search.sandbox import Limits, Outcome, Sandbox
 
 MODULE = "sandboxed_functions"
 ROOMY = Limits(cpu_s=20, wall_s=30, memory_mb=1024)
@@ -142,3 +142,34 @@ def test_helper_never_loads_torch(sandbox: Sandbox) -> None:
 def test_limits_must_be_positive(name: str) -> None:
     with pytest.raises(ValueError, match=name):
         Limits(**{name: 0})
+
+
+def test_partial_values_come_while_the_child_runs(sandbox: Sandbox) -> None:
+    seen: list[object] = []
+    outcome = sandbox.run(f"{MODULE}:report_three", {}, ROOMY, on_report=seen.append)
+    assert (outcome.status, outcome.value) == ("OK", "done")
+    assert seen == [0, 1, 2]
+    assert sandbox.run(f"{MODULE}:report_three", {}, ROOMY).value == "done"
+
+
+def test_cancel_ends_the_child_and_all_below_it(sandbox: Sandbox) -> None:
+    # The fixture has put the module on the path.
+    marker = f"cancel-{os.getpid()}"
+    started = threading.Event()
+    found: list[Outcome] = []
+    with Sandbox() as own:
+
+        def work() -> None:
+            found.append(
+                own.run(f"{MODULE}:report_then_fork_and_wait", {"marker": marker}, ROOMY, lambda _: started.set())
+            )
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        assert started.wait(30)
+        assert _processes_with(marker)
+        own.cancel()
+        worker.join(30)
+        assert found[0].status == "CANCELLED"
+        assert not _processes_with(marker)
+        assert own.run("math:sqrt", {"args": (4.0,)}, ROOMY).status == "CANCELLED"
