@@ -426,6 +426,24 @@ class CostDistribution:
         conditional = np.where(survival > _NO_SURVIVAL, conditional, 1.0)
         return CostDistribution(self.grid, np.where(above, np.clip(conditional, 0.0, 1.0), 0.0))
 
+    def scaled(self, factor: float) -> CostDistribution:
+        """Return the distributions of the cost times a factor, on the same grid (exact at its edges).
+
+        Mass that the factor moves beyond an end of the grid counts there as mass outside always does.
+
+        Raises
+        ------
+        ValueError
+            If the factor isn't positive and finite.
+        """
+        if not (np.isfinite(factor) and factor > 0):
+            raise ValueError(f"found factor {factor}; expected a positive, finite number")
+        shift = float(np.log10(factor))
+        # Before the shift the mass at or below the lower end lies anywhere there: it stays below.
+        wanted = np.maximum(self.grid.edges - shift, self.grid.low)
+        columns = [self.cdf_at(np.full(self.shape, value)) for value in wanted]
+        return CostDistribution(self.grid, np.stack(columns, axis=-1))
+
     def mix(self, weights: ArrayLike, others: Sequence[CostDistribution]) -> CostDistribution:
         """Return the mixture of these distributions with others.
 

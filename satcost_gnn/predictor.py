@@ -11,7 +11,7 @@ import json
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,6 +25,7 @@ from satcost_gnn.errors import CheckpointError, ConfigError
 from satcost_gnn.estimators import load_estimator
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.instance import Instance
+from satcost_gnn.machine_speed import on_training_machine, read_factor
 from satcost_gnn.out_of_distribution import NoveltyDetector
 from satcost_gnn.preprocess import Preprocessed, PreprocessSettings, preprocess, preprocess_many
 from satcost_gnn.search.sandbox import Sandbox
@@ -175,11 +176,14 @@ class Predictor:
         ``auto``, ``cpu``, ``cuda`` …: where the network runs.
     start
         Estimator that the chain starts at, None for its first.
+    machine_factor
+        Seconds of this machine for one of the training machine, for predictions in ``cpu_seconds``; None for the one
+        that ``satcost calibrate-machine`` has kept, if any; 1 for none.
 
     Raises
     ------
     ConfigError
-        If the unit, a solver or the estimator is not in the checkpoint.
+        If the unit, a solver or the estimator is not in the checkpoint, or the kept factor can't be read.
 
     Examples
     --------
@@ -198,6 +202,7 @@ class Predictor:
         cutoff: float | None = None,
         device: str = "auto",
         start: str | None = None,
+        machine_factor: float | None = None,
     ) -> None:
         config = checkpoint.config
         self.checkpoint = checkpoint
@@ -228,6 +233,11 @@ class Predictor:
         self.notes: tuple[str, ...] = ()
         if release(mine) != release(trained):
             self.notes = (f"the probe's solver is of another release than in training ({mine}, was {trained})",)
+        #: Seconds of this machine for one of the training machine.
+        self.machine_factor = 1.0 if machine_factor is None else machine_factor
+        if self.unit == "cpu_seconds" and machine_factor is None and (kept := read_factor()) is not None:
+            self.machine_factor, place = kept
+            self.notes += (f"seconds are those of the training machine times {self.machine_factor:.3g} ({place})",)
         self._calibrations = {
             name: Calibration.from_json(found)
             for name, found in checkpoint.read_json("calibration.json").get(self.unit, {}).items()
@@ -339,7 +349,9 @@ class Predictor:
             else:
                 open_.append(k)
                 reasons[k] = [item.note] if item.note else []
-        instances = {k: item.instance for k, item in enumerate(batch) if item.instance is not None}
+        instances = {
+            k: self.as_in_training(item.instance) for k, item in enumerate(batch) if item.instance is not None
+        }
         known = self._in_distribution({k: instances[k] for k in open_})
         for name in self.chain:
             if not open_:
@@ -384,6 +396,12 @@ class Predictor:
             results[k] = self._failed(Preprocessed(item.path, None, error="; ".join(reasons[k])))
         return [results[k] for k in range(len(batch))]
 
+    def as_in_training(self, instance: Instance) -> Instance:
+        """Return the instance with its probe timed as if on the training machine, where seconds are predicted."""
+        if self.unit != "cpu_seconds" or instance.probe is None:
+            return instance
+        return replace(instance, probe=on_training_machine(instance.probe, self.machine_factor))
+
     def _try(self, name: str, estimator: Estimator, instances: list[Instance]) -> CostDistribution | str:
         """Predict, or say why that failed: an estimator's failure must not cost the batch."""
         try:
@@ -413,6 +431,12 @@ class Predictor:
             "cutoff": self.cutoff,
         }
 
+    def _reported(self, distribution: CostDistribution) -> CostDistribution:
+        """Return a distribution for the training machine as one for this machine."""
+        if self.unit != "cpu_seconds" or self.machine_factor == 1.0:
+            return distribution
+        return distribution.scaled(self.machine_factor)
+
     def _predicted(
         self,
         instance: Instance,
@@ -423,11 +447,11 @@ class Predictor:
         verdict: Any,
         seconds: float,
     ) -> Prediction:
-        cdf = distribution.cdf[position][self._columns]
+        found = self._reported(CostDistribution(distribution.grid, distribution.cdf[position][self._columns]))
         return Prediction(
             **self._common(instance),
             status="ok",
-            distribution=CostDistribution(distribution.grid, cdf),
+            distribution=found,
             source=source_of(name),
             reason="; ".join(reasons),
             result="",

@@ -77,6 +77,13 @@ def predict(
     output_format: Annotated[
         str, typer.Option("--format", help="On standard output: table, jsonl or csv [auto: table on a terminal].")
     ] = "auto",
+    machine_factor: Annotated[
+        bool,
+        typer.Option(
+            "--machine-factor/--no-machine-factor",
+            help="Convert seconds to this machine's, if `satcost calibrate-machine` has been run.",
+        ),
+    ] = True,
 ) -> None:
     """Predict what CNFs cost each solver: one row an instance and solver.
 
@@ -97,6 +104,7 @@ def predict(
         resume=resume,
         overwrite=overwrite,
         output_format=output_format,
+        machine_factor=machine_factor,
     )
     raise typer.Exit(run_predict(options))
 
@@ -151,6 +159,48 @@ def select(
         as_json=json,
     )
     raise typer.Exit(run_select(options))
+
+
+@app.command()
+def explain(
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH...", help="DIMACS files, directories, globs, @LIST, or - for standard input."),
+    ],
+    unit: Annotated[str, typer.Option(help="Unit of the cost: conflicts or cpu_seconds.")] = "conflicts",
+    solver: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Solver whose cost is explained [default: the one that the probe runs]."),
+    ] = None,
+    plot: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE.png", help="Also draw the bars into a PNG, PDF or SVG; for one file."),
+    ] = None,
+    checkpoint: Annotated[Optional[str], _CHECKPOINT] = None,  # noqa: UP045
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+    estimator: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Start the chain of fallbacks at this estimator."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line; see docs/explain.md.")] = False,
+) -> None:
+    """Say which groups of features moved a prediction, and by how many decades.
+
+    Exit code 0: all explained; 1: some files could not be read; 2: wrong usage.
+    """
+    from satcost_gnn.cli.explain import ExplainOptions, run_explain
+
+    options = ExplainOptions(
+        paths=paths,
+        checkpoint=checkpoint,
+        unit=unit,
+        solver=solver,
+        device=device,
+        estimator=estimator,
+        plot=plot,
+        as_json=json,
+    )
+    raise typer.Exit(run_explain(options))
 
 
 @app.command()
@@ -215,14 +265,6 @@ def cubes(
 
 
 @app.command()
-def collect(
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="PATH...",
-            help="DIMACS files, directories, globs or @LIST; or one INDEX.csv; or one data set directory, for more "
-            "runs on its instances.",
-@app.command()
 def schedule(
     paths: Annotated[
         list[str],
@@ -275,6 +317,14 @@ def schedule(
     raise typer.Exit(run_schedule(options))
 
 
+@app.command()
+def collect(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="DIMACS files, directories, globs or @LIST; or one INDEX.csv; or one data set directory, for more "
+            "runs on its instances.",
         ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Data set directory; made or continued.")],
@@ -659,6 +709,22 @@ def estimators() -> None:
     for name, entry in CATALOGUE.items():
         needs = ", ".join(entry.needs) or "nothing"
         typer.echo(f"{name:18} {needs:20} {entry.cost:10} {entry.summary}")
+
+
+@app.command("calibrate-machine")
+def calibrate_machine(
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("-o", "--output", help="File of the factor [default: ~/.config/satcost/machine.json]."),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds of timed runs; the least time of each run counts.")] = 4,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure and print, keep nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
+) -> None:
+    """Time a fixed set of small solver runs, so that seconds are predicted for this machine; about 20 s."""
+    from satcost_gnn.cli.calibrate_machine import CalibrateOptions, run_calibrate
+
+    raise typer.Exit(run_calibrate(CalibrateOptions(output, repeats, dry_run, json)))
 
 
 @app.command()

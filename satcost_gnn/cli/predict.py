@@ -31,6 +31,7 @@ class PredictOptions:
     resume: bool
     overwrite: bool
     output_format: str
+    machine_factor: bool = True
 
 
 def _number(value: float) -> str:
@@ -105,6 +106,7 @@ def run_predict(options: PredictOptions) -> int:
         cutoff=options.cutoff,
         device=options.device,
         start=options.estimator,
+        machine_factor=None if options.machine_factor else 1.0,
     )
     for note in predictor.notes:
         print(f"satcost: {predictor.checkpoint.config.label}: {note}", file=sys.stderr)

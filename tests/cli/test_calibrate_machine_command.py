@@ -1,0 +1,39 @@
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from satcost_gnn import machine_speed
+from satcost_gnn.cli import app, calibrate_machine
+from satcost_gnn.machine_speed import reference
+
+
+@pytest.fixture(autouse=True)
+def twice_as_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The timing itself is tested with the module; here no solver need run.
+    seconds = {name: 2 * value for name, value in reference()["seconds"].items()}
+    monkeypatch.setattr(calibrate_machine, "time_workloads", lambda *_: seconds)
+
+
+def test_the_factor_is_printed_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SATCOST_MACHINE", str(tmp_path / "m.json"))
+    found = CliRunner().invoke(app, ["calibrate-machine"])
+    assert found.exit_code == 0, found.output
+    assert "takes 2.000 s here" in found.output
+    assert machine_speed.read_factor() == (2.0, tmp_path / "m.json")
+
+
+def test_json_and_dry_run(tmp_path: Path) -> None:
+    target = tmp_path / "m.json"
+    found = CliRunner().invoke(app, ["calibrate-machine", "--json", "--dry-run", "-o", str(target)])
+    assert found.exit_code == 0, found.output
+    assert json.loads(found.stdout)["factor"] == 2.0
+    assert not target.exists()
+
+
+def test_unwanted_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SATCOST_MACHINE", "none")
+    found = CliRunner().invoke(app, ["calibrate-machine"])
+    assert found.exit_code != 0
+    assert "SATCOST_MACHINE=none" in str(found.exception)
