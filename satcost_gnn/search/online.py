@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -218,10 +219,10 @@ def conflict_series(trace: Trace) -> dict[str, NDArray[np.float64]]:
     return series
 
 
-def _series_features(trace: Trace) -> dict[str, float]:
+def _series_features(trace: Trace, waiting: int) -> dict[str, float]:
     values: dict[str, float] = {}
     conflicts = trace.conflicts
-    waiting = min(WAITING_CONFLICTS, conflicts // 4)
+    waiting = min(waiting, conflicts // 4)
     remaining = conflicts - waiting
     for name, series in conflict_series(trace).items():
         if conflicts:
@@ -400,7 +401,11 @@ def dive_features(dives: Dives | None) -> dict[str, float]:
     return {f"knuth.{name}": value for name, value in values.items()}
 
 
-def online_features(trace: Trace | None, dives: Dives | Mapping[str, float] | None = None) -> FeatureVector:
+def online_features(
+    trace: Trace | None,
+    dives: Dives | Mapping[str, float] | None = None,
+    waiting: int = WAITING_CONFLICTS,
+) -> FeatureVector:
     """Compute the features of an early search.
 
     Parameters
@@ -410,6 +415,8 @@ def online_features(trace: Trace | None, dives: Dives | Mapping[str, float] | No
     dives
         Random dives from the root, made before the search; or the features ``knuth.*`` of an earlier vector of the same
         formula (others in it are passed over). Without them, those features are missing.
+    waiting
+        Conflicts at the start that the windows leave out; at most a quarter of all conflicts is left out.
 
     Returns
     -------
@@ -422,7 +429,7 @@ def online_features(trace: Trace | None, dives: Dives | Mapping[str, float] | No
     values: dict[str, float] = {}
     seconds: dict[str, float] = {}
     for group, extract in (
-        ("series", _series_features),
+        ("series", partial(_series_features, waiting=waiting)),
         ("rates", _rate_features),
         ("variables", _variable_features),
         ("tree", _tree_features),
