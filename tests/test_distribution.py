@@ -451,3 +451,21 @@ def test_to_rows_gives_costs_in_the_unit():
     assert rows[3]["mean_log10"] == pytest.approx(5.0, abs=1e-3)
     assert list(distribution.to_rows([0.025])[0]) == ["q0.025", "mean_log10"]
     assert "p_solved" not in distribution.to_rows()[0]
+
+
+@pytest.mark.parametrize("factor", [0.1, 0.7, 1.0, 1.8, 30.0])
+def test_scaling_multiplies_the_cost(factor):
+    found = random_distributions(seed=3)
+    scaled = found.scaled(factor)
+    edges = GRID.edges
+    inside = (edges - np.log10(factor) >= GRID.low) & (edges - np.log10(factor) <= GRID.high)
+    for edge in edges[inside]:
+        # P(factor X <= x) = P(X <= x / factor)
+        np.testing.assert_allclose(scaled.cdf_at(edge), found.cdf_at(edge - np.log10(factor)), atol=1e-12)
+    np.testing.assert_allclose(found.scaled(1.0).cdf, found.cdf)
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, np.inf, np.nan])
+def test_scaling_by_nonsense_is_refused(factor):
+    with pytest.raises(ValueError, match="factor"):
+        random_distributions().scaled(factor)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -238,3 +239,27 @@ def test_renaming_moves_the_prediction_by_less_than_an_order_of_magnitude(predic
     own = predictor.predict(HARD).quantile(0.5)[solver]
     other = predictor.predict(seeded(HARD, 5)).quantile(0.5)[solver]
     assert 0.1 < own / other < 10
+
+
+def test_seconds_are_converted_to_this_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "machine.json"
+    place.write_text('{"factor": 3.0}')
+    monkeypatch.setenv("SATCOST_MACHINE", str(place))
+    solver = SHIPPED.config.solvers[0]
+    with (
+        Predictor.from_checkpoint(unit="cpu_seconds", start="forest") as slow,
+        Predictor.from_checkpoint(unit="cpu_seconds", start="forest", machine_factor=1.0) as plain,
+        Predictor.from_checkpoint(unit="conflicts", start="forest") as conflicts,
+    ):
+        item = slow.preprocess(HARD)
+        assert item.instance is not None and item.instance.probe is not None
+        # The same probe, a third as fast: what a machine of a third of the speed would have seen.
+        probe = replace(item.instance.probe, timings={k: 3.0 * v for k, v in item.instance.probe.timings.items()})
+        slowly = replace(item, instance=replace(item.instance, probe=probe))
+        here = slow.predict_preprocessed([slowly])[0].quantile(0.5)[solver]
+        there = plain.predict_preprocessed([item])[0].quantile(0.5)[solver]
+    # Exact but for the bins of the grid.
+    assert here == pytest.approx(3.0 * there, rel=0.1)
+    assert any("machine.json" in note for note in slow.notes)
+    assert plain.notes == conflicts.notes
+    assert conflicts.machine_factor == 1.0

@@ -1,3 +1,4 @@
+import importlib
 import json
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from satcost_gnn import machine_speed
-from satcost_gnn.cli import app, calibrate_machine
+from satcost_gnn.cli import app
 from satcost_gnn.machine_speed import reference
 
 
@@ -13,7 +14,9 @@ from satcost_gnn.machine_speed import reference
 def twice_as_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     # The timing itself is tested with the module; here no solver need run.
     seconds = {name: 2 * value for name, value in reference()["seconds"].items()}
-    monkeypatch.setattr(calibrate_machine, "time_workloads", lambda *_: seconds)
+    # The package has a function of the module's name.
+    module = importlib.import_module("satcost_gnn.cli.calibrate_machine")
+    monkeypatch.setattr(module, "time_workloads", lambda *_: seconds)
 
 
 def test_the_factor_is_printed_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
