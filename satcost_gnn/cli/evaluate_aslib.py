@@ -1,0 +1,130 @@
+"""``satcost evaluate --aslib``: our tabular estimators on published scenarios."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from satcost_gnn.data.schema import replacing
+from satcost_gnn.errors import DatasetError, SatcostError
+
+
+@dataclass(frozen=True)
+class AslibOptions:
+    """Options of the command.
+
+    Parameters
+    ----------
+    scenarios
+        Directories of scenarios.
+    output
+        Directory for ``metrics.json``, ``report.md`` and one file a scenario.
+    runtimes
+        Directory with further tables of run times and features; None for none.
+    seed
+        Seed.
+    jobs
+        Scenarios evaluated at a time, each by one process.
+    """
+
+    scenarios: list[Path]
+    output: Path
+    runtimes: Path | None
+    seed: int
+    jobs: int
+
+
+def run_evaluate_aslib(options: AslibOptions) -> int:
+    """Evaluate, write the report and print it; return the exit code.
+
+    A scenario that was evaluated into this directory with the same seed before is not evaluated again.
+    """
+    from satcost_gnn.data.runtime_table import find_runtime_tables
+    from satcost_gnn.evaluation.aslib_report import aslib_report
+
+    sources: list[tuple[Path, ...]] = [(path,) for path in options.scenarios]
+    failed: dict[str, str] = {}
+    if options.runtimes is not None:
+        try:
+            sources += find_runtime_tables(options.runtimes)
+        except DatasetError as error:
+            failed[str(options.runtimes)] = str(error)
+    folder = options.output / "scenarios"
+    folder.mkdir(parents=True, exist_ok=True)
+    done: dict[str, dict[str, Any]] = {}
+    waiting = []
+    for source in sources:
+        stored = _stored(folder / f"{_name(source)}.json", options.seed)
+        if stored is None:
+            waiting.append(source)
+        else:
+            _say(f"{_name(source)}: taken from {folder}")
+            done[_name(source)] = stored
+
+    def keep(source: tuple[Path, ...], make: Callable[[], dict[str, Any]]) -> None:
+        name = _name(source)
+        try:
+            result = make()
+        except SatcostError as error:
+            failed[name] = str(error)
+            _say(f"{name}: {error}")
+            return
+        done[name] = result
+        _write(folder / f"{name}.json", result)
+        _say(f"{name}: done in {result['cpu_seconds']:.0f} CPU seconds")
+
+    if options.jobs > 1 and len(waiting) > 1:
+        with ProcessPoolExecutor(min(options.jobs, len(waiting)), mp_context=get_context("spawn")) as pool:
+            running = {pool.submit(_evaluated, source, options.seed): source for source in waiting}
+            for future in as_completed(running):
+                keep(running[future], future.result)
+    else:
+        for source in waiting:
+            keep(source, lambda source=source: _evaluated(source, options.seed))  # type: ignore[misc]
+    results = [done[_name(source)] for source in sources if _name(source) in done]
+    command = shlex.join(["satcost", *sys.argv[1:]])
+    report = aslib_report(results, failed, command)
+    _write(options.output / "metrics.json", {"command": command, "scenarios": results, "failed": failed})
+    with replacing(options.output / "report.md") as temporary:
+        temporary.write_text(report, encoding="utf-8")
+    print(report)
+    return 1 if failed or any(result["errors"] for result in results) else 0
+
+
+def _evaluated(source: tuple[Path, ...], seed: int) -> dict[str, Any]:
+    from satcost_gnn.data.aslib import read_scenario
+    from satcost_gnn.data.runtime_table import read_runtime_table
+    from satcost_gnn.evaluation.aslib_protocol import evaluate_scenario
+
+    scenario = read_scenario(source[0]) if len(source) == 1 else read_runtime_table(*source, seed)
+    return evaluate_scenario(scenario, seed, say=_say)
+
+
+def _name(source: tuple[Path, ...]) -> str:
+    return source[0].resolve().name.split(".")[0]
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _stored(path: Path, seed: int) -> dict[str, Any] | None:
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    # Estimators that failed may be there now.
+    good = isinstance(stored, dict) and stored.get("seed") == seed and not stored.get("errors", True)
+    return stored if good else None
+
+
+def _write(path: Path, values: dict[str, Any]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,256 @@
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from satcost_gnn.cli.evaluate_aslib import AslibOptions, run_evaluate_aslib
+from satcost_gnn.data.aslib import AslibScenario, FeatureStep
+from satcost_gnn.distribution import CostDistribution, grid_for
+from satcost_gnn.errors import DatasetError
+from satcost_gnn.evaluation import aslib_protocol as protocol
+from satcost_gnn.evaluation.aslib_report import aslib_report
+from satcost_gnn.evaluation.metrics import expected_coded
+
+QUICK = tuple(
+    protocol.TabularContender(c.name, c.estimator, c.label, {**c.settings, "n_trees": 10})
+    if c.estimator == "forest"
+    else c
+    for c in protocol.CONTENDERS
+    if c.name in ("constant", "random_forest_untuned", "forest_ranks", "gaussian_process")
+)
+
+
+def scenario(n=80, seed=0, folds=True):
+    """Two solvers, each good where the other is not; what tells them apart is a cheap feature, its copy is dear."""
+    rng = np.random.default_rng(seed)
+    kind = rng.normal(size=n)
+    log_cost = np.stack([1.5 + 1.5 * kind, 1.5 - 1.5 * kind, 2.0 + 0 * kind], axis=1) + 0.1 * rng.normal(size=(n, 3))
+    seconds = 10.0**log_cost
+    solved = seconds <= 1000
+    features = np.stack([np.exp(3 * kind), kind + 0.01 * rng.normal(size=n), seconds[:, 0]], axis=1)
+    features[::7, 1] = np.nan
+    return AslibScenario(
+        name="tiny",
+        instances=tuple(f"i{k}" for k in range(n)),
+        algorithms=("down", "up", "flat"),
+        measure="runtime",
+        is_runtime=True,
+        maximise=False,
+        cutoff_s=1000.0,
+        runtimes=np.where(solved, seconds, 1000.0)[:, :, None],
+        statuses=np.where(solved, "ok", "timeout")[:, :, None],
+        feature_names=("cheap", "dear", "dear-featuretime"),
+        features=features,
+        steps=(FeatureStep("base", ("cheap",)), FeatureStep("more", ("dear", "dear-featuretime"), ("base",))),
+        feature_statuses=np.full((n, 2), "ok"),
+        feature_costs=np.stack([np.full(n, 0.5), np.full(n, 400.0)], axis=1),
+        default_steps=("base", "more"),
+        folds=(np.arange(n) % 4 + 1)[:, None] if folds else None,
+        description={
+            "scenario_id": "tiny",
+            "performance_measures": ["runtime"],
+            "maximize": [False],
+            "performance_type": ["runtime"],
+            "algorithm_cutoff_time": 1000.0,
+            "default_steps": ["base", "more"],
+            "feature_steps": {
+                "base": {"provides": ["cheap"]},
+                "more": {"provides": ["dear", "dear-featuretime"], "requires": ["base"]},
+            },
+        },
+    )
+
+
+def test_times_of_features_are_no_features():
+    problem = protocol.pose(scenario())
+    assert problem.table.instances[0].static.names == ("cheap", "dear")
+    assert problem.with_steps(("base",)).instances[0].static.names == ("cheap",)
+
+
+def test_the_cutoff_lies_on_an_edge_and_solvers_are_in_order_of_par2():
+    problem = protocol.pose(scenario(), solvers=2)
+    assert np.isclose(grid_for("cpu_seconds").edges, problem.cutoff).any()
+    stopped = problem.table.censored
+    np.testing.assert_allclose(problem.table.cost[stopped], problem.cutoff)
+    assert (problem.table.cost[~stopped] <= problem.cutoff).all()
+    penalised = scenario().par(2.0).mean(axis=0)
+    assert problem.columns.tolist() == np.argsort(penalised)[:2].tolist()
+
+
+def test_without_folds_or_features_there_is_a_clear_error():
+    with pytest.raises(DatasetError, match=r"cv\.arff"):
+        protocol.pose(scenario(folds=False))
+
+
+def test_weights_recover_a_mixture():
+    rng = np.random.default_rng(0)
+    a, b, c = rng.normal(size=(3, 200))
+    found = protocol.least_squares_weights([a, b, c], 0.3 * a + 0.7 * b)
+    np.testing.assert_allclose(found, [0.3, 0.7, 0.0], atol=1e-3)
+    assert (protocol.least_squares_weights([a, b], -a) >= 0).all()
+
+
+def test_scores_are_the_levels_whose_intervals_just_hold_the_cost():
+    grid = grid_for("cpu_seconds")
+    found = CostDistribution.normal(grid, np.linspace(0, 4, 9), 0.7)
+    cutoff = float(grid.edges[27])
+    cost = np.minimum(np.linspace(3.5, 1.0, 9), cutoff)
+    censored = np.arange(9) == 0
+    cost[0] = cutoff
+    scores = protocol.interval_scores(found, cost, censored, cutoff)
+    coded = np.where(censored, cutoff + np.log10(2), cost)
+    for level in (0.2, 0.5, 0.8, 0.95):
+        low, high = found.quantile((1 - level) / 2), found.quantile((1 + level) / 2)
+        low, high = (np.where(end >= cutoff, cutoff + np.log10(2), end) for end in (low, high))
+        inside = (low <= coded + 1e-9) & (coded <= high + 1e-9)
+        np.testing.assert_array_equal(inside, scores <= level)
+        np.testing.assert_allclose(protocol.coded_widths(found, level, cutoff), high - low)
+
+
+def test_conformal_level_is_the_right_order_statistic():
+    scores = np.arange(1, 10) / 10
+    assert protocol.conformal_level(scores, 0.8) == pytest.approx(0.8)
+    assert protocol.conformal_level(scores, 0.95) == 1.0
+    rng = np.random.default_rng(0)
+    covered = [(rng.random(500) <= protocol.conformal_level(rng.random(19), 0.8)).mean() for _ in range(400)]
+    assert 0.78 < np.mean(covered) < 0.84
+
+
+def test_everything_that_a_policy_does_is_charged():
+    runtime = np.array([[1.0, 50.0], [80.0, 20.0], [99.0, 30.0]])
+    solved = np.array([[True, True], [True, True], [True, False]])
+    choice = np.array([1, 1, 1])
+    features_s = np.array([10.0, 85.0, 1.0])
+    policy = protocol.Policy(("base",), presolver=0, presolve_s=5.0)
+    found = protocol.schedule_cost(policy, choice, runtime, solved, features_s, 100.0, 2.0)
+    # Solved by the presolver; 5 + 85 + 20 is over the cutoff; not solved.
+    assert found.tolist() == [1.0, 200.0, 200.0]
+    plain = protocol.schedule_cost(protocol.Policy(("base",)), choice, runtime, solved, features_s, 100.0, 10.0)
+    assert plain.tolist() == [60.0, 1000.0, 1000.0]
+    single = protocol.Policy((), always=0)
+    assert protocol.schedule_cost(single, choice, runtime, solved, features_s, 100.0, 2.0).tolist() == [1, 80, 99]
+
+
+def test_the_best_policy_is_the_best_of_all():
+    rng = np.random.default_rng(0)
+    runtime = 10 ** rng.uniform(-1, 3, size=(40, 2))
+    solved = runtime < 900
+    picks = {("a",): rng.integers(0, 2, 40), ("a", "b"): runtime.argmin(axis=1)}
+    costs = {("a",): np.full(40, 1.0), ("a", "b"): np.full(40, 30.0)}
+    best = protocol.best_policy(picks, costs, runtime, solved, 900.0)
+
+    def mean(policy):
+        choice, cost = picks.get(policy.steps, np.zeros(40, int)), costs.get(policy.steps, np.zeros(40))
+        return protocol.schedule_cost(policy, choice, runtime, solved, cost, 900.0, 2.0).mean()
+
+    tried = [
+        protocol.Policy(steps, solver, seconds)
+        for steps, solver, seconds in itertools.product(picks, (0, 1), (1.0, 10.0, 100.0))
+    ]
+    tried += [protocol.Policy((), always=0), protocol.Policy((), always=1)]
+    assert mean(best) <= min(map(mean, tried)) + 1e-9
+
+
+def test_step_sets_are_closed_and_cheap_ones_are_offered():
+    found = protocol.step_sets(scenario(), np.arange(80))
+    assert found == [("base", "more"), ("base",)]
+
+
+@pytest.fixture(scope="module")
+def result():
+    return protocol.evaluate_scenario(scenario(), contenders=QUICK)
+
+
+def test_estimators_beat_the_constant_and_selection_pays(result):
+    rows = result["contenders"]
+    assert rows["mixture"]["rmse_par2"] < 0.5 * rows["constant"]["rmse_par2"]
+    assert result["versus_reference"]["constant"]["difference"] > 0
+    assert result["errors"] == {}
+    assert sum(result["mixture"]["weights"].values()) == pytest.approx(1.0)
+    selection = result["selection"]
+    assert selection["par2"]["closed_gap"] > 0.5
+    # The dear feature says no more than the cheap one.
+    assert all(policy["steps"] in (["base"], []) for policy in selection["policies"])
+    assert selection["par2_plain"]["selector_s"] > selection["par2"]["selector_s"]
+
+
+def test_rmse_is_the_mean_over_solvers_in_the_named_coding():
+    problem = protocol.pose(scenario())
+    found = CostDistribution.normal(problem.table.grid, problem.table.cost + 0.1, 0.2)
+    point = expected_coded(found, "par2", problem.cutoff)
+    coded = np.where(problem.table.censored, problem.cutoff + np.log10(2), problem.table.cost)
+    expected = np.sqrt(((point - coded) ** 2).mean(axis=0)).mean()
+    measured = protocol._measures(found, problem, np.full(80, 0.8))
+    assert measured["rmse_par2"] == pytest.approx(expected)
+
+
+def test_a_failing_contender_does_not_lose_the_others():
+    broken = protocol.TabularContender("broken", "size", "needs what is not there")
+    absent = protocol.TabularContender("absent", "no_such_estimator", "not there")
+    found = protocol.evaluate_scenario(scenario(40), contenders=[QUICK[0], broken, absent])
+    assert list(found["contenders"]) == ["constant"]
+    assert set(found["errors"]) == {"broken", "absent"}
+
+
+def test_what_is_learnt_for_a_fold_does_not_see_it():
+    """Costs of a fold changed: nothing predicted for that fold may change."""
+    from dataclasses import replace
+
+    original = scenario(40)
+    runtimes = original.runtimes.copy()
+    held = original.folds[:, 0] == 1
+    runtimes[held] = np.clip(runtimes[held][:, ::-1] * 3, 0.1, 1000)
+    changed = replace(original, runtimes=runtimes)
+    seen = []
+
+    class Spy(protocol._Selector):
+        def select(self, rest, held, members, share, mixture):
+            seen.append((share, mixture))
+            super().select(rest, held, members, share, mixture)
+            seen.append(self._policies[-1])
+
+    protocol_selector, protocol._Selector = protocol._Selector, Spy
+    try:
+        for one in (original, changed):
+            protocol.evaluate_scenario(one, contenders=QUICK[2:])
+    finally:
+        protocol._Selector = protocol_selector
+    half = len(seen) // 2
+    # Columns may be in another order of PAR2; this change keeps it.
+    assert protocol.pose(original).columns.tolist() == protocol.pose(changed).columns.tolist()
+    np.testing.assert_array_equal(seen[0][0], seen[half][0])
+    np.testing.assert_array_equal(seen[0][1], seen[half][1])
+    assert seen[1] == seen[half + 1]
+    assert not np.array_equal(seen[2][1], seen[half + 2][1])
+
+
+def test_report(result):
+    text = aslib_report([result, {**result, "scenario": "SAT2023-MAIN"}], {"other": "found no cv.arff"}, "satcost x")
+    assert "| SAT2023-MAIN | closed gap, features charged |" in text
+    assert "found no cv.arff" in text
+    assert f"{result['contenders']['mixture']['rmse_par2']:.3f}" in text
+
+
+def test_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(protocol, "CONTENDERS", QUICK[:1])
+    monkeypatch.setattr(protocol.evaluate_scenario, "__defaults__", (0, QUICK, lambda text: None))
+    scenario(40).write(tmp_path / "tiny")
+    scenario(40, folds=False).write(tmp_path / "unfolded")
+    rows = [f"h{k},x{k}.cnf,{10.0 ** (k % 4):g},{10000.0 if k % 3 else 7.5:g}" for k in range(40)]
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "table.csv").write_text("hash,benchmark,one,two\n" + "\n".join(rows) + "\n")
+    features = [f"h{k},{k % 4},{k % 3},{k}" for k in range(40)]
+    (tmp_path / "t" / "table_features.csv").write_text("hash,a,b,base_features_runtime\n" + "\n".join(features) + "\n")
+    options = AslibOptions([tmp_path / "tiny", tmp_path / "unfolded"], tmp_path / "out", tmp_path / "t", 0, 1)
+    assert run_evaluate_aslib(options) == 1
+    captured = capsys.readouterr()
+    assert "no cv.arff" in captured.out
+    stored = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert [one["scenario"] for one in stored["scenarios"]] == ["tiny", "table"]
+    assert stored["scenarios"][1]["features"] == 2
+    assert stored["scenarios"][1]["cutoff_s"] == 5000
+    assert (tmp_path / "out" / "report.md").read_text() in captured.out
+    # What is there is not done again.
+    assert run_evaluate_aslib(options) == 1
+    assert "tiny: taken from" in capsys.readouterr().err
