@@ -588,10 +588,10 @@ def _pooled(
         whole = bench.data.tables[unit]
         for part in parts:
             where = np.array([place[name] for name in part.instances["calibration"]], dtype=np.int64)
-            seen = CostDistribution(table.grid, part.cdf[unit, "calibration"])
+            seen = CostDistribution(table.grid, part.cdf[unit, "calibration"].astype(np.float64))
             cost, censored, known = whole.cost[where], whole.censored[where], whole.known[where]
             calibration = Calibration.fit(seen, cost, censored, known)
-            test = CostDistribution(table.grid, part.cdf[unit, "test"])
+            test = CostDistribution(table.grid, part.cdf[unit, "test"].astype(np.float64))
             mine = [rows[name] for name in part.instances["test"]]
             own[mine], before[mine] = calibration.apply(test).cdf, test.cdf
             checks.append(_calibrated_by_others(seen, cost, censored, known))

@@ -292,7 +292,7 @@ class Scores:
         share, at = pit_levels(self.pit, self.runs.censored)
         steps = np.concatenate([[0.0], share])[np.searchsorted(at, wanted, side="right")]
         beyond = (wanted > at[-1]) & bool(self.runs.censored.any())
-        return np.where(beyond, np.nan, steps)
+        return np.asarray(np.where(beyond, np.nan, steps), dtype=np.float64)
 
     def _c_index(self, counts: NDArray[np.float32]) -> Floats:
         order = np.sign(self.median[None, :] - self.median[:, None]).astype(np.float32)
