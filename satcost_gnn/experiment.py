@@ -30,6 +30,7 @@ from satcost_gnn.estimators import make_estimator
 from satcost_gnn.estimators.base import Estimator, TrainingTable
 from satcost_gnn.evaluation.accuracy import COLUMNS, accuracy, compare, markdown
 from satcost_gnn.evaluation.metrics import expected_coded, rmse
+from satcost_gnn.explanation import BACKGROUND_FILE, Background
 from satcost_gnn.instance import Instance
 from satcost_gnn.instance_cache import InstanceCache
 from satcost_gnn.out_of_distribution import NoveltyDetector
@@ -331,6 +332,7 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
         groups = data.tables[config.data.units[0]].groups
         novelty = NoveltyDetector().fit([data.instances[k] for k in learnt], [groups[k] for k in learnt])
         novelty.save(staging / "novelty")
+        Background.sample([data.instances[k] for k in learnt], config.network.seed).save(staging / BACKGROUND_FILE)
         settings = preprocess_settings(config)
         about = CheckpointConfig(
             name=config.checkpoint.name,

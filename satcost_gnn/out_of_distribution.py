@@ -150,6 +150,35 @@ class NoveltyDetector:
         found = self.judge(instances)
         return np.array([item.inside for item in found], dtype=bool), np.array([item.score for item in found])
 
+    def medians(self) -> dict[str, float]:
+        """Return the training medians of the features that vary in training; EstimatorError before fitting."""
+        imputer = self._fitted.imputer
+        return dict(zip(imputer.names, imputer.median.tolist(), strict=True))
+
+    def standing(self, instance: Instance) -> dict[str, float]:
+        """Return how many robust standard deviations each feature lies above the training median; NaN where missing.
+
+        Raises
+        ------
+        EstimatorError
+            Before fitting.
+        """
+        standardiser = self._fitted
+        matrix = FeatureMatrix.from_instances([instance], self.features, standardiser.input_names)
+        values = standardiser.transform(matrix, clip=False)[0]
+        position = {name: i for i, name in enumerate(matrix.names)}
+        return {
+            name: float("nan") if np.isnan(matrix.values[0, position[name]]) else float(value)
+            for name, value in zip(standardiser.names, values, strict=True)
+            if name in position
+        }
+
+    @property
+    def _fitted(self) -> Standardiser:
+        if self._standardiser is None:
+            raise EstimatorError("the novelty detector is not fitted; call fit() or load() first")
+        return self._standardiser
+
     def save(self, directory: Path) -> None:
         """Write it into a directory; EstimatorError before fitting."""
         if self._standardiser is None:

@@ -69,6 +69,8 @@ class Prediction:
         Name and version of the checkpoint.
     timings
         Wall seconds by stage.
+    estimator
+        The source's name in the checkpoint's chain of estimators; empty where none was asked.
     """
 
     path: str
@@ -84,6 +86,7 @@ class Prediction:
     checkpoint: str
     cutoff: float
     timings: dict[str, float] = field(default_factory=dict)
+    estimator: str = ""
 
     def quantile(self, q: float) -> dict[str, float]:
         """Return a quantile of the cost of each solver, in the cost unit (not log10).
@@ -243,7 +246,7 @@ class Predictor:
             for name, found in checkpoint.read_json("calibration.json").get(self.unit, {}).items()
         }
         self._offsets: dict[str, list[float]] = checkpoint.read_json(f"{self.unit}/probe_offset.json")
-        self._novelty = NoveltyDetector.load(checkpoint.directory / "novelty")
+        self.novelty = NoveltyDetector.load(checkpoint.directory / "novelty")
         self._estimators: dict[str, Estimator | str] = {}
         self._sandbox: Sandbox | None = None
 
@@ -297,11 +300,45 @@ class Predictor:
         FormulaError
             If clauses given in memory are malformed.
         """
+        return self.predict_preprocessed([self.preprocess(source)])[0]
+
+    def preprocess(self, source: Formula | CNF | str | Path | Iterable[Iterable[int]]) -> Preprocessed:
+        """Read and probe one instance with this checkpoint's settings; see :meth:`predict`."""
         if self._sandbox is None:
             self._sandbox = Sandbox()
         if not isinstance(source, (str, Path, Formula)):
             source = Formula.from_pysat(source) if hasattr(source, "clauses") else Formula.from_clauses(source)
-        return self.predict_preprocessed([preprocess(source, self.settings, self._sandbox)])[0]
+        return preprocess(source, self.settings, self._sandbox)
+
+    def estimator(self, name: str) -> Estimator:
+        """Return an estimator of the chain by its name there; CheckpointError if it can't be had."""
+        found = self._estimator(name)
+        if isinstance(found, str):
+            raise CheckpointError(f"{self.checkpoint.directory}: {name}: {found}")
+        return found
+
+    def predict_variants(self, name: str, variants: Sequence[Instance]) -> CostDistribution:
+        """Return the calibrated predictions of one estimator of the chain for variants of one instance.
+
+        Parameters
+        ----------
+        name
+            The estimator's name in the chain, as in :attr:`Prediction.estimator`.
+        variants
+            See :meth:`satcost_gnn.estimators.base.Estimator.predict_variants`; of what :meth:`as_in_training` returned.
+
+        Returns
+        -------
+        CostDistribution
+            Of shape ``(n_variants, n_solvers)``, solvers as asked of this predictor.
+
+        Raises
+        ------
+        CheckpointError
+            If the estimator can't be had.
+        """
+        found = self._calibrated(name, self.estimator(name).predict_variants(variants))
+        return self._reported(CostDistribution(found.grid, found.cdf[:, self._columns]))
 
     def predict_many(
         self, sources: Iterable[str | Formula], *, jobs: int = 1, batch_edges: int = 500_000
@@ -418,7 +455,7 @@ class Predictor:
 
     def _in_distribution(self, instances: dict[int, Instance]) -> dict[int, Any]:
         usable = {k: i for k, i in instances.items() if not missing_need("static", i)}
-        verdicts = self._novelty.judge(list(usable.values())) if usable else []
+        verdicts = self.novelty.judge(list(usable.values())) if usable else []
         return {**dict.fromkeys(instances), **dict(zip(usable, verdicts, strict=True))}
 
     def _common(self, instance: Instance) -> dict[str, Any]:
@@ -457,6 +494,7 @@ class Predictor:
             result="",
             in_distribution=None if verdict is None else bool(verdict.inside),
             timings={**instance.timings, "inference": seconds},
+            estimator=name,
         )
 
     def _solved(self, instance: Instance) -> Prediction:

@@ -180,6 +180,8 @@ class Estimator(ABC):
     name: ClassVar[str] = ""
     #: What an instance must have, of :data:`NEEDS`. An estimator may narrow it for an object (by its settings).
     needs: frozenset[str] = frozenset()
+    #: What of its needs it can do without in :meth:`predict_variants`.
+    can_miss: frozenset[str] = frozenset()
 
     _solvers: tuple[str, ...] | None = None
     _unit: str = ""
@@ -260,6 +262,14 @@ class Estimator(ABC):
                 f"estimator {self.name!r} predicted {found.shape} in {found.grid.unit}; expected {shape} in {self.unit}"
             )
         return found
+
+    def predict_variants(self, variants: Sequence[Instance]) -> CostDistribution:
+        """Predict for variants of one instance, which differ in their features only; see :meth:`predict`.
+
+        An estimator that reads the graph takes that of the first variant that has one for all, and does without where
+        a variant's graph is None.
+        """
+        return self.predict(variants)
 
     def out_of_fold(self, table: TrainingTable, folds: int | ArrayLike = 5, seed: int = 0) -> CostDistribution:
         """Predict every instance of a table by an estimator that was fitted without its fold.

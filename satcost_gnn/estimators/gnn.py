@@ -69,6 +69,9 @@ class GnnEstimator(Estimator):
         self.settings = NetworkConfig.checked(settings, "settings of the network")
         # Samples for the batches carry a graph even if the network is told to ignore it.
         self.needs = frozenset({"graph", *self.settings.model.branches})
+        # Without branch dropout in training the stand-in of a missing graph has learnt nothing.
+        missable = self.settings.model.branch_dropout > 0 and len(self.settings.model.branches) > 1
+        self.can_miss = frozenset({"graph"} & set(self.settings.model.branches)) if missable else frozenset()
         self.device = device
         self._shape: ModelShape | None = None
         self._static_names: tuple[str, ...] = ()
@@ -304,6 +307,45 @@ class GnnEstimator(Estimator):
             return torch.stack(each).mean(dim=0)
 
         return CostDistribution.from_hazard(self.grid, self._apply(hazards, instances, samples))
+
+    def predict_variants(self, variants: Sequence[Instance]) -> CostDistribution:
+        """Predict for variants of one instance; the graph is encoded once.
+
+        A variant without a graph is predicted as the network learnt to when branches were missing in training.
+
+        Parameters
+        ----------
+        variants
+            They may differ in their features, and in whether they have the graph; at least one has it.
+
+        Raises
+        ------
+        EstimatorError
+            If it isn't fitted or no variant has a graph.
+        """
+        unit = self.unit
+        first = next((one for one in variants if one.graph is not None), None)
+        if first is None:
+            raise EstimatorError("network: found no graph in any variant of the instance")
+        samples = [self._sample(replace(one, graph=first.graph)) for one in variants]
+        baseline = None
+        if unit in self._baselines:
+            logits = self._baseline_logits(unit, self._baselines[unit].predict(variants))
+            baseline = torch.from_numpy(np.asarray(logits, dtype=np.float32))
+        static = torch.from_numpy(np.stack([sample.static for sample in samples]))
+        online = torch.from_numpy(np.stack([sample.online for sample in samples]))
+        without = torch.tensor([one.graph is None for one in variants])
+        hazards = []
+        with torch.inference_mode():
+            batch = collate(samples[:1])
+            for member in self._members:
+                member.to("cpu").eval()
+                graph = member.graph_vectors(batch)
+                if graph is not None:
+                    graph = graph.expand(len(samples), -1)
+                fused = member.fuse(graph, without, static, online)
+                hazards.append(torch.sigmoid(member.heads[unit](fused, baseline).double()).numpy())
+        return CostDistribution.from_hazard(self.grid, np.mean(hazards, axis=0))
 
     def embedding(self, instances: Sequence[Instance]) -> NDArray[np.float32]:
         """Return the fused vectors of the first member, ``float32[n, fused_width]``.

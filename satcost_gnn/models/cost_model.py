@@ -167,20 +167,39 @@ class CostModel(nn.Module):
             }
         )
 
-    def embedding(self, batch: GraphBatch) -> Tensor:
-        """Return the fused vectors ``float32[B, fused_width]``."""
+    def graph_vectors(self, batch: GraphBatch) -> Tensor | None:
+        """Return what the graphs say, before fusion, ``float32[B, .]``; None for a network without that branch."""
+        if "graph" not in self.config.branches:
+            return None
+        return torch.cat([self.encoder(batch), self.graph_inputs(batch.graph_inputs)], dim=1)
+
+    def fuse(self, graph: Tensor | None, without_graph: Tensor, static: Tensor, online: Tensor) -> Tensor:
+        """Return the fused vectors ``float32[B, fused_width]``.
+
+        Parameters
+        ----------
+        graph
+            What :meth:`graph_vectors` returned.
+        without_graph
+            ``bool[B]``: the graph counts as missing.
+        static, online
+            ``float32[B, .]``: raw features, NaN where missing.
+        """
         vectors: dict[str, Tensor] = {}
         missing: dict[str, Tensor] = {}
-        if "graph" in self.config.branches:
-            vectors["graph"] = torch.cat([self.encoder(batch), self.graph_inputs(batch.graph_inputs)], dim=1)
-            missing["graph"] = torch.zeros(len(batch), dtype=torch.bool, device=batch.family.device)
-        for name in ("static", "online"):
+        if graph is not None:
+            vectors["graph"], missing["graph"] = graph, without_graph
+        for name, raw in (("static", static), ("online", online)):
             if name in self.config.branches:
-                raw: Tensor = getattr(batch, name)
                 vectors[name] = getattr(self, name)(raw)
                 missing[name] = raw.isnan().all(dim=1)
         fused: Tensor = self.fusion(vectors, missing)
         return fused
+
+    def embedding(self, batch: GraphBatch) -> Tensor:
+        """Return the fused vectors ``float32[B, fused_width]``."""
+        there = torch.zeros(len(batch), dtype=torch.bool, device=batch.family.device)
+        return self.fuse(self.graph_vectors(batch), there, batch.static, batch.online)
 
     def forward(self, batch: GraphBatch, units: Iterable[str] | None = None) -> dict[str, Tensor]:
         """Return the logits of the hazards, unit -> ``float32[B, n_solvers, bins]``, in some units or in all."""
