@@ -47,7 +47,7 @@ def _write(path: Path, instance: Instance) -> None:
         header["online"] = {"names": instance.online.names, "seconds": instance.online.seconds}
         arrays["online"] = instance.online.values
     if probe is not None:
-        header["probe"] = {k: v for k, v in vars(probe).items() if k not in ("trace", "settings", "numbers")}
+        header["probe"] = {k: v for k, v in vars(probe).items() if k not in ("trace", "settings", "numbers", "model")}
         header["probe_settings"] = asdict(probe.settings)
         if probe.trace is not None:
             arrays |= _prefixed("trace", probe.trace.to_arrays())

@@ -482,8 +482,10 @@ def _watch(arguments: list[str], output: SolverOutput, cpu_s: float, wall_s: flo
     return _Watched(process.returncode, over, max(used.cpu_s, cpu_seen), wall, max(peak, used.sampled_mb))
 
 
-def _conclude(watched: _Watched, output: SolverOutput, formula: Formula, cpu_s: float, memory_mb: int) -> Any:
-    """Return status, detail and, for a model, whether it was verified."""
+def _conclude(
+    watched: _Watched, output: SolverOutput, formula: Formula, cpu_s: float, memory_mb: int, with_model: bool
+) -> Any:
+    """Return status, detail and, for a model, whether it was verified, and the model itself if it is wanted."""
     told = f" ({output.last_line})" if output.last_line else ""
     full = watched.peak_memory_mb > 0.8 * memory_mb
     if watched.over is not None:
@@ -522,7 +524,7 @@ def _conclude(watched: _Watched, output: SolverOutput, formula: Formula, cpu_s: 
             "status": "CRASHED",
             "detail": "answered SAT without a model; have it print `v` lines, or name {out} in its command",
         }
-    return {"status": "SAT", "verified": verified}
+    return {"status": "SAT", "verified": verified, **({"model": model.astype(np.int32)} if with_model else {})}
 
 
 def solve_external_child(
@@ -533,6 +535,7 @@ def solve_external_child(
     wall_s: float,
     memory_mb: int,
     conflicts: int | None = None,
+    with_model: bool = False,
 ) -> dict[str, Any]:
     """Run a program to its end or limit; executed in a sandboxed child.
 
@@ -549,12 +552,14 @@ def solve_external_child(
         Limits of the program with all processes that it starts; the memory limit also is one of address space of each.
     conflicts
         Must be None.
+    with_model
+        Whether the model is wanted.
 
     Returns
     -------
     dict
         ``status``, ``detail``, the counters that were printed, ``cpu_s``, ``wall_s``, ``peak_memory_mb`` and for SAT
-        whether the model was ``verified``.
+        whether the model was ``verified``, and with ``with_model`` the ``model``.
 
     Raises
     ------
@@ -582,7 +587,7 @@ def solve_external_child(
     watched = _watch(arguments, output, cpu_s, wall_s, memory_mb)
     output.feed_result(result)
     return {
-        **_conclude(watched, output, formula, cpu_s, memory_mb),
+        **_conclude(watched, output, formula, cpu_s, memory_mb, with_model),
         **output.counts,
         "cpu_s": watched.cpu_s,
         "wall_s": watched.wall_s,

@@ -159,6 +159,8 @@ class ProbeResult:
     numbers
         ``int32[C]``: conflicts that the solver had counted at each conflict of the trace, itself included; None if
         nothing came back. For a CaDiCaL, which can't be asked, they are 1, 2, ..., C: it reports nearly every one.
+    model
+        ``int32[n]``: literals of the model where it was found satisfiable by searching; not kept in caches.
     """
 
     status: ProbeStatus
@@ -175,6 +177,7 @@ class ProbeResult:
     peak_memory_mb: float = 0.0
     settings: ProbeSettings = field(default_factory=ProbeSettings)
     numbers: NDArray[np.int32] | None = None
+    model: NDArray[np.int32] | None = None
 
     @property
     def solved(self) -> bool:
@@ -726,7 +729,8 @@ def run_probe(formula: Formula, settings: ProbeSettings | None = None, *, deadli
         searched = time.process_time()
         statistics = {name: int(value) for name, value in solver.accum_stats().items()}
         status: ProbeStatus = "UNKNOWN" if answer is None or log.stop_taken else "SAT" if answer else "UNSAT"
-        if status == "SAT" and not satisfies(formula, solver.get_model() or []):
+        model = np.array(solver.get_model() or [], dtype=np.int32) if status == "SAT" else None
+        if model is not None and not satisfies(formula, model):
             raise SolverError(f"{settings.solver} gave a wrong answer: its model does not satisfy {formula.source}")
         proof = None
         if proof_length is not None:
@@ -766,6 +770,7 @@ def run_probe(formula: Formula, settings: ProbeSettings | None = None, *, deadli
         timings={"load": loaded - begin, "search": searched - loaded, "trace": done - searched},
         settings=settings,
         numbers=numbers,
+        model=model,
     )
 
 

@@ -15,7 +15,7 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.search import solvers
 from satcost_gnn.search.external import SolverOutput, parse_definition, register_external
 from satcost_gnn.search.sandbox import Sandbox
-from satcost_gnn.search.solvers import SolverRun, run_solver, solver_spec
+from satcost_gnn.search.solvers import SolverRun, run_solver, satisfies, solver_spec
 
 UNSATISFIABLE = Formula.from_clauses([[1, 2], [-1, 2], [1, -2], [-1, -2]])
 SATISFIABLE = Formula.from_clauses([[1, 2], [-1, 3], [-3, -2, 4], [2, 3]])
@@ -310,3 +310,11 @@ def test_registry_is_of_this_process_only() -> None:
     name = define("solve")
     assert name in solvers._registered and name not in solvers.SOLVERS
     assert os.sep in solver_spec(name).version
+
+
+def test_the_model_comes_along_if_it_is_wanted(sandbox: Sandbox) -> None:
+    spec = solver_spec(define("solve"))
+    call = spec.child_call(SATISFIABLE, seed=0, cpu_s=5, wall_s=20, memory_mb=2048, conflicts=None)
+    assert "model" not in sandbox.run(call.function, call.kwargs, call.limits).value
+    found = sandbox.run(call.function, {**call.kwargs, "with_model": True}, call.limits).value
+    assert found["status"] == "SAT" and satisfies(SATISFIABLE, found["model"])

@@ -19,6 +19,7 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.search import probe as probe_module
 from satcost_gnn.search.probe import ProbeResult, ProbeSettings, probe, proof_additions, run_probe, sample_variables
 from satcost_gnn.search.sandbox import Sandbox
+from satcost_gnn.search.solvers import satisfies
 from satcost_gnn.search.trace import FINISHED, RESTART, UNKNOWN, Trace
 
 SOLVERS = ("cadical195", "cadical300", "minisatep", "ergo")
@@ -499,3 +500,11 @@ def test_a_wrong_model_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Solver, "get_model", lambda self: [-1, -2])
     with pytest.raises(SolverError, match="wrong answer"):
         run_probe(Formula.from_clauses([[1, 2]]))
+
+
+def test_a_model_is_handed_over_and_satisfies_the_formula() -> None:
+    formula = random_3sat(60, 3.5, 0)
+    found = run_probe(formula)
+    assert found.status == "SAT" and found.model is not None
+    assert satisfies(formula, found.model)
+    assert run_probe(Formula.from_clauses([[1, 2], [-1, 2], [1, -2], [-1, -2]])).model is None
