@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,16 +18,24 @@ from satcost_gnn.instance import Instance
 
 Floats = NDArray[np.float64]
 
-#: Members by default: name and settings.
+#: Members by default: name and settings. The last joins where LightGBM is installed.
 DEFAULT_MEMBERS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("forest", {}),
     ("forest", {"features": "online"}),
     ("linear", {"features": "online"}),
 )
+BOOSTED_MEMBER: tuple[str, dict[str, Any]] = ("boosting", {})
+
 
 _STEPS = 200
 # Weights are kept from the last bit of fitting noise: this share is spread evenly.
 _EVEN_SHARE = 0.1
+
+
+def default_members() -> list[tuple[str, dict[str, Any]]]:
+    """Return the members that a stacked model has by default on this machine."""
+    boosted = [BOOSTED_MEMBER] if find_spec("lightgbm") is not None else []
+    return [*DEFAULT_MEMBERS, *boosted]
 
 
 @register
@@ -36,7 +45,7 @@ class Stacked(Estimator):
     Parameters
     ----------
     members
-        Name and settings of each member.
+        Name and settings of each member; None for :func:`default_members`.
     folds
         Folds of the cross-validation that the weights come from: once over single instances, once over whole groups
         (families), so that they suit both known families and new ones.
@@ -51,7 +60,8 @@ class Stacked(Estimator):
     name = "stacked"
     needs = frozenset({"static", "online"})
 
-    def __init__(self, members: Sequence[Sequence[Any]] = DEFAULT_MEMBERS, folds: int = 5) -> None:
+    def __init__(self, members: Sequence[Sequence[Any]] | None = None, folds: int = 5) -> None:
+        members = default_members() if members is None else members
         if not members:
             raise EstimatorError("found no members of a stacked model; expected at least one")
         self.members = [(str(name), dict(settings)) for name, settings in members]
@@ -139,4 +149,4 @@ def _least_crps(parts: Sequence[CostDistribution], y: Floats, censored: NDArray[
     return (1.0 - _EVEN_SHARE) * weights + _EVEN_SHARE / n
 
 
-__all__ = ["DEFAULT_MEMBERS", "Stacked"]
+__all__ = ["BOOSTED_MEMBER", "DEFAULT_MEMBERS", "Stacked", "default_members"]

@@ -8,7 +8,7 @@ from satcost_gnn.distribution import GRIDS, CostDistribution
 from satcost_gnn.errors import CheckpointError, EstimatorError
 from satcost_gnn.estimators.constant import Constant
 from satcost_gnn.estimators.linear import Linear
-from satcost_gnn.estimators.stacked import Stacked, _least_crps
+from satcost_gnn.estimators.stacked import BOOSTED_MEMBER, DEFAULT_MEMBERS, Stacked, _least_crps
 
 GRID = GRIDS["conflicts"]
 
@@ -51,6 +51,16 @@ def test_it_is_about_as_good_as_its_best_member_and_weighs_it_most():
 def test_needs_are_those_of_all_members():
     assert Stacked([("constant", {}), ("size", {})]).needs == {"static"}
     assert Stacked([("tree_size", {}), ("size", {})]).needs == {"static", "online"}
+
+
+def test_boosting_is_a_member_where_it_is_installed(monkeypatch):
+    assert Stacked().members == [*DEFAULT_MEMBERS, BOOSTED_MEMBER]
+    monkeypatch.setattr("satcost_gnn.estimators.stacked.find_spec", lambda name: None)
+    bare = Stacked()
+    assert bare.members == list(DEFAULT_MEMBERS) and bare.needs == {"static", "online"}
+    # What was made with other members stays what it was.
+    kept = Stacked(**Stacked([("constant", {})]).parameters())
+    assert kept.members == [("constant", {})]
 
 
 def test_bad_members_are_refused(tmp_path):
