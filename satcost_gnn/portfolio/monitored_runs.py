@@ -135,7 +135,9 @@ def run_monitored(
 
 
 def read_monitored_runs(path: Path) -> Iterator[MonitoredRun]:
-    """Yield the runs of a JSON-lines file, without those that ended before the first checkpoint or crashed."""
+    """Yield the runs of a JSON-lines file that have a checkpoint and didn't crash; none if there is no file."""
+    if not path.exists():
+        return
     with path.open() as lines:
         for line in lines:
             if line.endswith("\n"):
