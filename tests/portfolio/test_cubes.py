@@ -1,0 +1,179 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from satcost_gnn.data.generate import from_recipe
+from satcost_gnn.distribution import GRIDS, CostDistribution
+from satcost_gnn.errors import ConfigError, FormulaError
+from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.portfolio.cubes import (
+    STATIC_ESTIMATOR,
+    CubePrediction,
+    hardest_first,
+    predict_cubes,
+    read_cubes,
+    simplified,
+    to_split,
+    total_of,
+)
+from satcost_gnn.predictor import Predictor
+from satcost_gnn.search.solvers import solve_child
+
+GRID = GRIDS["conflicts"]
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_an_icnf_file_holds_formula_and_cubes(tmp_path: Path) -> None:
+    text = "c made by hand\np inccnf\n1 2 0\n-1 3\n0\na 1 -2 0\na 2 0\n"
+    formula, cubes = read_cubes(write(tmp_path / "x.icnf", text))
+    assert formula is not None
+    assert formula.clauses() == [[1, 2], [-1, 3]]
+    assert cubes == [(1, -2), (2,)]
+
+
+@pytest.mark.parametrize("text", ["a 1 -2 0\na 3 0\n", "1 -2 0\n3 0\n", "c x\n1 -2\n\n3\n"], ids=["a", "0", "plain"])
+def test_cubes_alone(text: str, tmp_path: Path) -> None:
+    assert read_cubes(write(tmp_path / "x.txt", text)) == (None, [(1, -2), (3,)])
+
+
+def test_the_empty_cube_is_one(tmp_path: Path) -> None:
+    assert read_cubes(write(tmp_path / "x.icnf", "a 0\n")) == (None, [()])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a 1 x 0\n", "x.icnf:1: found 'a 1 x 0'"),
+        ("a 1 0\na 1 0 2 0\n", "x.icnf:2: found a 0 inside"),
+        ("a 1 -1 0\n", "variable twice"),
+        ("p inccnf\n1 2 0\n", "found no cube"),
+        ("", "found no cube"),
+    ],
+)
+def test_malformed_files_name_the_line(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(FormulaError, match=message):
+        read_cubes(write(tmp_path / "x.icnf", text))
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FormulaError, match="cannot be read"):
+        read_cubes(tmp_path / "none.icnf")
+
+
+def test_unit_propagation_by_hand() -> None:
+    formula = Formula.from_clauses([[1, 2], [-1, 3], [-3, -2, 4, 5], [4, 6, -7], [5, 6]])
+    # 1 implies 3; the second clause is gone, the third loses a literal.
+    left = sorted(map(sorted, simplified(formula, [1]).clauses()))
+    assert left == sorted(map(sorted, [[-2, 4, 5], [4, 6, -7], [5, 6], [1], [3]]))
+    assert simplified(formula, []).clauses() == formula.clauses()
+
+
+@pytest.mark.parametrize("cube", [[1, -3], [1, -1], [-2, -1]])
+def test_a_refuted_cube_is_the_empty_clause(cube: list[int]) -> None:
+    formula = Formula.from_clauses([[1, 2], [-1, 3]])
+    assert simplified(formula, cube).has_empty_clause
+
+
+def test_conflicting_units_refute() -> None:
+    assert simplified(Formula.from_clauses([[-1, 2], [-1, -2]]), [1]).has_empty_clause
+
+
+def test_what_is_left_has_the_same_answer() -> None:
+    formula = from_recipe("random-ksat:k=3,n=60,ratio=4.26,seed=2")
+    for cube in ([1, -2, 3], [-4, 5, -6, 7, -8, 9], [10, 20, -30]):
+        with_units = Formula.from_clauses([*formula.clauses(), *([literal] for literal in cube)], formula.n_vars)
+        left = simplified(formula, cube)
+        found, expected = (solve_child("minisat22", f, 0, 30.0)["status"] for f in (left, with_units))
+        assert found == expected
+        assert left.n_clauses <= with_units.n_clauses
+
+
+def test_a_cube_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"variables in 1\.\.3"):
+        simplified(Formula.from_clauses([[1, 2, 3]]), [4])
+
+
+def cube(number: int, median: float | None, sd: float = 0.3, known: float | None = None) -> CubePrediction:
+    cost = None if median is None else CostDistribution.normal(GRID, np.log10(median), sd)
+    return CubePrediction(number, (number + 1,), None, cost, known)
+
+
+def test_the_sum_of_known_costs_is_known() -> None:
+    total = total_of([cube(0, 100, known=120.0), cube(1, 100, known=80.0)])
+    assert (total.low, total.median, total.high, total.known) == (200.0, 200.0, 200.0, 200.0)
+
+
+def test_the_sum_of_independent_costs_is_near_the_sum_of_their_means() -> None:
+    cubes = [cube(k, 1000.0) for k in range(400)]
+    total = total_of([*cubes, cube(400, None)], common_error=0.0)
+    # Mean of a lognormal: median exp(s^2 / 2).
+    mean = 1000.0 * np.exp((0.3 * np.log(10)) ** 2 / 2)
+    assert total.median == pytest.approx(400 * mean, rel=0.03)
+    assert total.high / total.low < 1.15
+
+
+def test_a_common_error_does_not_average_out() -> None:
+    cubes = [cube(k, 1000.0) for k in range(400)]
+    alone = total_of(cubes, common_error=0.0)
+    together = total_of(cubes, common_error=0.5)
+    assert together.high / together.low > 2 * (alone.high / alone.low - 1) + 1
+
+
+def test_the_hardest_come_first_and_the_unknown_before_them() -> None:
+    cubes = [cube(0, 100.0), cube(1, 1e5), cube(2, None), cube(3, 50.0, known=7e4)]
+    assert hardest_first(cubes) == [2, 1, 3, 0]
+
+
+def test_what_stands_far_above_the_rest_is_to_be_split() -> None:
+    cubes = [cube(k, 1000.0) for k in range(10)]
+    assert to_split(cubes) == []
+    assert to_split([*cubes, cube(10, 1e5)]) == [10]
+    assert to_split([*cubes, cube(10, 1e5)], factor=200.0) == []
+    assert to_split([cube(0, 1e5)]) == []
+    with pytest.raises(ConfigError, match="more than 1"):
+        to_split(cubes, factor=1.0)
+
+
+def test_cubes_are_predicted_in_their_order() -> None:
+    parent = from_recipe("random-ksat:k=3,n=210,ratio=4.4,seed=1")
+    made = [(1, -2, 3), (1000,), tuple(range(1, 60))]
+    with Predictor.from_checkpoint(start="forest") as predictor:
+        found = predict_cubes(parent, made, predictor, "cadical195")
+    assert [item.literals for item in found] == made
+    assert found[0].cost is not None and found[0].cost.shape == ()
+    assert "expected distinct variables in 1..210" in found[1].error and found[1].cost is None
+    assert np.isnan(found[1].size)
+    # So many units leave nothing to search: the probe has solved it, and its conflicts are the cost.
+    assert found[2].known is not None and found[2].known == found[2].size < 100
+
+
+def test_static_features_need_no_search() -> None:
+    parent = from_recipe("random-ksat:k=3,n=210,ratio=4.4,seed=1")
+    steps: list[None] = []
+    with Predictor.from_checkpoint(start=STATIC_ESTIMATOR) as predictor:
+        found = predict_cubes(
+            parent,
+            [(1, -2), tuple(range(1, 30))],
+            predictor,
+            "minisat22",
+            features="static",
+            on_step=lambda: steps.append(None),
+        )
+    assert all(item.prediction is not None and item.prediction.source == "forest" for item in found)
+    assert all(item.known is None for item in found)
+    assert all(np.isfinite(item.size) for item in found)
+    assert len(steps) == 2
+
+
+def test_unknown_features_and_solvers_are_refused() -> None:
+    parent = Formula.from_clauses([[1, 2]])
+    with Predictor.from_checkpoint() as predictor:
+        with pytest.raises(ConfigError, match="expected one of probe, static"):
+            predict_cubes(parent, [(1,)], predictor, "cadical195", features="all")
+        with pytest.raises(ConfigError, match="nosuch"):
+            predict_cubes(parent, [(1,)], predictor, "nosuch")
