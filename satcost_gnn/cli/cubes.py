@@ -166,13 +166,13 @@ def _row(
         number=cube.number,
         literals=" ".join(map(str, cube.literals)),
         status="error" if cube.cost is None else "solved" if cube.known is not None else "ok",
-        result=prediction.result if prediction is not None else "",
+        result=cube.result,
         solver=solver,
         cost_unit=unit,
         known=cube.known,
         order=order,
         split=split,
-        source=prediction.source if prediction is not None else "",
+        source=prediction.source if prediction is not None else "propagation" if cube.known is not None else "",
         in_distribution=prediction.in_distribution if prediction is not None else None,
         error=cube.error,
     )
@@ -266,7 +266,7 @@ def run_cubes(options: CubesOptions) -> int:
         "solver": solver,
         "cost_unit": options.unit,
         "cubes": len(rows),
-        "solved_by_probe": sum(row["status"] == "solved" for row in rows),
+        "solved_already": sum(row["status"] == "solved" for row in rows),
         "failed": failed,
         "predicted_total": asdict(total),
         "sampled_total": None,
@@ -292,7 +292,7 @@ def run_cubes(options: CubesOptions) -> int:
 
 def _print_summary(summary: Mapping[str, Any]) -> None:
     label, total, sampled = UNIT_LABELS[summary["cost_unit"]], summary["predicted_total"], summary["sampled_total"]
-    print(f"{summary['cubes']} cubes for {summary['solver']}, {summary['solved_by_probe']} solved by the probe")
+    print(f"{summary['cubes']} cubes for {summary['solver']}, {summary['solved_already']} solved already")
     print(
         f"all together, predicted: {_number(total['median'])} {label}"
         f" (80 %: {_number(total['low'])} to {_number(total['high'])})"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.data.generate.cube import with_units
-from satcost_gnn.distribution import CostDistribution
+from satcost_gnn.distribution import GRIDS, CostDistribution
 from satcost_gnn.errors import ConfigError, FormulaError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import parse_dimacs
@@ -89,8 +89,8 @@ def read_cubes(path: Path | str) -> tuple[Formula | None, list[tuple[int, ...]]]
 def simplified(formula: Formula, literals: Sequence[int]) -> Formula:
     """Return what is left of a formula under a cube after unit propagation.
 
-    Satisfied clauses and false literals go, what is implied stays as unit clauses. A refuted formula becomes a single
-    empty clause.
+    Satisfied clauses, false literals and fixed variables go; the variables that are left are numbered anew, in the same
+    order. A refuted formula becomes a single empty clause.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def simplified(formula: Formula, literals: Sequence[int]) -> Formula:
     variables, signs = np.abs(formula.literals), np.sign(formula.literals).astype(np.int8)
     owner = np.repeat(np.arange(formula.n_clauses), formula.clause_lengths)
     units = np.array(literals, dtype=np.int64)
-    refuted = Formula.from_arrays([], [0, 0], formula.n_vars, formula.source)
+    refuted = Formula.from_arrays([], [0, 0], 0, formula.source)
     while True:
         if (value[np.abs(units)] == -np.sign(units)).any() or len(np.unique(np.abs(units))) < len(np.unique(units)):
             return refuted
@@ -120,13 +120,11 @@ def simplified(formula: Formula, literals: Sequence[int]) -> Formula:
             break
         units = np.unique(formula.literals[fresh].astype(np.int64))
     kept = formula.literals[open_literals]
-    lengths = left[left > 0]
-    fixed = np.flatnonzero(value[1:]) + 1
-    ends = np.concatenate([np.cumsum(lengths), lengths.sum() + np.arange(1, len(fixed) + 1)])
+    used, fresh_names = np.unique(np.abs(kept), return_inverse=True)
     return Formula.from_arrays(
-        np.concatenate([kept, fixed * value[fixed]]),
-        np.concatenate([[0], ends]).astype(np.int64),
-        formula.n_vars,
+        (fresh_names + 1) * np.sign(kept),
+        np.concatenate([[0], np.cumsum(left[left > 0])]).astype(np.int64),
+        len(used),
         formula.source,
     )
 
@@ -146,7 +144,11 @@ class CubePrediction:
     cost
         Distribution of the cost, of shape ``()``; None where there is no prediction.
     known
-        The cost itself, in the unit, if the probe has solved the cube; else None.
+        The cost itself, in the unit, if the probe or unit propagation has solved the cube; else None.
+    error
+        Why there is no prediction.
+    result
+        ``SAT`` or ``UNSAT`` if the cube has been solved.
     """
 
     number: int
@@ -155,6 +157,7 @@ class CubePrediction:
     cost: CostDistribution | None
     known: float | None
     error: str = ""
+    result: str = ""
 
     @property
     def size(self) -> float:
@@ -221,7 +224,13 @@ def predict_cubes(
                 results[number] = CubePrediction(number, tuple(literals), None, None, None, str(error))
                 step()
             else:
-                yield number, made
+                if static and (made.has_empty_clause or not made.n_clauses):
+                    answer = "UNSAT" if made.has_empty_clause else "SAT"
+                    nothing = CostDistribution.from_points(GRIDS[predictor.unit], GRIDS[predictor.unit].low)
+                    results[number] = CubePrediction(number, tuple(literals), None, nothing, 0.0, result=answer)
+                    step()
+                else:
+                    yield number, made
 
     def flush(batch: list[tuple[int, Preprocessed]]) -> None:
         found = predictor.predict_preprocessed([item for _, item in batch])
@@ -235,7 +244,13 @@ def predict_cubes(
                     spent = {"conflicts": probe.conflicts, "propagations": probe.propagations}
                     known = float(spent.get(predictor.unit, probe.cpu_s) or 0.0)
             results[number] = CubePrediction(
-                number, tuple(cubes[number]), prediction, cost, known, "" if cost is not None else prediction.reason
+                number,
+                tuple(cubes[number]),
+                prediction,
+                cost,
+                known,
+                error="" if cost is not None else prediction.reason,
+                result=prediction.result,
             )
             step()
 

@@ -78,7 +78,7 @@ def test_formula_and_cubes_in_one_file(tmp_path: Path) -> None:
     path.write_text("p inccnf\n1 2 0\n-1 3 0\n-3 -2 0\na 1 0\na -1 0\n")
     found = call(path)
     assert found.exit_code == 0, found.output
-    assert "2 cubes for cadical195, 2 solved by the probe" in found.stdout
+    assert "2 cubes for cadical195, 2 solved already" in found.stdout
     assert "satisfiable: cube 0" in found.stdout
 
 

@@ -67,10 +67,10 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
 
 def test_unit_propagation_by_hand() -> None:
     formula = Formula.from_clauses([[1, 2], [-1, 3], [-3, -2, 4, 5], [4, 6, -7], [5, 6]])
-    # 1 implies 3; the second clause is gone, the third loses a literal.
-    left = sorted(map(sorted, simplified(formula, [1]).clauses()))
-    assert left == sorted(map(sorted, [[-2, 4, 5], [4, 6, -7], [5, 6], [1], [3]]))
+    # 1 implies 3; the first two clauses are gone, the third loses a literal, and 2, 4, 5, 6, 7 become 1 to 5.
+    assert simplified(formula, [1]).clauses() == [[-1, 2, 3], [2, 4, -5], [3, 4]]
     assert simplified(formula, []).clauses() == formula.clauses()
+    assert simplified(formula, [1, 4, 5]).n_clauses == 0
 
 
 @pytest.mark.parametrize("cube", [[1, -3], [1, -1], [-2, -1]])
@@ -155,19 +155,22 @@ def test_cubes_are_predicted_in_their_order() -> None:
 def test_static_features_need_no_search() -> None:
     parent = from_recipe("random-ksat:k=3,n=210,ratio=4.4,seed=1")
     steps: list[None] = []
+    some = tuple(int(sign) * v for v, sign in zip(range(1, 11), [1, -1] * 5, strict=True))
     with Predictor.from_checkpoint(start=STATIC_ESTIMATOR) as predictor:
         found = predict_cubes(
             parent,
-            [(1, -2), tuple(range(1, 30))],
+            [(), some, tuple(range(1, 60))],
             predictor,
             "minisat22",
             features="static",
             on_step=lambda: steps.append(None),
         )
-    assert all(item.prediction is not None and item.prediction.source == "forest" for item in found)
-    assert all(item.known is None for item in found)
-    assert all(np.isfinite(item.size) for item in found)
-    assert len(steps) == 2
+    assert all(item.prediction is not None and item.prediction.source == "forest" for item in found[:2])
+    assert all(item.known is None for item in found[:2])
+    # Ten units leave a smaller formula; sixty are refuted by propagation alone.
+    assert found[1].size < found[0].size
+    assert (found[2].known, found[2].result) == (0.0, "UNSAT")
+    assert len(steps) == 3
 
 
 def test_unknown_features_and_solvers_are_refused() -> None:
