@@ -86,7 +86,7 @@ GROUPS: tuple[FeatureGroup, ...] = (
     FeatureGroup("tree estimates", "tree-size estimates are", "low", "high", "tree.wbe_longest"),
     FeatureGroup("random dives", "random dives end", "early", "late", "knuth.depth_mean_log"),
     FeatureGroup("speed", "the probe ran", "slowly", "fast", "speed.conflicts_per_second"),
-)  # fmt: skip
+)
 
 _BY_NAME = {group.name: group for group in GROUPS}
 # Beginnings of feature names -> group; the longest that fits counts.
