@@ -103,7 +103,7 @@ def _evaluated(source: tuple[Path, ...], seed: int) -> dict[str, Any]:
     from satcost_gnn.data.runtime_table import read_runtime_table
     from satcost_gnn.evaluation.aslib_protocol import evaluate_scenario
 
-    scenario = read_scenario(source[0]) if len(source) == 1 else read_runtime_table(*source, seed)
+    scenario = read_scenario(source[0]) if len(source) == 1 else read_runtime_table(source[0], source[1], seed)
     return evaluate_scenario(scenario, seed, say=_say)
 
 

@@ -48,7 +48,7 @@ BEST_SOLVERS = 10
 COVERAGE = 0.8
 _INNER_FOLDS = 4
 # Feature steps are compared by a quick model in fewer folds: there are several sets of them.
-_POLICY_FOLDS = 3
+_POLICY_FOLDS = 2
 _LOG10_2 = float(np.log10(2.0))
 
 
