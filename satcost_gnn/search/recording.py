@@ -87,7 +87,11 @@ class Recording:
         try:
             with temporary.open("wb") as stream:
                 np.savez_compressed(
-                    stream, header=np.array(json.dumps(header)), numbers=self.numbers, **self.trace.to_arrays()
+                    stream,
+                    allow_pickle=False,
+                    header=np.array(json.dumps(header)),
+                    numbers=self.numbers,
+                    **self.trace.to_arrays(),
                 )
             temporary.replace(path)
         finally:
@@ -103,7 +107,8 @@ class Recording:
             If it is missing, damaged, or of another layout.
         """
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            # Opened here: numpy leaves a file open in which it finds no archive.
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
             return cls(
                 **json.loads(str(arrays.pop("header"))), numbers=arrays.pop("numbers"), trace=Trace.from_arrays(arrays)

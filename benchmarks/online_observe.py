@@ -1,0 +1,113 @@
+"""Take the observations out of the recordings: one row for each search and point, in one small Parquet table.
+
+    python benchmarks/online_observe.py --dataset datasets/corpus --root CNF --store cache/online \
+        -o docs/benchmarks/online_observations.parquet
+
+A row holds what is known at a point of a search (:mod:`satcost_gnn.search.observation`) and how the search ended.
+Points are of two kinds, ``restart`` and ``checkpoint``; a row of kind ``start``, without a window, stands for every
+search. The table is all that ``online_restarts.py`` reads, so the experiments can be repeated without the recordings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from online_record import SOLVERS, formula_files, instances, recording_path
+
+from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.errors import DatasetError
+from satcost_gnn.formula.dimacs import read_dimacs
+from satcost_gnn.formula.features import STATIC_FEATURES, static_features
+from satcost_gnn.progress import ProgressLine
+from satcost_gnn.search.observation import ESTIMATES, checkpoints, feature_names, observations, restart_points
+from satcost_gnn.search.online import WAITING_CONFLICTS
+from satcost_gnn.search.recording import Recording
+
+STRUCTURE = tuple(
+    name for name, feature in STATIC_FEATURES.items() if feature.group in ("size", "length") or name == "horn_share"
+)
+"""Features of the formula that take part: sizes, ratios, clause lengths."""
+
+_END = ("status", "conflicts", "search_s")
+_POINT = ("kind", "point", "restart", "begin", "end")
+
+
+def schema() -> pa.Schema:
+    """Return the columns of the table."""
+    texts = ("ensemble", "instance", "family", "solver", "status", "kind")
+    counts = ("conflicts", "point", "restart", "begin", "end")
+    columns = [(name, pa.string()) for name in texts] + [(name, pa.int32()) for name in counts]
+    numbers = ["search_s", *(f"estimate.{name}" for name in ESTIMATES), *feature_names(learnt=True), *STRUCTURE]
+    return pa.schema([*columns, *((name, pa.float32()) for name in numbers)])
+
+
+def rows_of(recording: Recording, waiting: int, length: int) -> list[dict[str, Any]]:
+    """Return the rows of one search, without what is the same for all solvers."""
+    about = {"solver": recording.solver, **{name: getattr(recording, name) for name in _END}}
+    rows = [{**about, **dict(zip(_POINT, ("start", -1, 0, 0, 0), strict=True))}]
+    for kind, points in (
+        ("restart", restart_points(recording, waiting, length)),
+        ("checkpoint", checkpoints(recording, waiting=waiting, length=length)),
+    ):
+        for number, one in enumerate(observations(recording, points)):
+            place = dict(zip(_POINT, (kind, number, one.point.restart, one.point.begin, one.point.end), strict=True))
+            values = dict(zip(one.features.names, one.features.values.tolist(), strict=True))
+            estimated = {f"estimate.{name}": value for name, value in one.estimates.items()}
+            rows.append({**about, **place, **values, **estimated})
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", type=Path, default=Path("datasets/corpus"))
+    parser.add_argument("--root", type=Path)
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--waiting", type=int, default=WAITING_CONFLICTS)
+    parser.add_argument("--window", type=int, default=2_000)
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    options = parser.parse_args()
+    dataset = Dataset.open(options.dataset)
+    chosen = {name: ensemble for ensemble, names in instances().items() for name in names}
+    paths = {
+        (name, solver): path
+        for name in chosen
+        for solver in SOLVERS
+        if (path := recording_path(options.store, solver, name)).exists()
+    }
+    recorded = sorted({name for name, _ in paths})
+    files = formula_files(dataset, options.root, options.store, recorded)
+    rows: list[dict[str, Any]] = []
+    with ProgressLine(len(recorded), "instances") as progress:
+        for name in recorded:
+            if name in files:
+                found = static_features(read_dimacs(files[name]))
+                common = {
+                    "ensemble": chosen[name],
+                    "instance": name,
+                    "family": dataset.by_instance[name].family,
+                    **{feature: found[feature] for feature in STRUCTURE},
+                }
+                for solver in SOLVERS:
+                    if (name, solver) not in paths:
+                        continue
+                    try:
+                        recording = Recording.load(paths[name, solver])
+                    except DatasetError as error:
+                        progress.message(str(error))
+                        continue
+                    rows += [{**common, **row} for row in rows_of(recording, options.waiting, options.window)]
+            progress.advance()
+    about = {"waiting": str(options.waiting), "window": str(options.window)}
+    table = pa.Table.from_pylist(rows, schema=schema().with_metadata(about))
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, options.out, compression="zstd")
+    print(f"{len(rows)} rows of {len(paths)} searches", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
