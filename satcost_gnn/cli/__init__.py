@@ -318,6 +318,70 @@ def schedule(
 
 
 @app.command()
+def solve(
+    path: Annotated[str, typer.Argument(metavar="FILE", help="A DIMACS file, compressed or not, or - for stdin.")],
+    time_limit: Annotated[float, typer.Option(help="Wall-clock seconds for everything.")] = 5000.0,
+    memory_limit: Annotated[int, typer.Option(help="Mebibytes of each solver.")] = 4096,
+    cores: Annotated[int, typer.Option(min=1, help="Solvers that run at a time.")] = 1,
+    solvers: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Comma-separated solvers that may be run [default: all of the checkpoint]."),
+    ] = None,
+    program: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            metavar="SOLVER=COMMAND",
+            help="Run a program in place of a solver of the checkpoint, such as 'cadical195=cadical {cnf}'; may be "
+            "given several times.",
+        ),
+    ] = None,
+    proof: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Write a proof of unsatisfiability (DRAT or DRUP); only solvers that give one are run."),
+    ] = None,
+    objective: Annotated[str, _OBJECTIVE] = "par2",
+    live: Annotated[
+        Optional[bool],  # noqa: UP045
+        typer.Option(
+            "--live/--no-live",
+            help="Watch the running solvers and show a line with what they have done and what is left [default: on a "
+            "terminal]. Watching changes CaDiCaL's search a little.",
+        ),
+    ] = None,
+    model: Annotated[bool, typer.Option("--model/--no-model", help="Print the model.")] = True,
+    json: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE", help="Also write what was run and what came of it to FILE."),
+    ] = None,
+    checkpoint: Annotated[Optional[str], _CHECKPOINT] = None,  # noqa: UP045
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+) -> None:
+    """Solve a CNF with the portfolio: probe, schedule, limited child processes, a checked answer.
+
+    Prints `s SATISFIABLE`, `s UNSATISFIABLE` or `s UNKNOWN`, and `v` lines. Exit code 10: satisfiable; 20:
+    unsatisfiable; 0: unknown; 1: the file could not be read; 2: wrong usage.
+    """
+    from satcost_gnn.cli.solve import SolveOptions, run_solve
+
+    options = SolveOptions(
+        path=path,
+        checkpoint=checkpoint,
+        objective=objective,
+        time_limit=time_limit,
+        memory_limit=memory_limit,
+        cores=cores,
+        solvers=solvers.split(",") if solvers else None,
+        programs=program or [],
+        proof=proof,
+        live=live,
+        model=model,
+        json=json,
+        device=device,
+    )
+    raise typer.Exit(run_solve(options))
+
+
+@app.command()
 def collect(
     paths: Annotated[
         list[str],

@@ -37,7 +37,7 @@ PROBE_VERSION = "1"
 
 PROBE_CHILD = "satcost_gnn.search.probe:probe_child"
 
-ProbeStatus = Literal["SAT", "UNSAT", "UNKNOWN", "TIMEOUT", "MEMOUT", "CRASHED", "ERROR"]
+ProbeStatus = Literal["SAT", "UNSAT", "UNKNOWN", "TIMEOUT", "MEMOUT", "CRASHED", "ERROR", "CANCELLED"]
 
 # Codes in the log next to literals, whose variables stay below 2^30.
 _FIXPOINT = 2**31 - 1

@@ -1,0 +1,162 @@
+"""One run of a solver for its answer: model, proof, and what it is doing meanwhile.
+
+:mod:`satcost_gnn.search.solvers` runs solvers for their costs; here the answer is what counts. :func:`answer_child` is
+executed in a sandboxed child.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from satcost_gnn.distribution import CostDistribution
+from satcost_gnn.errors import SolverError
+from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.search.loading import append_clauses
+from satcost_gnn.search.sandbox import report
+from satcost_gnn.search.solvers import solver_spec
+
+ANSWER_CHILD = "satcost_gnn.portfolio.solver_child:answer_child"
+
+#: Solvers of PySAT that write a proof: CaDiCaL in binary DRAT, the others as text (DRUP).
+PROVING = frozenset(
+    {
+        "cadical103",
+        "cadical153",
+        "cadical195",
+        "cadical300",
+        "glucose3",
+        "glucose4",
+        "glucose42",
+        "gluecard3",
+        "gluecard4",
+        "maplechrono",
+        "maplecm",
+        "maplesat",
+        "lingeling",
+    }
+)
+
+# Solvers that know no limits: `solve_limited` is not theirs.
+_UNLIMITED = ("lingeling", "kissat404")
+
+
+def can_prove(solver: str) -> bool:
+    """Whether a solver, by our name of it, writes a proof of unsatisfiability."""
+    return solver_spec(solver).pysat_name in PROVING
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How a running solver is to be watched.
+
+    Parameters
+    ----------
+    every_s
+        CPU seconds between two reports, about.
+    prior
+        Distribution of the cost of this run in CPU seconds, of shape ``()``; None if there is none.
+    """
+
+    every_s: float = 1.0
+    prior: CostDistribution | None = None
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """What a running solver has done so far, handed over by :func:`~satcost_gnn.search.sandbox.report`.
+
+    Parameters
+    ----------
+    cpu_s, conflicts, restarts
+        So far.
+    remaining_s
+        Median of the CPU seconds that are left, and the ends of their 80 % interval; None while it would be a guess.
+    """
+
+    cpu_s: float
+    conflicts: int
+    restarts: int
+    remaining_s: tuple[float, float, float] | None
+
+
+def answer_child(
+    solver: str, formula: Formula, *, proof: str | None = None, watch: Watch | None = None
+) -> dict[str, Any]:
+    """Run a solver of PySAT to its end; executed in a sandboxed child, whose limits end it.
+
+    Parameters
+    ----------
+    solver
+        Our name of it.
+    formula
+        The formula.
+    proof
+        File to write a proof of unsatisfiability to; None for none.
+    watch
+        How to report on the run; None for not at all, which leaves the search exactly as it is.
+
+    Returns
+    -------
+    dict
+        ``status`` (``SAT``, ``UNSAT`` or ``UNKNOWN``), ``cpu_s`` of loading and solving, and ``model`` (int32).
+    """
+    from pysat.solvers import Solver
+
+    spec = solver_spec(solver)
+    begin = time.process_time()
+    engine = Solver(name=spec.pysat_name, **({"with_proof": True} if proof is not None else {}))
+    if spec.options:
+        engine.configure(dict(spec.options))
+    append_clauses(engine, formula)
+    answer = _watched(engine, spec.pysat_name, watch) if watch is not None else _plain(engine, spec.pysat_name)
+    found: dict[str, Any] = {
+        "status": {True: "SAT", False: "UNSAT", None: "UNKNOWN"}[answer],
+        "cpu_s": time.process_time() - begin,
+    }
+    if answer:
+        found["model"] = np.array(engine.get_model() or [], dtype=np.int32)
+    if answer is False and proof is not None:
+        _write_proof(engine, Path(proof))
+    return found
+
+
+def _plain(engine: Any, name: str) -> bool | None:
+    answer: bool | None = engine.solve() if name in _UNLIMITED else engine.solve_limited()
+    return answer
+
+
+def _watched(engine: Any, name: str, watch: Watch) -> bool | None:
+    from satcost_gnn.portfolio.monitor import CostMonitor, Estimate
+
+    def tell(estimate: Estimate) -> bool:
+        remaining = None
+        if not estimate.unknown:
+            low, high = estimate.remaining_interval()
+            remaining = (estimate.remaining(), low, high)
+        state = estimate.state
+        report(Glimpse(state.cpu_s, state.conflicts, state.restarts, remaining))
+        return False
+
+    try:
+        monitor = CostMonitor(engine, watch.prior, unit="cpu_seconds", every_s=watch.every_s)
+    except SolverError:
+        # It shows nothing while it runs.
+        return _plain(engine, name)
+    return monitor.run(callback=tell)
+
+
+def _write_proof(engine: Any, path: Path) -> None:
+    import pysolvers
+
+    # What PySAT's get_proof() does, without holding the proof in memory or decoding what is binary.
+    pysolvers.flushpr(engine.solver.prfp)
+    source = engine.solver.prfile
+    source.seek(0)
+    with path.open("wb") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
