@@ -10,18 +10,19 @@ Recording and predicting continue what an interrupted call has left:
 
 ``record`` runs the checkpoint's solvers under the monitor on instances of the data set. Training is done on the
 validation and calibration sides: the predictions of the checkpoint are made without their labels, as those of any new
-instance are, but for the one-dimensional calibration map. Runs are sampled by what they cost in the data set, the long
-ones less often, and stand for those that were left out.
+instance are, but for the one-dimensional calibration map. Of the runs of a side a
+sample is recorded; of the others it is known which checkpoints they passed, and no more: a search without counters.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,13 @@ import numpy as np
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.materialise import materialise
 from satcost_gnn.distribution import GRIDS, CostDistribution
+from satcost_gnn.instance_cache import InstanceCache
 from satcost_gnn.portfolio.monitor import WIDEST
 from satcost_gnn.portfolio.monitored_runs import MonitoredRun, read_monitored_runs, run_monitored
-from satcost_gnn.portfolio.reestimate import Reestimator, conditional
+from satcost_gnn.portfolio.reestimate import Reestimator, SearchState, conditional
 from satcost_gnn.predictor import Predictor
-from satcost_gnn.preprocess import preprocess
+from satcost_gnn.preprocess import Preprocessed, PreprocessSettings, preprocess
+from satcost_gnn.search.probe import ProbeSettings
 from satcost_gnn.search.sandbox import Sandbox
 
 SIDES = {"training": ("validation", "calibration"), "test": ("test",)}
@@ -106,49 +109,82 @@ def run_record(options: argparse.Namespace) -> None:
 
 
 def run_predict(options: argparse.Namespace) -> None:
-    """Predict the instances of all recorded runs, as before any of them."""
+    """Predict the instances of both sides, as before any of the runs."""
     dataset = Dataset.open(options.dataset)
-    recorded = [run for side in SIDES for run in read_monitored_runs(options.work / f"{side}.jsonl")]
+    recorded = {run.instance for side in SIDES for run in read_monitored_runs(options.work / f"{side}.jsonl")}
+    wanted = recorded | {
+        instance for side in SIDES for members in strata(dataset, side).values() for instance, _ in members
+    }
     target = options.work / "priors.jsonl"
     known = {json.loads(line)["instance"] for line in target.read_text().splitlines()} if target.exists() else set()
-    missing = [name for name in dict.fromkeys(run.instance for run in recorded) if name not in known]
     predictors = [Predictor.from_checkpoint(unit=unit, device="cpu") for unit in ("conflicts", "cpu_seconds")]
-    with Sandbox() as sandbox, target.open("a") as stream:
-        for name, path in materialise(dataset, options.root, options.work / "cnf", instances=missing).items():
-            item = preprocess(path, predictors[0].settings, sandbox)
-            row: dict[str, Any] = {"instance": name, "cdf": {}}
+    # Caches of this package's usual settings hold what the checkpoint needs and more.
+    usual = PreprocessSettings(probe=ProbeSettings(conflicts=2000), max_graph_edges=40_000)
+    caches = [InstanceCache(directory, usual) for directory in options.cache]
+
+    def items() -> Iterator[tuple[str, Preprocessed]]:
+        missing = []
+        for name in sorted(wanted - known):
+            instance = next((found for cache in caches if (found := cache.get(name)) is not None), None)
+            if instance is not None:
+                yield name, Preprocessed(name, instance)
+            elif name in recorded:
+                missing.append(name)
+        with Sandbox() as sandbox:
+            files = materialise(dataset, options.root, options.work / "cnf", instances=missing)
+            for name, path in files.items():
+                yield name, preprocess(path, predictors[0].settings, sandbox)
+
+    with target.open("a") as stream:
+        for batch in batches(items(), 16):
+            rows: list[dict[str, Any]] = [{"instance": name, "cdf": {}} for name, _ in batch]
             for predictor in predictors:
-                found = predictor.predict_preprocessed([item])[0]
-                row["source"] = found.source
-                if found.distribution is not None:
-                    row["cdf"][predictor.unit] = {
-                        solver: found.distribution.cdf[k].round(5).tolist() for k, solver in enumerate(found.solvers)
-                    }
-            stream.write(json.dumps(row) + "\n")
+                found = predictor.predict_preprocessed([item for _, item in batch])
+                for row, prediction in zip(rows, found, strict=True):
+                    row["source"] = prediction.source
+                    if prediction.distribution is not None:
+                        row["cdf"][predictor.unit] = {
+                            solver: prediction.distribution.cdf[k].round(5).tolist()
+                            for k, solver in enumerate(prediction.solvers)
+                        }
+            stream.writelines(json.dumps(row) + "\n" for row in rows)
             stream.flush()
 
 
-def load(dataset: Dataset, work: Path, side: str) -> list[tuple[MonitoredRun, dict[str, CostDistribution]]]:
-    """Return the recorded runs of a side with their predictions; those that the probe solved are left out.
+def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    stream = iter(items)
+    while batch := list(itertools.islice(stream, size)):
+        yield batch
 
-    Each run stands for as many as its stratum has runs for one that was recorded.
+
+def load(dataset: Dataset, work: Path, side: str) -> list[tuple[MonitoredRun, dict[str, CostDistribution]]]:
+    """Return the runs of a side with their predictions; those that the probe solved are left out.
+
+    A run that was not recorded is one with checkpoints but without counters: of those it is known that it passed them.
+    Its seconds are spread evenly over its conflicts.
     """
-    recorded = list(read_monitored_runs(work / f"{side}.jsonl"))
-    weight = {}
-    for members in strata(dataset, side).values():
-        there = set(members) & {(run.instance, run.solver) for run in recorded}
-        weight.update(dict.fromkeys(there, len(members) / max(len(there), 1)))
+    recorded = {(run.instance, run.solver): run for run in read_monitored_runs(work / f"{side}.jsonl")}
     priors = {}
     for line in (work / "priors.jsonl").read_text().splitlines():
         row = json.loads(line)
         if row["source"] not in ("probe", ""):
             priors[row["instance"]] = row["cdf"]
+    wanted = {item for members in strata(dataset, side).values() for item in members}
     found = []
-    for recording in recorded:
-        cdf = priors.get(recording.instance)
-        if cdf is not None and all(recording.solver in cdf[unit] for unit in cdf):
-            distributions = {u: CostDistribution(GRIDS[u], np.array(cdf[u][recording.solver])) for u in cdf}
-            found.append((replace(recording, weight=weight[recording.instance, recording.solver]), distributions))
+    for run in dataset.runs:
+        cdf = priors.get(run.instance)
+        if run.seed or (run.instance, run.solver) not in wanted or cdf is None:
+            continue
+        if not all(run.solver in cdf[unit] for unit in cdf):
+            continue
+        monitored = recorded.get((run.instance, run.solver))
+        if monitored is None:
+            counts = LEAST_CONFLICTS / 2 * 1.25 ** np.arange(80)
+            ends = [*(int(count) for count in counts if count < run.conflicts), run.conflicts]
+            states = tuple(SearchState(n, None, None, None, run.cpu_s * n / run.conflicts) for n in ends)
+            monitored = MonitoredRun(run.instance, run.solver, str(run.status), states)
+        distributions = {u: CostDistribution(GRIDS[u], np.array(cdf[u][run.solver])) for u in cdf}
+        found.append((replace(monitored, weight=1.0), distributions))
     return found
 
 
@@ -290,15 +326,17 @@ def run_report(options: argparse.Namespace) -> None:
         "question": "error of the predicted whole cost against the fraction of it that has been used",
         "checkpoint": Predictor.from_checkpoint(device="cpu").checkpoint.config.label,
         "runs": len(loaded),
+        "recorded": sum(counted(run) for run, _ in loaded),
         "instances": len({run.instance for run, _ in loaded}),
-        "note": "rows are weighted by how many runs of the test side each stands for; runs of at least "
-        f"{LEAST_CONFLICTS} conflicts that ended within 10 CPU seconds",
+        "note": f"runs of the test side of at least {LEAST_CONFLICTS} conflicts that ended within 10 CPU seconds and "
+        "that the probe doesn't solve; of those not recorded only the conflicts so far are known, no counters",
         "units": {},
     }
     for unit in ("conflicts", "cpu_seconds"):
         rows = [(run, row) for run, priors in loaded for row in estimates_of(run, priors, unit, models)]
         report["units"][unit] = {
             "all": by_fraction([row for _, row in rows]),
+            "recorded, with counters": by_fraction([row for run, row in rows if counted(run)]),
             "longer than 5 s": by_fraction([row for run, row in rows if run.states[-1].cpu_s > 5.0]),
             "by solver": {
                 solver: by_fraction([row for run, row in rows if run.solver == solver])
@@ -307,7 +345,16 @@ def run_report(options: argparse.Namespace) -> None:
         }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(report, indent=1) + "\n")
-    print(json.dumps({unit: found["all"] for unit, found in report["units"].items()}, indent=1))
+    for unit, found in report["units"].items():
+        for group in ("all", "recorded, with counters", "longer than 5 s"):
+            for fraction, methods in found[group].items():
+                for name, values in methods.items():
+                    if isinstance(values, dict):
+                        print(unit, group, fraction, methods["runs"], name, values)
+
+
+def counted(run: MonitoredRun) -> bool:
+    return run.states[0].decisions is not None
 
 
 def main() -> None:
@@ -315,6 +362,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     recorder = commands.add_parser("record", help="run solvers under the monitor")
     before = commands.add_parser("predict", help="predict what is recorded")
+    before.add_argument("--cache", type=Path, action="append", default=[], help="directory of preprocessed instances")
     for command in (recorder, before):
         command.add_argument("--root", type=Path)
     recorder.add_argument("--side", choices=tuple(SIDES), required=True)

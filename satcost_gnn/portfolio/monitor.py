@@ -114,7 +114,8 @@ class Estimate:
         return self.distribution
 
     def __str__(self) -> str:
-        head = f"{self.state.cpu_s:.1f} s, {self.state.restarts:,} restarts, {self.state.conflicts:,} conflicts"
+        restarts = "" if self.state.restarts is None else f"{self.state.restarts:,} restarts, "
+        head = f"{self.state.cpu_s:.1f} s, {restarts}{self.state.conflicts:,} conflicts"
         if self.unknown:
             return f"{head}; remaining: unknown ({self.unknown})"
         low, high = self.remaining_interval()

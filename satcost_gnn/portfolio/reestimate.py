@@ -62,18 +62,18 @@ class SearchState:
 
     Parameters
     ----------
-    conflicts, decisions, restarts
-        Counters.
-    propagations
-        Propagated literals; None if the solver doesn't count them.
+    conflicts
+        Conflicts.
+    decisions, propagations, restarts
+        Further counters; None if they aren't known.
     cpu_s
         CPU seconds of the solver.
     """
 
     conflicts: int
-    decisions: int
+    decisions: int | None
     propagations: int | None
-    restarts: int
+    restarts: int | None
     cpu_s: float
 
     def cost(self, unit: str) -> float:
@@ -96,8 +96,15 @@ def half_way(history: Sequence[SearchState]) -> int:
     return int(np.searchsorted(counts, counts[-1] / 2, side="right")) - 1
 
 
-def _ratio(a: float, b: float) -> float:
-    return float(np.log10((a + 1.0) / (b + 1.0)))
+def _ratio(a: float | None, b: float | None) -> float:
+    return float("nan") if a is None or b is None else float(np.log10((a + 1.0) / (b + 1.0)))
+
+
+def _trend(before: int | None, after: int | None, then: SearchState, now: SearchState) -> float:
+    """Return log10 of a counter's rate per conflict between two states over its rate before them; NaN if not known."""
+    if before is None or after is None:
+        return float("nan")
+    return _ratio(after - before, now.conflicts - then.conflicts) - _ratio(before, then.conflicts)
 
 
 def search_features(history: Sequence[SearchState], prior: CostDistribution, unit: str) -> Floats:
@@ -119,30 +126,24 @@ def search_features(history: Sequence[SearchState], prior: CostDistribution, uni
     """
     now = history[-1]
     index = half_way(history)
-    missing = float("nan")
     rates = [
         _ratio(now.decisions, now.conflicts),
-        missing if now.propagations is None else _ratio(now.propagations, now.conflicts),
+        _ratio(now.propagations, now.conflicts),
         _ratio(now.conflicts, now.restarts),
     ]
-    trends = [missing] * 4
+    trends = [float("nan")] * 4
     if index >= 0:
         then = history[index]
-        conflicts = now.conflicts - then.conflicts
-        counted = now.propagations is not None and then.propagations is not None
-        # The rate since then over the rate until then.
         trends = [
-            _ratio(now.decisions - then.decisions, conflicts) - _ratio(then.decisions, then.conflicts),
-            _ratio((now.propagations or 0) - (then.propagations or 0), conflicts)
-            - _ratio(then.propagations or 0, then.conflicts)
-            if counted
-            else missing,
-            _ratio(now.restarts - then.restarts, conflicts) - _ratio(then.restarts, then.conflicts),
-            float(
-                np.log10(max(now.cpu_s - then.cpu_s, 1e-3) / (conflicts + 1))
-                - np.log10(max(then.cpu_s, 1e-3) / (then.conflicts + 1))
-            ),
+            _trend(then.decisions, now.decisions, then, now),
+            _trend(then.propagations, now.propagations, then, now),
+            _trend(then.restarts, now.restarts, then, now),
+            float("nan"),
         ]
+        # A history without counters has no clock of its own either.
+        if now.decisions is not None:
+            since = max(now.cpu_s - then.cpu_s, 1e-3) / (now.conflicts - then.conflicts + 1)
+            trends[3] = float(np.log10(since / (max(then.cpu_s, 1e-3) / (then.conflicts + 1))))
     used = np.log10(max(now.cost(unit), 10.0**prior.grid.low))
     low, high = prior.interval(0.8)
     survival = float(np.log10(max(1.0 - float(prior.cdf_at(used)), 1e-3)))
