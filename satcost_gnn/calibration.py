@@ -89,7 +89,7 @@ class LevelMap:
         # where a prediction is sharper than a bin. Fitting again to what comes out puts that right.
         for _ in range(_ROUNDS):
             pit = _mapped(wide, predicted, calibrated).cdf_at(reached)
-            level, at = pit_levels(pit, hidden)
+            level, at = _levels_of(pit, hidden)
             wanted = _LEVELS[(level[0] <= _LEVELS) & (level[-1] >= _LEVELS)]
             knots = np.interp(np.interp(wanted, level, at), calibrated, predicted)
             predicted = np.concatenate([[0.0], knots, [1.0]])
@@ -276,7 +276,7 @@ def _mapped(distribution: CostDistribution, predicted: Floats, calibrated: Float
     return CostDistribution(distribution.grid, np.interp(distribution.cdf, predicted, calibrated))
 
 
-def pit_levels(pit: Floats, hidden: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+def _levels_of(pit: Floats, hidden: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """Return the levels k / (n + 1) of the sorted PITs, by Kaplan-Meier where some are lower bounds only."""
     order = np.lexsort((hidden, pit))
     u, event = pit[order], ~hidden[order]

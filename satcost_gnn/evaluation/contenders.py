@@ -69,6 +69,7 @@ DEFAULT: tuple[Contender, ...] = (
         {"n_trees": 100, "max_features": 1.0, "min_leaf": 1},
     ),
     Contender("random_forest", "forest", "random forest, static features and early search", {"kind": "random_forest"}),
+    Contender("gaussian_process", "gaussian_process", "Gaussian process on ranks"),
     Contender("boosting", "boosting", "gradient boosting of hazards"),
     Contender("stacked", "stacked", "stacked mixture of classical models"),
     Contender(NETWORK, NETWORK, "network: graph, static features and early search"),

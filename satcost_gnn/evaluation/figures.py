@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.distribution import UNIT_LABELS
-from satcost_gnn.evaluation.comparison import RELIABILITY_LEVELS, Comparison, Row
+from satcost_gnn.evaluation.comparison import RELIABILITY_LEVELS, Comparison, Row, Value
 from satcost_gnn.evaluation.contenders import ABLATIONS
 from satcost_gnn.evaluation.scores import LEVELS, MEASURES
 from satcost_gnn.evaluation.selection import SelectionProblem
@@ -41,6 +41,19 @@ def svg(figure: Figure) -> bytes:
     return sink.getvalue()
 
 
+def _names_down(axes: Any, names: Sequence[str], size: float = 8) -> None:
+    """Write names along the vertical axis, with room above the first and below the last."""
+    axes.set_yticks(range(len(names)), names, fontsize=size)
+    axes.set_ylim(-0.7, len(names) - 0.3)
+
+
+def _value(axes: Any, value: Value, place: int, colour: str) -> None:
+    """Draw a measure with its interval, nothing if it isn't defined."""
+    if np.isfinite(value.value):
+        axes.plot([value.low, value.high], [place, place], color=colour, lw=2.4, solid_capstyle="round", alpha=0.75)
+        axes.plot(value.value, place, "o", color=colour, ms=5)
+
+
 def _plain(axes: Any) -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -63,14 +76,13 @@ def chosen(comparison: Comparison, count: int) -> list[str]:
 def intervals(comparison: Comparison, measures: Sequence[str] = ("rmse", "crps", "c_index")) -> bytes:
     """Draw measures of all contenders with their intervals."""
     names = list(comparison.rows)[::-1]
-    figure = _new(10.5, 0.6 + 0.27 * len(names))
+    figure = _new(10.5, 0.8 + 0.27 * len(names))
     for axes, measure in zip(np.atleast_1d(figure.subplots(1, len(measures), sharey=True)), measures, strict=True):
         for place, name in enumerate(names):
             value = comparison.rows[name].values[measure]
             colour = _colour(comparison, name)
-            axes.plot([value.low, value.high], [place, place], color=colour, lw=2.4, solid_capstyle="round", alpha=0.75)
-            axes.plot(value.value, place, "o", color=colour, ms=5)
-        axes.set_yticks(range(len(names)), names, fontsize=8)
+            _value(axes, value, place, colour)
+        _names_down(axes, names)
         axes.set_xlabel(
             MEASURES[measure].heading + (" (less is better)" if MEASURES[measure].better < 0 else ""), fontsize=9
         )
@@ -144,7 +156,7 @@ def reliability(comparison: Comparison) -> bytes:
 def coverage(comparison: Comparison) -> bytes:
     """Draw coverage of the central intervals: solved runs, all runs by Kaplan-Meier, and the bounds on all runs."""
     names = list(comparison.rows)[::-1]
-    figure = _new(10.5, 0.8 + 0.27 * len(names))
+    figure = _new(10.5, 1.1 + 0.27 * len(names))
     for axes, level in zip(figure.subplots(1, len(LEVELS), sharey=True), LEVELS, strict=True):
         axes.axvspan(level - 3, level + 3, color="#e8f3ec", lw=0)
         axes.axvline(level, color="#009E73", lw=1)
@@ -153,12 +165,12 @@ def coverage(comparison: Comparison) -> bytes:
             axes.plot([100 * row.least, 100 * row.most], [place, place], color="#c3ccd8", lw=4, solid_capstyle="butt")
             axes.plot(100 * row.solved, place, "o", color=_CLASSICAL, ms=5, label="solved runs")
             axes.plot(100 * row.all_runs, place, "D", color=_NETWORK, ms=4, label="all runs, Kaplan-Meier")
-        axes.set_yticks(range(len(names)), names, fontsize=8)
+        _names_down(axes, names)
         axes.set_title(f"nominal {level} %", fontsize=9)
+        axes.set_xlabel("runs inside, %", fontsize=8.5)
         _plain(axes)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles[:2], labels[:2], loc="outside lower center", ncols=2, fontsize=8, frameon=False)
-    figure.supxlabel("runs inside the interval, %; grey: bounds on the share of all runs", fontsize=9)
     return svg(figure)
 
 
@@ -178,7 +190,7 @@ def family_coverage(comparison: Comparison, names: Sequence[str], most: int = 40
     for name, marker, colour in zip(names, "oDs", (_CLASSICAL, _NETWORK, COLOURS[3]), strict=False):
         values = [100 * comparison.rows[name].families[f]["coverage_80"] for f in families]
         axes.plot(values, range(len(families)), marker, color=colour, ms=4.5, ls="", label=name)
-    axes.set_yticks(range(len(families)), [f"{f} ({int(sizes[f])})" for f in families], fontsize=7.5)
+    _names_down(axes, [f"{f} ({int(sizes[f])})" for f in families], 7.5)
     axes.set_xlabel("solved runs inside the central 80 % interval, %", fontsize=9)
     axes.legend(fontsize=8, frameon=False, loc="lower left")
     axes.set_xlim(-2, 102)
@@ -232,7 +244,7 @@ def pick_shares(comparison: Comparison) -> bytes:
             range(len(names)), 100 * shares, left=left, color=COLOURS[k % len(COLOURS)], label=solver, height=0.72
         )
         left += 100 * shares
-    axes.set_yticks(range(len(names)), names, fontsize=8)
+    _names_down(axes, names)
     axes.set_xlabel("picks, % of the instances that the probe doesn't solve", fontsize=9)
     figure.legend(loc="outside lower center", ncols=len(problem.portfolio), fontsize=8, frameon=False)
     _plain(axes)
@@ -245,14 +257,13 @@ def ablations(comparison: Comparison, measures: Sequence[str] = ("rmse", "crps",
     for seen, names in ABLATIONS.items():
         lines += [(f"{seen}: {name}", comparison.rows[name]) for name in names if name in comparison.rows]
     lines.reverse()
-    figure = _new(10.5, 0.7 + 0.3 * len(lines))
+    figure = _new(10.5, 0.9 + 0.3 * len(lines))
     for axes, measure in zip(figure.subplots(1, len(measures), sharey=True), measures, strict=True):
         for place, (_, row) in enumerate(lines):
             value = row.values[measure]
             colour = _NETWORK if row.is_network else _CLASSICAL
-            axes.plot([value.low, value.high], [place, place], color=colour, lw=2.4, alpha=0.75)
-            axes.plot(value.value, place, "o", color=colour, ms=5)
-        axes.set_yticks(range(len(lines)), [text for text, _ in lines], fontsize=8)
+            _value(axes, value, place, colour)
+        _names_down(axes, [text for text, _ in lines])
         axes.set_xlabel(MEASURES[measure].heading, fontsize=9)
         axes.grid(axis="x", color="#e6eaf0")
         _plain(axes)

@@ -319,7 +319,7 @@ def _unfit(bench: Bench, checkpoint: Checkpoint, config: TrainingConfig, fold: i
         return "its network sees other parts of an instance"
     if not set(bench.units) <= set(checkpoint.config.units) or not set(bench.solvers) <= set(checkpoint.config.solvers):
         return f"it predicts {', '.join(checkpoint.config.solvers)} in {', '.join(checkpoint.config.units)} only"
-    if checkpoint.config.preprocess_key != preprocess_settings(bench.config).key():
+    if not preprocess_settings(bench.config).serves(checkpoint.config.preprocess_key):
         return "its instances were preprocessed otherwise"
     return ""
 

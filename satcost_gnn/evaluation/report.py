@@ -350,7 +350,11 @@ def _calibration(document: Document, comparison: Comparison, _: str) -> None:
             )
         )
     document.add(
-        Picture("coverage", figures.coverage(comparison), "Coverage of the central intervals on the test side."),
+        Picture(
+            "coverage",
+            figures.coverage(comparison),
+            "Central intervals on the test side. Grey: bounds on the share of all runs; green: within 3 points.",
+        ),
         Picture(
             "reliability",
             figures.reliability(comparison),
@@ -476,7 +480,8 @@ def _selection(document: Document, comparison: Comparison, _: str) -> None:
         Picture(
             "cactus",
             figures.cactus(comparison, [str(name) for name in shown[:3]]),
-            "Instances solved within a time, with everything charged (first seed).",
+            "Instances solved within a time, with everything charged (first seed). Selectors solve some by the probe, "
+            "which neither the solvers alone nor the oracle run.",
         ),
         Picture("pick-shares", figures.pick_shares(comparison), "What is picked, all seeds."),
     )

@@ -15,7 +15,6 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from satcost_gnn.calibration import pit_levels
 from satcost_gnn.distribution import CostDistribution
 from satcost_gnn.estimators.base import TrainingTable
 from satcost_gnn.evaluation.metrics import (
@@ -289,7 +288,7 @@ class Scores:
         wanted = np.asarray(level, dtype=np.float64)
         if self.runs.censored.all():
             return np.full(wanted.shape, np.nan)
-        share, at = pit_levels(self.pit, self.runs.censored)
+        share, at = _kaplan_meier(self.pit, self.runs.censored)
         steps = np.concatenate([[0.0], share])[np.searchsorted(at, wanted, side="right")]
         beyond = (wanted > at[-1]) & bool(self.runs.censored.any())
         return np.asarray(np.where(beyond, np.nan, steps), dtype=np.float64)
@@ -309,6 +308,15 @@ class Scores:
         right = ((counts[:, yes] @ (0.5 + 0.5 * order)) * counts[:, no]).sum(axis=1, dtype=np.float64)
         pairs = counts[:, yes].sum(axis=1, dtype=np.float64) * counts[:, no].sum(axis=1, dtype=np.float64)
         return _ratio(right, pairs)
+
+
+def _kaplan_meier(values: Floats, hidden: Bools) -> tuple[Floats, Floats]:
+    """Return the estimated share of values at or below each one that isn't hidden, and those, rising."""
+    order = np.lexsort((hidden, values))
+    at, event = values[order], ~hidden[order]
+    at_risk = len(at) - np.arange(len(at))
+    survival = np.cumprod(np.where(event, 1.0 - 1.0 / at_risk, 1.0))
+    return 1.0 - survival[event], at[event]
 
 
 def _means(per_run: Floats, counts: NDArray[np.float32]) -> Floats:

@@ -90,7 +90,7 @@ class StoredPredictions:
     def read(cls, path: Path) -> Self | None:
         """Read them; None if there are none, or none of this format."""
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 header = json.loads(str(stored["header"]))
                 if header.pop("format") != _FORMAT:
                     return None

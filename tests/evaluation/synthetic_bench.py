@@ -1,4 +1,4 @@
-"""A data set in memory whose costs depend on the features of its instances, with splits, for tests of the evaluation."""
+"""A data set in memory whose costs depend on the features of its instances, for tests of the evaluation."""
 
 from __future__ import annotations
 

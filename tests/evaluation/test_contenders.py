@@ -1,0 +1,51 @@
+import pytest
+
+from satcost_gnn.errors import EstimatorError
+from satcost_gnn.estimators import NAMES
+from satcost_gnn.evaluation.contenders import ABLATIONS, DEFAULT, chosen_contenders, contender, seeded, table_order
+
+
+def test_default_is_every_estimator_with_the_network_last() -> None:
+    said: list[str] = []
+    found = chosen_contenders(None, said.append)
+    assert {one.kind for one in found} == set(NAMES)
+    assert found[-1].name == "gnn"
+    assert len({one.name for one in found}) == len(found)
+    assert not said
+
+
+def test_parts_of_the_network_are_named_by_their_branches() -> None:
+    assert contender("gnn:static+graph").name == "gnn:graph+static"
+    assert contender("gnn:static+graph").settings == {"branches": ["graph", "static"]}
+    assert contender("gnn:online+static+graph").name == "gnn"
+    for wrong in ("gnn:", "gnn:graph+graph", "gnn:picture"):
+        with pytest.raises(EstimatorError, match="joined by"):
+            contender(wrong)
+
+
+def test_unknown_name_is_an_error_that_lists_the_known_ones() -> None:
+    with pytest.raises(EstimatorError, match=r"oracle.*forest_static"):
+        chosen_contenders(["forest", "oracle"], print)
+
+
+def test_names_are_taken_once() -> None:
+    assert [one.name for one in chosen_contenders(["gnn", "size", " size"], print)] == ["size", "gnn"]
+
+
+def test_ablations_are_contenders() -> None:
+    for names in ABLATIONS.values():
+        assert all(contender(name).name == name for name in names)
+
+
+def test_seed_reaches_estimators_that_have_one_and_members_of_mixtures() -> None:
+    assert seeded("constant", {}, 3)[1] is False
+    settings, random = seeded("forest", {"features": "static"}, 3)
+    assert random and settings["seed"] == 3 and settings["features"] == "static"
+    settings, random = seeded("stacked", {"members": [["forest", {"n_trees": 5}], ["constant", {}]]}, 3)
+    assert random and settings["members"][0][1]["seed"] == 3 and "seed" not in settings["members"][1][1]
+    assert settings["members"][0][1]["n_trees"] == 5
+
+
+def test_table_is_in_the_order_of_the_default() -> None:
+    assert table_order(["gnn:graph", "gnn", "forest", "constant"]) == ["constant", "forest", "gnn", "gnn:graph"]
+    assert [one.name for one in DEFAULT] == table_order([one.name for one in DEFAULT][::-1])
