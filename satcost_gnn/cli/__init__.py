@@ -769,10 +769,10 @@ def estimators() -> None:
     """List the estimators: what each needs of an instance, what fitting it costs, and what it predicts from."""
     from satcost_gnn.estimators import CATALOGUE
 
-    typer.echo(f"{'name':18} {'needs':20} {'cost':10} predicts from")
+    typer.echo(f"{'name':18} {'needs':21} {'cost':10} predicts from")
     for name, entry in CATALOGUE.items():
         needs = ", ".join(entry.needs) or "nothing"
-        typer.echo(f"{name:18} {needs:20} {entry.cost:10} {entry.summary}")
+        typer.echo(f"{name:18} {needs:21} {entry.cost:10} {entry.summary}")
 
 
 @app.command("calibrate-machine")
