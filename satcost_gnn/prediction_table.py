@@ -1,4 +1,4 @@
-"""The table that ``satcost predict`` writes: its columns, and writers that lose nothing when interrupted."""
+"""The table that ``satcost predict`` writes: its columns, and writers of tables that lose nothing when interrupted."""
 
 from __future__ import annotations
 
@@ -41,10 +41,14 @@ COLUMNS: dict[str, tuple[type, str]] = {
 }
 
 
-def _plain(row: Row) -> dict[str, Any]:
+#: Column -> (type, meaning), as in :data:`COLUMNS`, of whatever table is written.
+Columns = Mapping[str, tuple[type, str]]
+
+
+def _plain(row: Row, columns: Columns) -> dict[str, Any]:
     """Return the row in the order of the columns, without NaN or infinity, which JSON doesn't have."""
     plain = {}
-    for name in COLUMNS:
+    for name in columns:
         value = row.get(name)
         if isinstance(value, float):
             value = None if value != value or value in (float("inf"), float("-inf")) else float(f"{value:.6g}")
@@ -73,12 +77,12 @@ class RowWriter(ABC):
 class JsonLinesWriter(RowWriter):
     """One JSON object a line."""
 
-    def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
+    def __init__(self, stream: IO[str], columns: Columns = COLUMNS) -> None:
+        self._stream, self._columns = stream, columns
 
     def write(self, rows: Iterable[Row]) -> None:
         """Write the rows of one instance."""
-        self._stream.write("".join(json.dumps(_plain(row)) + "\n" for row in rows))
+        self._stream.write("".join(json.dumps(_plain(row, self._columns)) + "\n" for row in rows))
         self._stream.flush()
 
     def close(self) -> None:
@@ -91,24 +95,24 @@ class JsonLinesWriter(RowWriter):
 class CsvWriter(JsonLinesWriter):
     """Comma-separated values with a header; an empty field is a missing value."""
 
-    def __init__(self, stream: IO[str], header: bool = True) -> None:
-        super().__init__(stream)
-        self._csv = csv.DictWriter(stream, fieldnames=list(COLUMNS), lineterminator="\n")
+    def __init__(self, stream: IO[str], header: bool = True, columns: Columns = COLUMNS) -> None:
+        super().__init__(stream, columns)
+        self._csv = csv.DictWriter(stream, fieldnames=list(columns), lineterminator="\n")
         if header:
             self._csv.writeheader()
 
     def write(self, rows: Iterable[Row]) -> None:
         """Write the rows of one instance."""
-        self._csv.writerows([_plain(row) for row in rows])
+        self._csv.writerows([_plain(row, self._columns) for row in rows])
         self._stream.flush()
 
 
 class ParquetWriter(RowWriter):
     """Parquet, which cannot be appended to: rows go to a JSON-lines file beside it that is converted at the end."""
 
-    def __init__(self, path: Path, partial: Path, stream: IO[str]) -> None:
-        self._path, self._partial = path, partial
-        self._lines = JsonLinesWriter(stream)
+    def __init__(self, path: Path, partial: Path, stream: IO[str], columns: Columns = COLUMNS) -> None:
+        self._path, self._partial, self._columns = path, partial, columns
+        self._lines = JsonLinesWriter(stream, columns)
 
     def write(self, rows: Iterable[Row]) -> None:
         """Write the rows of one instance."""
@@ -125,9 +129,12 @@ class ParquetWriter(RowWriter):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        kinds = {str: pa.string(), float: pa.float64(), bool: pa.bool_()}
+        kinds = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
         schema = pa.schema(
-            [pa.field(name, kinds[kind], metadata={"description": text}) for name, (kind, text) in COLUMNS.items()]
+            [
+                pa.field(name, kinds[kind], metadata={"description": text})
+                for name, (kind, text) in self._columns.items()
+            ]
         )
         temporary = self._path.with_name(self._path.name + ".tmp")
         with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
@@ -172,7 +179,9 @@ def _finished_rows(path: Path, suffix: str) -> Iterator[dict[str, Any]]:
         yield from _read_json_lines(path)
 
 
-def open_output(path: Path, *, resume: bool, overwrite: bool, rows_per_instance: int) -> tuple[RowWriter, set[str]]:
+def open_output(
+    path: Path, *, resume: bool, overwrite: bool, rows_per_instance: int, columns: Columns = COLUMNS
+) -> tuple[RowWriter, set[str]]:
     """Open an output file by its suffix.
 
     Parameters
@@ -185,6 +194,8 @@ def open_output(path: Path, *, resume: bool, overwrite: bool, rows_per_instance:
         Replace an existing file.
     rows_per_instance
         Rows of a complete instance: an instance with fewer is done again.
+    columns
+        Those of the table; ``path`` and ``status`` must be among them.
 
     Returns
     -------
@@ -208,7 +219,7 @@ def open_output(path: Path, *, resume: bool, overwrite: bool, rows_per_instance:
         import pyarrow.parquet as pq
 
         # A finished table is continued: its rows become the partial file that it was converted from.
-        with target.open("w") as stream, JsonLinesWriter(stream) as lines:
+        with target.open("w") as stream, JsonLinesWriter(stream, columns) as lines:
             for batch in pq.ParquetFile(path).iter_batches(10_000):
                 lines.write(batch.to_pylist())
     if resume and target.exists():
@@ -219,22 +230,22 @@ def open_output(path: Path, *, resume: bool, overwrite: bool, rows_per_instance:
         done = {name for name, count in counts.items() if count >= rows_per_instance}
         torn = set(counts) - done
         if torn:
-            _drop_rows(target, suffix, torn)
+            _drop_rows(target, suffix, torn, columns)
     fresh = not (resume and target.exists() and target.stat().st_size)
     stream = target.open("w" if fresh else "a", newline="")
     if suffix == ".parquet":
-        return ParquetWriter(path, target, stream), done
+        return ParquetWriter(path, target, stream, columns), done
     if suffix == ".csv":
-        return CsvWriter(stream, header=fresh), done
-    return JsonLinesWriter(stream), done
+        return CsvWriter(stream, header=fresh, columns=columns), done
+    return JsonLinesWriter(stream, columns), done
 
 
-def _drop_rows(path: Path, suffix: str, paths: set[str]) -> None:
+def _drop_rows(path: Path, suffix: str, paths: set[str], columns: Columns) -> None:
     """Rewrite an output without the rows of some paths (instances of which only some rows were written)."""
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("w", newline="") as stream:
         if suffix == ".csv":
-            writer = csv.DictWriter(stream, fieldnames=list(COLUMNS), lineterminator="\n")
+            writer = csv.DictWriter(stream, fieldnames=list(columns), lineterminator="\n")
             writer.writeheader()
             writer.writerows(row for row in _finished_rows(path, suffix) if row["path"] not in paths)
         else:

@@ -381,6 +381,58 @@ def solve(
     raise typer.Exit(run_solve(options))
 
 
+@app.command("batch-solve")
+def batch_solve(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="DIMACS files, directories, globs or @LIST.")],
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("-o", "--output", help="Write rows to FILE.jsonl, .csv or .parquet instead of standard output."),
+    ] = None,
+    minimise: Annotated[
+        str,
+        typer.Option(
+            help="mean: time until an instance is solved; total: until all are; given: first come, first served."
+        ),
+    ] = "mean",
+    time_limit: Annotated[float, typer.Option(help="CPU seconds of the longest run of an instance.")] = 60.0,
+    memory_limit: Annotated[int, typer.Option(help="Mebibytes of each run.")] = 4096,
+    cores: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
+    solvers: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Comma-separated solvers that may be run [default: all of the checkpoint]."),
+    ] = None,
+    program: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="SOLVER=COMMAND", help="Run a program in place of a solver; see `satcost solve --help`."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the output of an interrupted call.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
+    checkpoint: Annotated[Optional[str], _CHECKPOINT] = None,  # noqa: UP045
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+) -> None:
+    """Solve many CNFs in an order and with limits made from the predictions: one row a file.
+
+    Exit code 0: every file has been read and run; 1: some could not be read (their rows say why); 2: wrong usage.
+    """
+    from satcost_gnn.cli.batch_solve import BatchSolveOptions, run_batch_solve
+
+    options = BatchSolveOptions(
+        paths=paths,
+        output=output,
+        checkpoint=checkpoint,
+        minimise=minimise,
+        time_limit=time_limit,
+        memory_limit=memory_limit,
+        cores=cores,
+        solvers=solvers.split(",") if solvers else None,
+        programs=program or [],
+        resume=resume,
+        overwrite=overwrite,
+        device=device,
+    )
+    raise typer.Exit(run_batch_solve(options))
+
+
 @app.command()
 def collect(
     paths: Annotated[

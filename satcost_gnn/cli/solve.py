@@ -67,7 +67,8 @@ def progress_text(progress: Progress) -> str:
         else:
             middle, low, high = seen.remaining_s
             left = f"{middle:.3g} s ({low:.3g} to {high:.3g})"
-        parts.append(f"{solver}: {seen.restarts:,} restarts, {seen.conflicts:,} conflicts, remaining {left}")
+        restarts = "" if seen.restarts is None else f"{seen.restarts:,} restarts, "
+        parts.append(f"{solver}: {restarts}{seen.conflicts:,} conflicts, remaining {left}")
     return " | ".join(parts)
 
 

@@ -74,14 +74,14 @@ class Glimpse:
     Parameters
     ----------
     cpu_s, conflicts, restarts
-        So far.
+        So far; restarts are None where the solver doesn't tell.
     remaining_s
         Median of the CPU seconds that are left, and the ends of their 80 % interval; None while it would be a guess.
     """
 
     cpu_s: float
     conflicts: int
-    restarts: int
+    restarts: int | None
     remaining_s: tuple[float, float, float] | None
 
 

@@ -1,0 +1,95 @@
+"""``satcost batch-solve``: solve a set of files in an order made from the predictions, into a table."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from satcost_gnn.errors import ConfigError
+from satcost_gnn.inputs import expand
+from satcost_gnn.portfolio.batch import BATCH_COLUMNS, Aim, BatchSettings, solve_batch
+from satcost_gnn.portfolio.run import programs_of
+from satcost_gnn.prediction_table import JsonLinesWriter, RowWriter, open_output
+from satcost_gnn.predictor import Predictor
+from satcost_gnn.progress import ProgressLine
+
+
+@dataclass(frozen=True)
+class BatchSolveOptions:
+    """Options of the command, as on the command line."""
+
+    paths: list[str]
+    output: Path | None
+    checkpoint: str | None
+    minimise: str
+    time_limit: float
+    memory_limit: int
+    cores: int
+    solvers: list[str] | None
+    programs: list[str]
+    resume: bool
+    overwrite: bool
+    device: str
+
+
+def run_batch_solve(options: BatchSolveOptions) -> int:
+    """Solve what the options name; return the exit code."""
+    names = list(expand(options.paths))
+    if not names:
+        raise ConfigError(
+            f"found no CNF files in {', '.join(options.paths)}; expected *.cnf or *.dimacs, compressed or not"
+        )
+    if "-" in names:
+        raise ConfigError("found - among the inputs; a batch reads files only")
+    if options.resume and options.output is None:
+        raise ConfigError("--resume continues a file: name it with -o")
+    settings = BatchSettings(
+        limit_s=options.time_limit,
+        memory_limit_mb=options.memory_limit,
+        cores=options.cores,
+        aim=Aim.of(options.minimise),
+        programs=programs_of(options.programs),
+    )
+    predictor = Predictor.from_checkpoint(
+        options.checkpoint, unit="cpu_seconds", solvers=options.solvers, device=options.device
+    )
+    unknown = [name for name in settings.programs if name not in predictor.solvers]
+    if unknown:
+        raise ConfigError(f"--program: found {unknown[0]!r}; expected one of {', '.join(predictor.solvers)}")
+    writer: RowWriter
+    if options.output is None:
+        writer, done = JsonLinesWriter(sys.stdout, BATCH_COLUMNS), set[str]()
+    else:
+        writer, done = open_output(
+            options.output,
+            resume=options.resume,
+            overwrite=options.overwrite,
+            rows_per_instance=1,
+            columns=BATCH_COLUMNS,
+        )
+    counts: Counter[str] = Counter()
+    try:
+        with predictor, writer, ProgressLine(len(names), "files") as progress:
+            progress.skip(len(done))
+
+            def take(row: dict[str, Any]) -> None:
+                writer.write([row])
+                counts[row["status"]] += 1
+                if row["status"] == "error":
+                    progress.message(f"satcost: {row['error']}")
+                progress.advance()
+
+            solve_batch(predictor, (name for name in names if name not in done), settings, take)
+    except KeyboardInterrupt:
+        if options.output is None:
+            print("interrupted", file=sys.stderr)
+        else:
+            words = [word for word in sys.argv[1:] if word not in ("--resume", "--overwrite")]
+            print(f"interrupted; to continue: {shlex.join(['satcost', *words, '--resume'])}", file=sys.stderr)
+        return 130
+    print(", ".join(f"{count} {status}" for status, count in sorted(counts.items())), file=sys.stderr)
+    return 1 if counts["error"] else 0
