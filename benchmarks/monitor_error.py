@@ -293,30 +293,20 @@ def run_fit(options: argparse.Namespace) -> None:
         "stopped": sum(run.censored for run in runs),
         "instances": len({run.group for run in runs}),
     }
-    # Cross-validation by instance, to choose the penalty and to see whether the search says anything at all.
-    groups = sorted({run.group for run in runs})
-    fold = {group: k % 5 for k, group in enumerate(groups)}
-    trials = {}
-    for penalty in (1.0, 3.0, 10.0, 30.0, 100.0):
-        rows = []
-        for k in range(5):
-            model = Reestimator.fit([run for run in runs if fold[run.group] != k], anyone, penalty=penalty)
-            for run, priors in loaded:
-                if fold[run.instance] == k and run.solved:
-                    rows += estimates_of(run, priors, "conflicts", {"monitor": model})
-        trials[penalty] = by_fraction(rows)
-        print(
-            penalty, {f: (r["monitor"]["crps"], r["prior given survival"]["crps"]) for f, r in trials[penalty].items()}
-        )
-
-    def crps(penalty: float) -> float:
-        return float(np.mean([found["monitor"]["crps"] for found in trials[penalty].values()]))
-
-    best = min(trials, key=crps)
-    model = Reestimator.fit(runs, anyone, penalty=best, provenance={**about, "penalty": best})
+    model = Reestimator.fit(runs, anyone, provenance=about)
     options.out.write_text(json.dumps(model.to_json(), indent=1) + "\n")
-    print(f"penalty {best:g}, {about}")
-    print(json.dumps(trials[best], indent=1))
+    print(about, flush=True)
+    # Does it say more than the prediction before the run alone? Two folds of instances, by checkpoint.
+    groups = sorted({run.group for run in runs})
+    fold = {group: k % 2 for k, group in enumerate(groups)}
+    rows = []
+    for k in range(2):
+        half = Reestimator.fit([run for run in runs if fold[run.group] != k], anyone)
+        for run, priors in loaded:
+            if fold[run.instance] == k and run.solved:
+                rows += estimates_of(run, priors, "conflicts", {"monitor": half})
+    for fraction, found in by_fraction(rows).items():
+        print(fraction, {name: found[name] for name in ("monitor", "prior given survival")})
 
 
 def run_report(options: argparse.Namespace) -> None:

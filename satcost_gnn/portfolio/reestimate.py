@@ -53,6 +53,8 @@ EARLIER = "earlier_prediction"
 # of probability 0.
 _VAGUE = 0.05
 _LEAST_HAZARD = 1e-3
+# Landmarks of one run to learn from, spread evenly over its checkpoints.
+_MOST_LANDMARKS = 5
 _FILE = "reestimator.json"
 
 
@@ -344,7 +346,7 @@ class Reestimator:
         population: Mapping[str, CostDistribution],
         *,
         least_conflicts: int = 2000,
-        penalty: float = 3.0,
+        penalty: float = 10.0,
         provenance: Mapping[str, Any] | None = None,
     ) -> Self:
         """Fit both stages for every unit that all runs have a prediction in.
@@ -352,8 +354,8 @@ class Reestimator:
         Parameters
         ----------
         runs
-            Recorded runs. Every state of theirs with enough conflicts is a landmark; a run's landmarks together weigh
-            as much as the run.
+            Recorded runs. States of theirs with enough conflicts are landmarks; a run's landmarks together weigh as
+            much as the run.
         population
             Unit -> distribution over runs.
         least_conflicts
@@ -498,6 +500,9 @@ def _landmarks(run: RecordedRun, unit: str, least_conflicts: int) -> list[_Landm
     places = [
         k for k, state in enumerate(run.history) if state.conflicts >= least_conflicts and 0 < state.cost(unit) < total
     ]
+    # Neighbouring checkpoints say much the same.
+    if len(places) > _MOST_LANDMARKS:
+        places = [places[k] for k in np.linspace(0, len(places) - 1, _MOST_LANDMARKS).round().astype(int)]
     found = []
     for k in places:
         history = run.history[: k + 1]
