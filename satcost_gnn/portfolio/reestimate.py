@@ -265,7 +265,8 @@ class Stage:
         total = np.maximum(share.sum(axis=0), 1e-12)
         mean = (share * np.nan_to_num(x)).sum(axis=0) / total
         sd = np.sqrt((share * (np.nan_to_num(x) - mean) ** 2).sum(axis=0) / total)
-        sd = np.where(sd > 1e-9, sd, 1.0)
+        # All features are in decades: less than a hundredth of one is noise, not to be blown up.
+        sd = np.maximum(sd, 0.01)
         stage = cls(np.zeros(prior.shape[1]), 1.0, np.zeros(x.shape[1]), mean, sd)
         z, logits, n_leads = stage.standardised(x), _logit(prior), prior.shape[1]
 
