@@ -52,7 +52,7 @@ def rows_of(recording: Recording, waiting: int, length: int) -> list[dict[str, A
     rows = [{**about, **dict(zip(_POINT, ("start", -1, 0, 0, 0), strict=True))}]
     for kind, points in (
         ("restart", restart_points(recording, waiting, length)),
-        ("checkpoint", checkpoints(recording, waiting=waiting, length=length)),
+        ("checkpoint", checkpoints(recording, first=250, growth=2.0, waiting=waiting, length=length)),
     ):
         for number, one in enumerate(observations(recording, points)):
             place = dict(zip(_POINT, (kind, number, one.point.restart, one.point.begin, one.point.end), strict=True))

@@ -243,6 +243,7 @@ def held_out_predictions(
     earlier: bool = False,
     folds: Integers | None = None,
     least: int = LEAST_TRAINING,
+    carry: bool = True,
 ) -> Floats:
     """Predict the cost of every search at every point, by models that have not seen its instance.
 
@@ -263,12 +264,14 @@ def held_out_predictions(
     folds
         ``int64[n]``: fold of each instance; ten folds by default.
     least
-        Searches that must still be going on in training for a model to be fitted at a point.
+        Solved searches that must still be going on in training for a model to be fitted at a point.
+    carry
+        Whether the prediction before stands where there are fewer; otherwise there is none.
 
     Returns
     -------
     ``float64[n, K]``: log10 of the predicted conflicts, at least what was spent. NaN where the search had ended, and
-    where too few searches are left to fit a model at any point so far.
+    where there is no prediction.
     """
     if folds is None:
         folds = group_folds(runs.instances, min(FOLDS, len(runs)))
@@ -287,10 +290,12 @@ def held_out_predictions(
         for point in range(runs.spent.shape[1]):
             going_on = ~np.isnan(runs.spent[:, point])
             rows, asked = np.flatnonzero(going_on & ~test), np.flatnonzero(going_on & test)
+            if not len(asked):
+                break
             if (~runs.censored[rows]).sum() < least:
-                if point:
+                if point and carry:
                     standing[going_on, point] = standing[going_on, point - 1]
-            elif len(rows):
+            else:
                 names, blocks = [runs.names[column] for column in chosen], [runs.features[:, point, chosen]]
                 if estimate is not None:
                     names, blocks = [*names, estimate], [*blocks, runs.estimates[estimate][:, point, None]]

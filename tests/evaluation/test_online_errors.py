@@ -150,6 +150,15 @@ def test_predictions_never_fall_below_what_was_spent() -> None:
     assert (found[there] >= np.log10(runs.spent[there])).all()
 
 
+def test_folds_whose_searches_have_all_ended_are_left_alone() -> None:
+    runs = synthetic(n=60)
+    going_on = ~np.isnan(runs.spent)
+    # All searches of the first fold end before the third point.
+    folds = np.where(going_on[:, 2], 1 + np.arange(60) % 3, 0)
+    found = held_out_predictions(runs, forest, folds=folds, least=10)
+    np.testing.assert_array_equal(np.isnan(found), ~going_on)
+
+
 def test_with_too_few_left_the_estimate_before_stands() -> None:
     runs = synthetic(n=60, level=3.0)
     left = (~np.isnan(runs.spent)).sum(axis=0)
@@ -158,6 +167,9 @@ def test_with_too_few_left_the_estimate_before_stands() -> None:
     going_on = ~np.isnan(runs.spent[:, -1])
     expected = np.maximum(found[going_on, -2], np.log10(SPENT[-1]))
     np.testing.assert_array_equal(found[going_on, -1], expected)
+    alone = held_out_predictions(runs, mean, least=30, folds=group_folds(runs.instances, 10), carry=False)
+    assert np.isnan(alone[:, -1]).all()
+    np.testing.assert_array_equal(alone[:, :-1], found[:, :-1])
     assert np.isnan(held_out_predictions(runs, mean, least=1000)).all()
 
 
