@@ -1,0 +1,288 @@
+"""What a checkpoint's decisions come to on the test side of a data set, from its measured runs: nothing is rerun.
+
+    python benchmarks/portfolio.py --root CNF --out docs/benchmarks/portfolio.json
+
+Instances on which all solvers of the checkpoint have runs that tell. Costs are CPU seconds of loading and solving, PAR2
+at the cutoff; what features, probe, graph and inference took (wall seconds on this machine; reading the file is left
+out, as in the runs) is charged to whatever needs them. CNF is the directory of the real instances; what isn't in the
+cache yet is probed, so let nothing else run meanwhile if the overheads are to mean something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.data.materialise import materialise
+from satcost_gnn.data.summary import par_scores
+from satcost_gnn.distribution import CostDistribution
+from satcost_gnn.evaluation.metrics import closed_gap, paired_bootstrap
+from satcost_gnn.instance_cache import InstanceCache
+from satcost_gnn.portfolio.batch import Aim, BatchQueue, simulate
+from satcost_gnn.portfolio.objective import Objective
+from satcost_gnn.portfolio.schedule import Schedule, ScheduleSettings, plan, realised_seconds
+from satcost_gnn.portfolio.select import SelectionSettings, decide, overhead_of
+from satcost_gnn.portfolio.training_side import TrainingPortfolio, fit_portfolio
+from satcost_gnn.predictor import Prediction, Predictor
+from satcost_gnn.preprocess import Preprocessed
+from satcost_gnn.progress import ProgressLine
+
+Costs = NDArray[np.float64]
+
+
+def predictions_of(
+    predictor: Predictor, cache: InstanceCache, names: list[str]
+) -> tuple[dict[str, Prediction], list[str]]:
+    """Return the predictions of the cached instances, and the names of those that are not there."""
+    found: dict[str, Prediction] = {}
+    absent: list[str] = []
+    batch: list[tuple[str, Preprocessed]] = []
+
+    def flush() -> None:
+        for (name, _), prediction in zip(
+            batch, predictor.predict_preprocessed([item for _, item in batch]), strict=True
+        ):
+            found[name] = prediction
+        batch.clear()
+
+    for name, instance in zip(names, cache.load(names), strict=True):
+        if instance is None:
+            absent.append(name)
+            continue
+        if not found and not batch:
+            # The first pass loads the network: no decision is charged for that.
+            predictor.predict_preprocessed([Preprocessed(instance.path, instance)])
+        # One at a time, as a user would ask: inference is not shared out over a batch.
+        batch.append((name, Preprocessed(instance.path, instance)))
+        flush()
+    return found, absent
+
+
+def summary(cost: Costs, reference: Costs, sbs: Costs, cutoff: float) -> dict[str, Any]:
+    """Return the PAR2 of a way to choose, what it solves, how much of the gap it closes, and how far from the SBS."""
+    against = paired_bootstrap(lambda rows: float(cost[rows].mean()), lambda rows: float(sbs[rows].mean()), len(cost))
+    return {
+        "par2_s": float(cost.mean()),
+        "solved": int((cost <= cutoff).sum()),
+        "closed_gap": closed_gap(float(cost.mean()), float(sbs.mean()), float(reference.mean())),
+        "relative_to_sbs": float(cost.mean() / sbs.mean() - 1.0),
+        "minus_sbs_s": {"value": against.value, "low": against.low, "high": against.high, "p": against.p_value},
+    }
+
+
+def realised(schedule: Schedule, row: Costs, solvers: tuple[str, ...], cutoff: float, overhead: float) -> float:
+    """Return the PAR2 of a schedule on one instance."""
+    runtime = {name: float(value) if value <= cutoff else np.inf for name, value in zip(solvers, row, strict=True)}
+    seconds = realised_seconds(schedule.cores, runtime, cutoff, overhead)
+    return seconds if seconds is not None else 2 * cutoff
+
+
+def by_family(families: list[str], costs: dict[str, Costs]) -> dict[str, Any]:
+    """Return the mean regret against the VBS, and the change against the SBS, of every family."""
+    found = {}
+    for family in sorted(set(families)):
+        rows = np.array([name == family for name in families])
+        sbs, vbs = costs["sbs"][rows].mean(), costs["vbs"][rows].mean()
+        found[family] = {"n": int(rows.sum()), "sbs_s": float(sbs), "vbs_s": float(vbs)} | {
+            name: {"regret_s": float(cost[rows].mean() - vbs), "relative_to_sbs": float(cost[rows].mean() / sbs - 1)}
+            for name, cost in costs.items()
+            if name not in ("sbs", "vbs")
+        }
+    return found
+
+
+def oracle_batch(runtime: Costs, cutoff: float, cores: int, longest_first: bool) -> dict[str, float]:
+    """Return what a batch comes to if everything is known: the best solver's time, and no run of what none solves."""
+    best = runtime.min(axis=1)
+    best = np.sort(best[best <= cutoff])
+    free = [0.0] * cores
+    ends = []
+    for seconds in best[::-1] if longest_first else best:
+        now = heapq.heappop(free)
+        ends.append(now + seconds)
+        heapq.heappush(free, now + seconds)
+    return {"mean_solved_s": float(np.mean(ends)), "total_s": float(max(ends))}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", default=None)
+    parser.add_argument("--dataset", type=Path, default=Path("datasets/corpus"))
+    parser.add_argument("--root", type=Path, default=None, help="directory of the real instances")
+    parser.add_argument("--cache", type=Path, default=Path("cache"))
+    parser.add_argument("--cutoff", type=float, default=None, help="CPU seconds [default: the checkpoint's]")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--at-most", type=int, default=None, help="instances of each side, for a quick look")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+
+    # Seconds of the runs are those of the training machine.
+    predictor = Predictor.from_checkpoint(options.checkpoint, unit="cpu_seconds", machine_factor=1.0)
+    solvers = predictor.solvers
+    dataset = Dataset.open(options.dataset)
+    if dataset.splits is None:
+        sys.exit(f"{options.dataset}: found no splits.json; make it with `satcost dataset split`")
+    side = dataset.splits.side
+    cutoff = options.cutoff or predictor.cutoff
+    names, scores_ = par_scores(dataset, solvers, cutoff)
+    wanted = {
+        group: [name for name in names if side.get(name) in sides][: options.at_most]
+        for group, sides in (("test", ("test",)), ("held_out", ("validation", "calibration")))
+    }
+    cache = InstanceCache(options.cache, predictor.settings)
+    missing = [name for group in wanted.values() for name in group if not cache.has(name)]
+    with ProgressLine(len(missing), "instances preprocessed") as bar:
+        files = materialise(
+            dataset, options.root, options.cache / "instances", instances=missing, on_problem=bar.message
+        )
+        cache.fill(files, jobs=options.jobs, on_step=lambda _: bar.advance())
+    with predictor:
+        held_out, _ = predictions_of(predictor, cache, wanted["held_out"])
+        predicted, absent = predictions_of(predictor, cache, wanted["test"])
+    tests = list(predicted)
+    row_of = {name: k for k, name in enumerate(names)}
+    measured = scores_[[row_of[name] for name in tests]]
+    runtime = np.where(measured <= cutoff, measured, np.inf)
+
+    training = TrainingPortfolio.of_checkpoint(predictor.checkpoint)
+    origin = "the checkpoint"
+    if training.origin == "constants":
+        # An older checkpoint: made here as it would be in training, from the sides that are not tested on.
+        known = [name for name, p in held_out.items() if p.distribution is not None and p.status == "ok"]
+        rows = np.stack([held_out[name].distribution.cdf for name in known])  # type: ignore[union-attr]
+        grid = held_out[known[0]].distribution.grid  # type: ignore[union-attr]
+        fitted = fit_portfolio(dataset, solvers, side, cutoff, known, CostDistribution(grid, rows))
+        assert fitted is not None
+        training, origin = fitted, "the data set's training, validation and calibration sides"
+    single = training.single_best(solvers)
+    settings = SelectionSettings(Objective.PAR2, cutoff, 0.0, solvers)
+
+    overhead = np.array([overhead_of(predicted[name].timings) for name in tests])
+    probe_solves = np.array([predicted[name].status == "solved" for name in tests])
+    decisions = [decide(predicted[name], training, settings) for name in tests]
+    chosen = np.array([solvers.index(decision.chosen) for decision in decisions])
+    own = runtime[np.arange(len(tests)), chosen]
+
+    def charged(cost: Costs) -> Costs:
+        total = cost + overhead
+        after = np.where(total <= cutoff, total, 2 * cutoff)
+        # Where the probe has solved it, that is all there is to pay.
+        return np.where(probe_solves, np.minimum(overhead, 2 * cutoff), after)
+
+    costs: dict[str, Costs] = {
+        "sbs": measured[:, solvers.index(single)],
+        "vbs": measured.min(axis=1),
+        "select": charged(own),
+        "select_without_overhead": np.where(own <= cutoff, own, 2 * cutoff),
+        "sbs_with_overhead": charged(runtime[:, solvers.index(single)]),
+        "vbs_with_overhead": charged(runtime.min(axis=1)),
+    }
+    predicted_value: dict[str, float] = {}
+    for cores in (1, 2):
+        for dependence, label in ((training.dependence, "schedule"), (0.0, "schedule_independent")):
+            values, realised_ = [], []
+            for k, name in enumerate(tests):
+                distribution = predicted[name].distribution
+                if probe_solves[k] or distribution is None:
+                    realised_.append(min(float(overhead[k]), 2 * cutoff))
+                    continue
+                left = max(cutoff - float(overhead[k]), 0.01 * cutoff)
+                made = plan(distribution, solvers, ScheduleSettings(Objective.PAR2, left, cores, dependence))
+                values.append(made.value)
+                realised_.append(realised(made, measured[k], solvers, cutoff, float(overhead[k])))
+            key = label + (f"_{cores}_cores" if cores > 1 else "")
+            costs[key] = np.array(realised_)
+            predicted_value[key] = float(np.mean(values)) if values else float("nan")
+    seen = [p.distribution.cdf for p in held_out.values() if p.distribution is not None]
+    fixed = None
+    if seen:
+        grid = next(p.distribution.grid for p in held_out.values() if p.distribution is not None)
+        fixed = plan(
+            CostDistribution(grid, np.stack(seen)),
+            solvers,
+            ScheduleSettings(Objective.PAR2, cutoff, 1, training.dependence),
+        )
+        costs["one_schedule_for_all"] = np.array([realised(fixed, row, solvers, cutoff, 0.0) for row in measured])
+
+    families = dataset.families(tests)
+    open_ = [k for k, name in enumerate(tests) if not probe_solves[k] and predicted[name].distribution is not None]
+    batch: dict[str, Any] = {}
+    if open_:
+        grid = predicted[tests[open_[0]]].distribution.grid  # type: ignore[union-attr]
+        cdf = np.stack([predicted[tests[k]].distribution.cdf for k in open_])  # type: ignore[union-attr]
+        distribution = CostDistribution(grid, cdf)
+        for cores in (1, 2, 8):
+            found: dict[str, Any] = {
+                str(aim): vars(simulate(BatchQueue(distribution, solvers, cutoff, aim), runtime[open_], solvers, cores))
+                for aim in Aim
+            }
+            sbs_only = distribution[:, [solvers.index(single)]]
+            found["given, single best"] = vars(
+                simulate(
+                    BatchQueue(sbs_only, [single], cutoff, Aim.GIVEN),
+                    runtime[open_][:, [solvers.index(single)]],
+                    [single],
+                    cores,
+                )
+            )
+            found["oracle, mean"] = oracle_batch(runtime[open_], cutoff, cores, longest_first=False)
+            found["oracle, total"] = oracle_batch(runtime[open_], cutoff, cores, longest_first=True)
+            batch[f"{cores} cores"] = found
+
+    result = {
+        "checkpoint": predictor.checkpoint.config.label,
+        "dataset": str(options.dataset),
+        "cutoff_s": cutoff,
+        "solvers": solvers,
+        "instances": len(tests),
+        "not_found": len(absent),
+        "solved_by_probe": int(probe_solves.sum()),
+        "portfolio": {**training.to_json(), "from": origin},
+        "single_best": single,
+        "overhead_s": {
+            "median": float(np.median(overhead)),
+            "p95": float(np.quantile(overhead, 0.95)),
+            "mean": float(overhead.mean()),
+        },
+        "results": {name: summary(cost, costs["vbs"], costs["sbs"], cutoff) for name, cost in costs.items()},
+        "results_where_the_probe_does_not_solve": {
+            name: summary(cost[open_], costs["vbs"][open_], costs["sbs"][open_], cutoff)
+            for name, cost in costs.items()
+            if open_
+        },
+        "predicted_par2_of_schedules_s": predicted_value,
+        "one_schedule_for_all": fixed.to_json()["cores"] if fixed is not None else None,
+        "pick_shares": {
+            name: count / max(1, len(open_))
+            for name, count in Counter(decisions[k].chosen for k in open_).most_common()
+        },
+        "best_shares": {
+            solvers[k]: count / max(1, len(open_))
+            for k, count in Counter(np.argmin(measured[open_], axis=1).tolist()).most_common()
+        },
+        "separated": float(np.mean([decisions[k].separated for k in open_])) if open_ else None,
+        "families": by_family(families, {k: v for k, v in costs.items() if k in ("sbs", "vbs", "select", "schedule")}),
+        "batch": batch,
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"{len(tests)} test instances, {int(probe_solves.sum())} solved by the probe; single best: {single}\n")
+    print(f"{'':28} {'PAR2 s':>8} {'solved':>7} {'closed gap':>11} {'vs SBS':>8}")
+    for name, one in result["results"].items():
+        print(
+            f"{name:28} {one['par2_s']:8.3f} {one['solved']:7d} {one['closed_gap']:11.2f} "
+            f"{one['relative_to_sbs']:+8.1%}"
+        )
+
+
+if __name__ == "__main__":
+    main()
