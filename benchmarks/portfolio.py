@@ -158,9 +158,10 @@ def main() -> None:
     if training.origin == "constants":
         # An older checkpoint: made here as it would be in training, from the sides that are not tested on.
         known = [name for name, p in held_out.items() if p.distribution is not None and p.status == "ok"]
+        charge = float(np.mean([overhead_of(held_out[name].timings) for name in known]))
         rows = np.stack([held_out[name].distribution.cdf for name in known])  # type: ignore[union-attr]
         grid = held_out[known[0]].distribution.grid  # type: ignore[union-attr]
-        fitted = fit_portfolio(dataset, solvers, side, cutoff, known, CostDistribution(grid, rows))
+        fitted = fit_portfolio(dataset, solvers, side, cutoff, known, CostDistribution(grid, rows), charge)
         assert fitted is not None
         training, origin = fitted, "the data set's training, validation and calibration sides"
     single = training.single_best(solvers)
@@ -202,6 +203,13 @@ def main() -> None:
             key = label + (f"_{cores}_cores" if cores > 1 else "")
             costs[key] = np.array(realised_)
             predicted_value[key] = float(np.mean(values)) if values else float("nan")
+    if training.presolver is not None:
+        # `satcost solve`: the presolver, then the schedule of what is left.
+        name, seconds = training.presolver
+        early = runtime[:, solvers.index(name)]
+        late = costs["schedule"] + seconds
+        late = np.where(late <= cutoff, late, 2 * cutoff)
+        costs["presolver_and_schedule"] = np.where(early <= seconds, early, late)
     seen = [p.distribution.cdf for p in held_out.values() if p.distribution is not None]
     fixed = None
     if seen:

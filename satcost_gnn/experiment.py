@@ -34,6 +34,7 @@ from satcost_gnn.explanation import BACKGROUND_FILE, Background
 from satcost_gnn.instance import Instance
 from satcost_gnn.instance_cache import InstanceCache
 from satcost_gnn.out_of_distribution import NoveltyDetector
+from satcost_gnn.portfolio.select import overhead_of
 from satcost_gnn.portfolio.training_side import PORTFOLIO_FILE, fit_portfolio
 from satcost_gnn.portfolio.training_side import UNIT as PORTFOLIO_UNIT
 from satcost_gnn.predictor import probe_cost, write_probe_offsets
@@ -370,6 +371,7 @@ def write_portfolio(
         default_cutoffs(dataset, [PORTFOLIO_UNIT])[PORTFOLIO_UNIT],
         [instance.gbdhash for instance in instances],
         Calibration.from_json(calibrations[PORTFOLIO_UNIT]["gnn"]).apply(network.predict(instances)),
+        float(np.mean([overhead_of(instance.timings) for instance in instances])) if instances else 0.0,
     )
     if portfolio is not None:
         path.write_text(json.dumps(portfolio.to_json(), indent=1) + "\n")

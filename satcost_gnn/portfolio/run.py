@@ -1,9 +1,11 @@
-"""Solve an instance with a portfolio: probe, schedule, limited child processes, a checked answer.
+"""Solve an instance with a portfolio: presolver, probe, schedule, limited child processes, a checked answer.
 
-The probe's own answer is taken if it solves the instance. Otherwise its schedule is run, each core a helper process of
-its own; the first answer ends the others. A model is checked against the formula before it counts; a solver that
-crashes, runs out of memory or gives a wrong model is passed over and the next one of the schedule begins. If a schedule
-ends early that way, the solvers that have not failed are given what is left of the time.
+A presolver that the training side has found worth its while comes first, for a moment, so that easy instances cost no
+more than they must. Then the probe: its own answer is taken if it solves the instance. Otherwise a schedule is made and
+run, each core a helper process of its own; the first answer ends the others. A model is checked against the formula
+before it counts; a solver that crashes, runs out of memory or gives a wrong model is passed over and the next one of
+the schedule begins. If a schedule ends early that way, the solvers that have not failed are given what is left of the
+time.
 """
 
 from __future__ import annotations
@@ -165,7 +167,7 @@ class Solution:
     proof
         Where the proof of unsatisfiability was written.
     source
-        Where the prediction comes from.
+        Where the prediction comes from; ``presolver`` if that was enough.
     reason
         Why there is no answer, or why the prediction is a fallback's.
     wall_s
@@ -248,8 +250,11 @@ class _Portfolio:
         fallbacks: Sequence[str],
         settings: SolveSettings,
         begin: float,
+        whole: bool = True,
     ) -> None:
         self.formula, self.settings, self.begin = formula, settings, begin
+        # Whether the last slice of a core may have all the time that is left.
+        self._whole = whole
         self.ended: queue.SimpleQueue[tuple[Attempt, Outcome, Path | None] | BaseException | None] = queue.SimpleQueue()
         self.glimpses: dict[str, Glimpse | None] = {}
         self._prediction = prediction
@@ -275,7 +280,7 @@ class _Portfolio:
             if own:
                 part = own.pop(0)
                 # Nothing comes after the last one: it may have all that is left.
-                part = part if own else replace(part, cpu_s=max(part.cpu_s, left))
+                part = part if own or not self._whole else replace(part, cpu_s=max(part.cpu_s, left))
             else:
                 # Runs have ended before their time: whoever has not failed begins again with more than it had.
                 able = [
@@ -330,6 +335,8 @@ class _Portfolio:
                 note if settings.watch else None,
             )
         status, detail = self._judged(outcome)
+        if status == "CANCELLED" and self.left_s() <= 0:
+            status, detail = "TIMEOUT", f"time limit of {settings.time_limit_s:g} s"
         with self._lock:
             self.glimpses.pop(part.solver, None)
             if status in ("MEMOUT", "CRASHED", "WRONG"):
@@ -501,6 +508,10 @@ class PortfolioSolver:
         trivial = self._trivial(formula, begin, parse_s)
         if trivial is not None:
             return trivial
+        early = self._presolve(formula, begin, parse_s, on_progress, every_s)
+        if early is not None and early.status != "UNKNOWN":
+            return early
+        before = early.attempts if early is not None else ()
         tell("probing")
         prediction = self._predict(formula, begin)
         timings = {**prediction.timings, "parse": parse_s}
@@ -511,7 +522,7 @@ class PortfolioSolver:
                 status=prediction.result,
                 model=model,
                 solver="probe",
-                attempts=(),
+                attempts=before,
                 schedule=None,
                 proof=None,
                 reason="",
@@ -520,9 +531,45 @@ class PortfolioSolver:
             )
         schedule = self._schedule(prediction, begin)
         portfolio = _Portfolio(formula, schedule, prediction, self.training.order(self.solvers), self.settings, begin)
+        found = self._run(portfolio, schedule, done, on_progress, every_s)
+        reason = prediction.reason
+        if found.status == "UNKNOWN":
+            what = "; ".join(
+                f"{attempt.solver} {attempt.status} {attempt.detail}".strip() for attempt in found.attempts
+            )
+            reason = what or f"time limit of {self.settings.time_limit_s:g} s"
+        return replace(found, attempts=(*before, *found.attempts), reason=reason)
+
+    def _presolve(
+        self,
+        formula: Formula,
+        begin: float,
+        parse_s: float,
+        on_progress: Callable[[Progress], None] | None,
+        every_s: float,
+    ) -> Solution | None:
+        """Run the presolver of the training side for its short time; None if there is none, or no time for it."""
+        presolver = self.training.presolver
+        if presolver is None or presolver[0] not in self.solvers or presolver[1] > 0.2 * self.settings.time_limit_s:
+            return None
+        name, seconds = presolver
+        schedule = Schedule(((Slice(name, seconds),),), seconds, str(self.settings.objective), 0.0, seconds, 0.0, 0.0)
+        done = {"path": formula.source, "source": "presolver", "timings": {"parse": parse_s}}
+        portfolio = _Portfolio(formula, schedule, None, (), self.settings, begin, whole=False)
+        return self._run(portfolio, schedule, done, on_progress, every_s)
+
+    def _run(
+        self,
+        portfolio: _Portfolio,
+        schedule: Schedule,
+        done: Mapping[str, Any],
+        on_progress: Callable[[Progress], None] | None,
+        every_s: float,
+    ) -> Solution:
+        """Run a schedule, and keep the proof of the run that has answered."""
+        written = None
         try:
             attempts, won, outcome, proof = portfolio.run(on_progress, every_s)
-            written = None
             if won is not None and won.status == "UNSAT" and proof is not None and self.settings.proof is not None:
                 proof.replace(self.settings.proof)
                 written = self.settings.proof
@@ -530,11 +577,7 @@ class PortfolioSolver:
             self._remove_proofs(len(portfolio.cores))
         model = None
         if won is not None and won.status == "SAT" and outcome is not None:
-            model = complete_model(formula, outcome.value["model"])
-        reason = prediction.reason
-        if won is None:
-            what = "; ".join(f"{attempt.solver} {attempt.status} {attempt.detail}".strip() for attempt in attempts)
-            reason = what or f"time limit of {self.settings.time_limit_s:g} s"
+            model = complete_model(portfolio.formula, outcome.value["model"])
         return Solution(
             status=won.status if won is not None else "UNKNOWN",
             model=model,
@@ -542,8 +585,8 @@ class PortfolioSolver:
             attempts=tuple(attempts),
             schedule=schedule,
             proof=written,
-            reason=reason,
-            wall_s=time.monotonic() - begin,
+            reason="",
+            wall_s=time.monotonic() - portfolio.begin,
             **done,
         )
 

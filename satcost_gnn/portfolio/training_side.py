@@ -32,6 +32,8 @@ UNIT = "cpu_seconds"
 DEFAULT_LEAST_SEPARATION = 0.1
 # Dependence for such a checkpoint.
 DEFAULT_DEPENDENCE = 0.5
+#: Seconds that a presolver may be given, if they are no more than a tenth of the cutoff.
+PRESOLVER_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 #: Separations that a checkpoint's is chosen from.
 LEAST_SEPARATIONS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 2.0)
 
@@ -55,6 +57,8 @@ class TrainingPortfolio:
     dependence
         How much the solvers' costs on an instance are off the predictions together: see
         :mod:`satcost_gnn.portfolio.schedule`.
+    presolver
+        Solver and CPU seconds that are worth running before anything is predicted; None if none is.
     origin
         ``runs`` of the training side, or ``constants`` of a checkpoint that doesn't hold them.
     """
@@ -65,6 +69,7 @@ class TrainingPortfolio:
     instances: int
     least_separation: float = DEFAULT_LEAST_SEPARATION
     dependence: float = DEFAULT_DEPENDENCE
+    presolver: tuple[str, float] | None = None
     origin: str = "runs"
 
     def single_best(self, among: Sequence[str] | None = None) -> str:
@@ -89,7 +94,11 @@ class TrainingPortfolio:
             If a key is missing.
         """
         try:
-            return cls(**{name: found[name] for name in cls.__dataclass_fields__ if name in found})
+            values = {name: found[name] for name in cls.__dataclass_fields__ if name in found}
+            if values.get("presolver") is not None:
+                name, seconds = values["presolver"]
+                values["presolver"] = (str(name), float(seconds))
+            return cls(**values)
         except TypeError as error:
             raise CheckpointError(f"{source}: {error}; expected what TrainingPortfolio.to_json writes") from None
 
@@ -208,6 +217,43 @@ def fit_dependence(predicted: CostDistribution, log10_cost: NDArray[np.float64],
     return float(np.clip(np.mean(found), 0.0, 0.95)) if found else DEFAULT_DEPENDENCE
 
 
+def fit_presolver(
+    par2: NDArray[np.float64], solvers: Sequence[str], single: int, overhead_s: float, cutoff_s: float
+) -> tuple[str, float] | None:
+    """Return the presolver with the least PAR2 on the training side, if running one is better than predicting at once.
+
+    What it doesn't solve costs its time, the overhead, and then what the single best costs: no more is granted to the
+    prediction, which has seen these instances.
+
+    Parameters
+    ----------
+    par2
+        ``float64[n, n_solvers]``: measured PAR2 of training instances.
+    solvers
+        Names of the columns.
+    single
+        Column of the single best.
+    overhead_s
+        Mean seconds of features, probe, graph and inference.
+    cutoff_s
+        Cutoff of the PAR2.
+    """
+
+    def mean(after: NDArray[np.float64]) -> float:
+        return float(np.where(after <= cutoff_s, after, 2 * cutoff_s).mean())
+
+    best, choice = mean(overhead_s + par2[:, single]), None
+    for column, name in enumerate(solvers):
+        for seconds in PRESOLVER_SECONDS:
+            if seconds > 0.1 * cutoff_s:
+                continue
+            later = seconds + overhead_s + par2[:, single]
+            found = mean(np.where(par2[:, column] <= seconds, par2[:, column], later))
+            if found < best:
+                best, choice = found, (name, seconds)
+    return choice
+
+
 def fit_portfolio(
     dataset: Dataset,
     solvers: Sequence[str],
@@ -215,6 +261,7 @@ def fit_portfolio(
     cutoff_s: float,
     held_out: Sequence[str],
     predicted: CostDistribution,
+    overhead_s: float,
 ) -> TrainingPortfolio | None:
     """Return what a checkpoint is to hold of its portfolio; None if on no instance all solvers' runs tell.
 
@@ -232,19 +279,22 @@ def fit_portfolio(
         Instances that no estimator was fitted to, none of the test side, and that the probe did not solve.
     predicted
         Their predictions in CPU seconds, ``(n, n_solvers)``.
+    overhead_s
+        Mean seconds that a prediction takes.
     """
     from satcost_gnn.data.summary import par_scores
 
-    training = TrainingPortfolio.of_dataset(
-        dataset, solvers, [name for name, side in sides.items() if side in ("train", "validation")], cutoff_s
-    )
+    learnt = [name for name, side in sides.items() if side in ("train", "validation")]
+    training = TrainingPortfolio.of_dataset(dataset, solvers, learnt, cutoff_s)
     if training is None:
         return None
     measured = dict(zip(*par_scores(dataset, solvers, cutoff_s), strict=True))
+    single = list(solvers).index(training.single_best())
+    table = np.stack([measured[name] for name in learnt if name in measured])
+    training = replace(training, presolver=fit_presolver(table, solvers, single, overhead_s, cutoff_s))
     rows = [k for k, name in enumerate(held_out) if name in measured]
     if not rows:
         return training
-    single = list(solvers).index(training.single_best())
     par2 = np.stack([measured[held_out[k]] for k in rows])
     return replace(
         training,

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,21 @@ def test_the_probe_is_enough_where_it_solves(shipped: Predictor) -> None:
     assert (found.status, found.solver, found.attempts) == ("SAT", "probe", ())
     assert found.model is not None and satisfies(SAT, found.model)
     assert solver.solve(UNSAT).solver == "probe"
+
+
+def test_the_presolver_spares_the_probe_or_goes_before_it(shipped: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    solver = PortfolioSolver(shipped, SolveSettings(100))
+    solver.training = replace(solver.training, presolver=("minisat22", 10.0))
+    found = solver.solve(SAT)
+    assert (found.status, found.source, found.solver) == ("SAT", "presolver", "minisat22")
+    assert found.model is not None and satisfies(SAT, found.model)
+    costs = {"cadical195": (0.1, 0.1), "glucose42": (5.0, 0.1)}
+    settings = SolveSettings(60, programs=programs_of([f"cadical195={fake('spin')}"]))
+    slow = fixed(shipped, monkeypatch, settings, costs, status="solved", result="UNSAT", source="probe")
+    slow.training = replace(slow.training, presolver=("cadical195", 0.2))
+    found = slow.solve(UNSAT)
+    assert (found.status, found.solver) == ("UNSAT", "probe")
+    assert [(a.solver, a.status, a.limit_s) for a in found.attempts] == [("cadical195", "TIMEOUT", 0.2)]
 
 
 def test_a_wrong_model_of_the_probe_is_not_believed(shipped: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from satcost_gnn.portfolio.training_side import (
     fit_dependence,
     fit_least_separation,
     fit_portfolio,
+    fit_presolver,
 )
 
 CORPUS = Path(__file__).parents[2] / "datasets" / "corpus"
@@ -23,7 +24,7 @@ GRID = GRIDS["cpu_seconds"]
 
 
 def test_json_round_trip_and_keys_of_a_newer_version() -> None:
-    found = TrainingPortfolio({"a": 1.0, "b": 2.0}, {"a": 0.9, "b": 0.8}, 10.0, 7, 0.2)
+    found = TrainingPortfolio({"a": 1.0, "b": 2.0}, {"a": 0.9, "b": 0.8}, 10.0, 7, 0.2, presolver=("b", 0.1))
     text = json.dumps({**found.to_json(), "added_later": 1})
     assert TrainingPortfolio.from_json(json.loads(text), "x") == found
     with pytest.raises(CheckpointError, match=r"x: .*cutoff_s"):
@@ -91,14 +92,25 @@ def test_dependence_is_what_the_errors_have_in_common() -> None:
     assert 0 < fit_dependence(predicted[:5], np.zeros((5, 2)), everything[:5]) < 1
 
 
+def test_a_presolver_is_worth_its_while_where_much_is_easy() -> None:
+    easy = np.tile([[0.01, 0.005]], (90, 1))
+    hard = np.tile([[5.0, 9.0]], (10, 1))
+    solvers = ["a", "b"]
+    found = fit_presolver(np.concatenate([easy, hard]), solvers, 0, 0.2, 10.0)
+    assert found == ("b", 0.02)
+    assert fit_presolver(hard, solvers, 0, 0.2, 10.0) is None
+    # Without overhead there is nothing to be spared.
+    assert fit_presolver(np.concatenate([easy, hard])[:, :1], ["a"], 0, 0.0, 10.0) is None
+
+
 def test_fit_does_not_look_at_the_test_side() -> None:
     dataset = Dataset.open(CORPUS)
     assert dataset.splits is not None
     solvers = ("cadical195", "minisat22")
     held_out = [name for name, side in dataset.splits.side.items() if side == "calibration"]
     predicted = CostDistribution.normal(GRID, np.zeros((len(held_out), 2)), 0.5)
-    found = fit_portfolio(dataset, solvers, dataset.splits.side, 10.0, held_out, predicted)
+    found = fit_portfolio(dataset, solvers, dataset.splits.side, 10.0, held_out, predicted, 0.2)
     learnt = [name for name, side in dataset.splits.side.items() if side in ("train", "validation")]
     assert found is not None
     assert found.par2 == TrainingPortfolio.of_dataset(dataset, solvers, learnt, 10.0).par2  # type: ignore[union-attr]
-    assert fit_portfolio(dataset, solvers, {}, 10.0, [], predicted) is None
+    assert fit_portfolio(dataset, solvers, {}, 10.0, [], predicted, 0.2) is None
