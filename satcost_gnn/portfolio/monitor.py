@@ -394,8 +394,10 @@ class CostMonitor:
                     cpu_s = time.clock_gettime(clock[0])
                 except OSError:  # it has just ended
                     continue
-                # Often at first, later no more than a few times in each tenth of the time spent.
-                wait = min(max(0.02 * cpu_s, 0.01), 0.5)
+                # Often at first, later a few times in each tenth of the time spent; less often where looking costs more
+                # than a hundredth of what the solver gets (it may get little on a busy machine).
+                costly = time.thread_time() - begin > 0.01 * cpu_s
+                wait = min(4.0 * wait, 2.0) if costly else min(max(0.02 * cpu_s, 0.01), 0.5)
                 if stopping:
                     continue
                 state = self._state(cpu_s)
