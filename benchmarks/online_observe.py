@@ -1,17 +1,19 @@
 """Take the observations out of the recordings: one row for each search and point, in one small Parquet table.
 
     python benchmarks/online_observe.py --dataset datasets/corpus --root CNF --store cache/online \
-        -o docs/benchmarks/online_observations.parquet
+        --windows 2000,500 -o docs/benchmarks/online_observations_{window}.parquet
 
 A row holds what is known at a point of a search (:mod:`satcost_gnn.search.observation`) and how the search ended.
 Points are of two kinds, ``restart`` and ``checkpoint``; a row of kind ``start``, without a window, stands for every
 search. The table is all that ``online_restarts.py`` reads, so the experiments can be repeated without the recordings.
+Each length of the window has a table of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,19 +48,27 @@ def schema() -> pa.Schema:
     return pa.schema([*columns, *((name, pa.float32()) for name in numbers)])
 
 
-def rows_of(recording: Recording, waiting: int, length: int) -> list[dict[str, Any]]:
-    """Return the rows of one search, without what is the same for all solvers."""
+def rows_of(recording: Recording, waiting: int, lengths: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+    """Return the rows of one search by the length of the window, without what is the same for all solvers."""
     about = {"solver": recording.solver, **{name: getattr(recording, name) for name in _END}}
-    rows = [{**about, **dict(zip(_POINT, ("start", -1, 0, 0, 0), strict=True))}]
-    for kind, points in (
-        ("restart", restart_points(recording, waiting, length)),
-        ("checkpoint", checkpoints(recording, first=250, growth=2.0, waiting=waiting, length=length)),
-    ):
-        for number, one in enumerate(observations(recording, points)):
+    points = {
+        (length, kind): place(length)
+        for length in lengths
+        for kind, place in (
+            ("restart", lambda length: restart_points(recording, waiting, length)),
+            ("checkpoint", lambda length: checkpoints(recording, 250, 2.0, waiting, length)),
+        )
+    }
+    distinct = sorted({point for some in points.values() for point in some}, key=lambda point: (point.end, point.begin))
+    known = {one.point: one for one in observations(recording, distinct)}
+    start = {**about, **dict(zip(_POINT, ("start", -1, 0, 0, 0), strict=True))}
+    rows: dict[int, list[dict[str, Any]]] = {length: [start] for length in lengths}
+    for (length, kind), some in points.items():
+        for number, one in enumerate(known[point] for point in some if point in known):
             place = dict(zip(_POINT, (kind, number, one.point.restart, one.point.begin, one.point.end), strict=True))
             values = dict(zip(one.features.names, one.features.values.tolist(), strict=True))
             estimated = {f"estimate.{name}": value for name, value in one.estimates.items()}
-            rows.append({**about, **place, **values, **estimated})
+            rows[length].append({**about, **place, **values, **estimated})
     return rows
 
 
@@ -68,8 +78,8 @@ def main() -> None:
     parser.add_argument("--root", type=Path)
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--waiting", type=int, default=WAITING_CONFLICTS)
-    parser.add_argument("--window", type=int, default=2_000)
-    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--windows", default="2000,500", help="lengths of the window, in conflicts")
+    parser.add_argument("-o", "--out", required=True, help="path with {window} in the place of the length")
     options = parser.parse_args()
     dataset = Dataset.open(options.dataset)
     chosen = {name: ensemble for ensemble, names in instances().items() for name in names}
@@ -81,7 +91,8 @@ def main() -> None:
     }
     recorded = sorted({name for name, _ in paths})
     files = formula_files(dataset, options.root, options.store, recorded)
-    rows: list[dict[str, Any]] = []
+    lengths = [int(length) for length in options.windows.split(",")]
+    rows: dict[int, list[dict[str, Any]]] = {length: [] for length in lengths}
     with ProgressLine(len(recorded), "instances") as progress:
         for name in recorded:
             if name in files:
@@ -100,13 +111,16 @@ def main() -> None:
                     except DatasetError as error:
                         progress.message(str(error))
                         continue
-                    rows += [{**common, **row} for row in rows_of(recording, options.waiting, options.window)]
+                    for length, some in rows_of(recording, options.waiting, lengths).items():
+                        rows[length] += [{**common, **row} for row in some]
             progress.advance()
-    about = {"waiting": str(options.waiting), "window": str(options.window)}
-    table = pa.Table.from_pylist(rows, schema=schema().with_metadata(about))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, options.out, compression="zstd")
-    print(f"{len(rows)} rows of {len(paths)} searches", file=sys.stderr)
+    for length, some in rows.items():
+        about = {"waiting": str(options.waiting), "window": str(length)}
+        table = pa.Table.from_pylist(some, schema=schema().with_metadata(about))
+        out = Path(options.out.format(window=length))
+        out.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, out, compression="zstd")
+        print(f"{out}: {len(some)} rows of {len(paths)} searches", file=sys.stderr)
 
 
 if __name__ == "__main__":
