@@ -225,7 +225,7 @@ def compare_all(
         for name, one in results.predictions():
             mine = collected.setdefault(name, _Collected())
             _collect(mine, results, one, runs, drawn, cutoff)
-            if isinstance(problem, SelectionProblem):
+            if isinstance(problem, SelectionProblem) and SELECTION_UNIT in one.calibrated:
                 seconds = one.predict_seconds[SELECTION_UNIT]
                 mine.selections.append(select(problem, one.calibrated[SELECTION_UNIT], one.needs, seconds))
             observe(name, one)
@@ -240,7 +240,8 @@ def compare_all(
     selection = {}
     if isinstance(problem, SelectionProblem):
         picks = Resamples.draw(len(problem.instances), problem.families if by_family else None, resamples)
-        selection = {name: selection_row(problem, collected[name].selections, picks) for name in names}
+        picking = [name for name in names if collected[name].selections]
+        selection = {name: selection_row(problem, collected[name].selections, picks) for name in picking}
     return Comparison(
         results,
         cutoff,

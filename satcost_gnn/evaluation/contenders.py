@@ -3,6 +3,7 @@
 An estimator without a random choice is the same for every seed: it is fitted once and stands for all of them. To
 resample its training data instead would measure something else than for the others (and make it worse: a bootstrap
 sample holds 63 % of the instances). What the seed changes in the others is their own random choices, on the same data.
+The stacked mixture fits each of its members a dozen times and averages over what a seed changes: it gets one seed.
 """
 
 from __future__ import annotations
@@ -33,12 +34,15 @@ class Contender:
         What it is, in words.
     settings
         Keyword arguments of the estimator; of the network: ``branches``, or nothing.
+    one_seed
+        Whether it is fitted with the first seed only, because a fit is many fits of others.
     """
 
     name: str
     kind: str
     label: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    one_seed: bool = False
 
     @property
     def is_network(self) -> bool:
@@ -71,7 +75,7 @@ DEFAULT: tuple[Contender, ...] = (
     Contender("random_forest", "forest", "random forest, static features and early search", {"kind": "random_forest"}),
     Contender("gaussian_process", "gaussian_process", "Gaussian process on ranks"),
     Contender("boosting", "boosting", "gradient boosting of hazards"),
-    Contender("stacked", "stacked", "stacked mixture of classical models"),
+    Contender("stacked", "stacked", "stacked mixture of classical models", one_seed=True),
     Contender(NETWORK, NETWORK, "network: graph, static features and early search"),
 )
 

@@ -75,8 +75,8 @@ class PredictionRows:
     def write(self, name: str, predicted: Predicted) -> None:
         """Append the predictions of a contender and seed."""
         folds = self._results.folds
-        for unit, table in self._results.tables.items():
-            found = predicted.calibrated[unit]
+        for unit, found in predicted.calibrated.items():
+            table = self._results.tables[unit]
             quantiles = found.quantile(list(LEVELS))
             mean, solved = found.mean(), found.p_solved_by(self._cutoffs[unit])
             count = len(table)

@@ -72,6 +72,9 @@ class Fit:
         All settings of a classical estimator; overrides of the network's configuration.
     key
         Hash of what its predictions depend on.
+    units
+        What it predicts in. Solvers are selected by the first seed of a classical estimator: to fit it again in CPU
+        seconds for every seed would double the work.
     checkpoint
         Where its network is taken from instead of being trained.
     """
@@ -81,6 +84,7 @@ class Fit:
     fold: int | None
     settings: Mapping[str, Any]
     key: str
+    units: tuple[str, ...]
     checkpoint: Checkpoint | None = None
 
     @property
@@ -259,10 +263,11 @@ def plan(
                 fits += [_network_fit(bench, one, seed, fold, shared, checkpoints, say) for seed in seeds]
                 continue
             try:
-                for seed in seeds:
+                for number, seed in enumerate(seeds[:1] if one.one_seed else seeds):
                     settings, has_seed = seeded(one.kind, one.settings, seed)
-                    key = key_of(**shared, settings=settings)
-                    fits.append(Fit(one, seed if has_seed else None, fold, settings, key))
+                    units = bench.units if number == 0 else bench.units[:1]
+                    key = key_of(**shared, settings=settings, units=units)
+                    fits.append(Fit(one, seed if has_seed else None, fold, settings, key, units))
                     if not has_seed:
                         break
             except (SatcostError, ImportError) as error:
@@ -295,12 +300,12 @@ def _network_fit(
         why = _unfit(bench, checkpoint, config, fold)
         if not why:
             content = hashlib.sha256((checkpoint.directory / "config.json").read_bytes()).hexdigest()
-            return Fit(contender, seed, fold, {}, key_of(**shared, checkpoint=content), checkpoint)
+            return Fit(contender, seed, fold, {}, key_of(**shared, checkpoint=content), bench.units, checkpoint)
         if seed * config.members == (checkpoint.config.training.get("config") or {}).get("seed"):
             say(f"{checkpoint.config.label} is not used for {contender.name}, seed {seed}: {why}")
     settings = config.network.model_dump(mode="json")
     units = [unit for unit in config.data.units if unit in bench.data.tables]
-    return Fit(contender, seed, fold, settings, key_of(**shared, settings=settings, units=units))
+    return Fit(contender, seed, fold, settings, key_of(**shared, settings=settings, units=units), bench.units)
 
 
 def _unfit(bench: Bench, checkpoint: Checkpoint, config: TrainingConfig, fold: int | None) -> str:
@@ -380,11 +385,11 @@ def _fit(bench: Bench, fit: Fit, output: Path, say: Say) -> None:
     if fit.contender.is_network:
         start = time.monotonic()
         network, note = _network(bench, data, fit, output, say)
-        for unit in bench.units:
+        for unit in fit.units:
             estimators[unit] = network.for_unit(unit)
             fit_seconds[unit] = time.monotonic() - start
-    learn = {unit: data.tables[unit].subset(data.side("train", "validation")) for unit in bench.units}
-    for unit in bench.units:
+    learn = {unit: data.tables[unit].subset(data.side("train", "validation")) for unit in fit.units}
+    for unit in fit.units:
         if unit not in estimators:
             start = time.monotonic()
             estimator = make_estimator(fit.contender.kind, **fit.settings)
@@ -473,7 +478,8 @@ class Predicted:
     seed
         None if it has none.
     calibrated, raw
-        Unit -> predictions of shape ``(n_test, n_solvers)``, after and before calibration.
+        Unit -> predictions of shape ``(n_test, n_solvers)``, after and before calibration; the unit of selection may
+        be missing.
     held_out
         Unit -> predictions for the calibration instances of each fold, each calibrated on the other calibration
         instances, and their positions in the data: how good the calibration is, without the test side.
@@ -580,6 +586,8 @@ def _pooled(
     place: Mapping[str, int],
 ) -> Predicted:
     calibrated, raw, held_out = {}, {}, {}
+    # A table whose unit isn't predicted in plays no part.
+    tables = {unit: table for unit, table in tables.items() if unit in parts[0].fit_seconds}
     for unit, table in tables.items():
         shape = (len(table), len(table.solvers), table.grid.bins + 1)
         own, before = np.zeros(shape), np.zeros(shape)

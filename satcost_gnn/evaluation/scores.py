@@ -315,7 +315,7 @@ def _kaplan_meier(values: Floats, hidden: Bools) -> tuple[Floats, Floats]:
     order = np.lexsort((hidden, values))
     at, event = values[order], ~hidden[order]
     at_risk = len(at) - np.arange(len(at))
-    survival = np.cumprod(np.where(event, 1.0 - 1.0 / at_risk, 1.0))
+    survival: Floats = np.cumprod(np.where(event, 1.0 - 1.0 / at_risk, 1.0), dtype=np.float64)
     return 1.0 - survival[event], at[event]
 
 
@@ -326,7 +326,7 @@ def _means(per_run: Floats, counts: NDArray[np.float32]) -> Floats:
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:
-    return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)
+    return np.asarray(np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0))
 
 
 _FINISH: Mapping[str, Callable[[Floats], Floats]] = {

@@ -73,8 +73,8 @@ def test_split_by_instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     table = pq.read_table(tmp_path / "out" / "predictions.parquet").to_pydict()
     test = sum(side == "test" for side in bench.data.sides)
-    # Three estimators without a seed and two forests, two solvers, two units.
-    assert len(table["instance"]) == (3 + 2) * 2 * 2 * test
+    # Three estimators without a seed and a forest in two units, another forest in one; two solvers each.
+    assert len(table["instance"]) == (2 * 4 + 1) * 2 * test
     low, high = np.array(table["log10_q10"]), np.array(table["log10_q90"])
     assert (low <= high).all()
     assert {None, 0, 1} == set(table["seed"]) and set(table["fold"]) == {None}
