@@ -58,6 +58,7 @@ def run_evaluate(options: EvaluateOptions) -> int:
                     runtimes=options.runtimes,
                     seed=seeds[0],
                     jobs=options.jobs,
+                    estimators=options.estimators,
                 )
             )
         if options.dataset is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from satcost_gnn.data.schema import replacing
-from satcost_gnn.errors import DatasetError, SatcostError
+from satcost_gnn.errors import ConfigError, DatasetError, SatcostError
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,9 @@ class AslibOptions:
         Seed.
     jobs
         Scenarios evaluated at a time, each by one process.
+    estimators
+        Rows of the table (names of :data:`satcost_gnn.evaluation.aslib_protocol.CONTENDERS`); None for all. The mixture
+        joins in if a member of it is among them.
     """
 
     scenarios: list[Path]
@@ -39,16 +42,28 @@ class AslibOptions:
     runtimes: Path | None
     seed: int
     jobs: int
+    estimators: list[str] | None = None
 
 
 def run_evaluate_aslib(options: AslibOptions) -> int:
     """Evaluate, write the report and print it; return the exit code.
 
-    A scenario that was evaluated into this directory with the same seed before is not evaluated again.
+    A scenario that was evaluated into this directory with the same seed and estimators before is not evaluated again.
+
+    Raises
+    ------
+    ConfigError
+        If there is no estimator of a name.
     """
     from satcost_gnn.data.runtime_table import find_runtime_tables
+    from satcost_gnn.evaluation.aslib_protocol import CONTENDERS
     from satcost_gnn.evaluation.aslib_report import aslib_report
 
+    known = [contender.name for contender in CONTENDERS]
+    unknown = [name for name in options.estimators or () if name not in known]
+    if unknown:
+        raise ConfigError(f"--estimators: found {', '.join(unknown)}; expected some of {', '.join(known)}")
+    names = [name for name in known if options.estimators is None or name in options.estimators]
     sources: list[tuple[Path, ...]] = [(path,) for path in options.scenarios]
     failed: dict[str, str] = {}
     if options.runtimes is not None:
@@ -61,7 +76,7 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
     done: dict[str, dict[str, Any]] = {}
     waiting = []
     for source in sources:
-        stored = _stored(folder / f"{_name(source)}.json", options.seed)
+        stored = _stored(folder / f"{_name(source)}.json", options.seed, names)
         if stored is None:
             waiting.append(source)
         else:
@@ -82,12 +97,12 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
 
     if options.jobs > 1 and len(waiting) > 1:
         with ProcessPoolExecutor(min(options.jobs, len(waiting)), mp_context=get_context("spawn")) as pool:
-            running = {pool.submit(_evaluated, source, options.seed): source for source in waiting}
+            running = {pool.submit(_evaluated, source, options.seed, names): source for source in waiting}
             for future in as_completed(running):
                 keep(running[future], future.result)
     else:
         for source in waiting:
-            keep(source, lambda source=source: _evaluated(source, options.seed))  # type: ignore[misc]
+            keep(source, lambda source=source: _evaluated(source, options.seed, names))  # type: ignore[misc]
     results = [done[_name(source)] for source in sources if _name(source) in done]
     command = shlex.join(["satcost", *sys.argv[1:]])
     report = aslib_report(results, failed, command)
@@ -98,13 +113,13 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
     return 1 if failed or any(result["errors"] for result in results) else 0
 
 
-def _evaluated(source: tuple[Path, ...], seed: int) -> dict[str, Any]:
+def _evaluated(source: tuple[Path, ...], seed: int, names: list[str]) -> dict[str, Any]:
     from satcost_gnn.data.aslib import read_scenario
     from satcost_gnn.data.runtime_table import read_runtime_table
-    from satcost_gnn.evaluation.aslib_protocol import evaluate_scenario
+    from satcost_gnn.evaluation.aslib_protocol import CONTENDERS, evaluate_scenario
 
     scenario = read_scenario(source[0]) if len(source) == 1 else read_runtime_table(source[0], source[1], seed)
-    return evaluate_scenario(scenario, seed, say=_say)
+    return evaluate_scenario(scenario, seed, [c for c in CONTENDERS if c.name in names], _say)
 
 
 def _name(source: tuple[Path, ...]) -> str:
@@ -115,13 +130,16 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _stored(path: Path, seed: int) -> dict[str, Any] | None:
+def _stored(path: Path, seed: int, names: list[str]) -> dict[str, Any] | None:
+    from satcost_gnn.evaluation.aslib_protocol import MIXTURE
+
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     # Estimators that failed may be there now.
     good = isinstance(stored, dict) and stored.get("seed") == seed and not stored.get("errors", True)
+    good = good and set(stored.get("contenders", ())) - {MIXTURE} == set(names)
     return stored if good else None
 
 

@@ -364,7 +364,7 @@ def evaluate_scenario(
     seed
         Seed of the inner folds.
     contenders
-        What is compared; those of :data:`MEMBERS` among them make the mixture, and the first of these chooses features.
+        What is compared; those of :data:`MEMBERS` among them make the mixture, and the last of these chooses features.
     say
         Takes lines about the progress.
 

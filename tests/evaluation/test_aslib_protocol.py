@@ -1,5 +1,6 @@
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from satcost_gnn.cli.evaluate_aslib import AslibOptions, run_evaluate_aslib
 from satcost_gnn.data.aslib import AslibScenario, FeatureStep
 from satcost_gnn.distribution import CostDistribution, grid_for
-from satcost_gnn.errors import DatasetError
+from satcost_gnn.errors import ConfigError, DatasetError
 from satcost_gnn.evaluation import aslib_protocol as protocol
 from satcost_gnn.evaluation.aslib_report import aslib_report
 from satcost_gnn.evaluation.metrics import expected_coded
@@ -195,8 +196,6 @@ def test_a_failing_contender_does_not_lose_the_others():
 
 def test_what_is_learnt_for_a_fold_does_not_see_it():
     """Costs of a fold changed: nothing predicted for that fold may change."""
-    from dataclasses import replace
-
     original = scenario(40)
     runtimes = original.runtimes.copy()
     held = original.folds[:, 0] == 1
@@ -233,8 +232,7 @@ def test_report(result):
 
 
 def test_command(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(protocol, "CONTENDERS", QUICK[:1])
-    monkeypatch.setattr(protocol.evaluate_scenario, "__defaults__", (0, QUICK, lambda text: None))
+    monkeypatch.setattr(protocol, "CONTENDERS", QUICK)
     scenario(40).write(tmp_path / "tiny")
     scenario(40, folds=False).write(tmp_path / "unfolded")
     rows = [f"h{k},x{k}.cnf,{10.0 ** (k % 4):g},{10000.0 if k % 3 else 7.5:g}" for k in range(40)]
@@ -254,3 +252,9 @@ def test_command(tmp_path, capsys, monkeypatch):
     # What is there is not done again.
     assert run_evaluate_aslib(options) == 1
     assert "tiny: taken from" in capsys.readouterr().err
+    assert run_evaluate_aslib(replace(options, estimators=["constant"])) == 1
+    captured = capsys.readouterr()
+    assert "taken from" not in captured.err
+    assert "Gaussian process |" not in captured.out
+    with pytest.raises(ConfigError, match="magic"):
+        run_evaluate_aslib(replace(options, estimators=["magic"]))
