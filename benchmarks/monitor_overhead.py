@@ -98,12 +98,16 @@ def main() -> None:
                 if "slices" in row:
                     row["conflicts_ratio_if_sliced"] = row["slices"]["conflicts"] / row["plain"]["conflicts"]
                 rows.append(row)
-                print(
-                    f"{solver:12} {row['overhead']:+.1%} {row['own_share']:.1%} {row['conflicts_ratio']:.2f} {recipe}",
-                    file=sys.stderr,
-                )
-    summary = {}
-    for solver in SOLVERS:
+                measured = f"{row['overhead']:+.1%} {row['own_share']:.1%} {row['conflicts_ratio']:.2f}"
+                print(f"{solver:12} {measured} {recipe}", file=sys.stderr)
+                write(rows, options)
+    print(json.dumps(write(rows, options), indent=1))
+
+
+def write(rows: list[dict[str, Any]], options: argparse.Namespace) -> dict[str, Any]:
+    """Write the report of what has been measured so far and return its summary."""
+    summary: dict[str, Any] = {}
+    for solver in dict.fromkeys(row["solver"] for row in rows):
         mine = [row for row in rows if row["solver"] == solver]
         seconds = {mode: sum(row[mode]["cpu_s"] for row in mine) for mode in ("plain", "monitor")}
         conflicts = {mode: sum(row[mode]["conflicts"] for row in mine) for mode in ("plain", "monitor")}
@@ -121,7 +125,7 @@ def main() -> None:
     report = {"question": __doc__.splitlines()[0], "repeats": options.repeats, "summary": summary, "rows": rows}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(report, indent=1) + "\n")
-    print(json.dumps(summary, indent=1))
+    return summary
 
 
 if __name__ == "__main__":
