@@ -110,7 +110,7 @@ def test_another_process_predicts_the_same(fitted, tmp_path):
         f"estimator = load_estimator('gnn', {str(tmp_path / 'model')!r}, device='cpu')\n"
         f"np.save({str(tmp_path / 'cdf.npy')!r}, estimator.predict(make_graph_table(10, 0).instances).cdf)\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
     np.testing.assert_allclose(np.load(tmp_path / "cdf.npy"), estimator.predict(table.instances).cdf, atol=1e-6)
 
 

@@ -276,7 +276,7 @@ def test_no_process_is_left_behind_by_a_signal(tmp_path: Path, number: signal.Si
         time.sleep(0.1)
     assert len(processes_with(marker)) >= 3
     process.send_signal(number)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=300)
     if number == signal.SIGINT:
         assert process.returncode == 130 and out == "s UNKNOWN\n"
     deadline = time.monotonic() + 30

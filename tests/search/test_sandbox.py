@@ -128,7 +128,7 @@ def test_child_dies_when_the_caller_goes() -> None:
         server = sandbox._server
         assert server is not None and server.stdin is not None
         server.stdin.close()
-        server.wait(timeout=10)
+        server.wait(timeout=60)
     assert _processes_with(marker) == []
 
 
