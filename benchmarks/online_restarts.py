@@ -166,7 +166,7 @@ def by_fraction(table: Observations, name: str, solver: str) -> dict[str, Any]:
         ),
         "linear": (held_out_predictions(runs, linear, folds=folds), structure),
         "linear_earlier": (held_out_predictions(runs, linear, earlier=True, folds=folds), structure),
-        "forest": (held_out_predictions(runs, forest, folds=folds), start_predictions(runs, forest, folds)),
+        "forest": (held_out_predictions(runs, forest, folds=folds), structure),
     }
     for estimate in ESTIMATES[1:]:
         made = held_out_predictions(runs, scaled, estimate=estimate, static=False, folds=folds)

@@ -34,7 +34,7 @@ LEAST_TRAINING = 15
 """Searches still going on at a point without which nothing is fitted there: the estimate before stands."""
 
 _INNER_FOLDS = 5
-_TREES = 100
+_TREES = 60
 _LEAST_LEAF = 3
 # Predictions stay within the training costs and this much beyond, in decades.
 _BEYOND_COSTS = 1.0
@@ -95,7 +95,7 @@ class ObservedRuns:
         there = ~np.isnan(self.spent)
         if (there[:, 1:] & ~there[:, :-1]).any() or (np.diff(self.spent, axis=1) <= 0).any():
             raise EvaluationError("spent: expected conflicts that rise from point to point until the search ends")
-        if (np.log10(np.where(there, self.spent, 1.0)) > self.log10_cost[:, None] + 1e-9).any():
+        if (there & (np.log10(self.spent) > self.log10_cost[:, None] + 1e-9)).any():
             raise EvaluationError("spent: found a point after the end of its search")
 
     def __len__(self) -> int:
@@ -128,6 +128,8 @@ class Fold:
         Of the training searches.
     folds
         ``int64[n_train]``: folds of an inner cross-validation.
+    held_out
+        Whether held-out predictions for the training searches are wanted; a learner may return any without it.
     """
 
     train: FeatureMatrix
@@ -136,6 +138,7 @@ class Fold:
     censored: Bools
     satisfiable: NDArray[np.int8]
     folds: Integers
+    held_out: bool = True
 
 
 Learner = Callable[[Fold], tuple[Floats, Floats]]
@@ -189,11 +192,12 @@ def forest(fold: Fold) -> tuple[Floats, Floats]:
         min_samples_leaf=_LEAST_LEAF,
         max_features=1.0 / 3.0,
         bootstrap=True,
-        oob_score=True,
+        oob_score=fold.held_out,
         random_state=0,
         n_jobs=1,
     ).fit(x, cost)
-    return np.asarray(model.predict(test)), np.asarray(model.oob_prediction_)
+    held_out = model.oob_prediction_ if fold.held_out else np.full(len(x), np.nan)
+    return np.asarray(model.predict(test)), np.asarray(held_out)
 
 
 def scaled(fold: Fold) -> tuple[Floats, Floats]:
@@ -312,6 +316,7 @@ def held_out_predictions(
                     censored=runs.censored[rows],
                     satisfiable=runs.satisfiable[rows],
                     folds=group_folds([runs.instances[row] for row in rows], _INNER_FOLDS),
+                    held_out=earlier,
                 )
                 found, held_out = learner(fold)
                 bounds = float(fold.cost.min()), float(fold.cost.max()) + _BEYOND_COSTS
