@@ -257,8 +257,9 @@ def ablations(comparison: Comparison, measures: Sequence[str] = ("rmse", "crps",
     for seen, names in ABLATIONS.items():
         lines += [(f"{seen}: {name}", comparison.rows[name]) for name in names if name in comparison.rows]
     lines.reverse()
+    measures = [m for m in measures if any(np.isfinite(row.values[m].value) for _, row in lines)]
     figure = _new(10.5, 0.9 + 0.3 * len(lines))
-    for axes, measure in zip(figure.subplots(1, len(measures), sharey=True), measures, strict=True):
+    for axes, measure in zip(figure.subplots(1, len(measures), sharey=True, squeeze=False)[0], measures, strict=True):
         for place, (_, row) in enumerate(lines):
             value = row.values[measure]
             colour = _NETWORK if row.is_network else _CLASSICAL

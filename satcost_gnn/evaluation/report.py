@@ -409,8 +409,9 @@ def _selection(document: Document, comparison: Comparison, _: str) -> None:
             f"CPU seconds. {by_probe} of them are solved by the probe, at the probe's cost. For the others the solver "
             "with the least expected PAR2 score is picked. Classical estimators select by their first seed, the "
             "network by the mean over its seeds. Charged are parsing and the probe, the features and the graph where "
-            "an estimator needs them, and the prediction; a run must end within what is left of the cutoff. The "
-            f"single best solver ({sbs}) is the best on these very instances and pays none of that."
+            "an estimator needs them, and the prediction; a run must end within what is left of the cutoff. Charges "
+            f"are CPU seconds of the machine that preprocessed. The single best solver ({sbs}) is the best on these "
+            "very instances and pays none of that."
         ),
         Table(
             [

@@ -3,7 +3,8 @@
 Every selector parses the formula and runs the probe first; an instance that the probe solves is solved at that cost.
 For any other it picks the solver with the least expected PAR2 score and pays, besides that solver's own run, for
 parsing, the probe, the features and the graph that its estimator needs, and the prediction. The time of the probe is
-not credited to a solver that would repeat the same search.
+not credited to a solver that would repeat the same search. Costs are CPU seconds, but stages are timed in wall seconds,
+which are longer on a busy machine: they count with the share of a processor that the process had during the probe.
 
 Only instances with a run of every solver of the portfolio count. A run's outcome is what it did within the cutoff,
 which is the CPU limit that most of the runs had.
@@ -56,7 +57,7 @@ class SelectionProblem:
     rows
         ``int64[n]``: row of each in the predictions, -1 where the probe solved it.
     timings
-        Stage -> seconds on each instance.
+        Stage -> CPU seconds on each instance.
     left_out
         Test instances without runs of the whole portfolio.
     """
@@ -166,9 +167,22 @@ def selection_problem(
         np.where(done, seconds, cutoff_s)[np.ix_(whole, columns)],
         done[np.ix_(whole, columns)],
         rows[whole],
-        {stage: np.array([everyone[k].timings.get(stage, 0.0) for k in whole]) for stage in sorted(stages)},
+        {
+            stage: np.array([_cpu_share(everyone[k]) * everyone[k].timings.get(stage, 0.0) for k in whole])
+            for stage in sorted(stages)
+        },
         len(names) - len(whole),
     )
+
+
+def _cpu_share(instance: Instance) -> float:
+    """Return CPU seconds over wall seconds while the instance was probed; 1 if that isn't known."""
+    wall = instance.timings.get("probe", 0.0)
+    if instance.probe is None or wall <= 0 or instance.probe.cpu_s <= 0:
+        return 1.0
+    # The stage is the probe and, timed by the wall clock, the features of its trace.
+    features = instance.online.total_seconds if instance.online is not None else 0.0
+    return min(1.0, instance.probe.cpu_s / max(wall - features, instance.probe.cpu_s))
 
 
 def select(

@@ -36,7 +36,7 @@ def make_bench(
         static = np.array([7 + size[k], 8 + size[k], 9 + size[k], 1.0, rng.normal()], np.float32)
         online = np.array([12 + 4 * depth[k], 12 + 4 * depth[k], 3.7, np.exp(depth[k]), rng.normal()], np.float32)
         solved = k >= n - by_probe
-        probe = ProbeResult("SAT" if solved else "UNKNOWN", None, 2000, 3000, 10_000, 3, 0.05)
+        probe = ProbeResult("SAT" if solved else "UNKNOWN", None, 2000, 3000, 10_000, 3, 0.1)
         instances.append(
             Instance(
                 f"{k}.cnf",

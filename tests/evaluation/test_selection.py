@@ -59,6 +59,16 @@ def test_everything_an_estimator_needs_is_charged(tmp_path: Path) -> None:
     assert late.par2[open_] == pytest.approx(2 * LIMIT_S) and late.par10[open_] == pytest.approx(10 * LIMIT_S)
 
 
+def test_waiting_for_a_busy_processor_is_not_charged(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path)
+    instances = bench.data.tables["cpu_seconds"].subset(bench.test).instances
+    busy = [replace(one, timings={stage: 3 * s for stage, s in one.timings.items()}) for one in instances]
+    idle, loaded = (selection_problem(bench.dataset, SOLVERS, part, []) for part in (instances, busy))
+    assert isinstance(idle, SelectionProblem) and isinstance(loaded, SelectionProblem)
+    for stage, seconds in idle.timings.items():
+        assert loaded.timings[stage] == pytest.approx(seconds)
+
+
 def test_one_sided_and_useless_selectors_are_named(tmp_path: Path) -> None:
     problem, known = problem_of(tmp_path)
     single = problem.single
