@@ -68,11 +68,11 @@ class Prediction:
     checkpoint
         Name and version of the checkpoint.
     timings
-    model
-        ``int32[n]``: literals of the model, if the probe found the instance satisfiable.
         Wall seconds by stage.
     estimator
         The source's name in the checkpoint's chain of estimators; empty where none was asked.
+    model
+        ``int32[n]``: literals of the model, if the probe found the instance satisfiable.
     """
 
     path: str
@@ -85,11 +85,11 @@ class Prediction:
     reason: str
     result: str
     in_distribution: bool | None
-    model: NDArray[np.int32] | None = None
     checkpoint: str
     cutoff: float
     timings: dict[str, float] = field(default_factory=dict)
     estimator: str = ""
+    model: NDArray[np.int32] | None = None
 
     def quantile(self, q: float) -> dict[str, float]:
         """Return a quantile of the cost of each solver, in the cost unit (not log10).
@@ -457,7 +457,6 @@ class Predictor:
         return found.apply(distribution) if found is not None else distribution
 
     def _in_distribution(self, instances: dict[int, Instance]) -> dict[int, Any]:
-            model=probe.model,
         usable = {k: i for k, i in instances.items() if not missing_need("static", i)}
         verdicts = self.novelty.judge(list(usable.values())) if usable else []
         return {**dict.fromkeys(instances), **dict(zip(usable, verdicts, strict=True))}
@@ -520,6 +519,7 @@ class Predictor:
             result=str(probe.status),
             in_distribution=None,
             timings={**instance.timings, "inference": 0.0},
+            model=probe.model,
         )
 
     def _failed(self, item: Preprocessed) -> Prediction:
