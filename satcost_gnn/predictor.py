@@ -389,9 +389,7 @@ class Predictor:
             else:
                 open_.append(k)
                 reasons[k] = [item.note] if item.note else []
-        instances = {
-            k: self.as_in_training(item.instance) for k, item in enumerate(batch) if item.instance is not None
-        }
+        instances = {k: self.as_in_training(item.instance) for k, item in enumerate(batch) if item.instance is not None}
         known = self._in_distribution({k: instances[k] for k in open_})
         for name in self.chain:
             if not open_:
