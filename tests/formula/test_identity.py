@@ -50,7 +50,7 @@ def renamed(formula, seed=1):
     "text",
     [
         SMALL,
-        gzip.compress(SMALL),
+        gzip.compress(SMALL, mtime=0),
         b"1 -2 0 2\nc inside\n3 0",
         b"p cnf 9 2\r\n1 -02 0\r\n2 3 0\r\n%\r\n0\r\n",
     ],
