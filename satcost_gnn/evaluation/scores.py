@@ -36,6 +36,8 @@ Integers = NDArray[np.int64]
 LEVELS = (50, 80, 95)
 #: Rank correlations have to be computed anew on each resample: their intervals come from no more than this many.
 RANK_RESAMPLES = 300
+#: Solved runs that a family needs for a rank correlation of its own.
+LEAST_RANKED = 8
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,9 @@ MEASURES: Mapping[str, Measure] = {
     ),
     "spearman": Measure("rank correlation, solved runs only", 1, "Spearman"),
     "spearman_within": Measure(
-        "rank correlation within a family, mean over families with enough instances", 1, "Spearman in family"
+        f"rank correlation within a family, mean over families with at least {LEAST_RANKED} solved runs",
+        1,
+        "Spearman in family",
     ),
     "ratio": Measure(
         "geometric mean of max(predicted / true, true / predicted), solved runs only", -1, "geometric-mean ratio"
@@ -252,7 +256,9 @@ class Scores:
         found = self.subset(np.ones(len(self.runs), dtype=bool))
         runs = self.runs
         found["spearman"] = spearman(self.point, runs.cost, runs.censored)
-        found["spearman_within"] = spearman_within(self.point, runs.cost, runs.groups, runs.censored)
+        found["spearman_within"] = spearman_within(
+            self.point, runs.cost, runs.groups, runs.censored, least=LEAST_RANKED
+        )
         found["c_index"] = c_index(self.median, runs.cost, runs.censored)
         found["auc"] = auc(self.p_solved, runs.solved_by_cutoff)
         return {name: found[name] for name in MEASURES}
@@ -339,7 +345,7 @@ def _finish(name: str, means: Floats) -> Floats:
     return np.asarray(_FINISH[name](means) if name in _FINISH else means)
 
 
-def _within(point: Floats, solved: Floats, member: Integers, least: int = 15) -> float:
+def _within(point: Floats, solved: Floats, member: Integers, least: int = LEAST_RANKED) -> float:
     """Return :func:`~satcost_gnn.evaluation.metrics.spearman_within`, all groups at a time."""
     there = ~np.isnan(solved)
     point, solved, member = point[there], solved[there], member[there]

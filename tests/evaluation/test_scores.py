@@ -6,7 +6,7 @@ import pytest
 from satcost_gnn.distribution import CostDistribution, grid_for
 from satcost_gnn.evaluation import metrics
 from satcost_gnn.evaluation.metrics import expected_coded
-from satcost_gnn.evaluation.scores import LEVELS, MEASURES, Resamples, Runs, Scores
+from satcost_gnn.evaluation.scores import LEAST_RANKED, LEVELS, MEASURES, Resamples, Runs, Scores
 
 CUTOFF = 5.0
 
@@ -33,7 +33,7 @@ def by_definition(distribution: CostDistribution, runs: Runs, at: np.ndarray) ->
         "rmse_capped": metrics.rmse(coded["capped"], y, stopped, coding="capped", cutoff=CUTOFF),
         "rmse_par2": metrics.rmse(coded["par2"], y, stopped, coding="par2", cutoff=CUTOFF),
         "spearman": metrics.spearman(point, y, stopped),
-        "spearman_within": metrics.spearman_within(point, y, [runs.groups[k] for k in at], stopped),
+        "spearman_within": metrics.spearman_within(point, y, [runs.groups[k] for k in at], stopped, least=LEAST_RANKED),
         "ratio": metrics.geometric_mean_ratio(point, y, stopped),
         "within_2": metrics.within_factor(point, y, stopped, factor=2),
         "within_10": metrics.within_factor(point, y, stopped, factor=10),
