@@ -45,14 +45,15 @@ def test_nothing_in_common_is_an_error() -> None:
 
 
 def test_runs_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = "random-ksat:k=3,n=120,ratio=4.26,seed=1"
+    # Long enough for a clock that ticks every few milliseconds.
+    small = "random-ksat:k=3,n=250,ratio=4.26,seed=1"
     monkeypatch.setattr(
-        machine_speed, "WORKLOADS", (Workload("minisat22", small, 100), Workload("cadical195", small, 50))
+        machine_speed, "WORKLOADS", (Workload("minisat22", small, 5000), Workload("cadical195", small, 3000))
     )
     steps: list[None] = []
     with Sandbox() as sandbox:
         seconds = time_workloads(sandbox, 2, lambda: steps.append(None))
-    assert list(seconds) == [f"minisat22 {small} 100", f"cadical195 {small} 50"]
+    assert list(seconds) == [f"minisat22 {small} 5000", f"cadical195 {small} 3000"]
     assert all(value > 0 for value in seconds.values())
     assert len(steps) == 4
 
