@@ -410,30 +410,35 @@ def fraction_tables(result: Mapping[str, Any]) -> list[str]:
 
 def restart_tables(result: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
+    kinds = [
+        ("common", "without", "LMP"),
+        ("common", "earlier", "LMP, earlier"),
+        ("unknown", "without", "LMP, P(sat)"),
+        ("unknown", "earlier", "LMP, P(sat), earlier"),
+        ("SAT", "without", "LMP, SAT only"),
+        ("UNSAT", "without", "LMP, UNSAT only"),
+        ("common", "constant", "mean"),
+        ("common", "twice_so_far", "2 × so far"),
+    ]
+
+    def cell(found: Mapping[str, Any], way: str, kind: str, point: int) -> str:
+        rows = (found[way] or {}).get(kind, [])
+        if point >= len(rows) or not rows[point]["n"]:
+            return "–"
+        one = rows[point]
+        shares = " ".join(_number(one[f"within_{factor}"]) for factor in (2, 4, 10))
+        return f"{_number(one['rmse'])} / {shares}" + (f" (n {one['n']})" if way in ("SAT", "UNSAT") else "")
+
     for name, by_solver in result["by_restart"].items():
         for solver, found in by_solver.items():
-            common = found["common"]
-            if common is None:
+            if found["common"] is None:
                 continue
             lines += ["", f"### {name}, {LABELS[solver]}", ""]
-            kinds = [
-                ("common", "without", "LMP"),
-                ("common", "earlier", "LMP, earlier"),
-                ("unknown", "without", "LMP, P(sat)"),
-                ("unknown", "earlier", "LMP, P(sat), earlier"),
-                ("common", "constant", "mean"),
-                ("common", "twice_so_far", "2 × so far"),
-            ]
             lines += _header(["restart used", "conflicts spent", "n", *(label for _, _, label in kinds)])
-            for k, row in enumerate(common["without"]):
-                if not row["n"]:
-                    continue
-                cells = [
-                    f"{_number(one['rmse'])} / {_number(one['within_2'])} {_number(one['within_4'])} "
-                    f"{_number(one['within_10'])}"
-                    for one in (found[way][kind][k] for way, kind, _ in kinds)
-                ]
-                lines.append(_row([str(k + 1), f"{row['median_spent']:,.0f}", str(row["n"]), *cells]))
+            for point, row in enumerate(found["common"]["without"]):
+                if row["n"]:
+                    cells = [cell(found, way, kind, point) for way, kind, _ in kinds]
+                    lines.append(_row([str(point + 1), f"{row['median_spent']:,.0f}", str(row["n"]), *cells]))
     return lines
 
 
