@@ -195,13 +195,16 @@ def _both_ways(runs: ObservedRuns, learner: Callable[..., Any]) -> dict[str, Any
     if (~runs.censored).sum() * (1 - 1 / FOLDS) < LEAST_TRAINING or not runs.spent.shape[1]:
         return None
     folds = group_folds(runs.instances, FOLDS)
-    # Only restarts at which a model was fitted count: what merely stands is the same both ways.
+    # Only restarts at which models were fitted in all folds count: elsewhere few would be left, and not by chance.
     without = held_out_predictions(runs, learner, folds=folds, carry=False)
+    partly = (np.isnan(without) & ~np.isnan(runs.spent)).any(axis=0)
+    without[:, partly] = np.nan
     earlier = held_out_predictions(runs, learner, earlier=True, folds=folds, carry=False)
+    earlier[:, partly] = np.nan
     # A plain alternative that needs no training: the mean of all predictions so far.
     so_far = np.where(np.isnan(without), 0.0, without).cumsum(axis=1) / np.arange(1, without.shape[1] + 1)
     averaged = np.maximum(np.where(np.isnan(without), np.nan, so_far), np.log10(runs.spent))
-    later = (~np.isnan(runs.spent[:, 1:]) & ~runs.censored[:, None]).any(axis=1) if runs.spent.shape[1] > 1 else []
+    later = (~np.isnan(without[:, 1:]) & ~runs.censored[:, None]).any(axis=1)
     return {
         "n": len(runs),
         "n_solved": int((~runs.censored).sum()),
@@ -330,6 +333,15 @@ def searches(table: Observations) -> list[dict[str, Any]]:
     return rows
 
 
+def _plain(values: Any) -> Any:
+    """Return values for JSON, which has no NaN: null in its place."""
+    if isinstance(values, Mapping):
+        return {str(key): _plain(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_plain(value) for value in values]
+    return None if isinstance(values, float) and math.isnan(values) else values
+
+
 def evaluate(table: Observations, parts: Path | None) -> dict[str, Any]:
     """Return all results, part by part."""
 
@@ -337,11 +349,11 @@ def evaluate(table: Observations, parts: Path | None) -> dict[str, Any]:
         kept = parts / f"{table.key}-{name}.json" if parts else None
         if kept is not None and kept.exists():
             return json.loads(kept.read_text())
-        result = json.loads(json.dumps(compute()))
+        result = _plain(compute())
         if kept is not None:
             kept.parent.mkdir(parents=True, exist_ok=True)
             temporary = kept.with_suffix(".tmp")
-            temporary.write_text(json.dumps(result))
+            temporary.write_text(json.dumps(result, allow_nan=False))
             temporary.replace(kept)
         return result
 
@@ -476,7 +488,7 @@ def claim_table(result: Mapping[str, Any]) -> list[str]:
 
 
 def _interval(one: Mapping[str, float]) -> str:
-    return f"{one['value']:+.3f} ({one['low']:+.3f} to {one['high']:+.3f})"
+    return f"{one['value']:+.3f} ({one['low']:+.3f} to {one['high']:+.3f})" if one["value"] is not None else "–"
 
 
 def selection_tables(result: Mapping[str, Any]) -> list[str]:
@@ -574,7 +586,7 @@ def figure(result: Mapping[str, Any], path: Path) -> None:
         for panel, solver in zip(line, WATCHED, strict=True):
             found = result["by_fraction"][name][solver]["errors"]
             for key in CURVES:
-                values = [found[key][str(fraction)]["rmse"] for fraction in FRACTIONS]
+                values = [found[key][str(fraction)]["rmse"] or np.nan for fraction in FRACTIONS]
                 panel.plot(FRACTIONS, values, marker="o", markersize=3, label=LABELS[key])
             panel.set_title(f"{name}, {solver}", fontsize=9)
             panel.set_ylim(0.0, 1.4)
@@ -597,7 +609,7 @@ def main() -> None:
     options = parser.parse_args()
     result = evaluate(Observations(options.observations), options.parts)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+    options.out.with_suffix(".json").write_text(json.dumps(_plain(result), indent=1, allow_nan=False) + "\n")
     command = f"python benchmarks/online_restarts.py {options.observations} -o {options.out}"
     options.out.with_suffix(".md").write_text(markdown(result, command))
     figure(result, options.out.with_suffix(".svg"))
