@@ -37,7 +37,7 @@ LEVELS = (50, 80, 95)
 #: Rank correlations have to be computed anew on each resample: their intervals come from no more than this many.
 RANK_RESAMPLES = 300
 #: Solved runs that a family needs for a rank correlation of its own.
-LEAST_RANKED = 8
+LEAST_RANKED = 15
 
 
 @dataclass(frozen=True)
