@@ -6,6 +6,8 @@ import glob
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from satcost_gnn.errors import ConfigError
+
 _SUFFIXES = (".cnf", ".dimacs")
 _COMPRESSED = ("", ".gz", ".bz2", ".xz", ".zst")
 _ENDINGS = tuple(plain + packed for plain in _SUFFIXES for packed in _COMPRESSED)
@@ -28,6 +30,22 @@ def expand(arguments: Sequence[str]) -> Iterator[str]:
             if name not in seen:
                 seen.add(name)
                 yield name
+
+
+def expand_all(arguments: Sequence[str]) -> list[str]:
+    """Return all files that the arguments of a command name.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    names = list(expand(arguments))
+    if not names:
+        raise ConfigError(
+            f"found no CNF files in {', '.join(arguments)}; expected *.cnf or *.dimacs, compressed or not"
+        )
+    return names
 
 
 def _expand_one(argument: str) -> Iterator[str]:

@@ -1,12 +1,12 @@
 """From nothing to a checkpoint that predicts: the whole way on small instances."""
 
 import json
-import random
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from small_instances import write_families
 
 from satcost_gnn.checkpoint import Checkpoint
 from satcost_gnn.predictor import Predictor
@@ -42,19 +42,9 @@ def satcost(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
 
 
-def write_instances(directory: Path) -> None:
-    for k in range(48):
-        rng = random.Random(k)
-        n = 90 + k
-        clauses = [" ".join(str(v * rng.choice((-1, 1))) for v in rng.sample(range(1, n + 1), 3)) for _ in range(4 * n)]
-        folder = directory / f"family{k % 4}"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"i{k:02d}.cnf").write_text(f"p cnf {n} {4 * n}\n" + "".join(f"{c} 0\n" for c in clauses))
-
-
 @pytest.mark.slow
 def test_collect_split_train_predict(tmp_path: Path) -> None:
-    write_instances(tmp_path / "cnf")
+    write_families(tmp_path / "cnf", 48, 4)
     dataset = str(tmp_path / "set")
     done = satcost("collect", str(tmp_path / "cnf"), "-o", dataset, "--solvers", "cadical195,minisat22", "--cpu", "5")
     assert done.returncode == 0, done.stderr

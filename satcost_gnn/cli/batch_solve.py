@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from satcost_gnn.cli.interruption import interrupted
 from satcost_gnn.errors import ConfigError
-from satcost_gnn.inputs import expand
+from satcost_gnn.inputs import expand_all
 from satcost_gnn.portfolio.batch import BATCH_COLUMNS, Aim, BatchSettings, solve_batch
 from satcost_gnn.portfolio.run import programs_of
 from satcost_gnn.prediction_table import JsonLinesWriter, RowWriter, open_output
@@ -38,11 +38,7 @@ class BatchSolveOptions:
 
 def run_batch_solve(options: BatchSolveOptions) -> int:
     """Solve what the options name; return the exit code."""
-    names = list(expand(options.paths))
-    if not names:
-        raise ConfigError(
-            f"found no CNF files in {', '.join(options.paths)}; expected *.cnf or *.dimacs, compressed or not"
-        )
+    names = expand_all(options.paths)
     if "-" in names:
         raise ConfigError("found - among the inputs; a batch reads files only")
     if options.resume and options.output is None:
@@ -85,11 +81,6 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
 
             solve_batch(predictor, (name for name in names if name not in done), settings, take)
     except KeyboardInterrupt:
-        if options.output is None:
-            print("interrupted", file=sys.stderr)
-        else:
-            words = [word for word in sys.argv[1:] if word not in ("--resume", "--overwrite")]
-            print(f"interrupted; to continue: {shlex.join(['satcost', *words, '--resume'])}", file=sys.stderr)
-        return 130
+        return interrupted(options.output)
     print(", ".join(f"{count} {status}" for status, count in sorted(counts.items())), file=sys.stderr)
     return 1 if counts["error"] else 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.explanation import Explainer, Explanation
-from satcost_gnn.inputs import expand
+from satcost_gnn.inputs import expand_all
 from satcost_gnn.predictor import Predictor
 
 
@@ -42,11 +42,7 @@ def explanation_text(explanation: Explanation) -> str:
 
 def run_explain(options: ExplainOptions) -> int:
     """Explain the predictions for everything that the options name; return the exit code."""
-    names = list(expand(options.paths))
-    if not names:
-        raise ConfigError(
-            f"found no CNF files in {', '.join(options.paths)}; expected *.cnf or *.dimacs, compressed or not"
-        )
+    names = expand_all(options.paths)
     if options.plot is not None and len(names) > 1:
         raise ConfigError(f"--plot draws one instance: found {len(names)} files")
     failed = 0

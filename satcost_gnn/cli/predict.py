@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from satcost_gnn.cli.interruption import interrupted
 from satcost_gnn.errors import ConfigError
-from satcost_gnn.inputs import expand
+from satcost_gnn.inputs import expand_all
 from satcost_gnn.prediction_table import CsvWriter, JsonLinesWriter, Row, RowWriter, open_output
 from satcost_gnn.predictor import Prediction, Predictor
 from satcost_gnn.progress import ProgressLine
@@ -111,11 +111,7 @@ def run_predict(options: PredictOptions) -> int:
     for note in predictor.notes:
         print(f"satcost: {predictor.checkpoint.config.label}: {note}", file=sys.stderr)
     writer, done = _writer(options, len(predictor.solvers))
-    names = list(expand(options.paths))
-    if not names:
-        raise ConfigError(
-            f"found no CNF files in {', '.join(options.paths)}; expected *.cnf or *.dimacs, compressed or not"
-        )
+    names = expand_all(options.paths)
     failed = 0
     try:
         with predictor, writer, ProgressLine(len(names), "files") as progress:
@@ -126,12 +122,7 @@ def run_predict(options: PredictOptions) -> int:
                 failed += prediction.status == "error"
                 progress.advance()
     except KeyboardInterrupt:
-        if options.output is None:
-            print("interrupted", file=sys.stderr)
-        else:
-            words = [word for word in sys.argv[1:] if word not in ("--resume", "--overwrite")]
-            print(f"interrupted; to continue: {shlex.join(['satcost', *words, '--resume'])}", file=sys.stderr)
-        return 130
+        return interrupted(options.output)
     if failed:
         print(f"{failed} of {len(names)} files could not be predicted; see the column error", file=sys.stderr)
     return 1 if failed else 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from satcost_gnn.errors import ConfigError
-from satcost_gnn.inputs import expand
+from satcost_gnn.inputs import expand_all
 from satcost_gnn.portfolio.schedule import Schedule, Scheduler, write_aslib_schedules
 
 
@@ -50,11 +50,7 @@ def schedule_text(schedule: Schedule) -> str:
 
 def run_schedule(options: ScheduleOptions) -> int:
     """Schedule what the options name; return the exit code."""
-    names = list(expand(options.paths))
-    if not names:
-        raise ConfigError(
-            f"found no CNF files in {', '.join(options.paths)}; expected *.cnf or *.dimacs, compressed or not"
-        )
+    names = expand_all(options.paths)
     if options.aslib is not None and options.cores > 1:
         raise ConfigError("--aslib: the format holds sequential schedules only; take --cores 1")
     with Scheduler.from_checkpoint(

@@ -6,8 +6,7 @@ import json
 import sys
 from dataclasses import dataclass
 
-from satcost_gnn.errors import ConfigError
-from satcost_gnn.inputs import expand
+from satcost_gnn.inputs import expand_all
 from satcost_gnn.portfolio.select import Decision, Selector
 
 
@@ -52,11 +51,7 @@ def decision_text(decision: Decision) -> str:
 
 def run_select(options: SelectOptions) -> int:
     """Choose for everything that the options name; return the exit code."""
-    names = list(expand(options.paths))
-    if not names:
-        raise ConfigError(
-            f"found no CNF files in {', '.join(options.paths)}; expected *.cnf or *.dimacs, compressed or not"
-        )
+    names = expand_all(options.paths)
     failed = 0
     with Selector.from_checkpoint(
         options.checkpoint,

@@ -26,10 +26,11 @@ from numpy.typing import NDArray
 from satcost_gnn.errors import ConfigError, SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
+from satcost_gnn.portfolio.deciding import DecidesByPredictor
 from satcost_gnn.portfolio.objective import Objective
 from satcost_gnn.portfolio.schedule import Schedule, ScheduleSettings, Slice, plan
 from satcost_gnn.portfolio.solver_child import ANSWER_CHILD, Glimpse, Watch, can_prove
-from satcost_gnn.portfolio.training_side import UNIT, TrainingPortfolio
+from satcost_gnn.portfolio.training_side import TrainingPortfolio
 from satcost_gnn.predictor import Prediction, Predictor
 from satcost_gnn.search.external import ExternalSpec
 from satcost_gnn.search.sandbox import Limits, Outcome, Sandbox
@@ -415,7 +416,7 @@ class _Portfolio:
         return attempts, *(won or (None, None, None))
 
 
-class PortfolioSolver:
+class PortfolioSolver(DecidesByPredictor):
     """Solves instances with a checkpoint's predictions.
 
     Parameters
@@ -442,14 +443,13 @@ class PortfolioSolver:
     """
 
     def __init__(self, predictor: Predictor, settings: SolveSettings) -> None:
-        if predictor.unit != UNIT:
-            raise ConfigError(f"found a predictor of {predictor.unit}; expected one of {UNIT}")
+        super().__init__(predictor)
         unknown = [name for name in settings.programs if name not in predictor.solvers]
         if unknown:
             raise ConfigError(
                 f"found a program in place of {unknown[0]!r}; expected one of {', '.join(predictor.solvers)}"
             )
-        self.predictor, self.settings = predictor, settings
+        self.settings = settings
         programs = {name: settings.programs.get(name, name) for name in predictor.solvers}
         for name in programs.values():
             solver_spec(name)
@@ -457,16 +457,6 @@ class PortfolioSolver:
         if not self.solvers:
             raise ConfigError(f"none of {', '.join(programs.values())} writes a proof; choose others by --solvers")
         self.training = TrainingPortfolio.of_checkpoint(predictor.checkpoint)
-
-    def __enter__(self) -> PortfolioSolver:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Stop the helper process of the predictor."""
-        self.predictor.close()
 
     def solve(
         self,

@@ -30,6 +30,7 @@ import numpy as np
 from satcost_gnn.distribution import CostDistribution, Floats, grid_for
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.portfolio.deciding import DecidesByPredictor
 from satcost_gnn.portfolio.objective import Objective, partial_moment
 from satcost_gnn.portfolio.select import overhead_of
 from satcost_gnn.portfolio.training_side import UNIT, TrainingPortfolio
@@ -482,7 +483,7 @@ def plan(
     )
 
 
-class Scheduler:
+class Scheduler(DecidesByPredictor):
     """Schedules with a checkpoint.
 
     Parameters
@@ -505,9 +506,7 @@ class Scheduler:
     """
 
     def __init__(self, predictor: Predictor, settings: ScheduleSettings) -> None:
-        if predictor.unit != UNIT:
-            raise ConfigError(f"found a predictor of {predictor.unit}; expected one of {UNIT}")
-        self.predictor = predictor
+        super().__init__(predictor)
         self.settings = settings
 
     @classmethod
@@ -547,16 +546,6 @@ class Scheduler:
         if dependence is None:
             dependence = TrainingPortfolio.of_checkpoint(predictor.checkpoint).dependence
         return cls(predictor, ScheduleSettings(Objective.of(objective), predictor.cutoff, cores, dependence))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Stop the helper process."""
-        self.predictor.close()
 
     def schedule(self, source: Formula | CNF | str | Path | Iterable[Iterable[int]]) -> Schedule:
         """Return the schedule for one instance.

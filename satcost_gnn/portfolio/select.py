@@ -16,6 +16,7 @@ import numpy as np
 
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.portfolio.deciding import DecidesByPredictor
 from satcost_gnn.portfolio.objective import Objective, scores, separation
 from satcost_gnn.portfolio.training_side import UNIT, TrainingPortfolio
 from satcost_gnn.predictor import Prediction, Predictor
@@ -273,7 +274,7 @@ def _reason(
     )
 
 
-class Selector:
+class Selector(DecidesByPredictor):
     """Chooses solvers with a checkpoint.
 
     Parameters
@@ -296,9 +297,7 @@ class Selector:
     """
 
     def __init__(self, predictor: Predictor, settings: SelectionSettings) -> None:
-        if predictor.unit != UNIT:
-            raise ConfigError(f"found a predictor of {predictor.unit}; expected one of {UNIT}")
-        self.predictor = predictor
+        super().__init__(predictor)
         self.settings = settings
         self.training = TrainingPortfolio.of_checkpoint(predictor.checkpoint)
 
@@ -337,16 +336,6 @@ class Selector:
         )
         settings = SelectionSettings(Objective.of(objective), predictor.cutoff, risk, predictor.solvers)
         return cls(predictor, settings)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Stop the helper process."""
-        self.predictor.close()
 
     def select(self, source: Formula | CNF | str | Path | Iterable[Iterable[int]]) -> Decision:
         """Choose a solver for one instance.

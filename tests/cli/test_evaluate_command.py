@@ -1,12 +1,12 @@
 """``satcost evaluate`` from the command line: wrong usage, and the whole way with a network on small instances."""
 
 import json
-import random
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from small_instances import write_families
 
 from satcost_gnn.cli.evaluate import EvaluateOptions, run_evaluate
 from satcost_gnn.errors import ConfigError, DatasetError, EvaluationError
@@ -87,19 +87,9 @@ def satcost(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
-def write_instances(directory: Path) -> None:
-    for k in range(60):
-        rng = random.Random(k)
-        n = 90 + k
-        clauses = [" ".join(str(v * rng.choice((-1, 1))) for v in rng.sample(range(1, n + 1), 3)) for _ in range(4 * n)]
-        folder = directory / f"family{k % 5}"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"i{k:02d}.cnf").write_text(f"p cnf {n} {4 * n}\n" + "".join(f"{c} 0\n" for c in clauses))
-
-
 @pytest.mark.slow
 def test_network_joins_what_was_evaluated_before(tmp_path: Path) -> None:
-    write_instances(tmp_path / "cnf")
+    write_families(tmp_path / "cnf", 60, 5)
     data, output = tmp_path / "set", tmp_path / "out"
     done = satcost("collect", tmp_path / "cnf", "-o", data, "--solvers", "cadical195,minisat22", "--cpu", "5")
     assert done.returncode == 0, done.stderr

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from portfolio_predictions import prediction, training
+from process_listing import processes_with
 from reverse_unit_propagation import is_refutation
 
 from satcost_gnn.errors import ConfigError, FormulaError, SolverError
@@ -234,18 +235,6 @@ def test_errors(shipped: Predictor) -> None:
 def test_complete_model() -> None:
     formula = Formula.from_clauses([[1, -4]])
     assert complete_model(formula, np.array([1, 9])).tolist() == [1, -2, -3, -4]
-
-
-def processes_with(marker: str) -> list[str]:
-    found = []
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            try:
-                if marker.encode() in Path(entry.path, "cmdline").read_bytes():
-                    found.append(entry.name)
-            except OSError:
-                continue
-    return found
 
 
 @pytest.mark.slow

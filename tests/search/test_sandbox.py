@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from process_listing import processes_with
 
 from satcost_gnn.search.sandbox import Limits, Outcome, Sandbox
 
@@ -23,18 +24,6 @@ def sandbox() -> Iterator[Sandbox]:
         del os.environ["PYTHONPATH"]
     else:
         os.environ["PYTHONPATH"] = before
-
-
-def _processes_with(marker: str) -> list[str]:
-    found = []
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            try:
-                if marker.encode() in Path(entry.path, "cmdline").read_bytes():
-                    found.append(entry.name)
-            except OSError:
-                continue
-    return found
 
 
 def test_value_comes_back(sandbox: Sandbox) -> None:
@@ -97,7 +86,7 @@ def test_descendants_die_with_the_child(sandbox: Sandbox) -> None:
     marker = f"satcost-test-{os.getpid()}"
     outcome = sandbox.run(f"{MODULE}:fork_and_wait", {"marker": marker}, Limits(cpu_s=5, wall_s=1.0, memory_mb=512))
     assert outcome.status == "TIMEOUT"
-    assert _processes_with(marker) == []
+    assert processes_with(marker) == []
 
 
 def test_sandbox_survives_its_children(sandbox: Sandbox) -> None:
@@ -123,13 +112,13 @@ def test_child_dies_when_the_caller_goes() -> None:
             target=lambda: sandbox.run("subprocess:call", {"args": (["sleep", "60", marker],)}, ROOMY), daemon=True
         )
         thread.start()
-        while not _processes_with(marker) and thread.is_alive():
+        while not processes_with(marker) and thread.is_alive():
             thread.join(0.02)
         server = sandbox._server
         assert server is not None and server.stdin is not None
         server.stdin.close()
         server.wait(timeout=60)
-    assert _processes_with(marker) == []
+    assert processes_with(marker) == []
 
 
 def test_helper_never_loads_torch(sandbox: Sandbox) -> None:
@@ -167,9 +156,9 @@ def test_cancel_ends_the_child_and_all_below_it(sandbox: Sandbox) -> None:
         worker = threading.Thread(target=work)
         worker.start()
         assert started.wait(30)
-        assert _processes_with(marker)
+        assert processes_with(marker)
         own.cancel()
         worker.join(30)
         assert found[0].status == "CANCELLED"
-        assert not _processes_with(marker)
+        assert not processes_with(marker)
         assert own.run("math:sqrt", {"args": (4.0,)}, ROOMY).status == "CANCELLED"
