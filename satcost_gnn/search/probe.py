@@ -668,7 +668,13 @@ def _trivial(formula: Formula, settings: ProbeSettings) -> ProbeResult | None:
     return ProbeResult(status, trace, 0, 0, 0, 0, cpu_s=0.0, detail=detail, settings=settings, numbers=numbers)
 
 
-def run_probe(formula: Formula, settings: ProbeSettings | None = None, *, deadline: float | None = None) -> ProbeResult:
+def run_probe(
+    formula: Formula,
+    settings: ProbeSettings | None = None,
+    *,
+    deadline: float | None = None,
+    search: Callable[[Any], bool | None] | None = None,
+) -> ProbeResult:
     """Probe a formula in this process.
 
     The solver is C++ in this process: call :func:`probe` instead unless its death would do no harm.
@@ -681,6 +687,9 @@ def run_probe(formula: Formula, settings: ProbeSettings | None = None, *, deadli
         Budget; its limits on time and memory are not enforced here.
     deadline
         Value of ``time.process_time()`` at which the search ends early, with status ``TIMEOUT``.
+    search
+        Runs PySAT's solver object and returns its answer, in the place of one call with the budget of conflicts. It may
+        call the solver several times; where one call ends and the next begins counts as a restart.
 
     Returns
     -------
@@ -725,7 +734,7 @@ def run_probe(formula: Formula, settings: ProbeSettings | None = None, *, deadli
         head = len(log.calls)
         solver.conf_budget(settings.conflicts)
         loaded = time.process_time()
-        answer = solver.solve_limited()
+        answer = solver.solve_limited() if search is None else search(solver)
         searched = time.process_time()
         statistics = {name: int(value) for name, value in solver.accum_stats().items()}
         status: ProbeStatus = "UNKNOWN" if answer is None or log.stop_taken else "SAT" if answer else "UNSAT"
