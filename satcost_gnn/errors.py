@@ -64,3 +64,7 @@ class EstimatorError(SatcostError):
 
 class EvaluationError(SatcostError):
     """An evaluation is asked for what cannot be compared, or its output is of another one."""
+
+
+class PhaseError(SatcostError):
+    """Phases cannot be predicted for a formula, or a file of phases cannot be read."""

@@ -3,18 +3,50 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.random_stream import Draws
 
 
-def shuffled(formula: Formula, draws: Draws) -> Formula:
-    """Return an isomorphic copy: variables renamed, signs flipped, clauses and the literals in them reordered."""
-    rename = draws.permutation(formula.n_vars) + 1
-    flip = draws.signs(formula.n_vars)
+def signed_renaming(n_vars: int, draws: Draws, *, flip: bool = True) -> NDArray[np.int64]:
+    """Return the literal that each variable becomes in the copy that :func:`shuffled` makes with the same draws.
+
+    Parameters
+    ----------
+    n_vars
+        Variables of the formula.
+    draws
+        In the state in which :func:`shuffled` would take them.
+    flip
+        Whether signs are flipped.
+
+    Returns
+    -------
+    NDArray
+        ``int64[n_vars]``: entry ``v - 1`` is what literal ``v`` becomes.
+    """
+    rename = draws.permutation(n_vars) + 1
+    sign = draws.signs(n_vars)
+    return rename * sign if flip else rename
+
+
+def shuffled(formula: Formula, draws: Draws, *, flip: bool = True) -> Formula:
+    """Return an isomorphic copy: variables renamed, signs flipped, clauses and the literals in them reordered.
+
+    Parameters
+    ----------
+    formula
+        The formula.
+    draws
+        Where the randomness comes from.
+    flip
+        Whether signs are flipped. Without it what a solver's default phases are worth is kept, since modellers choose
+        signs with a meaning.
+    """
+    renaming = signed_renaming(formula.n_vars, draws, flip=flip)
     literals = formula.literals.astype(np.int64)
-    variables = np.abs(literals) - 1
-    renamed = np.sign(literals) * rename[variables] * flip[variables]
+    renamed = np.sign(literals) * renaming[np.abs(literals) - 1]
     order = draws.permutation(formula.n_clauses)
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
