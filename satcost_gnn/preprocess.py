@@ -23,7 +23,6 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import ReadLimits, read_dimacs
 from satcost_gnn.formula.features import STATIC_FEATURE_NAMES, STATIC_VERSION, static_features
 from satcost_gnn.formula.graph import (
-    DEFAULT_SIZE_LIMIT,
     GRAPH_VERSION,
     FormulaTooLargeForGraphError,
     clause_variable_graph,
@@ -36,6 +35,10 @@ from satcost_gnn.search.random_dives import DiveSettings, random_dives
 from satcost_gnn.search.sandbox import Limits, Outcome, Sandbox, report
 
 Key = TypeVar("Key")
+
+# What checkpoints hold that were written when no larger graph could be built: nobody's choice. No graph that was built
+# under it is another without it.
+_FORMER_GRAPH_SIZE_LIMIT = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class PreprocessSettings:
     max_graph_edges
         Literal occurrences kept in the graph; larger formulas keep a sample of their clauses.
     graph_size_limit
-        Literal occurrences beyond which no graph is built at all.
+        Literal occurrences beyond which no graph is built at all; None for no limit but those on reading.
     cpu_s, wall_s, memory_mb
         Limits of the child that does all of it.
     """
@@ -62,7 +65,7 @@ class PreprocessSettings:
     dives: DiveSettings | None = field(default_factory=DiveSettings)
     read: ReadLimits = field(default_factory=ReadLimits)
     max_graph_edges: int = 200_000
-    graph_size_limit: int = DEFAULT_SIZE_LIMIT
+    graph_size_limit: int | None = None
     cpu_s: float = 120.0
     wall_s: float = 300.0
     memory_mb: int = 8192
@@ -114,6 +117,8 @@ class PreprocessSettings:
                 values["probe"] = ProbeSettings(**values["probe"])
             if values["dives"] is not None:
                 values["dives"] = DiveSettings(**values["dives"])
+            if values.get("graph_size_limit") == _FORMER_GRAPH_SIZE_LIMIT:
+                values["graph_size_limit"] = None
             if "read" in values:
                 values["read"] = ReadLimits(**values["read"])
             return cls(**values)

@@ -76,6 +76,12 @@ def test_settings_survive_json_and_older_ones_mean_no_dives():
     assert PreprocessSettings.from_dict(stored) == replace(settings, dives=None)
 
 
+def test_former_limit_on_graphs_is_no_limit_but_a_chosen_one_is():
+    stored = asdict(PreprocessSettings())
+    assert PreprocessSettings.from_dict({**stored, "graph_size_limit": 4_000_000}).graph_size_limit is None
+    assert PreprocessSettings.from_dict({**stored, "graph_size_limit": 1000}).graph_size_limit == 1000
+
+
 def test_keys_that_serve():
     settings = PreprocessSettings(dives=None)
     key = settings.key()

@@ -6,13 +6,19 @@ nothing else. Variables that occur in no clause are left out: they are an accide
 
 A *literal node* ``2 * variable + sign`` (sign 1 for a negated literal) is how both signs fit into one sparse product:
 a clause gathers from its literals, and a literal, so each variable once for each sign, gathers from its clauses.
+
+A large formula is gone through in pieces, twice: first its occurrences are counted and the clauses to keep are chosen,
+then what is kept is described. Nothing is held for a clause or an edge that is not kept but the clause's length, so
+that a formula of any size that can be read gets a graph, which is bit for bit what a sample from its whole graph would
+be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
@@ -29,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = [
     "CLAUSE_INPUTS",
     "DEFAULT_MAX_EDGES",
-    "DEFAULT_SIZE_LIMIT",
     "GRAPH_INPUTS",
     "GRAPH_VERSION",
     "VARIABLE_INPUTS",
@@ -45,8 +50,6 @@ GRAPH_VERSION: Final = "1"
 
 #: Literal occurrences that are kept by default; of larger formulas a sample of the clauses is.
 DEFAULT_MAX_EDGES: Final = 200_000
-#: Literal occurrences beyond which no graph is built at all by default.
-DEFAULT_SIZE_LIMIT: Final = 4_000_000
 
 #: What each column of a variable node is. ``*_rate`` is log(1 + count) / log(1 + conflicts); ``*_relative`` is
 #: log((1 + count / mean count over the variables) / 2), which is 0 at the mean.
@@ -99,6 +102,13 @@ GRAPH_INPUTS: Final = (
     "log10_conflicts",  # of the probe, NaN without one
     "observed_share",
 )
+
+# Literal occurrences that are worked on at a time; or as many as there are variables, if those are more, since each
+# piece costs a count for every variable.
+_PIECE_LITERALS: Final = 2_000_000
+
+# Literal occurrences of a formula that is held in its reduced form, 4 bytes each, rather than reduced again each time.
+_HELD_LITERALS: Final = 64_000_000
 
 # Rounds of unit propagation: a chain of implications takes one round a link, and no formula may take for ever.
 _PROPAGATION_ROUNDS: Final = 200
@@ -239,7 +249,7 @@ class CompactGraph:
 class _Occurrences:
     """Literal occurrences of a reduced formula: sorted by clause, then by literal node."""
 
-    literals: NDArray[np.int64]
+    literals: NDArray[np.int64] | NDArray[np.int32]
     lengths: NDArray[np.int64]
     duplicates: int = 0
     tautologies: int = 0
@@ -249,18 +259,19 @@ class _Occurrences:
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
 
-def _reduced(formula: Formula) -> _Occurrences:
-    """Drop tautological clauses and repeated literals, and put the literals of each clause in order."""
-    literals = formula.literals.astype(np.int64)
+def _reduced(formula: Formula, first: int, last: int) -> _Occurrences:
+    """Drop tautologies and repeated literals of the clauses ``first:last``, and sort the literals of each."""
+    offsets = formula.offsets[first : last + 1]
+    literals = formula.literals[offsets[0] : offsets[-1]].astype(np.int64)
     nodes = 2 * (np.abs(literals) - 1) + (literals < 0)
     # One sort of integers, clause in the high bits: far faster than sorting pairs, and its result is decoded by shifts.
     bits = max(1, int(2 * formula.n_vars).bit_length())
-    lengths = formula.clause_lengths
-    keys = (np.repeat(np.arange(formula.n_clauses, dtype=np.int64), lengths) << bits) | nodes
+    n_clauses = last - first
+    keys = (np.repeat(np.arange(n_clauses, dtype=np.int64), np.diff(offsets)) << bits) | nodes
     keys.sort()
     same_clause_and_variable = (keys[1:] >> 1) == (keys[:-1] >> 1)
     repeated = keys[1:] == keys[:-1]
-    tautological = np.zeros(formula.n_clauses, dtype=bool)
+    tautological = np.zeros(n_clauses, dtype=bool)
     tautological[keys[1:][same_clause_and_variable & ~repeated] >> bits] = True
     kept = np.ones(len(keys), dtype=bool)
     kept[1:] = ~repeated
@@ -268,8 +279,38 @@ def _reduced(formula: Formula) -> _Occurrences:
     if tautological.any():
         kept &= ~tautological[keys >> bits]
     keys = keys[kept]
-    counts = np.bincount(keys >> bits, minlength=formula.n_clauses)[~tautological]
+    counts = np.bincount(keys >> bits, minlength=n_clauses)[~tautological]
     return _Occurrences(keys & ((1 << bits) - 1), counts, duplicates, int(tautological.sum()))
+
+
+class _Pieces:
+    """The reduced formula, some clauses at a time, as often as it is gone through.
+
+    Reducing costs a sort: what was reduced is held as long as it is not the larger part of the memory.
+    """
+
+    def __init__(self, formula: Formula, unit_propagation: bool) -> None:
+        self._formula = formula
+        size = max(_PIECE_LITERALS, formula.n_vars)
+        cuts = np.searchsorted(formula.offsets, np.arange(0, formula.n_literals, size))
+        bounds = np.unique(np.concatenate([[0], cuts, [formula.n_clauses]])).tolist()
+        self._ranges = list(pairwise(bounds)) if formula.n_literals > size and not unit_propagation else []
+        self._held: list[_Occurrences] = []
+        if not self._ranges:
+            whole = _reduced(formula, 0, formula.n_clauses)
+            self._held = [_propagated(whole, formula.n_vars) if unit_propagation else whole]
+
+    def __iter__(self) -> Iterator[_Occurrences]:
+        if self._held:
+            yield from self._held
+            return
+        held: list[_Occurrences] | None = [] if self._formula.n_literals <= _HELD_LITERALS else None
+        for first, last in self._ranges:
+            piece = _reduced(self._formula, first, last)
+            if held is not None:
+                held.append(replace(piece, literals=piece.literals.astype(np.int32)))
+            yield piece
+        self._held = held or []
 
 
 def _propagated(found: _Occurrences, n_vars: int) -> _Occurrences:
@@ -296,53 +337,66 @@ def _propagated(found: _Occurrences, n_vars: int) -> _Occurrences:
     return _Occurrences(literals, lengths, found.duplicates, found.tautologies)
 
 
-def _count_by(nodes: NDArray[np.int64], flags: NDArray[np.bool_], size: int) -> NDArray[np.float64]:
-    return np.bincount(nodes[flags], minlength=size).astype(np.float64)
+def _count_by(nodes: NDArray[np.int64], flags: NDArray[np.bool_], size: int) -> NDArray[np.int64]:
+    return np.bincount(nodes[flags], minlength=size)
 
 
-def _relative(counts: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return log((1 + count / mean) / 2), the mean being that of the known ones; 0 where nothing is known."""
-    total = float(counts[known].sum())
-    if total <= 0:
-        return np.zeros(len(counts))
-    return np.where(known, np.log1p(counts * (int(known.sum()) / total)) - np.log(2.0), 0.0)
+def _probe_inputs(
+    trace: Trace | None, used: NDArray[np.int64], chosen: NDArray[np.int64]
+) -> dict[str, NDArray[np.float64]]:
+    """Return the columns that come from a trace, for the variables ``chosen``; zeros where it says nothing.
 
-
-def _probe_inputs(trace: Trace | None, used: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    """Return the columns that come from a trace, for the variables ``used``; zeros where it says nothing."""
-    zeros = np.zeros(len(used))
+    Counts are relative to their means over the variables ``used``.
+    """
+    zeros = np.zeros(len(chosen))
     if trace is None:
         return {}
     scale = np.log1p(max(1, trace.conflicts))
 
-    def column(name: str, mask: NDArray[np.bool_] | None = None) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        values = getattr(trace, name)[used]
-        known = values >= 0 if mask is None else (values >= 0) & mask
-        return np.where(known, values, 0).astype(np.float64), known
+    def counts(name: str, known: NDArray[np.bool_], where: NDArray[np.int64]) -> NDArray[np.int32]:
+        values: NDArray[np.int32] = getattr(trace, name)[where]
+        return np.where(known[where] & (values >= 0), values, 0)
+
+    def relative(name: str, known: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return log((1 + count / mean) / 2), the mean being that of the known ones; 0 where nothing is known."""
+        # A sum of whole numbers is exact in any order.
+        total = float(counts(name, known, used).sum(dtype=np.int64))
+        if total <= 0:
+            return zeros
+        share = counts(name, known, chosen).astype(np.float64) * (int(known[used].sum()) / total)
+        return np.where(known[chosen], np.log1p(share) - np.log(2.0), 0.0)
 
     def balance(positive: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.divide(2 * positive - total, total, out=zeros.copy(), where=total > 0)
 
-    observed = trace.observed[used]
-    assigned, seen = column("assigned", observed)
-    flips, _ = column("flips", seen)
-    positive, _ = column("positive", seen)
-    decided, decided_known = column("decided", seen)
-    learnt, learnt_known = column("learnt")
-    learnt_positive, _ = column("learnt_positive", learnt_known)
+    # Of all variables of the formula, those that each kind of count is known of.
+    seen = trace.observed & (trace.assigned >= 0)
+    decided_known = seen & (trace.decided >= 0)
+    learnt_known = trace.learnt >= 0
+    assigned, flips, positive, decided, learnt, learnt_positive = (
+        counts(name, known, chosen).astype(np.float64)
+        for name, known in (
+            ("assigned", seen),
+            ("flips", seen),
+            ("positive", seen),
+            ("decided", decided_known),
+            ("learnt", learnt_known),
+            ("learnt_positive", learnt_known),
+        )
+    )
     return {
-        "observed": seen.astype(np.float64),
+        "observed": seen[chosen].astype(np.float64),
         "assigned_rate": np.log1p(assigned) / scale,
-        "assigned_relative": _relative(assigned, seen),
+        "assigned_relative": relative("assigned", seen),
         "flip_share": np.divide(flips, assigned, out=zeros.copy(), where=assigned > 0),
-        "flips_relative": _relative(flips, seen),
+        "flips_relative": relative("flips", seen),
         "positive_balance": balance(positive, assigned),
-        "decided_known": decided_known.astype(np.float64),
+        "decided_known": decided_known[chosen].astype(np.float64),
         "decided_rate": np.log1p(decided) / scale,
-        "decided_relative": _relative(decided, decided_known),
-        "learnt_known": learnt_known.astype(np.float64),
+        "decided_relative": relative("decided", decided_known),
+        "learnt_known": learnt_known[chosen].astype(np.float64),
         "learnt_rate": np.log1p(learnt) / scale,
-        "learnt_relative": _relative(learnt, learnt_known),
+        "learnt_relative": relative("learnt", learnt_known),
         "learnt_balance": balance(learnt_positive, learnt),
     }
 
@@ -360,7 +414,7 @@ def clause_variable_graph(
     trace: Trace | None = None,
     *,
     max_edges: int | None = DEFAULT_MAX_EDGES,
-    size_limit: int = DEFAULT_SIZE_LIMIT,
+    size_limit: int | None = None,
     unit_propagation: bool = False,
 ) -> CompactGraph:
     """Build the clause-variable graph of a formula.
@@ -374,14 +428,15 @@ def clause_variable_graph(
     max_edges
         Literal occurrences to keep, see :func:`sample_clauses`; None for all.
     size_limit
-        Literal occurrences beyond which no graph is built.
+        Literal occurrences beyond which no graph is built; None for no limit.
     unit_propagation
         Whether to simplify by the consequences of unit clauses first.
 
     Returns
     -------
     CompactGraph
-        With inputs computed from the whole formula, also if only a sample of the clauses is kept.
+        With inputs computed from the whole formula, also if only a sample of the clauses is kept: what
+        :func:`sample_clauses` makes of the whole graph, without that graph ever being in memory.
 
     Raises
     ------
@@ -389,8 +444,10 @@ def clause_variable_graph(
         If the formula has more than ``size_limit`` literal occurrences.
     FormulaError
         If the trace is of a formula with another number of variables.
+    ValueError
+        If ``max_edges`` is negative.
     """
-    if formula.n_literals > size_limit:
+    if size_limit is not None and formula.n_literals > size_limit:
         raise FormulaTooLargeForGraphError(
             f"found {formula.n_literals} literal occurrences; a graph is built for at most {size_limit}: "
             "use an estimator on features, or raise the limit",
@@ -401,47 +458,37 @@ def clause_variable_graph(
             f"found a trace over {trace.n_vars} variables; expected one over the formula's {formula.n_vars}",
             formula.source,
         )
-    found = _reduced(formula)
-    if unit_propagation:
-        found = _propagated(found, formula.n_vars)
-    occurrences = np.bincount(found.literals, minlength=2 * formula.n_vars)
-    degree_of_all = occurrences[0::2] + occurrences[1::2]
-    used = np.flatnonzero(degree_of_all)
-    n_variables, n_clauses, n_edges = len(used), len(found.lengths), len(found.literals)
-    number_of = np.zeros(formula.n_vars, dtype=np.int64)
-    number_of[used] = np.arange(n_variables)
-    variable_of = number_of[found.literals >> 1]
-    negative_edge = (found.literals & 1).astype(bool)
-    clause_of = found.clause_of
+    pieces = _Pieces(formula, unit_propagation)
+    counted = _Counted.of(pieces, formula.n_vars)
+    used = np.flatnonzero(counted.degree)
+    n_variables, n_clauses, n_edges = len(used), len(counted.lengths), int(counted.degree.sum())
+    picked = None if max_edges is None else _picked_clauses(counted.lengths, n_edges, max_edges)
+    kept = _Kept.of(pieces, counted, used, picked)
 
-    positive, negative = (occurrences[s::2][used].astype(np.float64) for s in (0, 1))
+    chosen = kept.variables
+    positive, negative = (counted.occurrences[s::2][chosen].astype(np.float64) for s in (0, 1))
     degree = positive + negative
     # Sums of whole numbers are exact in any order, so that a renamed or shuffled formula has bit-equal inputs.
     mean_degree = n_edges / max(1, n_variables)
-    lengths = found.lengths
-    positives_in = np.bincount(clause_of[~negative_edge], minlength=n_clauses)
-    horn = positives_in <= 1
+    lengths, positives_in = kept.lengths, kept.positives_in
     variable_columns: dict[str, NDArray[Any]] = {
         "log_positive": np.log1p(positive),
         "log_negative": np.log1p(negative),
-        "log_relative_degree": np.log(degree / mean_degree) if n_variables else degree,
+        "log_relative_degree": np.log(degree / mean_degree) if len(chosen) else degree,
         "sign_balance": (positive - negative) / degree,
-        "unit_share": _count_by(variable_of, (lengths == 1)[clause_of], n_variables) / degree,
-        "binary_share": _count_by(variable_of, (lengths == 2)[clause_of], n_variables) / degree,
-        "ternary_share": _count_by(variable_of, (lengths == 3)[clause_of], n_variables) / degree,
-        "horn_share": _count_by(variable_of, horn[clause_of], n_variables) / degree,
-        **_probe_inputs(trace, used),
+        **{name: number / degree for name, number in kept.occurrences_in.items()},
+        **_probe_inputs(trace, used, chosen),
     }
     safe_length = np.maximum(lengths, 1)
-    degree_sum = np.bincount(clause_of, weights=degree[variable_of], minlength=n_clauses)
+    mean_in_clause = kept.degree_sum / safe_length / max(mean_degree, 1e-9)
     clause_columns: dict[str, NDArray[Any]] = {
         "log_length": np.log1p(lengths),
         "is_unit": lengths == 1,
         "is_binary": lengths == 2,
         "is_ternary": lengths == 3,
-        "is_horn": horn,
+        "is_horn": positives_in <= 1,
         "sign_balance": np.where(lengths > 0, (2 * positives_in - lengths) / safe_length, 0.0),
-        "log_relative_degree": np.log(np.where(lengths > 0, degree_sum / safe_length / max(mean_degree, 1e-9), 1.0)),
+        "log_relative_degree": np.log(np.where(lengths > 0, mean_in_clause, 1.0)),
     }
     overall = {
         "log10_variables": np.log10(1 + n_variables),
@@ -449,21 +496,112 @@ def clause_variable_graph(
         "log10_edges": np.log10(1 + n_edges),
         "log10_clause_ratio": np.log10((1 + n_clauses) / (1 + n_variables)),
         "log10_mean_length": np.log10((1 + n_edges) / (1 + n_clauses)),
-        "tautology_share": found.tautologies / max(1, formula.n_clauses),
-        "duplicate_share": found.duplicates / max(1, formula.n_literals),
-        "kept_clause_share": 1.0,
-        "kept_variable_share": 1.0,
+        "tautology_share": counted.tautologies / max(1, formula.n_clauses),
+        "duplicate_share": counted.duplicates / max(1, formula.n_literals),
+        "kept_clause_share": 1.0 if picked is None else len(picked) / n_clauses,
+        "kept_variable_share": 1.0 if picked is None else len(chosen) / max(1, n_variables),
         "log10_conflicts": np.log10(1 + trace.conflicts) if trace is not None else np.nan,
         "observed_share": trace.observed[used].mean() if trace is not None and n_variables else np.nan,
     }
-    graph = CompactGraph(
-        variable_inputs=_stacked(variable_columns, VARIABLE_INPUTS, n_variables),
-        clause_inputs=_stacked(clause_columns, CLAUSE_INPUTS, n_clauses),
+    return CompactGraph(
+        variable_inputs=_stacked(variable_columns, VARIABLE_INPUTS, len(chosen)),
+        clause_inputs=_stacked(clause_columns, CLAUSE_INPUTS, len(lengths)),
         graph_inputs=np.array([overall[name] for name in GRAPH_INPUTS], dtype=np.float32),
         clause_offsets=np.concatenate([[0], np.cumsum(lengths)]),
-        clause_literals=2 * variable_of + negative_edge,
+        clause_literals=kept.literals.astype(np.int32),
     )
-    return graph if max_edges is None else sample_clauses(graph, max_edges)
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """What the whole formula has, counted piece by piece."""
+
+    occurrences: NDArray[np.int64]  # of each literal node
+    degree: NDArray[np.int64]  # of each variable
+    lengths: NDArray[np.int32]  # of each clause
+    duplicates: int
+    tautologies: int
+
+    @classmethod
+    def of(cls, pieces: _Pieces, n_vars: int) -> Self:
+        occurrences = np.zeros(2 * n_vars, dtype=np.int64)
+        lengths = [np.zeros(0, dtype=np.int32)]
+        duplicates = tautologies = 0
+        for piece in pieces:
+            occurrences += np.bincount(piece.literals, minlength=2 * n_vars)
+            lengths.append(piece.lengths.astype(np.int32))
+            duplicates += piece.duplicates
+            tautologies += piece.tautologies
+        return cls(occurrences, occurrences[0::2] + occurrences[1::2], np.concatenate(lengths), duplicates, tautologies)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """The clauses that a graph keeps and their variables, with what is counted over the whole formula for them."""
+
+    variables: NDArray[np.int64]  # numbers from 0, rising
+    occurrences_in: dict[str, NDArray[np.int64]]  # of each variable in clauses of some kind
+    lengths: NDArray[np.int32]  # of each clause
+    literals: NDArray[np.int64]  # literal nodes, of the variables' positions in ``variables``
+    positives_in: NDArray[np.int64]  # of each clause
+    degree_sum: NDArray[np.float64]  # of each clause's variables
+
+    @classmethod
+    def of(cls, pieces: _Pieces, counted: _Counted, used: NDArray[np.int64], picked: NDArray[np.int64] | None) -> Self:
+        """Collect the clauses ``picked`` (positions, rising; None for all), knowing the variables that occur at all."""
+        chosen = used
+        if picked is not None:
+            # Which variables the picked clauses hold has to be known before their occurrences can be counted.
+            literals = [piece.literals[edges] for piece, _, edges in _picked_in(pieces, picked)]
+            chosen = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *literals]) >> 1)
+        position = np.full(len(counted.degree), -1, dtype=np.int64)
+        position[chosen] = np.arange(len(chosen))
+        in_kind = {
+            name: np.zeros(len(chosen), dtype=np.int64)
+            for name in ("unit_share", "binary_share", "ternary_share", "horn_share")
+        }
+        nodes, positives, degrees = [], [], []
+        for piece, clauses, edges in _picked_in(pieces, picked):
+            clause_of = piece.clause_of
+            negative = (piece.literals & 1).astype(bool)
+            positives_in = np.bincount(clause_of[~negative], minlength=len(piece.lengths))
+            place = position[piece.literals >> 1]
+            here = place >= 0
+            kinds = (piece.lengths == 1, piece.lengths == 2, piece.lengths == 3, positives_in <= 1)
+            for number, kind in zip(in_kind.values(), kinds, strict=True):
+                number += np.bincount(place[here & kind[clause_of]], minlength=len(chosen))
+            degree_sum = np.bincount(
+                clause_of, weights=counted.degree[piece.literals >> 1], minlength=len(piece.lengths)
+            )
+            nodes.append(2 * place[edges] + negative[edges])
+            positives.append(positives_in[clauses])
+            degrees.append(degree_sum[clauses])
+        return cls(
+            variables=chosen,
+            occurrences_in=in_kind,
+            lengths=counted.lengths if picked is None else counted.lengths[picked],
+            literals=np.concatenate([np.zeros(0, dtype=np.int64), *nodes]),
+            positives_in=np.concatenate([np.zeros(0, dtype=np.int64), *positives]),
+            degree_sum=np.concatenate([np.zeros(0), *degrees]),
+        )
+
+
+def _picked_in(
+    pieces: _Pieces, picked: NDArray[np.int64] | None
+) -> Iterator[tuple[_Occurrences, NDArray[np.int64] | slice, NDArray[np.bool_] | slice]]:
+    """Yield each piece with the positions of its picked clauses in it, and which of its edges are theirs."""
+    everything = slice(None)
+    before = 0
+    for piece in pieces:
+        if picked is None:
+            yield piece, everything, everything
+            continue
+        first, last = np.searchsorted(picked, [before, before + len(piece.lengths)])
+        clauses = picked[first:last] - before
+        is_picked = np.zeros(len(piece.lengths), dtype=bool)
+        is_picked[clauses] = True
+        yield piece, clauses, np.repeat(is_picked, piece.lengths)
+        before += len(piece.lengths)
 
 
 def sample_clauses(graph: CompactGraph, max_edges: int, seed: int = 0) -> CompactGraph:
@@ -492,17 +630,10 @@ def sample_clauses(graph: CompactGraph, max_edges: int, seed: int = 0) -> Compac
     ValueError
         If ``max_edges`` is negative.
     """
-    if max_edges < 0:
-        raise ValueError(f"max_edges must not be negative; found {max_edges}")
-    if graph.n_edges <= max_edges:
-        return graph
-    random = np.random.default_rng(seed)
     lengths = np.diff(graph.clause_offsets)
-    order = np.argsort(lengths + random.random(len(lengths)), kind="stable")
-    count = int(len(lengths) * (max_edges / graph.n_edges))
-    picked = order[((np.arange(count) + random.random()) * (len(lengths) / max(1, count))).astype(np.int64)]
-    # Rounding may leave a few edges too many; the longest clauses are the last.
-    picked = np.sort(picked[np.cumsum(lengths[picked]) <= max_edges])
+    picked = _picked_clauses(lengths, graph.n_edges, max_edges, seed)
+    if picked is None:
+        return graph
     kept_edges = np.zeros(len(lengths), dtype=bool)
     kept_edges[picked] = True
     literals = graph.clause_literals[np.repeat(kept_edges, lengths)]
@@ -519,6 +650,25 @@ def sample_clauses(graph: CompactGraph, max_edges: int, seed: int = 0) -> Compac
         clause_offsets=np.concatenate([[0], np.cumsum(lengths[picked])]),
         clause_literals=2 * number_of[literals >> 1] + (literals & 1),
     )
+
+
+def _picked_clauses(
+    lengths: NDArray[np.int32], n_edges: int, max_edges: int, seed: int = 0
+) -> NDArray[np.int64] | None:
+    """Return the positions of the clauses that :func:`sample_clauses` keeps, rising; None if it keeps all of them."""
+    if max_edges < 0:
+        raise ValueError(f"max_edges must not be negative; found {max_edges}")
+    if n_edges <= max_edges:
+        return None
+    random = np.random.default_rng(seed)
+    # In place, since the number of clauses is what the memory of a large formula's graph goes by.
+    by_length = random.random(len(lengths))
+    by_length += lengths
+    order = np.argsort(by_length, kind="stable")
+    count = int(len(lengths) * (max_edges / n_edges))
+    picked = order[((np.arange(count) + random.random()) * (len(lengths) / max(1, count))).astype(np.int64)]
+    # Rounding may leave a few edges too many; the longest clauses are the last.
+    return np.asarray(np.sort(picked[np.cumsum(lengths[picked]) <= max_edges]), dtype=np.int64)
 
 
 def to_pyg(graph: CompactGraph) -> HeteroData:

@@ -144,6 +144,7 @@ def test_size_limit():
         clause_variable_graph(formula, size_limit=14)
     assert issubclass(FormulaTooLargeForGraphError, FormulaTooLargeError)
     assert clause_variable_graph(formula, size_limit=15).n_edges == 15
+    assert clause_variable_graph(formula).n_edges == 15
 
 
 @pytest.mark.parametrize("clauses", [[], [[]], [[], []], [[1, -1]], [[], [3]]])
