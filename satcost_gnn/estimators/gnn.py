@@ -32,6 +32,9 @@ _HEADER = "config.json"
 # A classical estimate is mixed with this much of the training set's own hazard: a forest rules out what no training
 # instance in a leaf did, and a bounded correction could not undo that.
 _BASELINE_DOUBT = 0.05
+# Share of the features that the trees of the corrected forest try at a split: as accurate as with all of them, in a third
+# of the time, and a fit of the network grows six such forests a unit.
+_BASELINE_FEATURES = 1 / 3
 # Weight, in instances, of the mean hazard in each bin's own: bins with few instances at risk lean on the others.
 _PRIOR_INSTANCES = 2.0
 
@@ -261,7 +264,7 @@ class GnnEstimator(Estimator):
             labelled = np.flatnonzero(table.known.any(axis=1))
             part = table.subset(labelled)
             folds = np.random.default_rng(self.settings.seed).permutation(len(part)) % min(5, len(part))
-            forest = make_estimator("forest")
+            forest = make_estimator("forest", max_features=_BASELINE_FEATURES)
             known = self._baseline_logits(unit, forest.out_of_fold(part, folds))
             for row, logits in zip(labelled, known, strict=True):
                 seen[row][unit] = logits
