@@ -1,4 +1,4 @@
-"""Labelled formulas for the network that predicts phases: their graphs, what models say of the variables, and batches."""
+"""Labelled formulas for the network that predicts phases: graphs, what models say of the variables, and batches."""
 
 from __future__ import annotations
 
@@ -74,7 +74,9 @@ class PhaseSample:
         graph = {name.removeprefix("graph."): array for name, array in arrays.items() if name.startswith("graph.")}
         return cls(
             CompactGraph.from_arrays(graph),
-            *(arrays[name] for name in ("variables", "true_share", "backbone")),
+            arrays["variables"],
+            arrays["true_share"],
+            arrays["backbone"],
             n_models=int(arrays["n_models"]),
             probe_result=str(arrays["probe_result"]),
         )
@@ -111,8 +113,11 @@ class PhaseBatch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> PhaseBatch:
         """Return the batch on a device."""
-        parts = (self.graphs, self.true_share, self.weight)
-        return PhaseBatch(*(part.to(device, non_blocking=non_blocking) for part in parts))
+        return PhaseBatch(
+            self.graphs.to(device, non_blocking=non_blocking),
+            self.true_share.to(device, non_blocking=non_blocking),
+            self.weight.to(device, non_blocking=non_blocking),
+        )
 
 
 def collate_graphs(graphs: Sequence[CompactGraph]) -> GraphBatch:

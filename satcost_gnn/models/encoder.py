@@ -80,7 +80,7 @@ def soft_bounded(values: Tensor, limit: float) -> Tensor:
     return limit * torch.tanh(values / limit)
 
 
-class _Standardiser(nn.Module):
+class Standardiser(nn.Module):
     """Centres and scales node inputs by training statistics, which are part of the weights, and clips."""
 
     mean: Tensor
@@ -97,10 +97,11 @@ class _Standardiser(nn.Module):
         self.scale.copy_(torch.where(deviation > 1e-4, deviation, torch.ones_like(deviation)))
 
     def forward(self, values: Tensor) -> Tensor:
+        """Return the values in standard deviations from the training mean."""
         return ((values - self.mean) / self.scale).clamp(-_INPUT_LIMIT, _INPUT_LIMIT)
 
 
-class _Aggregation(nn.Module):
+class Aggregation(nn.Module):
     """Messages of ``mean_channels`` that are averaged and ``extreme_channels`` of which a soft maximum is taken.
 
     The soft maximum is log(mean(exp(x))) of bounded x: an average in another scale, so that it costs no more than one,
@@ -113,6 +114,7 @@ class _Aggregation(nn.Module):
         self.channels = mean_channels + extreme_channels
 
     def forward(self, messages: Tensor, forward: tuple[Tensor, Tensor], backward: tuple[Tensor, Tensor]) -> Tensor:
+        """Aggregate rows of messages over segments; indices and offsets as in :func:`segment_sum`."""
         messages = messages.float()
         extreme = soft_bounded(messages[:, self.mean_channels :], _EXTREME_LIMIT)
         sent = torch.cat([messages[:, : self.mean_channels], extreme.exp()], dim=1)
@@ -132,7 +134,7 @@ class _Round(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.aggregation = _Aggregation(config.mean_channels, config.extreme_channels)
+        self.aggregation = Aggregation(config.mean_channels, config.extreme_channels)
         sent = self.aggregation.channels
         self.to_clause = nn.Linear(config.width, 2 * sent)
         self.to_variable = nn.Linear(config.width, sent)
@@ -199,8 +201,8 @@ class GraphEncoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.variable_inputs = _Standardiser(len(VARIABLE_INPUTS))
-        self.clause_inputs = _Standardiser(len(CLAUSE_INPUTS))
+        self.variable_inputs = Standardiser(len(VARIABLE_INPUTS))
+        self.clause_inputs = Standardiser(len(CLAUSE_INPUTS))
         self.embed_variable = nn.Sequential(
             nn.Linear(len(VARIABLE_INPUTS), config.width), nn.GELU(), nn.Linear(config.width, config.width)
         )

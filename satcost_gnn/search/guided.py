@@ -25,7 +25,7 @@ from satcost_gnn.search.loading import append_clauses
 from satcost_gnn.search.sandbox import Limits, Sandbox
 from satcost_gnn.search.solvers import satisfies, solver_spec
 
-__all__ = ["DEFAULT_PHASE", "GuidedRun", "Guidance", "guided_child", "run_guided"]
+__all__ = ["DEFAULT_PHASE", "Guidance", "GuidedRun", "guided_child", "run_guided"]
 
 #: Value that a solver tries first by itself, where it is known.
 DEFAULT_PHASE = {"minisat22": -1, "glucose42": -1, "glucose4": -1, "cadical153": 1, "cadical195": 1, "cadical300": 1}

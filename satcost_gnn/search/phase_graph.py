@@ -1,4 +1,4 @@
-"""What the phase network reads: a formula's whole graph, with which variable each node is, and perhaps an early search."""
+"""What the phase network reads: a formula's whole graph, which variable each node is, and perhaps an early search."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from satcost_gnn.formula.graph import CompactGraph, clause_variable_graph
 from satcost_gnn.search.probe import ProbeSettings, run_probe
 from satcost_gnn.search.sandbox import Limits, Sandbox
 
-__all__ = ["PHASE_GRAPH_LIMIT", "PhaseGraph", "phase_graph", "phase_graph_child", "read_phase_graph"]
+__all__ = ["PHASE_GRAPH_LIMIT", "PhaseGraph", "node_variables", "phase_graph", "phase_graph_child", "read_phase_graph"]
 
 #: Literal occurrences beyond which no phases are predicted: a sample of the clauses would lack variables.
 PHASE_GRAPH_LIMIT = 5_000_000
@@ -50,7 +50,21 @@ class PhaseGraph:
     timings: dict[str, float] = field(default_factory=dict)
 
 
-def _variables_of_nodes(formula: Formula, n_nodes: int) -> NDArray[np.int32]:
+def node_variables(formula: Formula, n_nodes: int) -> NDArray[np.int32]:
+    """Return the number of each variable node of a formula's whole graph.
+
+    Parameters
+    ----------
+    formula
+        The formula.
+    n_nodes
+        Variable nodes of its graph.
+
+    Returns
+    -------
+    NDArray
+        ``int32[n_nodes]``, rising.
+    """
     variables = np.unique(np.abs(formula.literals))
     if len(variables) != n_nodes:
         # Some occur in tautologies alone, which the graph leaves out.
@@ -88,7 +102,7 @@ def phase_graph(
         timings["probe"] = time.process_time() - begin
     begin = time.process_time()
     graph = clause_variable_graph(formula, trace, max_edges=None, size_limit=size_limit)
-    variables = _variables_of_nodes(formula, graph.n_variables)
+    variables = node_variables(formula, graph.n_variables)
     timings["graph"] = time.process_time() - begin
     return PhaseGraph(graph, variables, formula.n_vars, result, model, timings)
 
