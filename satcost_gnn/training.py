@@ -268,7 +268,7 @@ class EpochLog(Callback):  # type: ignore[misc]
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_lightning() -> Iterator[None]:
     """Silence what Lightning says about choices that are made on purpose, and nothing else."""
     log = logging.getLogger("lightning.pytorch")
     level = log.level
@@ -288,7 +288,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _deterministic() -> Iterator[bool | str]:
+def deterministic_torch() -> Iterator[bool | str]:
     """Give the setting of Lightning's ``deterministic``, and undo what it sets in torch."""
     before, only_warn = (
         torch.are_deterministic_algorithms_enabled(),
@@ -346,7 +346,7 @@ def train_member(
     place = directory / f"member-{member}" if directory is not None else None
     settings = config.optimiser
     best = BestWeights(settings.monitor)
-    with isolate_rng(), _quiet(), _deterministic() as deterministic:
+    with isolate_rng(), quiet_lightning(), deterministic_torch() as deterministic:
         lightning.seed_everything(seed, workers=True, verbose=False)
         model = CostModel(config.model, shape)
         model.set_statistics(train, marginal)
