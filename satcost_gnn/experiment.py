@@ -204,10 +204,13 @@ def calibrate(data: LabelledInstances, unit: str, estimators: Mapping[str, Estim
     }
 
 
-def fit_network(data: LabelledInstances, config: TrainingConfig, say: Say) -> GnnEstimator:
+def fit_network(
+    data: LabelledInstances, config: TrainingConfig, say: Say, baselines: Path | None = None
+) -> GnnEstimator:
     """Train the network on all units at once; early stopping looks at the validation side.
 
-    An interrupted training of the same configuration on the same split goes on where it was.
+    An interrupted training of the same configuration on the same split goes on where it was. The directory
+    ``baselines`` keeps the classical estimates that the network corrects, for further networks on the same instances.
     """
     # Imported here: everything else in this module works without torch.
     from satcost_gnn.estimators.gnn import GnnEstimator
@@ -220,6 +223,7 @@ def fit_network(data: LabelledInstances, config: TrainingConfig, say: Say) -> Gn
         validation=[data.tables[unit].subset(data.side("validation")) for unit in config.data.units],
         run_directory=directory,
         resume=directory.exists(),
+        baselines=baselines,
         say=say,
     )
 

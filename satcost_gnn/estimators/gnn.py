@@ -19,8 +19,9 @@ from satcost_gnn.config import NetworkConfig, TrainingConfig
 from satcost_gnn.data.batching import GraphBatch, GraphSample, TargetRow, collate, graph_sample, plan_batches
 from satcost_gnn.distribution import GRIDS, CostDistribution, CostGrid, grid_for
 from satcost_gnn.errors import CheckpointError, ConfigError, EstimatorError
-from satcost_gnn.estimators import load_estimator, make_estimator
+from satcost_gnn.estimators import load_estimator
 from satcost_gnn.estimators.base import Bools, Estimator, TrainingTable, group_folds, read_header, register
+from satcost_gnn.estimators.corrected_forest import corrected_forest
 from satcost_gnn.formula.graph import CLAUSE_INPUTS, GRAPH_INPUTS, GRAPH_VERSION, VARIABLE_INPUTS
 from satcost_gnn.instance import Instance
 from satcost_gnn.models.cost_model import CostModel, ModelShape, hazard_logits
@@ -32,9 +33,6 @@ _HEADER = "config.json"
 # A classical estimate is mixed with this much of the training set's own hazard: a forest rules out what no training
 # instance in a leaf did, and a bounded correction could not undo that.
 _BASELINE_DOUBT = 0.05
-# Share of the features that the trees of the corrected forest try at a split: as accurate as with all of them, in a third
-# of the time, and a fit of the network grows six such forests a unit.
-_BASELINE_FEATURES = 1 / 3
 # Weight, in instances, of the mean hazard in each bin's own: bins with few instances at risk lean on the others.
 _PRIOR_INSTANCES = 2.0
 
@@ -123,6 +121,7 @@ class GnnEstimator(Estimator):
         validation: Sequence[TrainingTable] = (),
         run_directory: Path | None = None,
         resume: bool = False,
+        baselines: Path | None = None,
         say: Say = tell,
     ) -> Self:
         """Learn from a table, and from tables of other units on the same or other instances.
@@ -141,6 +140,8 @@ class GnnEstimator(Estimator):
             Where to keep configuration, split, log and state of the run; None: nowhere.
         resume
             Go on with the run in ``run_directory``.
+        baselines
+            Directory that keeps the classical estimates which networks correct, for other networks on the same tables.
         say
             Called with one line an epoch.
 
@@ -160,7 +161,7 @@ class GnnEstimator(Estimator):
                 f"network: found validation tables in {', '.join(one.unit for one in validation)}; "
                 f"expected {', '.join(units)}"
             )
-        self._options = _FitOptions(tuple(extra), tuple(validation), run_directory, resume, say)
+        self._options = _FitOptions(tuple(extra), tuple(validation), run_directory, resume, baselines, say)
         try:
             return super().fit(table)
         finally:
@@ -263,12 +264,9 @@ class GnnEstimator(Estimator):
             say(f"fitting the forest that the network corrects, in {unit}")
             labelled = np.flatnonzero(table.known.any(axis=1))
             part = table.subset(labelled)
-            folds = np.random.default_rng(self.settings.seed).permutation(len(part)) % min(5, len(part))
-            forest = make_estimator("forest", max_features=_BASELINE_FEATURES)
-            known = self._baseline_logits(unit, forest.out_of_fold(part, folds))
-            for row, logits in zip(labelled, known, strict=True):
+            self._baselines[unit], held_out = corrected_forest(part, self._options.baselines)
+            for row, logits in zip(labelled, self._baseline_logits(unit, held_out), strict=True):
                 seen[row][unit] = logits
-            self._baselines[unit] = forest.clone().fit(part)
             rest = np.setdiff1d(np.arange(len(table)), labelled)
             for sink, positions, instances in (
                 (seen, rest, train.instances),
@@ -501,6 +499,7 @@ class _FitOptions:
     validation: tuple[TrainingTable, ...] = ()
     run_directory: Path | None = None
     resume: bool = False
+    baselines: Path | None = None
     say: Say = tell
 
 

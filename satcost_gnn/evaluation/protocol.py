@@ -463,7 +463,8 @@ def _network(bench: Bench, data: LabelledInstances, fit: Fit, output: Path, say:
             "data": config.data.model_copy(update={"solvers": bench.solvers, "units": units}),
         }
     )
-    return fit_network(data, config, lambda text: say(f"{fit.label}: {text}")), ""
+    folder = output / "networks" / "baselines"
+    return fit_network(data, config, lambda text: say(f"{fit.label}: {text}"), folder), ""
 
 
 # Results --------------------------------------------------------------------------------------------------------------
@@ -602,7 +603,7 @@ def _pooled(
             test = CostDistribution(table.grid, part.cdf[unit, "test"].astype(np.float64))
             mine = [rows[name] for name in part.instances["test"]]
             own[mine], before[mine] = calibration.apply(test).cdf, test.cdf
-            checks.append(_calibrated_by_others(seen, cost, censored, known))
+            checks.append(calibrated_by_others(seen, cost, censored, known))
             checked.append(where)
         calibrated[unit] = CostDistribution(table.grid, own)
         raw[unit] = CostDistribution(table.grid, before)
@@ -624,7 +625,7 @@ def _pooled(
     )
 
 
-def _calibrated_by_others(
+def calibrated_by_others(
     seen: CostDistribution, cost: Floats, censored: NDArray[np.bool_], known: NDArray[np.bool_], folds: int = 5
 ) -> CostDistribution:
     """Return predictions for calibration instances, each calibrated on those of the other folds."""
