@@ -17,33 +17,88 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
+import json
 import sys
-from collections import Counter
+import time
+from collections import Counter, defaultdict
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.materialise import materialise
-from satcost_gnn.data.phase_samples import PhaseSample
+from satcost_gnn.data.phase_samples import PhaseSample, without_probe
 from satcost_gnn.errors import SatcostError
+from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
+from satcost_gnn.formula.graph import VARIABLE_INPUTS, CompactGraph
 from satcost_gnn.instance import Instance
 from satcost_gnn.instance_cache import InstanceCache
+from satcost_gnn.phase_training import PhaseTrainingConfig, train_phases
+from satcost_gnn.phases import PhasePredictor, Phases, save_phase_checkpoint
 from satcost_gnn.preprocess import PreprocessSettings
+from satcost_gnn.search.guided import Guidance, run_guided
 from satcost_gnn.search.model_sampling import SampledModels
 from satcost_gnn.search.phase_graph import node_variables, read_phase_graph
 from satcost_gnn.search.probe import ProbeSettings
 from satcost_gnn.search.sandbox import Limits, Sandbox
 
+Literals: TypeAlias = NDArray[np.int32]
+
 CHOSEN_BY = "cadical195"
 MOST_BYTES = 400_000
 MOST_EDGES = 40_000
+#: Larger ones are left out of training: a few of them would take most of its time.
+MOST_EDGES_IN_TRAINING = 12_000
 #: Side of the split -> most instances of a family, and most CPU seconds that the chosen run took.
-SIDES = {"train": (10, 0.15), "validation": (3, 0.15), "test": (4, 0.5)}
+SIDES = {"validation": (1, 0.15), "train": (6, 0.15), "test": (3, 0.3)}
 #: Conflicts of that run for the test side: fewer leave nothing to save, more cost too much to measure often.
 TEST_CONFLICTS = (500, 15_000)
+TRAINING = {
+    "model": {"width": 24, "rounds": 4, "mean_channels": 12, "extreme_channels": 4},
+    "epochs": 16,
+    "patience": 6,
+    "learning_rate": 5e-3,
+    "edges": 24_000,
+}
 MODELS = 3
 PROBE = ProbeSettings()
 LEAST_MODELS = 3
+CONFLICT_LIMIT = 20_000
+#: Least probability of a phase that CaDiCaL is forced to in the arm "network, sure".
+SURE = 0.8
+#: (solver, guidance, arm), the most telling first: each pass is over all instances.
+PASSES = (
+    (
+        ("minisat22", "set_phases", "default"),
+        ("minisat22", "set_phases", "network"),
+        ("minisat22", "set_phases", "majority"),
+        ("cadical195", "set_phases", "default"),
+        ("cadical195", "set_phases", "network"),
+        ("cadical195", "initial", "network"),
+    ),
+    (
+        ("glucose42", "set_phases", "default"),
+        ("glucose42", "set_phases", "network"),
+        ("glucose42", "set_phases", "majority"),
+        ("cadical195", "initial", "majority"),
+        ("cadical195", "initial", "false"),
+        ("cadical195", "set_phases", "network, sure"),
+    ),
+    (
+        ("minisat22", "set_phases", "search"),
+        ("minisat22", "set_phases", "network with search"),
+        ("cadical195", "initial", "search"),
+        ("cadical195", "initial", "network with search"),
+        ("minisat22", "set_phases", "true"),
+        ("cadical195", "set_phases", "majority"),
+    ),
+)
 
 
 def choose(dataset: Dataset) -> dict[str, list[str]]:
@@ -67,16 +122,19 @@ def choose(dataset: Dataset) -> dict[str, list[str]]:
     return {side: [name for _, name in sorted(names)] for side, names in chosen.items()}
 
 
+def instance_cache(directory: Path | None) -> InstanceCache | None:
+    """Return the instances that were preprocessed with whole graphs, None without a directory."""
+    if directory is None:
+        return None
+    return InstanceCache(directory, PreprocessSettings(probe=PROBE, max_graph_edges=MOST_EDGES))
+
+
 def label_one(sandbox: Sandbox, path: Path, cached: Instance | None) -> tuple[PhaseSample | None, float]:
     """Return the sample of one instance, None if it is too large or had too few models; and CPU seconds."""
     formula = read_dimacs(path)
     if formula.n_literals > MOST_EDGES:
         return None, 0.0
-    if cached is not None and cached.graph is not None and cached.graph.kept_clause_share == 1 and cached.probe:
-        graph, result, spent = cached.graph, cached.probe.status if cached.probe.solved else "", 0.0
-    else:
-        found = read_phase_graph(sandbox, formula, PROBE)
-        graph, result, spent = found.graph, found.result, sum(found.timings.values())
+    graph, result, spent = preprocessed(sandbox, formula, cached)
     outcome = sandbox.run(
         "satcost_gnn.search.model_sampling:sample_models_child",
         {
@@ -112,9 +170,7 @@ def label(options: argparse.Namespace) -> None:
     """Make the samples of all sides."""
     dataset = Dataset.open(options.dataset)
     chosen = choose(dataset)
-    cache = None
-    if options.cache is not None:
-        cache = InstanceCache(options.cache, PreprocessSettings(probe=PROBE, max_graph_edges=MOST_EDGES))
+    cache = instance_cache(options.cache)
     spent = 0.0
     with Sandbox() as sandbox:
         for side, names in chosen.items():
@@ -142,18 +198,229 @@ def label(options: argparse.Namespace) -> None:
             print(f"{side}: {len(list(folder.glob('*.npz')))} of {len(names)}; {spent:.0f} CPU s", flush=True)
 
 
+def samples_of(work: Path, side: str, most_edges: int = MOST_EDGES) -> dict[str, PhaseSample]:
+    """Return identity -> sample of one side."""
+    found = {path.stem: PhaseSample.read(path) for path in sorted((work / "labels" / side).glob("*.npz"))}
+    return {name: sample for name, sample in found.items() if sample.graph.n_edges <= most_edges}
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train the network and write its checkpoint."""
+    torch.set_num_threads(1)
+    config = PhaseTrainingConfig.checked(TRAINING)
+    sides = {side: samples_of(options.work, side, MOST_EDGES_IN_TRAINING) for side in ("train", "validation")}
+    start = time.process_time()
+    model = train_phases(config, list(sides["train"].values()), list(sides["validation"].values()))
+    about = {
+        "command": "python benchmarks/phases.py train",
+        "dataset": "corpus, split by instance",
+        "instances": {side: len(samples) for side, samples in sides.items()},
+        "probe_unsolved": sum(not sample.probe_result for sample in sides["train"].values()),
+        "models_each": MODELS,
+        "config": config.model_dump(),
+        "cpu_s": round(time.process_time() - start, 1),
+    }
+    save_phase_checkpoint(options.out, model, about)
+
+
+def majority(formula: Formula) -> Literals:
+    """Return the literal of each variable that occurs more often; none where both occur as often."""
+    surplus = np.bincount(np.abs(formula.literals), weights=np.sign(formula.literals), minlength=formula.n_vars + 1)
+    variables = np.flatnonzero(surplus)
+    return (np.sign(surplus[variables]) * variables).astype(np.int32)
+
+
+def searched(graph: CompactGraph, variables: NDArray[np.int32]) -> Literals:
+    """Return the value that each variable had more often in the early search; none where that isn't known."""
+    balance = graph.variable_inputs[:, VARIABLE_INPUTS.index("positive_balance")].astype(np.float32)
+    known = balance != 0
+    return (np.sign(balance[known]) * variables[known]).astype(np.int32)
+
+
+def phases_of(formula: Formula, graph: CompactGraph, probed: bool, predictor: PhasePredictor) -> dict[str, Literals]:
+    """Return what each arm tells the solver; arms that need an early search only where it left the formula open."""
+    variables = node_variables(formula, graph.n_variables)
+    alone = Phases(variables, predictor.probabilities(without_probe(graph)), "network", predictor.label)
+    found = {
+        "false": -variables,
+        "true": variables,
+        "majority": majority(formula),
+        "network": alone.literals(),
+        "network, sure": alone.literals(SURE),
+    }
+    if probed:
+        found["search"] = searched(graph, variables)
+        both = Phases(variables, predictor.probabilities(graph), "network", predictor.label)
+        found["network with search"] = both.literals()
+    return found
+
+
+def preprocessed(sandbox: Sandbox, formula: Formula, cached: Instance | None) -> tuple[CompactGraph, str, float]:
+    """Return the whole graph after an early search, how that ended if it solved the formula, and CPU seconds."""
+    if cached is not None and cached.graph is not None and cached.graph.kept_clause_share == 1 and cached.probe:
+        return cached.graph, cached.probe.status if cached.probe.solved else "", 0.0
+    found = read_phase_graph(sandbox, formula, PROBE)
+    return found.graph, found.result, sum(found.timings.values())
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Run the solvers with the phases of every arm, then sum up what there is."""
+    torch.set_num_threads(1)
+    dataset = Dataset.open(options.dataset)
+    names = choose(dataset)["test"]
+    results = options.work / "measured.jsonl"
+    rows = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+    done = {(row["instance"], row["solver"], row["guidance"], row["arm"], row["seed"]) for row in rows}
+    cache = instance_cache(options.cache)
+    start = time.monotonic()
+    files = materialise(dataset, options.root, options.store, instances=names, on_problem=print)
+    with (
+        Sandbox() as sandbox,
+        PhasePredictor.from_checkpoint(options.checkpoint) as predictor,
+        results.open("a") as stream,
+    ):
+        for seed, runs in itertools.product(range(1, options.seeds + 1), PASSES):
+            for name in names:
+                wanted = [run for run in runs if (name, *run, seed) not in done]
+                if name not in files or not wanted or time.monotonic() - start > options.wall_s:
+                    continue
+                formula = read_dimacs(files[name])
+                if formula.n_literals > MOST_EDGES:
+                    continue
+                graph, result, _ = preprocessed(sandbox, formula, cache.get(name) if cache else None)
+                arms: dict[str, Literals | None] = {"default": None}
+                arms |= phases_of(formula, graph, not result, predictor)
+                for solver, guidance, arm in wanted:
+                    if arm not in arms:
+                        continue
+                    run = run_guided(
+                        sandbox,
+                        solver,
+                        formula,
+                        arms[arm],
+                        guidance=Guidance(guidance),
+                        seed=seed,
+                        conflicts=CONFLICT_LIMIT,
+                    )
+                    row = {"instance": name, "solver": solver, "guidance": guidance, "arm": arm, "seed": seed}
+                    rows.append(row | asdict(run))
+                    stream.write(json.dumps(rows[-1]) + "\n")
+                    stream.flush()
+        accuracy = {side: agreement(samples_of(options.work, side), predictor) for side in ("validation", "test")}
+    document = {
+        "checkpoint": options.checkpoint.name,
+        "conflict_limit": CONFLICT_LIMIT,
+        "chosen": f"{CHOSEN_BY}, {TEST_CONFLICTS[0]} to {TEST_CONFLICTS[1]} conflicts, {dict(SIDES)['test']}",
+        "families": len({dataset.by_instance[row["instance"]].family for row in rows}),
+        "arms": compare(rows, {row["instance"]: dataset.by_instance[row["instance"]].family for row in rows}),
+        "agreement_with_models": accuracy,
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def compare(rows: list[dict[str, Any]], family: dict[str, str]) -> list[dict[str, Any]]:
+    """Return for each arm the geometric mean of its conflicts over those of the solver's own phases.
+
+    Conflicts are taken plus one, those of a run that was stopped as the limit, which favours whoever is stopped more
+    often. Intervals are of a bootstrap over instances.
+    """
+    costs: dict[tuple[str, str, str], dict[tuple[str, int], tuple[float, bool]]] = defaultdict(dict)
+    for row in rows:
+        solved = row["status"] == "SAT"
+        conflicts = row["conflicts"] if solved else CONFLICT_LIMIT
+        costs[row["solver"], row["guidance"], row["arm"]][row["instance"], row["seed"]] = (
+            float(np.log10(1 + conflicts)),
+            solved,
+        )
+    found = []
+    for (solver, guidance, arm), cost in costs.items():
+        own = costs[solver, "set_phases", "default"]
+        keys = sorted(cost.keys() & own.keys())
+        if arm == "default" or not keys:
+            continue
+        by_instance: dict[str, list[float]] = defaultdict(list)
+        for key in keys:
+            by_instance[key[0]].append(cost[key][0] - own[key][0])
+        differences = {name: float(np.mean(values)) for name, values in by_instance.items()}
+        values = np.array(list(differences.values()))
+        random = np.random.default_rng(0)
+        means = values[random.integers(0, len(values), size=(4000, len(values)))].mean(axis=1)
+        low, high = np.quantile(means, [0.025, 0.975])
+        by_family: dict[str, list[float]] = defaultdict(list)
+        for name, value in differences.items():
+            by_family[family[name]].append(value)
+        found.append(
+            {
+                "solver": solver,
+                "guidance": guidance,
+                "arm": arm,
+                "instances": len(values),
+                "runs": len(keys),
+                "ratio": round(10 ** float(values.mean()), 3),
+                "ratio_95": [round(10 ** float(low), 3), round(10 ** float(high), 3)],
+                "fewer_conflicts": int((values < 0).sum()),
+                "more_conflicts": int((values > 0).sum()),
+                "solved": sum(cost[key][1] for key in keys),
+                "solved_by_default": sum(own[key][1] for key in keys),
+                "ratio_by_family": {
+                    name: round(10 ** float(np.mean(each)), 3) for name, each in sorted(by_family.items())
+                },
+            }
+        )
+    return sorted(found, key=lambda row: (row["solver"], row["guidance"], row["arm"]))
+
+
+def agreement(samples: dict[str, PhaseSample], predictor: PhasePredictor) -> dict[str, Any]:
+    """Return how often phases agree with most of the models found, and with the backbone: means over formulas.
+
+    Variables that are true in half of the models are left out; a variable that an arm says nothing of counts half.
+    """
+    scores: dict[str, list[float]] = defaultdict(list)
+    backbone: dict[str, list[float]] = defaultdict(list)
+    for sample in samples.values():
+        graph, balance = sample.graph, sample.graph.variable_inputs.astype(np.float32)
+        signs = {
+            "false": -np.ones(len(sample.variables)),
+            "majority": np.sign(balance[:, VARIABLE_INPUTS.index("sign_balance")]),
+            "network": predictor.probabilities(without_probe(graph)) - 0.5,
+        }
+        if not sample.probe_result:
+            signs["search"] = balance[:, VARIABLE_INPUTS.index("positive_balance")]
+            signs["network with search"] = predictor.probabilities(graph) - 0.5
+        for truth, table in ((sample.true_share - 0.5, scores), (sample.backbone, backbone)):
+            known = truth != 0
+            if known.any():
+                for name, sign in signs.items():
+                    table[name].append(float(np.mean((1 + np.sign(sign[known]) * np.sign(truth[known])) / 2)))
+    return {
+        "formulas": len(samples),
+        "models": {name: [round(float(np.mean(each)), 4), len(each)] for name, each in scores.items()},
+        "backbone": {name: [round(float(np.mean(each)), 4), len(each)] for name, each in backbone.items()},
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     stages = parser.add_subparsers(dest="stage", required=True)
     labelling = stages.add_parser("label", help="find models and backbones")
     labelling.set_defaults(run=label)
-    labelling.add_argument("--cache", type=Path, help="directory with preprocessed instances, to spare their probes")
     labelling.add_argument("--cpu-s", type=float, default=900.0, help="CPU seconds after which it stops")
-    for stage in (labelling,):
+    measuring = stages.add_parser("measure", help="measure on the test side")
+    measuring.set_defaults(run=measure)
+    measuring.add_argument("--checkpoint", type=Path, required=True)
+    measuring.add_argument("--seeds", type=int, default=1, help="renamed and reordered copies of each instance")
+    measuring.add_argument("--wall-s", type=float, default=1e9, help="seconds after which no run is started")
+    measuring.add_argument("-o", "--out", type=Path, required=True, help="JSON file of the results")
+    for stage in (labelling, measuring):
+        stage.add_argument("--cache", type=Path, help="directory with preprocessed instances, to spare their probes")
         stage.add_argument("dataset", type=Path)
         stage.add_argument("--root", type=Path, required=True, help="directory with the real instances")
         stage.add_argument("--store", type=Path, required=True, help="directory for generated instances")
-    for stage in (labelling,):
+    training = stages.add_parser("train", help="train the network")
+    training.set_defaults(run=train)
+    training.add_argument("-o", "--out", type=Path, required=True, help="directory of the new checkpoint")
+    for stage in (labelling, training, measuring):
         stage.add_argument("--work", type=Path, required=True, help="directory for labels and results")
     options = parser.parse_args()
     options.run(options)

@@ -84,6 +84,14 @@ def predict(
             help="Convert seconds to this machine's, if `satcost calibrate-machine` has been run.",
         ),
     ] = True,
+    phases: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="FILE",
+            help="Also write a value for each variable, for a solver to try first: lines of signed numbers, or with "
+            "probabilities if FILE ends in .csv; for one formula. See docs/phases.md for what it is worth.",
+        ),
+    ] = None,
 ) -> None:
     """Predict what CNFs cost each solver: one row an instance and solver.
 
@@ -105,6 +113,7 @@ def predict(
         overwrite=overwrite,
         output_format=output_format,
         machine_factor=machine_factor,
+        phases=phases,
     )
     raise typer.Exit(run_predict(options))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from satcost_gnn.cli.interruption import interrupted
+from satcost_gnn.cli.phases import check_phases, write_phases
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.inputs import expand_all
 from satcost_gnn.prediction_table import CsvWriter, JsonLinesWriter, Row, RowWriter, open_output
@@ -32,6 +33,7 @@ class PredictOptions:
     overwrite: bool
     output_format: str
     machine_factor: bool = True
+    phases: Path | None = None
 
 
 def _number(value: float) -> str:
@@ -99,6 +101,9 @@ def _writer(options: PredictOptions, rows_per_instance: int) -> tuple[RowWriter,
 
 def run_predict(options: PredictOptions) -> int:
     """Predict everything that the options name; return the exit code."""
+    names = expand_all(options.paths)
+    if options.phases is not None:
+        check_phases(names, options.phases, options.overwrite)
     predictor = Predictor.from_checkpoint(
         options.checkpoint,
         unit=options.unit,
@@ -111,7 +116,6 @@ def run_predict(options: PredictOptions) -> int:
     for note in predictor.notes:
         print(f"satcost: {predictor.checkpoint.config.label}: {note}", file=sys.stderr)
     writer, done = _writer(options, len(predictor.solvers))
-    names = expand_all(options.paths)
     failed = 0
     try:
         with predictor, writer, ProgressLine(len(names), "files") as progress:
@@ -125,6 +129,8 @@ def run_predict(options: PredictOptions) -> int:
         return interrupted(options.output)
     if failed:
         print(f"{failed} of {len(names)} files could not be predicted; see the column error", file=sys.stderr)
+    if options.phases is not None and not write_phases(names[0], options.phases):
+        failed += 1
     return 1 if failed else 0
 
 

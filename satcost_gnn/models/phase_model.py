@@ -149,7 +149,7 @@ class PhaseModel(nn.Module):
         clauses = self.embed_clause(self.clause_inputs(clause_columns))
         for step in self.rounds:
             literals, clauses = step(literals, clauses, batch)
-        scores = self.score(literals).view(-1, 2)
+        scores: Tensor = self.score(literals).view(-1, 2)
         return (scores[:, 0] - scores[:, 1]).clamp(-_LOGIT_LIMIT, _LOGIT_LIMIT)
 
     def set_statistics(self, batches: Iterable[GraphBatch]) -> None:
