@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
+from satcost_gnn.errors import FormulaError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.random_stream import Draws
+
+if TYPE_CHECKING:
+    from satcost_gnn.search.trace import Trace
+
+_T = TypeVar("_T", bound=np.generic)
 
 
 def signed_renaming(n_vars: int, draws: Draws, *, flip: bool = True) -> NDArray[np.int64]:
@@ -56,3 +65,42 @@ def shuffled(formula: Formula, draws: Draws, *, flip: bool = True) -> Formula:
     offsets = np.zeros(formula.n_clauses + 1, dtype=np.int64)
     np.cumsum(formula.clause_lengths[order], out=offsets[1:])
     return Formula.from_arrays(renamed[arranged], offsets, formula.n_vars, formula.source)
+
+
+def renamed_trace(trace: Trace, renaming: NDArray[np.int64]) -> Trace:
+    """Return what a search would have left that went the same way on the copy.
+
+    Parameters
+    ----------
+    trace
+        Trace of a search on the formula.
+    renaming
+        What :func:`signed_renaming` returned.
+
+    Raises
+    ------
+    FormulaError
+        If the trace is of a formula with another number of variables.
+    """
+    if trace.n_vars != len(renaming):
+        raise FormulaError(f"found a trace over {trace.n_vars} variables; expected one over {len(renaming)}")
+    place, flipped = np.abs(renaming) - 1, renaming < 0
+
+    def moved(values: NDArray[_T]) -> NDArray[_T]:
+        placed = np.empty_like(values)
+        placed[place] = values
+        return placed
+
+    def turned(positive: NDArray[np.int32], both: NDArray[np.int32]) -> NDArray[np.int32]:
+        return np.where(flipped & (positive >= 0) & (both >= 0), both - positive, positive)
+
+    return replace(
+        trace,
+        assigned=moved(trace.assigned),
+        decided=moved(trace.decided),
+        flips=moved(trace.flips),
+        positive=moved(turned(trace.positive, trace.assigned)),
+        learnt=moved(trace.learnt),
+        learnt_positive=moved(turned(trace.learnt_positive, trace.learnt)),
+        observed=moved(trace.observed),
+    )
