@@ -376,8 +376,11 @@ class Predictor:
         if batch:
             yield from self.predict_preprocessed(batch)
 
-    def predict_preprocessed(self, batch: Sequence[Preprocessed]) -> list[Prediction]:
-        """Predict instances that have been preprocessed with this checkpoint's settings, in their order."""
+    def predict_preprocessed(self, batch: Sequence[Preprocessed], *, one_graph: bool = False) -> list[Prediction]:
+        """Predict instances that have been preprocessed with this checkpoint's settings, in their order.
+
+        With ``one_graph`` all of them are taken to have the graph of the first that has one, which is encoded once.
+        """
         results: dict[int, Prediction] = {}
         open_: list[int] = []
         reasons: dict[int, list[str]] = {}
@@ -409,11 +412,11 @@ class Predictor:
                 else:
                     able.append(k)
             start = time.monotonic()
-            distribution = self._try(name, estimator, [instances[k] for k in able]) if able else None
+            distribution = self._try(name, estimator, [instances[k] for k in able], one_graph) if able else None
             if isinstance(distribution, str) and len(able) > 1:
                 # One instance may be what is too much: each gets its own chance.
                 for k in able:
-                    single = self._try(name, estimator, [instances[k]])
+                    single = self._try(name, estimator, [instances[k]], one_graph)
                     if isinstance(single, str):
                         reasons[k].append(f"{name}: {single}")
                     else:
@@ -440,10 +443,13 @@ class Predictor:
             return instance
         return replace(instance, probe=on_training_machine(instance.probe, self.machine_factor))
 
-    def _try(self, name: str, estimator: Estimator, instances: list[Instance]) -> CostDistribution | str:
+    def _try(
+        self, name: str, estimator: Estimator, instances: list[Instance], one_graph: bool
+    ) -> CostDistribution | str:
         """Predict, or say why that failed: an estimator's failure must not cost the batch."""
         try:
-            return self._calibrated(name, estimator.predict(instances))
+            found = estimator.predict_variants(instances) if one_graph else estimator.predict(instances)
+            return self._calibrated(name, found)
         except MemoryError:
             return "out of memory"
         except Exception as error:

@@ -230,7 +230,11 @@ def cubes(
     ] = None,
     unit: Annotated[str, typer.Option(help="Unit of the cost: conflicts or cpu_seconds.")] = "conflicts",
     features: Annotated[
-        str, typer.Option(help="probe: a short search on each cube; static: no search, cheaper and less accurate.")
+        str,
+        typer.Option(
+            help="probe: a short search on each cube; shared-graph: that, but the formula's graph is encoded once for "
+            "all; shared: one search and graph, the formula's; static: no search. Each is cheaper and knows less."
+        ),
     ] = "probe",
     sample: Annotated[
         int, typer.Option(min=0, help="Run so many cubes, chosen by their predictions, to refine the total.")

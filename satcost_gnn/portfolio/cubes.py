@@ -1,8 +1,10 @@
 """Cube and conquer: what each cube of a split will cost, and all of them together.
 
 A cube is a conjunction of literals that is added to a formula as unit clauses. Cubes are predicted as the formulas that
-they are, each with a probe of its own, which solves the easy ones on the way: theirs is a known cost. The cheap way
-leaves the probe out and predicts from static features of the formula that is left after unit propagation.
+they are, each with a probe of its own, which solves the easy ones on the way: theirs is a known cost. Cheaper ways do
+once for the formula what is done for each cube there: its graph is encoded once for all cubes, or its probe is theirs
+too, so that of a cube only static features of the formula that is left after unit propagation are its own. The cheapest
+predicts from these alone.
 """
 
 from __future__ import annotations
@@ -17,20 +19,31 @@ from numpy.typing import NDArray
 from satcost_gnn.data.generate.cube import with_units
 from satcost_gnn.distribution import GRIDS, CostDistribution
 from satcost_gnn.errors import ConfigError, FormulaError
+from satcost_gnn.feature_vector import FeatureVector
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import parse_dimacs
+from satcost_gnn.formula.features import STATIC_FEATURE_NAMES
+from satcost_gnn.instance import Instance
+from satcost_gnn.portfolio.cube_features import check_fits, cube_features
 from satcost_gnn.predictor import Prediction, Predictor
 from satcost_gnn.preprocess import Preprocessed, preprocess_many
+from satcost_gnn.search.sandbox import Sandbox
 
 Floats = NDArray[np.float64]
 
-FEATURES = ("probe", "static")
+#: How cubes are told apart -> what is done for each cube.
+FEATURES = {
+    "probe": "each cube is read, probed and encoded as the formula that it is",
+    "shared-graph": "each cube is probed; the formula's graph is encoded once for all of them",
+    "shared": "the formula is probed and its graph encoded once; a cube has its static features after propagation",
+    "static": "a cube has its static features after propagation, and nothing else is looked at",
+}
 #: Estimator of the cheap way.
 STATIC_ESTIMATOR = "forest_static"
 #: Share of the variance of the errors that cubes of one formula are taken to have in common.
 COMMON_ERROR = 0.3
 _DRAWS = 4000
-_BATCH = 64
+_BATCH = 256
 
 
 def read_cubes(path: Path | str) -> tuple[Formula | None, list[tuple[int, ...]]]:
@@ -84,49 +97,6 @@ def read_cubes(path: Path | str) -> tuple[Formula | None, list[tuple[int, ...]]]
     if not clauses:
         return None, found
     return parse_dimacs("\n".join(clauses).encode(), name), found
-
-
-def simplified(formula: Formula, literals: Sequence[int]) -> Formula:
-    """Return what is left of a formula under a cube after unit propagation.
-
-    Satisfied clauses, false literals and fixed variables go; the variables that are left are numbered anew, in the same
-    order. A refuted formula becomes a single empty clause.
-
-    Raises
-    ------
-    ConfigError
-        If a literal is zero or of a variable that the formula lacks.
-    """
-    if any(not 0 < abs(literal) <= formula.n_vars for literal in literals):
-        raise ConfigError(f"found cube {list(literals)}; expected variables in 1..{formula.n_vars}")
-    value = np.zeros(formula.n_vars + 1, dtype=np.int8)
-    variables, signs = np.abs(formula.literals), np.sign(formula.literals).astype(np.int8)
-    owner = np.repeat(np.arange(formula.n_clauses), formula.clause_lengths)
-    units = np.array(literals, dtype=np.int64)
-    refuted = Formula.from_arrays([], [0, 0], 0, formula.source)
-    while True:
-        if (value[np.abs(units)] == -np.sign(units)).any() or len(np.unique(np.abs(units))) < len(np.unique(units)):
-            return refuted
-        value[np.abs(units)] = np.sign(units)
-        truth = value[variables] * signs
-        satisfied = np.zeros(formula.n_clauses, dtype=bool)
-        satisfied[owner[truth > 0]] = True
-        open_literals = (truth == 0) & ~satisfied[owner]
-        left = np.bincount(owner[open_literals], minlength=formula.n_clauses)
-        if ((left == 0) & ~satisfied).any():
-            return refuted
-        fresh = open_literals & (left == 1)[owner]
-        if not fresh.any():
-            break
-        units = np.unique(formula.literals[fresh].astype(np.int64))
-    kept = formula.literals[open_literals]
-    used, fresh_names = np.unique(np.abs(kept), return_inverse=True)
-    return Formula.from_arrays(
-        (fresh_names + 1) * np.sign(kept),
-        np.concatenate([[0], np.cumsum(left[left > 0])]).astype(np.int64),
-        len(used),
-        formula.source,
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +160,7 @@ def predict_cubes(
     solver
         Solver that is to run the cubes.
     features
-        ``probe``: each cube is probed, as any instance is. ``static``: no solver runs.
+        One of :data:`FEATURES`. No solver runs on a cube with ``shared`` and ``static``.
     jobs
         Cubes preprocessed at a time.
     on_step
@@ -211,29 +181,22 @@ def predict_cubes(
     if solver not in predictor.solvers:
         raise ConfigError(f"found solver {solver!r}; expected one of {', '.join(predictor.solvers)}")
     column = predictor.solvers.index(solver)
-    static = features == "static"
-    settings = replace(predictor.settings, probe=None) if static else predictor.settings
     results: dict[int, CubePrediction] = {}
     step = on_step or (lambda: None)
-
-    def sources() -> Iterator[tuple[int, Formula]]:
-        for number, literals in enumerate(cubes):
-            try:
-                made = simplified(formula, literals) if static else with_units(formula, literals, formula.source)
-            except ConfigError as error:
-                results[number] = CubePrediction(number, tuple(literals), None, None, None, str(error))
-                step()
-            else:
-                if static and (made.has_empty_clause or not made.n_clauses):
-                    answer = "UNSAT" if made.has_empty_clause else "SAT"
-                    nothing = CostDistribution.from_points(GRIDS[predictor.unit], GRIDS[predictor.unit].low)
-                    results[number] = CubePrediction(number, tuple(literals), None, nothing, 0.0, result=answer)
-                    step()
-                else:
-                    yield number, made
+    fitting: list[int] = []
+    for number, literals in enumerate(cubes):
+        try:
+            check_fits(formula, literals)
+        except ConfigError as error:
+            results[number] = CubePrediction(number, tuple(literals), None, None, None, str(error))
+            step()
+        else:
+            fitting.append(number)
+    parent = predictor.preprocess(formula).instance if features.startswith("shared") else None
+    graph = parent.graph if parent is not None else None
 
     def flush(batch: list[tuple[int, Preprocessed]]) -> None:
-        found = predictor.predict_preprocessed([item for _, item in batch])
+        found = predictor.predict_preprocessed([item for _, item in batch], one_graph=graph is not None)
         for (number, item), prediction in zip(batch, found, strict=True):
             cost = prediction.distribution[column] if prediction.distribution is not None else None
             known = None
@@ -254,11 +217,48 @@ def predict_cubes(
             )
             step()
 
+    def probed() -> Iterator[tuple[int, Preprocessed] | None]:
+        # The graph is not built where the formula's is taken.
+        settings = replace(predictor.settings, graph_size_limit=0) if graph is not None else predictor.settings
+        sources = ((number, with_units(formula, cubes[number], formula.source)) for number in fitting)
+        for item in preprocess_many(sources, settings, jobs=jobs):
+            if item is not None and graph is not None and item[1].instance is not None:
+                yield item[0], Preprocessed(item[1].path, replace(item[1].instance, graph=graph))
+            else:
+                yield item
+
+    def propagated() -> Iterator[tuple[int, Preprocessed] | None]:
+        common = Instance(formula.source, "", FeatureVector.missing(STATIC_FEATURE_NAMES))
+        if parent is not None:
+            # What solves the formula says how its search goes, but solves no cube.
+            probe = replace(parent.probe, status="UNKNOWN") if parent.probe is not None else None
+            common = replace(parent, probe=probe, timings={})
+        with Sandbox() as sandbox:
+            found = cube_features(formula, [cubes[number] for number in fitting], sandbox)
+        for number, one in zip(fitting, found, strict=True):
+            if isinstance(one, FeatureVector):
+                yield number, Preprocessed(formula.source, replace(common, static=one))
+                continue
+            nothing = CostDistribution.from_points(GRIDS[predictor.unit], GRIDS[predictor.unit].low)
+            decided = one in ("SAT", "UNSAT")
+            results[number] = CubePrediction(
+                number,
+                tuple(cubes[number]),
+                None,
+                nothing if decided else None,
+                0.0 if decided else None,
+                error="" if decided else one,
+                result=one if decided else "",
+            )
+            step()
+
     batch: list[tuple[int, Preprocessed]] = []
-    for item in preprocess_many(sources(), settings, jobs=jobs):
+    for item in probed() if features in ("probe", "shared-graph") else propagated():
         if item is not None:
             batch.append(item)
-        if batch and (item is None or len(batch) >= _BATCH):
+        # While probes are waited for, what is ready may be predicted; but every batch encodes the shared graph once.
+        idle = item is None and graph is None
+        if batch and (idle or len(batch) >= _BATCH):
             flush(batch)
             batch = []
     if batch:

@@ -107,7 +107,7 @@ def test_jsonl_and_overwrite(files: tuple[Path, Path], tmp_path: Path) -> None:
     [
         (["--format", "xml"], "expected text or json"),
         (["-o", "rows.txt"], "found suffix '.txt'"),
-        (["--features", "all"], "expected one of probe, static"),
+        (["--features", "all"], "expected one of probe, shared-graph, shared, static"),
         (["--solver", "nosuch"], "nosuch"),
     ],
 )

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -6,18 +7,20 @@ import pytest
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.distribution import GRIDS, CostDistribution
 from satcost_gnn.errors import ConfigError, FormulaError
+from satcost_gnn.feature_vector import FeatureVector
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.portfolio.cube_features import cube_features, cube_features_child, simplified
 from satcost_gnn.portfolio.cubes import (
     STATIC_ESTIMATOR,
     CubePrediction,
     hardest_first,
     predict_cubes,
     read_cubes,
-    simplified,
     to_split,
     total_of,
 )
 from satcost_gnn.predictor import Predictor
+from satcost_gnn.search.sandbox import Limits, Outcome, Sandbox
 from satcost_gnn.search.solvers import solve_child
 
 GRID = GRIDS["conflicts"]
@@ -173,10 +176,77 @@ def test_static_features_need_no_search() -> None:
     assert len(steps) == 3
 
 
+CUBES = [(1, -2, 3), (-1, 2, 3), (), (1000,), tuple(range(1, 60))]
+
+
+@pytest.mark.parametrize("features", ["shared-graph", "shared"])
+def test_the_graph_of_the_formula_is_encoded_once_for_all_cubes(features: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from satcost_gnn.models.cost_model import CostModel
+
+    encoded: list[int] = []
+    vectors = CostModel.graph_vectors
+
+    def counted(self: CostModel, batch: Any) -> Any:
+        encoded.append(1)
+        return vectors(self, batch)
+
+    monkeypatch.setattr(CostModel, "graph_vectors", counted)
+    parent = from_recipe("random-ksat:k=3,n=210,ratio=4.4,seed=1")
+    steps: list[None] = []
+    with Predictor.from_checkpoint() as predictor:
+        found = predict_cubes(
+            parent, CUBES, predictor, "cadical195", features=features, on_step=lambda: steps.append(None)
+        )
+        members = len(predictor.estimator("gnn")._members)  # type: ignore[attr-defined]
+        whole = predictor.predict(parent)
+    assert [item.literals for item in found] == CUBES and len(steps) == len(CUBES)
+    assert [item.prediction.source for item in found[:3] if item.prediction is not None] == ["gnn"] * 3
+    # One batch, and the prediction of the formula itself.
+    assert len(encoded) == 2 * members
+    assert "1..210" in found[3].error
+    assert found[4].known is not None and found[4].result == "UNSAT"
+    assert found[0].cost is not None and found[1].cost is not None and found[2].cost is not None
+    # Cubes differ, and the empty one is the formula.
+    assert found[0].cost.mean() != found[1].cost.mean()
+    assert whole.distribution is not None
+    assert found[2].cost.mean() == pytest.approx(whole.distribution[0].mean(), abs=0.15)
+
+
+def test_features_of_many_cubes_come_from_few_children() -> None:
+    parent = from_recipe("random-ksat:k=3,n=60,ratio=4.26,seed=2")
+    cubes = [(k,) for k in range(1, 61)] + [(-k,) for k in range(1, 11)] + [(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13)]
+    steps: list[None] = []
+    with Sandbox() as sandbox:
+        found = cube_features(parent, cubes, sandbox, lambda: steps.append(None))
+    assert len(found) == len(steps) == len(cubes)
+    direct = cube_features_child(parent, cubes[:2])
+    for one, other in zip(found, direct, strict=False):
+        assert isinstance(one, FeatureVector)
+        np.testing.assert_array_equal(one.values, other.values)
+    assert cube_features_child(Formula.from_clauses([[1, 2], [-1, 2]]), [(1,), (-2,), (2,)]) == ["SAT", "UNSAT", "SAT"]
+
+
+def test_a_cube_on_which_the_child_dies_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = FeatureVector(("a",), np.zeros(1))
+
+    class Dying:
+        calls = 0
+
+        def run(self, function: str, kwargs: dict[str, Any], limits: Limits) -> Outcome:
+            self.calls += 1
+            if (7,) in map(tuple, kwargs["cubes"]) and self.calls == 1:
+                return Outcome("CRASHED", [good], 0.0, 0.0, 0.0, "by signal 11")
+            return Outcome("OK", [good] * len(kwargs["cubes"]), 0.0, 0.0, 0.0, "")
+
+    found = cube_features(Formula.from_clauses([[1, 2]]), [(1,), (7,), (2,)], cast(Sandbox, Dying()))
+    assert found[0] is good and found[2] is good
+    assert isinstance(found[1], str) and "CRASHED" in found[1] and "signal 11" in found[1]
+
+
 def test_unknown_features_and_solvers_are_refused() -> None:
     parent = Formula.from_clauses([[1, 2]])
     with Predictor.from_checkpoint() as predictor:
-        with pytest.raises(ConfigError, match="expected one of probe, static"):
+        with pytest.raises(ConfigError, match="expected one of probe, shared-graph, shared, static"):
             predict_cubes(parent, [(1,)], predictor, "cadical195", features="all")
         with pytest.raises(ConfigError, match="nosuch"):
             predict_cubes(parent, [(1,)], predictor, "nosuch")
