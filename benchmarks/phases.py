@@ -6,7 +6,7 @@
         --checkpoint checkpoints/phases-v1 -o docs/benchmarks/phases.json
 
 ``label`` takes satisfiable instances by the data set's split by instance: the train side to learn from, the validation
-side to stop training, and of the test side those that CaDiCaL solved after 500 to 15,000 conflicts, to measure on. All
+side to stop training, and of the test side those that CaDiCaL solved after 500 to 6,000 conflicts, to measure on. All
 are small and were solved in a fraction of a second. Each stage continues what an interrupted call has left in DIR.
 
 ``measure`` runs each test instance with its variables renamed and its clauses reordered (signs as they are), so that
@@ -56,9 +56,9 @@ MOST_EDGES = 40_000
 #: Larger ones are left out of training: a few of them would take most of its time.
 MOST_EDGES_IN_TRAINING = 12_000
 #: Side of the split -> most instances of a family, and most CPU seconds that the chosen run took.
-SIDES = {"validation": (1, 0.15), "train": (6, 0.15), "test": (3, 0.3)}
+SIDES = {"validation": (1, 0.15), "train": (6, 0.15), "test": (3, 0.12)}
 #: Conflicts of that run for the test side: fewer leave nothing to save, more cost too much to measure often.
-TEST_CONFLICTS = (500, 15_000)
+TEST_CONFLICTS = (500, 6_000)
 TRAINING = {
     "model": {"width": 24, "rounds": 4, "mean_channels": 12, "extreme_channels": 4},
     "epochs": 16,
@@ -69,7 +69,7 @@ TRAINING = {
 MODELS = 3
 PROBE = ProbeSettings()
 LEAST_MODELS = 3
-CONFLICT_LIMIT = 20_000
+CONFLICT_LIMIT = 10_000
 #: Least probability of a phase that CaDiCaL is forced to in the arm "network, sure".
 SURE = 0.8
 #: (solver, guidance, arm), the most telling first: each pass is over all instances.

@@ -83,7 +83,7 @@ def literal_inputs(variable_inputs: Tensor) -> Tensor:
     odd = variable_inputs[:, _columns(ODD_COLUMNS, VARIABLE_INPUTS)]
     positive = torch.cat([own, even, odd], dim=1)
     negative = torch.cat([own.flip(1), even, -odd], dim=1)
-    return torch.stack([positive, negative], dim=1).view(2 * len(variable_inputs), -1)
+    return torch.stack([positive, negative], dim=1).flatten(0, 1)
 
 
 def _negations(literals: Tensor) -> Tensor:
