@@ -1,0 +1,23 @@
+"""Give a solver of PySAT predicted phases, and count conflicts with and without: `python examples/phases.py FILE...`."""
+
+import sys
+
+from pysat.solvers import Solver
+
+from satcost_gnn.formula.dimacs import read_dimacs
+from satcost_gnn.phases import PhasePredictor
+
+
+def conflicts(clauses, phases):
+    with Solver("minisat22", bootstrap_with=clauses) as solver:
+        solver.set_phases(phases)
+        solver.solve()
+        return solver.accum_stats()["conflicts"]
+
+
+if __name__ == "__main__":
+    with PhasePredictor.from_checkpoint() as predictor:
+        for path in sys.argv[1:]:
+            formula = read_dimacs(path)
+            phases = predictor.predict(formula).literals().tolist()
+            print(path, *(conflicts(formula.clauses(), guide) for guide in ([], phases)))
