@@ -3,15 +3,22 @@
 Recording and predicting continue what an interrupted call has left:
 
     python benchmarks/monitor_error.py record --root CNF --work DIR --side training --share 1
-    python benchmarks/monitor_error.py record --root CNF --work DIR --side test --share 1
+    python benchmarks/monitor_error.py record --root CNF --work DIR --side test --solvers glucose42,minisat22
+    python benchmarks/monitor_error.py listen --root CNF --work DIR
     python benchmarks/monitor_error.py predict --root CNF --work DIR
     python benchmarks/monitor_error.py fit --work DIR -o satcost_gnn/portfolio/reestimator.json
-    python benchmarks/monitor_error.py report --work DIR -o docs/benchmarks/monitor_error.json
+    python benchmarks/monitor_error.py report --root CNF --work DIR --evaluation EVALUATION \
+        -o docs/benchmarks/monitor_error.json
 
 ``record`` runs the checkpoint's solvers under the monitor on instances of the data set. Training is done on the
 validation and calibration sides: the predictions of the checkpoint are made without their labels, as those of any new
-instance are, but for the one-dimensional calibration map. Of the runs of a side a
-sample is recorded; of the others it is known which checkpoints they passed, and no more: a search without counters.
+instance are, but for the one-dimensional calibration map. Of the runs of a side a sample is recorded; of the others it
+is known which checkpoints they passed, and no more: a search without counters.
+
+``listen`` records runs of CaDiCaL on the test side with the monitor and the listening propagator on one search, so that
+the classical estimators (``monitor_classical.py``) are asked at the monitor's own checkpoints. Predictions of the test
+side come from an evaluation: ``satcost evaluate datasets/corpus --config configs/corpus.toml --root CNF --checkpoint
+CHECKPOINT --seeds 0 -o EVALUATION``.
 """
 
 from __future__ import annotations
@@ -22,17 +29,22 @@ import itertools
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from monitor_classical import FIRST_WINDOW, NETWORK, along, evaluated, observed, without_side
+from online_record import recording_path
+from online_restarts import Observations
 
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.materialise import materialise
 from satcost_gnn.distribution import GRIDS, CostDistribution
 from satcost_gnn.instance_cache import InstanceCache
+from satcost_gnn.portfolio.listened_runs import run_listened
 from satcost_gnn.portfolio.monitor import WIDEST
 from satcost_gnn.portfolio.monitored_runs import MonitoredRun, read_monitored_runs, run_monitored
 from satcost_gnn.portfolio.reestimate import Reestimator, SearchState, conditional
@@ -41,14 +53,28 @@ from satcost_gnn.preprocess import Preprocessed, PreprocessSettings, preprocess
 from satcost_gnn.search.probe import ProbeSettings
 from satcost_gnn.search.sandbox import Sandbox
 
+#: Unit -> solver -> prediction before the run.
+Priors = Mapping[str, Mapping[str, CostDistribution]]
+
 SIDES = {"training": ("validation", "calibration"), "test": ("test",)}
 # CPU seconds in the data set -> one of how many such runs is recorded at share 1.
+# Stopped runs have no true cost for fractions of it: of the test side none is recorded.
 STRATA = {
     "training": ((0.5, 1), (2.0, 3), (5.0, 9), (10.0, 9), (np.inf, 48)),
-    "test": ((0.5, 3), (2.0, 4), (5.0, 8), (10.0, 5), (np.inf, 60)),
+    "test": ((0.5, 20), (2.0, 8), (5.0, 3), (10.0, 1), (np.inf, np.inf)),
 }
 LEAST_CONFLICTS = 4000
+#: Of the checkpoint's solvers the one whose search the classical estimators can be shown.
+LISTENED = "cadical195"
+# Listening to the assignments of a few dozen variables costs little, and leaves the solver free to eliminate the
+# others; levels, conflicts and backjumps, which the tree is made of, are all seen.
+LISTENING = ProbeSettings(
+    solver=LISTENED, conflicts=5_000_000, max_events=10**12, max_observed=64, cpu_s=40.0, wall_s=1800.0
+)
 FRACTIONS = (0.05, 0.1, 0.25, 0.5, 0.75)
+# CPU seconds after which a run is asked whether it will end before it is stopped.
+ELAPSED = (0.5, 1.0, 2.0, 5.0)
+IN_TIME = 10.0
 
 
 def strata(dataset: Dataset, side: str) -> dict[int, list[tuple[str, str]]]:
@@ -67,18 +93,20 @@ def strata(dataset: Dataset, side: str) -> dict[int, list[tuple[str, str]]]:
     return {stratum: [item[1:] for item in sorted(members)] for stratum, members in sorted(found.items())}
 
 
-def chosen(dataset: Dataset, side: str, share: float) -> list[tuple[str, str]]:
-    """Return the runs to record, all strata at an even pace."""
+def chosen(dataset: Dataset, side: str, share: float, solvers: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the runs of some solvers to record, all strata at an even pace."""
     found = []
-    for stratum, members in strata(dataset, side).items():
-        count = max(1, round(share * len(members) / STRATA[side][stratum][1]))
+    for stratum, everyone in strata(dataset, side).items():
+        members = [item for item in everyone if item[1] in solvers]
+        one_of = STRATA[side][stratum][1]
+        count = max(1, round(share * len(members) / one_of)) if np.isfinite(one_of) else 0
         found += [((k + 0.5) / count, item) for k, item in enumerate(members[:count])]
     return [item for _, item in sorted(found)]
 
 
 def run_record(options: argparse.Namespace) -> None:
     dataset = Dataset.open(options.dataset)
-    wanted = chosen(dataset, options.side, options.share)
+    wanted = chosen(dataset, options.side, options.share, options.solvers.split(","))
     target = options.work / f"{options.side}.jsonl"
     options.work.mkdir(parents=True, exist_ok=True)
     done = (
@@ -91,7 +119,7 @@ def run_record(options: argparse.Namespace) -> None:
     files = materialise(
         dataset,
         options.root,
-        options.work / "cnf",
+        store_of(options),
         instances=names,
         on_problem=lambda text: print(text, file=sys.stderr),
     )
@@ -106,6 +134,29 @@ def run_record(options: argparse.Namespace) -> None:
             spent += found.states[-1].cpu_s if found.states else 0.0
             if k % 20 == 0:
                 print(f"{k}/{len(todo)} runs, {spent:.0f} CPU s", file=sys.stderr, flush=True)
+
+
+def run_listen(options: argparse.Namespace) -> None:
+    """Run the solver whose search can be listened to under the monitor and the listening propagator at once."""
+    dataset = Dataset.open(options.dataset)
+    names = [instance for instance, _ in chosen(dataset, "test", options.share, (LISTENED,))]
+    target = options.work / "listened.jsonl"
+    options.work.mkdir(parents=True, exist_ok=True)
+    done = {json.loads(line)["instance"] for line in target.read_text().splitlines()} if target.exists() else set()
+    todo = [name for name in names if name not in done]
+    files = materialise(dataset, options.root, store_of(options), instances=todo)
+    spent = 0.0
+    with Sandbox() as sandbox, target.open("a") as stream:
+        for name in todo:
+            if name not in files or spent > options.cpu_s:
+                continue
+            path = recording_path(options.work, LISTENED, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            found = run_listened(sandbox, files[name], path, LISTENING, instance=name)
+            stream.write(json.dumps(found.to_json()) + "\n")
+            stream.flush()
+            spent += found.states[-1].cpu_s if found.states else 0.0
+            print(name, found.status, found.states[-1:], f"{spent:.0f} CPU s", file=sys.stderr, flush=True)
 
 
 def run_predict(options: argparse.Namespace) -> None:
@@ -131,7 +182,7 @@ def run_predict(options: argparse.Namespace) -> None:
             elif name in recorded:
                 missing.append(name)
         with Sandbox() as sandbox:
-            files = materialise(dataset, options.root, options.work / "cnf", instances=missing)
+            files = materialise(dataset, options.root, store_of(options), instances=missing)
             for name, path in files.items():
                 yield name, preprocess(path, predictors[0].settings, sandbox)
 
@@ -157,25 +208,34 @@ def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield batch
 
 
-def load(dataset: Dataset, work: Path, side: str) -> list[tuple[MonitoredRun, dict[str, CostDistribution]]]:
+def load(
+    dataset: Dataset, work: Path, side: str, priors: Mapping[str, Priors] | None = None
+) -> list[tuple[MonitoredRun, dict[str, CostDistribution]]]:
     """Return the runs of a side with their predictions; those that the probe solved are left out.
 
-    A run that was not recorded is one with checkpoints but without counters: of those it is known that it passed them.
-    Its seconds are spread evenly over its conflicts.
+    Predictions are those of ``predict`` unless others are given. A run that was not recorded is one with checkpoints
+    but without counters: of those it is known that it passed them. Its seconds are spread evenly over its conflicts.
     """
     recorded = {(run.instance, run.solver): run for run in read_monitored_runs(work / f"{side}.jsonl")}
-    priors = {}
-    for line in (work / "priors.jsonl").read_text().splitlines():
-        row = json.loads(line)
-        if row["source"] not in ("probe", ""):
-            priors[row["instance"]] = row["cdf"]
+    listened = {(run.instance, run.solver): run for run in read_monitored_runs(work / "listened.jsonl")}
+    recorded |= listened if side == "test" else {}
+    if priors is None:
+        rows = [json.loads(line) for line in (work / "priors.jsonl").read_text().splitlines()]
+        priors = {
+            row["instance"]: {
+                unit: {solver: CostDistribution(GRIDS[unit], np.array(cdf)) for solver, cdf in by_solver.items()}
+                for unit, by_solver in row["cdf"].items()
+            }
+            for row in rows
+            if row["source"] not in ("probe", "")
+        }
     wanted = {item for members in strata(dataset, side).values() for item in members}
     found = []
     for run in dataset.runs:
-        cdf = priors.get(run.instance)
-        if run.seed or (run.instance, run.solver) not in wanted or cdf is None:
+        known = priors.get(run.instance)
+        if run.seed or (run.instance, run.solver) not in wanted or known is None:
             continue
-        if not all(run.solver in cdf[unit] for unit in cdf):
+        if not all(run.solver in known[unit] for unit in known):
             continue
         monitored = recorded.get((run.instance, run.solver))
         if monitored is None:
@@ -183,9 +243,17 @@ def load(dataset: Dataset, work: Path, side: str) -> list[tuple[MonitoredRun, di
             ends = [*(int(count) for count in counts if count < run.conflicts), run.conflicts]
             states = tuple(SearchState(n, None, None, None, run.cpu_s * n / run.conflicts) for n in ends)
             monitored = MonitoredRun(run.instance, run.solver, str(run.status), states)
-        distributions = {u: CostDistribution(GRIDS[u], np.array(cdf[u][run.solver])) for u in cdf}
-        found.append((replace(monitored, weight=1.0), distributions))
+        elif monitored is listened.get((run.instance, run.solver)) and monitored.solved:
+            monitored = unburdened(monitored, run.cpu_s / run.conflicts)
+        found.append((replace(monitored, weight=1.0), {unit: known[unit][run.solver] for unit in known}))
     return found
+
+
+def unburdened(run: MonitoredRun, seconds_per_conflict: float) -> MonitoredRun:
+    """Return a run with its seconds scaled to what a conflict took without a listener: to be listened to costs time."""
+    end = run.states[-1]
+    factor = seconds_per_conflict / (end.cpu_s / end.conflicts)
+    return replace(run, states=tuple(replace(state, cpu_s=factor * state.cpu_s) for state in run.states))
 
 
 def population(dataset: Dataset, solvers: Iterable[str]) -> dict[str, CostDistribution]:
@@ -209,9 +277,19 @@ def population(dataset: Dataset, solvers: Iterable[str]) -> dict[str, CostDistri
 
 
 def estimates_of(
-    run: MonitoredRun, priors: dict[str, CostDistribution], unit: str, models: dict[str, Reestimator | None]
+    run: MonitoredRun,
+    priors: dict[str, CostDistribution],
+    unit: str,
+    models: dict[str, Reestimator | None],
+    first_window: Mapping[str, Mapping[str, CostDistribution]] = MappingProxyType({}),
+    along: Mapping[int, Mapping[str, float]] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
-    """Return a row for each fraction of a solved run's cost: what each method said at the last checkpoint before."""
+    """Return a row for each fraction of a solved run's cost: what each method said at the last checkpoint before.
+
+    ``first_window`` are predictions of classical estimators before the run (name -> unit -> distribution), ``along``
+    their estimates during it (conflicts so far -> name -> log10 of the whole in conflicts); in seconds these are taken
+    at the rate so far, and where there is none, twice of what has been used stands.
+    """
     total = run.states[-1].cost(unit)
     rows = []
     used = np.array([state.cost(unit) for state in run.states[:-1]])
@@ -226,6 +304,8 @@ def estimates_of(
             if model is not None:
                 found[name] = model.reestimate(unit, priors[unit], history)
                 found[f"{name}, no prior"] = model.reestimate(unit, None, history)
+        for name, prediction in first_window.items():
+            found[f"{name} of the first window, given survival"] = conditional(prediction[unit], used[k])
         row["methods"] = {
             name: {
                 "median": float(d.median()),
@@ -238,8 +318,48 @@ def estimates_of(
         }
         row["methods"]["twice so far"] = {"median": float(np.log10(2 * used[k]))}
         row["methods"]["prior alone"] = {"median": float(priors[unit].median())}
+        conflicts = run.states[k].conflicts
+        for name, estimate in along.get(conflicts, {}).items():
+            median = np.log10(2 * used[k]) if np.isnan(estimate) else estimate + np.log10(used[k] / conflicts)
+            row["methods"][name] = {"median": float(median), "known": not np.isnan(estimate)}
         rows.append(row)
     return rows
+
+
+def ending_in_time(
+    runs: Sequence[tuple[MonitoredRun, Priors, Mapping[str, Priors]]], models: dict[str, Reestimator | None]
+) -> dict[str, Any]:
+    """Return Brier score and log loss of the probability that a run which goes on after some seconds ends in time.
+
+    Fractions of the true cost are known of runs that ended; here those that were stopped at :data:`IN_TIME` seconds
+    count too, as a monitor meets them.
+    """
+    unit, result = "cpu_seconds", {}
+    for elapsed in ELAPSED:
+        truth: list[bool] = []
+        said: dict[str, list[float]] = defaultdict(list)
+        for run, priors, first_window in runs:
+            used = np.array([state.cpu_s for state in run.states[:-1]])
+            k = int(np.searchsorted(used, elapsed, side="right")) - 1
+            if run.states[-1].cpu_s <= elapsed or k < 0 or used[k] < 0.5 * elapsed:
+                continue
+            truth.append(run.solved and run.states[-1].cpu_s <= IN_TIME)
+            found = {"prior given survival": conditional(priors[unit], used[k])}
+            for name, model in models.items():
+                if model is not None:
+                    found[name] = model.reestimate(unit, priors[unit], run.states[: k + 1])
+            for name, prediction in first_window.items():
+                found[f"{name} of the first window, given survival"] = conditional(prediction[unit], used[k])
+            for name, distribution in found.items():
+                said[name].append(float(distribution.cdf_at(np.log10(IN_TIME))))
+        y = np.array(truth, dtype=float)
+        scores = {}
+        for name, values in said.items():
+            p = np.clip(values, 0.01, 0.99)
+            brier, loss = np.mean((p - y) ** 2), -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))
+            scores[name] = {"brier": round(float(brier), 4), "log_loss": round(float(loss), 4)}
+        result[str(elapsed)] = {"runs": len(y), "ended": int(y.sum()), **scores}
+    return result
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -249,7 +369,8 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     truth = np.log10([row["total"] for row in rows])
     used = np.log10([row["used"] for row in rows])
     result: dict[str, Any] = {}
-    for name in rows[0]["methods"]:
+    # The classical estimators along the search are there for the runs that were listened to.
+    for name in [name for name in rows[0]["methods"] if all(name in row["methods"] for row in rows)]:
         each = [row["methods"][name] for row in rows]
         median = np.array([item["median"] for item in each])
         error = median - truth
@@ -268,6 +389,8 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
             found["width_of_80"] = float(weight @ (high - low))
             found["unknown"] = float(weight @ unknown)
             found["crps"] = float(weight @ np.array([item["crps"] for item in each]))
+        if "known" in each[0]:
+            found["known"] = float(weight @ np.array([item["known"] for item in each]))
         result[name] = {key: round(value, 4) for key, value in found.items()}
     return result
 
@@ -282,14 +405,19 @@ def by_fraction(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def run_fit(options: argparse.Namespace) -> None:
     dataset = Dataset.open(options.dataset)
-    loaded = load(dataset, options.work, "training")
+    checkpoint = Predictor.from_checkpoint(device="cpu").checkpoint.config
+    priors = None
+    if options.evaluation is not None:
+        priors = evaluated(options.evaluation, NETWORK, 0, dataset, checkpoint.solvers, "calibration")
+    loaded = load(dataset, options.work, "training", priors)
     runs = [run.run(priors) for run, priors in loaded]
     anyone = population(dataset, {run.solver for run, _ in loaded})
     about = {
         "dataset": dataset.directory.name,
-        "sides": list(SIDES["training"]),
-        "checkpoint": Predictor.from_checkpoint(device="cpu").checkpoint.config.label,
+        "sides": list(SIDES["training"]) if priors is None else ["calibration"],
+        "checkpoint": checkpoint.label,
         "runs": len(runs),
+        "recorded": sum(counted(run) for run, _ in loaded),
         "stopped": sum(run.censored for run in runs),
         "instances": len({run.group for run in runs}),
     }
@@ -302,45 +430,88 @@ def run_fit(options: argparse.Namespace) -> None:
     rows = []
     for k in range(2):
         half = Reestimator.fit([run for run in runs if fold[run.group] != k], anyone)
-        for run, priors in loaded:
+        for run, before in loaded:
             if fold[run.instance] == k and run.solved:
-                rows += estimates_of(run, priors, "conflicts", {"monitor": half})
-    for fraction, found in by_fraction(rows).items():
-        print(fraction, {name: found[name] for name in ("monitor", "prior given survival")})
+                rows += [(run, row) for row in estimates_of(run, before, "conflicts", {"monitor": half})]
+    for beyond, (fraction, found) in (
+        (beyond, item)
+        for beyond in (0.0, 2.0)
+        for item in by_fraction([row for run, row in rows if run.states[-1].cpu_s > beyond]).items()
+    ):
+        for name in ("monitor", "prior given survival"):
+            print(f"longer than {beyond} s", fraction, found["runs"], name, found[name])
 
 
 def run_report(options: argparse.Namespace) -> None:
     models = {"monitor": Reestimator.shipped()}
-    loaded = [(run, priors) for run, priors in load(Dataset.open(options.dataset), options.work, "test") if run.solved]
+    dataset = Dataset.open(options.dataset)
+    checkpoint = Predictor.from_checkpoint(device="cpu").checkpoint.config
+    priors = evaluated(options.evaluation, NETWORK, 0, dataset, checkpoint.solvers)
+    classical = {
+        title: evaluated(options.evaluation, name, None, dataset, checkpoint.solvers)
+        for name, title in FIRST_WINDOW.items()
+    }
+    everything = load(dataset, options.work, "test", priors)
+    before_the_run = [
+        {title: {u: d[run.solver] for u, d in by[run.instance].items()} for title, by in classical.items()}
+        for run, _ in everything
+    ]
+    loaded = [(run, found, here) for (run, found), here in zip(everything, before_the_run, strict=True) if run.solved]
+    watched = [run for run in read_monitored_runs(options.work / "listened.jsonl") if run.solved]
+    names = [run.instance for run in watched]
+    files = materialise(dataset, options.root, store_of(options), instances=names)
+    others = without_side(Observations(options.observations), LISTENED, dataset, "test")
+    traced = observed(options.work, LISTENED, watched, files)
+    estimates = along(traced, others, dataset) if traced else {}
     report: dict[str, Any] = {
         "question": "error of the predicted whole cost against the fraction of it that has been used",
-        "checkpoint": Predictor.from_checkpoint(device="cpu").checkpoint.config.label,
+        "checkpoint": checkpoint.label,
+        "reestimator": models["monitor"].provenance if models["monitor"] is not None else None,
         "runs": len(loaded),
-        "recorded": sum(counted(run) for run, _ in loaded),
-        "instances": len({run.instance for run, _ in loaded}),
+        "recorded": sum(counted(run) for run, *_ in loaded),
+        "listened to": len(estimates),
+        "other searches the LMP is fitted to": len(others),
+        "instances": len({run.instance for run, *_ in loaded}),
         "note": f"runs of the test side of at least {LEAST_CONFLICTS} conflicts that ended within 10 CPU seconds and "
         "that the probe doesn't solve; of those not recorded only the conflicts so far are known, no counters",
+        "ends within 10 s": ending_in_time(
+            [(run, found, here) for (run, found), here in zip(everything, before_the_run, strict=True)], models
+        ),
         "units": {},
     }
     for unit in ("conflicts", "cpu_seconds"):
-        rows = [(run, row) for run, priors in loaded for row in estimates_of(run, priors, unit, models)]
-        report["units"][unit] = {
-            "all": by_fraction([row for _, row in rows]),
-            "recorded, with counters": by_fraction([row for run, row in rows if counted(run)]),
-            "longer than 5 s": by_fraction([row for run, row in rows if run.states[-1].cpu_s > 5.0]),
-            "by solver": {
-                solver: by_fraction([row for run, row in rows if run.solver == solver])
-                for solver in sorted({run.solver for run, _ in rows})
-            },
+        rows = []
+        for run, before, here in loaded:
+            during = estimates.get(run.instance, {}) if run.solver == LISTENED else {}
+            rows += [(run, row) for row in estimates_of(run, before, unit, models, here, during)]
+        groups: dict[str, Callable[[MonitoredRun], bool]] = {
+            "all": lambda _: True,
+            "recorded, with counters": counted,
+            "listened to": lambda run: run.solver == LISTENED and run.instance in estimates,
         }
+        found: dict[str, Any] = {}
+        for group, within in groups.items():
+            for beyond, title in ((0.0, group), (5.0, f"{group}, longer than 5 s")):
+                found[title] = by_fraction([row for run, row in rows if within(run) and run.states[-1].cpu_s > beyond])
+        found["by solver"] = {
+            solver: by_fraction([row for run, row in rows if run.solver == solver])
+            for solver in sorted({run.solver for run, _ in rows})
+        }
+        report["units"][unit] = found
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(report, indent=1) + "\n")
+    print(json.dumps(report["ends within 10 s"], indent=1))
     for unit, found in report["units"].items():
-        for group in ("all", "recorded, with counters", "longer than 5 s"):
-            for fraction, methods in found[group].items():
-                for name, values in methods.items():
-                    if isinstance(values, dict):
-                        print(unit, group, fraction, methods["runs"], name, values)
+        for group in found:
+            if group != "by solver":
+                for fraction, methods in found[group].items():
+                    for name, values in methods.items():
+                        if isinstance(values, dict):
+                            print(unit, group, fraction, methods["runs"], name, values)
+
+
+def store_of(options: argparse.Namespace) -> Path:
+    return options.store or options.work / "cnf"
 
 
 def counted(run: MonitoredRun) -> bool:
@@ -353,19 +524,34 @@ def main() -> None:
     recorder = commands.add_parser("record", help="run solvers under the monitor")
     before = commands.add_parser("predict", help="predict what is recorded")
     before.add_argument("--cache", type=Path, action="append", default=[], help="directory of preprocessed instances")
-    for command in (recorder, before):
-        command.add_argument("--root", type=Path)
-    recorder.add_argument("--side", choices=tuple(SIDES), required=True)
-    recorder.add_argument("--share", type=float, default=1.0, help="share of the usual sample")
-    fitter = commands.add_parser("fit", help="fit the re-estimator on the training side")
     reporter = commands.add_parser("report", help="measure on the test side")
+    listener = commands.add_parser("listen", help="record runs of the test side through the listening propagator too")
+    listener.add_argument("--cpu-s", type=float, default=600.0, help="CPU seconds after which no further one begins")
+    for command in (recorder, before, listener, reporter):
+        command.add_argument("--root", type=Path)
+        command.add_argument("--store", type=Path, help="instances made from their recipes; by default WORK/cnf")
+    for command in (recorder, listener):
+        command.add_argument("--share", type=float, default=1.0, help="share of the usual sample")
+    recorder.add_argument("--side", choices=tuple(SIDES), required=True)
+    recorder.add_argument("--solvers", default="cadical195,glucose42,minisat22,maplechrono", help="whose runs")
+    fitter = commands.add_parser("fit", help="fit the re-estimator on the training side")
+    reporter.add_argument("--evaluation", type=Path, required=True, help="output of satcost evaluate, by instance")
+    fitter.add_argument(
+        "--evaluation",
+        type=Path,
+        help="fit on the calibration side alone, with predictions from this output of satcost evaluate",
+    )
+    reporter.add_argument(
+        "--observations", type=Path, default=Path("docs/benchmarks/online_observations_2000.parquet"), help="searches"
+    )
     for command in (fitter, reporter):
         command.add_argument("-o", "--out", type=Path, required=True)
-    for command in (recorder, before, fitter, reporter):
+    for command in (recorder, listener, before, fitter, reporter):
         command.add_argument("--work", type=Path, required=True)
         command.add_argument("--dataset", type=Path, default=Path("datasets/corpus"))
     options = parser.parse_args()
-    {"record": run_record, "predict": run_predict, "fit": run_fit, "report": run_report}[options.command](options)
+    runners = {"record": run_record, "listen": run_listen, "predict": run_predict, "fit": run_fit, "report": run_report}
+    runners[options.command](options)
 
 
 if __name__ == "__main__":
