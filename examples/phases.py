@@ -1,4 +1,4 @@
-"""Give a solver of PySAT predicted phases, and count conflicts with and without: `python examples/phases.py FILE...`."""
+"""Conflicts of a solver without and with predicted phases: `python examples/phases.py FILE...`."""
 
 import sys
 
@@ -9,6 +9,7 @@ from satcost_gnn.phases import PhasePredictor
 
 
 def conflicts(clauses, phases):
+    """Return how many conflicts MiniSat takes when it tries these values first."""
     with Solver("minisat22", bootstrap_with=clauses) as solver:
         solver.set_phases(phases)
         solver.solve()
