@@ -18,6 +18,13 @@ from numpy.typing import NDArray
 from satcost_gnn.distribution import CostDistribution
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.estimators.base import Arrays, Estimator, TrainingTable, register
+from satcost_gnn.estimators.compact_arrays import (
+    byte_planes,
+    from_byte_planes,
+    from_probability_planes,
+    probability_planes,
+    rounded_probabilities,
+)
 from satcost_gnn.estimators.completed_runs import completed_runs
 from satcost_gnn.estimators.feature_matrix import (
     FeatureMatrix,
@@ -108,6 +115,11 @@ class Trees:
             rounded.astype(np.float32),
         )
 
+    def leaf_nodes(self) -> tuple[Integers, Integers]:
+        """Return the nodes that are leaves, rising, and for each tree the position of its first leaf among them."""
+        leaves = np.flatnonzero(self.left == np.arange(self.n_nodes))
+        return leaves, np.searchsorted(leaves, self.roots)
+
     def leaves(self, x: NDArray[np.float32]) -> NDArray[np.int32]:
         """Return ``int32[n, n_trees]``: the leaf that each row reaches in each tree."""
         found = np.empty((len(x), len(self.roots)), dtype=np.int32)
@@ -125,27 +137,47 @@ class Trees:
         return found
 
     def to_arrays(self) -> Arrays:
-        """Return the trees as arrays that compress well: children relative to their parents."""
-        node = np.arange(self.n_nodes, dtype=np.int32)
+        """Return the trees as arrays that compress well.
+
+        A node stands before its left and that before its right subtree, so that which nodes are leaves says all about
+        the shape; only the others ask for something.
+        """
+        leaf = self.left == np.arange(self.n_nodes)
+        roots, left, right = _shape_of(leaf)
+        told = ((roots, self.roots), (left, self.left), (right, self.right))
+        if not all(np.array_equal(here, there) for here, there in told):
+            raise ValueError("found trees whose nodes are not in depth-first order; expected those of Trees.grow")
         return {
-            "roots": self.roots.astype(np.int32),
-            "left": self.left - node,
-            "right": self.right - node,
-            "feature": self.feature,
-            "threshold": self.threshold,
+            "leaf": np.packbits(leaf),
+            "nodes": np.array(self.n_nodes),
+            "feature": byte_planes(self.feature[~leaf].astype(np.uint16)),
+            "threshold": byte_planes(self.threshold[~leaf]),
         }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Build the trees from :meth:`to_arrays`; ValueError if they are not trees."""
-        node = np.arange(len(arrays["left"]), dtype=np.int32)
-        trees = cls(
-            arrays["roots"].astype(np.int64),
-            (arrays["left"] + node).astype(np.int32),
-            (arrays["right"] + node).astype(np.int32),
-            arrays["feature"].astype(np.int16),
-            arrays["threshold"].astype(np.float32),
-        )
+        """Build the trees from :meth:`to_arrays`, of this or an earlier version; ValueError if they are not trees."""
+        if "leaf" in arrays:
+            nodes = int(arrays["nodes"])
+            if not 0 < nodes <= 8 * len(arrays["leaf"]):
+                raise ValueError("the arrays of the trees disagree")
+            leaf = np.unpackbits(arrays["leaf"], count=nodes).astype(bool)
+            roots, left, right = _shape_of(leaf)
+            feature, threshold = np.zeros(nodes, dtype=np.int16), np.zeros(nodes, dtype=np.float32)
+            feature[~leaf] = from_byte_planes(arrays["feature"], np.uint16)
+            threshold[~leaf] = from_byte_planes(arrays["threshold"], np.float32)
+            trees = cls(roots, left, right, feature, threshold)
+        else:
+            # Children relative to their parents.
+            node = np.arange(len(arrays["left"]), dtype=np.int32)
+            trees = cls(
+                arrays["roots"].astype(np.int64),
+                (arrays["left"] + node).astype(np.int32),
+                (arrays["right"] + node).astype(np.int32),
+                arrays["feature"].astype(np.int16),
+                arrays["threshold"].astype(np.float32),
+            )
+        node = np.arange(trees.n_nodes, dtype=np.int32)
         n = trees.n_nodes
         arrays_agree = len(trees.right) == len(trees.feature) == len(trees.threshold) == n
         if not arrays_agree or not n or trees.roots.min() < 0 or trees.roots.max() >= n:
@@ -156,6 +188,34 @@ class Trees:
         if ((trees.left == node) != (trees.right == node)).any():
             raise ValueError("found a tree node with one child")
         return trees
+
+
+def _shape_of(leaf: Bools) -> tuple[Integers, NDArray[np.int32], NDArray[np.int32]]:
+    """Return roots, left and right children of trees in depth-first order, from which of their nodes are leaves.
+
+    Of the nodes up to one, count inner ones up and leaves down: a subtree ends where the count first falls below what
+    it was before it.
+
+    Raises
+    ------
+    ValueError
+        If the nodes are not whole binary trees.
+    """
+    node = np.arange(len(leaf))
+    count = np.cumsum(np.where(leaf, -1, 1))
+    lowest = np.minimum.accumulate(np.minimum(count, 0))
+    ends = np.flatnonzero(np.diff(lowest, prepend=0) < 0)
+    if not len(ends) or ends[-1] != len(leaf) - 1:
+        raise ValueError("found an unfinished tree")
+    # For each inner node, the first later one with a count lower by one closes its left subtree.
+    by_count = np.lexsort((node, count))
+    keys = (count[by_count] - count.min()) * len(leaf) + by_count
+    inner = np.flatnonzero(~leaf)
+    wanted = (count[inner] - 1 - count.min()) * len(leaf) + inner
+    left, right = node.copy(), node.copy()
+    left[inner] = inner + 1
+    right[inner] = by_count[np.searchsorted(keys, wanted)] + 1
+    return np.concatenate([[0], ends[:-1] + 1]), left.astype(np.int32), right.astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -314,7 +374,7 @@ class Forest(Estimator):
             target = np.where(ended, table.cost, CostDistribution(self.grid, samples).mean())
             self._forests = self._grow(x, target)
         # As they will be read back from a file.
-        self._samples = samples.astype(np.float32)
+        self._samples = rounded_probabilities(samples)
 
     def _grow(self, x: NDArray[np.float32], target: Floats) -> list[QuantileForest]:
         m = target.shape[1]
@@ -354,28 +414,42 @@ class Forest(Estimator):
         return CostDistribution(self.grid, cdf)
 
     def _state(self) -> tuple[dict[str, Any], Arrays]:
-        arrays: Arrays = {"samples": self._samples, "known": self._known}
+        arrays: Arrays = {"sample_rises": probability_planes(self._samples), "known": self._known}
         for k, forest in enumerate(self._forests):
             arrays.update({f"forest{k}.{name}": array for name, array in forest.trees.to_arrays().items()})
-            arrays[f"forest{k}.members"] = forest.members - forest.trees.roots.astype(np.int32)
+            # A leaf's number among its tree's leaves is half the size of its number among the nodes.
+            leaves, first = forest.trees.leaf_nodes()
+            number = np.searchsorted(leaves, forest.members) - first
+            arrays[f"forest{k}.leaf_of"] = byte_planes(number.astype(np.uint16 if number.max() < 2**16 else np.uint32))
         key = "ranks" if self.ranks else "imputer"
         return {key: self._transform.to_json(), "forests": len(self._forests)}, arrays
 
     def _restore(self, state: Mapping[str, Any], arrays: Arrays) -> None:
         stored = state["ranks" if self.ranks else "imputer"]
         self._transform = (RankTransform if self.ranks else Imputer).from_json(stored)
-        self._samples, self._known = arrays["samples"], arrays["known"]
+        self._known = arrays["known"]
+        expected = (len(self._known), len(self.solvers), self.grid.bins + 1)
+        rises = arrays.get("sample_rises")
+        self._samples = arrays["samples"] if rises is None else from_probability_planes(rises, expected)
         self._forests = []
         for k in range(int(state["forests"])):
             prefix = f"forest{k}."
             trees = Trees.from_arrays({key[len(prefix) :]: arrays[key] for key in arrays if key.startswith(prefix)})
-            members = (arrays[f"{prefix}members"] + trees.roots).astype(np.int32)
+            if f"{prefix}leaf_of" in arrays:
+                leaves, first = trees.leaf_nodes()
+                planes = arrays[f"{prefix}leaf_of"]
+                number = from_byte_planes(planes, np.uint16 if len(planes) == 2 else np.uint32)
+                number = number.astype(np.int64).reshape(len(self._samples), len(first))
+                if (number >= np.diff(first, append=len(leaves))).any():
+                    raise ValueError("the leaves of the training instances don't fit the trees")
+                members = leaves[first + number].astype(np.int32)
+            else:
+                members = (arrays[f"{prefix}members"] + trees.roots).astype(np.int32)
             if members.shape != (len(self._samples), len(trees.roots)) or members.max() >= trees.n_nodes:
                 raise ValueError("the leaves of the training instances don't fit the trees")
             if trees.feature.max(initial=0) >= len(self._transform.output_names):
                 raise ValueError("found a tree that asks for a feature that isn't there")
             self._forests.append(QuantileForest(trees, members))
-        expected = (len(self._known), len(self.solvers), self.grid.bins + 1)
         if self._samples.shape != expected or len(self._forests) != (1 if self.joint else len(self.solvers)):
             raise ValueError(f"found samples of shape {self._samples.shape}; expected {expected}")
 

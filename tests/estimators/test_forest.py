@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from synthetic_table import make_instances, make_table, rmse, true_mean
@@ -59,20 +61,89 @@ def test_weighted_costs_are_scikit_learns_predictions():
     np.testing.assert_allclose(weights @ y, theirs.predict(fresh), atol=1e-9)
 
 
-def test_trees_survive_arrays_and_damage_is_found():
-    x, _, trees = grown()
-    arrays = trees.to_arrays()
-    again = Trees.from_arrays(arrays)
-    np.testing.assert_array_equal(again.leaves(x), trees.leaves(x))
-    cycle = {**arrays, "left": np.where(np.arange(trees.n_nodes) == 5, -5, arrays["left"]).astype(np.int32)}
+def former_arrays(trees):
+    """Return trees as they were written before their shape was told by the leaves alone."""
+    node = np.arange(trees.n_nodes, dtype=np.int32)
+    return {
+        "roots": trees.roots.astype(np.int32),
+        "left": trees.left - node,
+        "right": trees.right - node,
+        "feature": trees.feature,
+        "threshold": trees.threshold,
+    }
+
+
+@pytest.mark.parametrize("arrays_of", [Trees.to_arrays, former_arrays])
+@pytest.mark.parametrize("settings", [{}, {"min_samples_leaf": 1}, {"max_depth": 1}, {"min_samples_leaf": 120}])
+def test_trees_survive_arrays(arrays_of, settings):
+    trees = grown(**settings)[2]
+    again = Trees.from_arrays(arrays_of(trees))
+    for name in ("roots", "left", "right"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(trees, name))
+    inner = trees.left != np.arange(trees.n_nodes)
+    np.testing.assert_array_equal(again.feature[inner], trees.feature[inner])
+    np.testing.assert_array_equal(again.threshold[inner], trees.threshold[inner])
+    fresh = np.random.default_rng(1).normal(size=(300, 6)).astype(np.float32)
+    np.testing.assert_array_equal(again.leaves(fresh), trees.leaves(fresh))
+
+
+def test_damaged_trees_are_found():
+    trees = grown()[2]
+    arrays, former = trees.to_arrays(), former_arrays(trees)
+    cycle = {**former, "left": np.where(np.arange(trees.n_nodes) == 5, -5, former["left"]).astype(np.int32)}
     for broken, message in [
         (cycle, "before it"),
-        ({**arrays, "right": arrays["right"] + np.int32(10**6)}, "outside"),
-        ({**arrays, "threshold": arrays["threshold"][:-1]}, "disagree"),
-        ({**arrays, "roots": arrays["roots"] + np.int32(10**6)}, "disagree"),
+        ({**former, "right": former["right"] + np.int32(10**6)}, "outside"),
+        ({**former, "threshold": former["threshold"][:-1]}, "disagree"),
+        ({**former, "roots": former["roots"] + np.int32(10**6)}, "disagree"),
+        ({**arrays, "leaf": np.zeros_like(arrays["leaf"])}, "unfinished"),
+        ({**arrays, "nodes": arrays["nodes"] - 1}, "unfinished"),
+        ({**arrays, "nodes": arrays["nodes"] + 100}, "disagree"),
+        ({**arrays, "feature": arrays["feature"][:1]}, "planes"),
+        ({**arrays, "threshold": arrays["threshold"][:, 1:]}, "values"),
     ]:
         with pytest.raises(ValueError, match=message):
             Trees.from_arrays(broken)
+
+
+def test_trees_in_another_order_are_not_written():
+    trees = Trees(
+        np.array([0]),
+        np.array([2, 1, 2], dtype=np.int32),
+        np.array([1, 1, 2], dtype=np.int32),
+        np.zeros(3, dtype=np.int16),
+        np.zeros(3, dtype=np.float32),
+    )
+    with pytest.raises(ValueError, match="depth-first"):
+        trees.to_arrays()
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_a_saved_forest_predicts_the_same_and_is_small(tmp_path, joint):
+    table = make_table(150, cutoff=3.0, absent=0.1)
+    forest = Forest(n_trees=30, joint=joint, censored_rounds=1).fit(table)
+    forest.save(tmp_path)
+    loaded = Forest.load(tmp_path)
+    fresh = make_instances(50, seed=3)[0]
+    np.testing.assert_array_equal(loaded.predict(fresh).cdf, forest.predict(fresh).cdf)
+    plain = {f"{k}.{name}": array for k, f in enumerate(forest._forests) for name, array in vars(f.trees).items()}
+    members = {f"{k}.members": f.members for k, f in enumerate(forest._forests)}
+    np.savez_compressed(tmp_path / "plain.npz", **plain, **members, samples=forest._samples)
+    assert (tmp_path / "arrays.npz").stat().st_size < 0.6 * (tmp_path / "plain.npz").stat().st_size
+
+
+@pytest.mark.parametrize("name", ["satcost-v1", "satcost-v2"])
+def test_forests_of_earlier_checkpoints_load_and_can_be_written_again(tmp_path, name):
+    directory = Path(__file__).parents[2] / "checkpoints" / name / "conflicts" / "forest_static"
+    with np.load(directory / "arrays.npz") as stored:
+        assert "forest0.left" in stored.files
+    forest = Forest.load(directory)
+    forest.save(tmp_path)
+    again = Forest.load(tmp_path)
+    rows = np.random.default_rng(0).normal(size=(40, len(forest._transform.output_names))).astype(np.float32)
+    np.testing.assert_array_equal(again._forest(0).weights(rows), forest._forest(0).weights(rows))
+    np.testing.assert_allclose(again._samples, forest._samples, atol=8e-6)
+    assert (tmp_path / "arrays.npz").stat().st_size < 0.5 * (directory / "arrays.npz").stat().st_size
 
 
 @pytest.mark.parametrize("kind", ["extra_trees", "random_forest"])
@@ -159,8 +230,10 @@ def test_arrays_that_do_not_fit_are_a_checkpoint_error(tmp_path):
     with np.load(tmp_path / "arrays.npz") as stored:
         arrays = {key: stored[key] for key in stored.files}
     for key, value in [
-        ("samples", arrays["samples"][:, :1]),
-        ("forest0.members", arrays["forest0.members"][:-1]),
+        ("sample_rises", arrays["sample_rises"][:, :-1]),
+        ("sample_rises", arrays["sample_rises"][:1]),
+        ("forest0.leaf_of", arrays["forest0.leaf_of"][:, :-1]),
+        ("forest0.leaf_of", np.full_like(arrays["forest0.leaf_of"], 255)),
         ("forest0.feature", np.full_like(arrays["forest0.feature"], 99)),
     ]:
         np.savez(tmp_path / "arrays.npz", **{**arrays, key: value})
