@@ -131,7 +131,7 @@ def _say(text: str) -> None:
 
 
 def _stored(path: Path, seed: int, names: list[str]) -> dict[str, Any] | None:
-    from satcost_gnn.evaluation.aslib_protocol import MIXTURE
+    from satcost_gnn.evaluation.aslib_protocol import MIXTURE, RESULT_VERSION
 
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
@@ -139,6 +139,7 @@ def _stored(path: Path, seed: int, names: list[str]) -> dict[str, Any] | None:
         return None
     # Estimators that failed may be there now.
     good = isinstance(stored, dict) and stored.get("seed") == seed and not stored.get("errors", True)
+    good = good and stored.get("version") == RESULT_VERSION
     good = good and set(stored.get("contenders", ())) - {MIXTURE} == set(names)
     return stored if good else None
 

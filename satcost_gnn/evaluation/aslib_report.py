@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from satcost_gnn.evaluation.aslib_protocol import BEST_SOLVERS, CONTENDERS, MIXTURE, REFERENCE
+from satcost_gnn.evaluation.aslib_problem import BEST_SOLVERS
+from satcost_gnn.evaluation.aslib_protocol import CONTENDERS, MIXTURE, REFERENCE
 
-_LABELS = {**{c.name: c.label for c in CONTENDERS}, MIXTURE: "**mixture of ExtraTrees on ranks and Gaussian process**"}
+_LABELS = {**{c.name: c.label for c in CONTENDERS}, MIXTURE: "**mixture**"}
 _COLUMNS: Mapping[str, str] = {
     "rmse_par2": "RMSE, PAR2-coded",
     "rmse_capped": "RMSE, capped",
@@ -171,9 +173,11 @@ def _selection(selection: Mapping[str, Any]) -> list[str]:
     labels = {
         "par2": "policy, charged, PAR2",
         "par10": "policy, charged, PAR10",
-        "par2_plain": "all features, charged, no presolver, PAR2",
-        "par2_free": "all features for nothing, PAR2",
-        "par10_free": "all features for nothing, PAR10",
+        "par2_single": "single best of the training folds, PAR2",
+        "par10_single": "single best of the training folds, PAR10",
+        "par2_plain": "mixture, all features, charged, no presolver, PAR2",
+        "par2_free": "mixture, all features for nothing, PAR2",
+        "par10_free": "mixture, all features for nothing, PAR10",
     }
     lines = ["| selection | selector s | single best s | virtual best s | closed gap |", "|---|---|---|---|---|"]
     for key, label in labels.items():
@@ -182,7 +186,16 @@ def _selection(selection: Mapping[str, Any]) -> list[str]:
             f"| {label} | {row['selector_s']:.0f} | {row['single_best_s']:.0f} | {row['virtual_best_s']:.0f} | "
             f"{row['closed_gap']:.3f} |"
         )
-    lines.append("")
+    gaps = selection["closed_gap_free_by_picker"]
+    lines += [
+        "",
+        "Closed gap by PAR2 of each picker alone, all features for nothing: "
+        + ", ".join(f"{name} {gap:.3f}" for name, gap in gaps.items())
+        + ".",
+        "",
+        f"Policies of the folds: {_policies(selection['policies'])}.",
+        "",
+    ]
     shares = selection["pick_shares"]
     lines.append("Picks: " + ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items()) + ".")
     if len(shares) == 1:
@@ -192,3 +205,13 @@ def _selection(selection: Mapping[str, Any]) -> list[str]:
     if not selection["feature_costs_stated"]:
         lines.append("The scenario states no feature costs: none are charged.")
     return [*lines, ""]
+
+
+def _policies(policies: Sequence[Mapping[str, Any]]) -> str:
+    """Return how often each way of selecting was chosen, in words."""
+    counts: Counter[str] = Counter()
+    for policy in policies:
+        picker = policy["picker"]
+        way = "single best" if picker is None else f"{picker} on {len(policy['steps'])} feature steps"
+        counts[way + ("" if policy["presolver"] is None else " after a presolver")] += 1
+    return ", ".join(f"{way} ({count})" for way, count in counts.most_common())

@@ -1,4 +1,3 @@
-import itertools
 import json
 from dataclasses import replace
 
@@ -11,7 +10,9 @@ from satcost_gnn.distribution import CostDistribution, grid_for
 from satcost_gnn.errors import ConfigError, DatasetError
 from satcost_gnn.evaluation import aslib_protocol as protocol
 from satcost_gnn.evaluation.aslib_report import aslib_report
+from satcost_gnn.evaluation.aslib_selection import FoldSelection
 from satcost_gnn.evaluation.metrics import expected_coded
+from satcost_gnn.evaluation.pickers import PICKERS
 
 QUICK = tuple(
     protocol.TabularContender(c.name, c.estimator, c.label, {**c.settings, "n_trees": 10})
@@ -118,46 +119,6 @@ def test_conformal_level_is_the_right_order_statistic():
     assert 0.78 < np.mean(covered) < 0.84
 
 
-def test_everything_that_a_policy_does_is_charged():
-    runtime = np.array([[1.0, 50.0], [80.0, 20.0], [99.0, 30.0]])
-    solved = np.array([[True, True], [True, True], [True, False]])
-    choice = np.array([1, 1, 1])
-    features_s = np.array([10.0, 85.0, 1.0])
-    policy = protocol.Policy(("base",), presolver=0, presolve_s=5.0)
-    found = protocol.schedule_cost(policy, choice, runtime, solved, features_s, 100.0, 2.0)
-    # Solved by the presolver; 5 + 85 + 20 is over the cutoff; not solved.
-    assert found.tolist() == [1.0, 200.0, 200.0]
-    plain = protocol.schedule_cost(protocol.Policy(("base",)), choice, runtime, solved, features_s, 100.0, 10.0)
-    assert plain.tolist() == [60.0, 1000.0, 1000.0]
-    single = protocol.Policy((), always=0)
-    assert protocol.schedule_cost(single, choice, runtime, solved, features_s, 100.0, 2.0).tolist() == [1, 80, 99]
-
-
-def test_the_best_policy_is_the_best_of_all():
-    rng = np.random.default_rng(0)
-    runtime = 10 ** rng.uniform(-1, 3, size=(40, 2))
-    solved = runtime < 900
-    picks = {("a",): rng.integers(0, 2, 40), ("a", "b"): runtime.argmin(axis=1)}
-    costs = {("a",): np.full(40, 1.0), ("a", "b"): np.full(40, 30.0)}
-    best = protocol.best_policy(picks, costs, runtime, solved, 900.0)
-
-    def mean(policy):
-        choice, cost = picks.get(policy.steps, np.zeros(40, int)), costs.get(policy.steps, np.zeros(40))
-        return protocol.schedule_cost(policy, choice, runtime, solved, cost, 900.0, 2.0).mean()
-
-    tried = [
-        protocol.Policy(steps, solver, seconds)
-        for steps, solver, seconds in itertools.product(picks, (0, 1), (1.0, 10.0, 100.0))
-    ]
-    tried += [protocol.Policy((), always=0), protocol.Policy((), always=1)]
-    assert mean(best) <= min(map(mean, tried)) + 1e-9
-
-
-def test_step_sets_are_closed_and_cheap_ones_are_offered():
-    found = protocol.step_sets(scenario(), np.arange(80))
-    assert found == [("base", "more"), ("base",)]
-
-
 @pytest.fixture(scope="module")
 def result():
     return protocol.evaluate_scenario(scenario(), contenders=QUICK)
@@ -171,6 +132,10 @@ def test_estimators_beat_the_constant_and_selection_pays(result):
     assert sum(result["mixture"]["weights"].values()) == pytest.approx(1.0)
     selection = result["selection"]
     assert selection["par2"]["closed_gap"] > 0.5
+    # Here, the training folds know which solver is the single best.
+    assert selection["par2_single"]["closed_gap"] == pytest.approx(0.0)
+    assert set(selection["closed_gap_free_by_picker"]) == {"expected_par", *PICKERS, "committee"}
+    assert min(selection["closed_gap_free_by_picker"].values()) > 0.5
     # The dear feature says no more than the cheap one.
     assert all(policy["steps"] in (["base"], []) for policy in selection["policies"])
     assert selection["par2_plain"]["selector_s"] > selection["par2"]["selector_s"]
@@ -194,7 +159,7 @@ def test_a_failing_contender_does_not_lose_the_others():
     assert set(found["errors"]) == {"broken", "absent"}
 
 
-def test_what_is_learnt_for_a_fold_does_not_see_it():
+def test_what_is_learnt_for_a_fold_does_not_see_it(monkeypatch):
     """Costs of a fold changed: nothing predicted for that fold may change."""
     original = scenario(40)
     runtimes = original.runtimes.copy()
@@ -203,25 +168,22 @@ def test_what_is_learnt_for_a_fold_does_not_see_it():
     changed = replace(original, runtimes=runtimes)
     seen = []
 
-    class Spy(protocol._Selector):
-        def select(self, rest, held, members, share, mixture):
-            seen.append((share, mixture))
-            super().select(rest, held, members, share, mixture)
-            seen.append(self._policies[-1])
+    class Spy(FoldSelection):
+        def select(self, rest, held, expected_rest, expected_held):
+            seen.append((expected_rest, expected_held))
+            super().select(rest, held, expected_rest, expected_held)
+            seen.append((self._policies[-1], self._picks[held].tolist()))
 
-    protocol_selector, protocol._Selector = protocol._Selector, Spy
-    try:
-        for one in (original, changed):
-            protocol.evaluate_scenario(one, contenders=QUICK[2:])
-    finally:
-        protocol._Selector = protocol_selector
+    monkeypatch.setattr(protocol, "FoldSelection", Spy)
+    for one in (original, changed):
+        protocol.evaluate_scenario(one, contenders=QUICK[2:])
     half = len(seen) // 2
     # Columns may be in another order of PAR2; this change keeps it.
     assert protocol.pose(original).columns.tolist() == protocol.pose(changed).columns.tolist()
     np.testing.assert_array_equal(seen[0][0], seen[half][0])
     np.testing.assert_array_equal(seen[0][1], seen[half][1])
     assert seen[1] == seen[half + 1]
-    assert not np.array_equal(seen[2][1], seen[half + 2][1])
+    assert not np.array_equal(seen[2][0], seen[half + 2][0])
 
 
 def test_report(result):
@@ -256,5 +218,9 @@ def test_command(tmp_path, capsys, monkeypatch):
     captured = capsys.readouterr()
     assert "taken from" not in captured.err
     assert "Gaussian process |" not in captured.out
+    # What an older version stored means something else.
+    monkeypatch.setattr(protocol, "RESULT_VERSION", protocol.RESULT_VERSION + 1)
+    assert run_evaluate_aslib(replace(options, estimators=["constant"])) == 1
+    assert "taken from" not in capsys.readouterr().err
     with pytest.raises(ConfigError, match="magic"):
         run_evaluate_aslib(replace(options, estimators=["magic"]))
