@@ -169,7 +169,7 @@ def test_without_an_estimate_it_says_unknown() -> None:
 def test_unknown_is_decided_by_the_width_of_the_interval(sd: float, known: bool) -> None:
     with (
         Solver(name="minisat22", bootstrap_with=clauses(300, 1)) as solver,
-        CostMonitor(solver, prior(mean=6.0, sd=sd), reestimator=None, first=200) as monitor,
+        CostMonitor(solver, prior(mean=6.0, sd=sd), reestimator=None, first=20_000) as monitor,
     ):
         monitor.run(callback=lambda _: True)
     assert monitor.estimate is not None
