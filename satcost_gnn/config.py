@@ -98,8 +98,9 @@ class ModelConfig(Section):
     branch_dropout: float = Field(
         default=0.1, ge=0, lt=1, description="Probability that a branch is missing in training."
     )
-    residual: Literal["none", "forest"] = Field(
-        default="none", description="Classical estimate that the network corrects."
+    residual: Literal["none", "forest", "average"] = Field(
+        default="none",
+        description="Classical estimate that the network corrects: a forest, or its mean with a Gaussian process.",
     )
     residual_limit: float = Field(default=2.0, gt=0, description="Largest correction of a hazard, in logits.")
 

@@ -54,6 +54,7 @@ CATALOGUE: dict[str, Entry] = {
     "forest": Entry("forest", ("static", "online"), "moderate", "quantile forest: ExtraTrees or random forest"),
     "gaussian_process": Entry("gaussian_process", ("static", "online"), "moderate", "Gaussian process on ranks"),
     "boosting": Entry("boosting", ("static", "online"), "moderate", "gradient boosting of hazards (needs LightGBM)"),
+    "average": Entry("average", ("static", "online"), "moderate", "mean of forest and Gaussian process"),
     "stacked": Entry("stacked", ("static", "online"), "moderate", "mixture of others, weighted out of fold"),
     "gnn": Entry("gnn", ("static", "online", "graph"), "expensive", "graph neural network fused with all features"),
 }

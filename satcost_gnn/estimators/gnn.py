@@ -21,7 +21,7 @@ from satcost_gnn.distribution import GRIDS, CostDistribution, CostGrid, grid_for
 from satcost_gnn.errors import CheckpointError, ConfigError, EstimatorError
 from satcost_gnn.estimators import load_estimator
 from satcost_gnn.estimators.base import Bools, Estimator, TrainingTable, group_folds, read_header, register
-from satcost_gnn.estimators.corrected_forest import corrected_forest
+from satcost_gnn.estimators.corrected_estimate import corrected_estimate
 from satcost_gnn.formula.graph import CLAUSE_INPUTS, GRAPH_INPUTS, GRAPH_VERSION, VARIABLE_INPUTS
 from satcost_gnn.instance import Instance
 from satcost_gnn.models.cost_model import CostModel, ModelShape, hazard_logits
@@ -194,7 +194,7 @@ class GnnEstimator(Estimator):
         self._marginal = {unit: marginal_logits(one) for unit, one in train.tables.items()}
         self._baselines = {}
         learnt, judged = self._samples(train), self._samples(validation)
-        if self.settings.model.residual == "forest":
+        if self.settings.model.residual != "none":
             learnt, judged = self._with_baselines(train, learnt, validation, judged, options.say)
         if options.run_directory is not None:
             split = {
@@ -257,14 +257,15 @@ class GnnEstimator(Estimator):
         judged: list[GraphSample],
         say: Say,
     ) -> tuple[list[GraphSample], list[GraphSample]]:
-        """Add a forest's estimate to the samples: for training instances by a forest that has not seen them."""
+        """Add the classical estimate to the samples: for training instances by one that has not seen them."""
         seen: list[dict[str, NDArray[np.float32]]] = [{} for _ in learnt]
         unseen: list[dict[str, NDArray[np.float32]]] = [{} for _ in judged]
         for unit, table in train.tables.items():
-            say(f"fitting the forest that the network corrects, in {unit}")
+            kind = self.settings.model.residual
+            say(f"fitting the classical estimate that the network corrects ({kind}), in {unit}")
             labelled = np.flatnonzero(table.known.any(axis=1))
             part = table.subset(labelled)
-            self._baselines[unit], held_out = corrected_forest(part, self._options.baselines)
+            self._baselines[unit], held_out = corrected_estimate(kind, part, self._options.baselines)
             for row, logits in zip(labelled, self._baseline_logits(unit, held_out), strict=True):
                 seen[row][unit] = logits
             rest = np.setdiff1d(np.arange(len(table)), labelled)
@@ -403,7 +404,7 @@ class GnnEstimator(Estimator):
     # Saving -----------------------------------------------------------------------------------------------------------
 
     def save(self, directory: Path) -> None:
-        """Write weights (safetensors), configuration (JSON) and, if there are, the forests that it corrects.
+        """Write weights (safetensors), configuration (JSON) and, if there are, the classical models that it corrects.
 
         Raises
         ------
@@ -435,12 +436,12 @@ class GnnEstimator(Estimator):
             },
             "grids": {unit: grid_for(unit).to_json() for unit in shape.solvers},
             "marginal": {unit: logits.tolist() for unit, logits in self._marginal.items()},
-            "baselines": {unit: forest.name for unit, forest in self._baselines.items()},
+            "baselines": {unit: corrected.name for unit, corrected in self._baselines.items()},
         }
         text = json.dumps(header, indent=1, sort_keys=True, allow_nan=False)
         save_file(weights, directory / _WEIGHTS)
-        for unit, forest in self._baselines.items():
-            forest.save(directory / f"baseline-{unit}")
+        for unit, corrected in self._baselines.items():
+            corrected.save(directory / f"baseline-{unit}")
         (directory / _HEADER).write_text(text + "\n")
 
     @classmethod

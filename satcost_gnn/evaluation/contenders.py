@@ -81,6 +81,7 @@ DEFAULT: tuple[Contender, ...] = (
     ),
     Contender("gaussian_process", "gaussian_process", "Gaussian process on ranks"),
     Contender("boosting", "boosting", "gradient boosting of hazards"),
+    Contender("average", "average", "mean of ExtraTrees and Gaussian process"),
     Contender("stacked", "stacked", "stacked mixture of classical models", one_seed=True),
     Contender(NETWORK, NETWORK, "network: graph, static features and early search"),
 )

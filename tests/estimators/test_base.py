@@ -21,6 +21,7 @@ def small(name):
         "forest": {"n_trees": 20},
         "progress_ensemble": {"n_trees": 20},
         "boosting": {"n_trees": 10},
+        "average": {"members": [("size", {}), ("linear", {})]},
         "stacked": {"members": [("size", {}), ("linear", {})], "folds": 3},
     }
     return make_estimator(name, **quick.get(name, {}))
