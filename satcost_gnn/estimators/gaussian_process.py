@@ -27,6 +27,8 @@ LENGTHS = (0.2, 0.4, 0.8, 1.6, 3.2)
 #: Variances of the noise tried, in variances of the signal.
 NOISES = (0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1.0)
 _CHUNK = 512
+# Values kept of each feature: they are most of what is stored, and more of them change nothing in the third digit.
+_KNOTS = 64
 
 
 @register
@@ -72,8 +74,9 @@ class GaussianProcess(Estimator):
             drawn = np.random.default_rng(self.seed).choice(len(table), self.max_instances, replace=False)
             table = table.subset(np.sort(drawn))
         matrix = FeatureMatrix.from_instances(table.instances, features_for_unit(self.features, self.unit))
-        self._transform = RankTransform.fit(matrix)
-        self._x = self._transform.normal_scores(matrix).astype(np.float32)
+        self._transform = RankTransform.fit(matrix, _KNOTS)
+        # As they will be read back from a file, where half precision is ample for normal scores.
+        self._x = self._transform.normal_scores(matrix).astype(np.float16).astype(np.float32)
         samples, target = completed_runs(table, Standardiser.fit(matrix).transform(matrix))
         distance = _distances(self._x, self._x)
         n, m = target.shape
@@ -107,12 +110,17 @@ class GaussianProcess(Estimator):
         return CostDistribution(self.grid, _monotone(cdf))
 
     def _state(self) -> tuple[dict[str, Any], Arrays]:
-        arrays: Arrays = {"x": self._x, "dual": self._dual, "mean": self._mean, "length": self._length}
+        arrays: Arrays = {
+            "x": self._x.astype(np.float16),
+            "dual": self._dual,
+            "mean": self._mean,
+            "length": self._length,
+        }
         return {"transform": self._transform.to_json()}, arrays
 
     def _restore(self, state: Mapping[str, Any], arrays: Arrays) -> None:
         self._transform = RankTransform.from_json(state["transform"])
-        self._x, self._dual = arrays["x"], arrays["dual"]
+        self._x, self._dual = arrays["x"].astype(np.float32), arrays["dual"]
         self._mean, self._length = arrays["mean"], arrays["length"]
         m, edges = len(self.solvers), self.grid.bins + 1
         expected = ((len(self._x), m, edges), (m, edges), (m,), (len(self._x), len(self._transform.output_names)))

@@ -14,8 +14,8 @@ from satcost_gnn.estimators.feature_matrix import FeatureMatrix, Imputer
 
 Floats = NDArray[np.float64]
 
-# Ranks between so many are interpolated.
-_KNOTS = 256
+#: Ranks between so many are interpolated.
+KNOTS = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class RankTransform:
     imputer
         What is done first; its indicator columns are left as they are.
     values
-        For each feature the training values, rising, thinned to at most 256.
+        For each feature the training values, rising, thinned.
     levels
         For each of them the share of training values below it, ties counting half.
     n_train
@@ -43,8 +43,14 @@ class RankTransform:
     n_train: int
 
     @classmethod
-    def fit(cls, matrix: FeatureMatrix) -> Self:
-        """Learn from training features; EstimatorError if every feature is constant or missing."""
+    def fit(cls, matrix: FeatureMatrix, knots: int = KNOTS) -> Self:
+        """Learn from training features, keeping at most so many values of each.
+
+        Raises
+        ------
+        EstimatorError
+            If every feature is constant or missing.
+        """
         imputer = Imputer.fit(matrix)
         position = {name: i for i, name in enumerate(matrix.names)}
         values, levels = [], []
@@ -52,9 +58,9 @@ class RankTransform:
             column = matrix.values[:, position[name]]
             value, count = np.unique(column[~np.isnan(column)], return_counts=True)
             level = (np.cumsum(count) - count / 2) / count.sum()
-            if len(value) > _KNOTS:
+            if len(value) > knots:
                 # Thinned evenly in rank, not in value.
-                kept = np.unique(np.searchsorted(level, np.linspace(level[0], level[-1], _KNOTS)))
+                kept = np.unique(np.searchsorted(level, np.linspace(level[0], level[-1], knots)))
                 value, level = value[kept], level[kept]
             values.append(value)
             levels.append(level)

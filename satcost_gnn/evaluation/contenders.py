@@ -35,7 +35,8 @@ class Contender:
     settings
         Keyword arguments of the estimator; of the network: ``branches``, or nothing.
     one_seed
-        Whether it is fitted with the first seed only, because a fit is many fits of others.
+        Whether it is fitted with the first seed only: a fit is many fits of others, or the seed only draws from
+        training sets beyond a size.
     """
 
     name: str
@@ -79,7 +80,7 @@ DEFAULT: tuple[Contender, ...] = (
         "random forest, static features and early search",
         {"kind": "random_forest", "max_features": 1 / 3},
     ),
-    Contender("gaussian_process", "gaussian_process", "Gaussian process on ranks"),
+    Contender("gaussian_process", "gaussian_process", "Gaussian process on ranks", one_seed=True),
     Contender("boosting", "boosting", "gradient boosting of hazards"),
     Contender("average", "average", "mean of ExtraTrees and Gaussian process"),
     Contender("stacked", "stacked", "stacked mixture of classical models", one_seed=True),
