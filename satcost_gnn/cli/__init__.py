@@ -704,6 +704,10 @@ def evaluate(
         ),
     ] = None,
     seeds: Annotated[str, typer.Option(help="Comma-separated seeds of the estimators that have one.")] = "0,1,2,3,4",
+    network_seeds: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Seeds of the networks, which take longest [default: those of --seeds]."),
+    ] = None,
     unit: Annotated[str, typer.Option(help="Unit of the table of accuracy.")] = "conflicts",
     solver: Annotated[str, typer.Option(help="Solver of the table of accuracy.")] = "cadical195",
     root: Annotated[
@@ -759,6 +763,7 @@ def evaluate(
         split=split,
         estimators=estimators.split(",") if estimators else None,
         seeds=seeds.split(","),
+        network_seeds=network_seeds.split(",") if network_seeds else None,
         unit=unit,
         solver=solver,
         root=root,

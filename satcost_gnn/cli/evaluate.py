@@ -26,6 +26,7 @@ class EvaluateOptions:
     split: str
     estimators: list[str] | None
     seeds: list[str]
+    network_seeds: list[str] | None
     unit: str
     solver: str
     root: Path | None
@@ -44,7 +45,7 @@ def run_evaluate(options: EvaluateOptions) -> int:
     """Run what the options ask for; return the exit code."""
     if options.output is None:
         raise ConfigError("found no output directory; name one with -o")
-    seeds = _seeds(options.seeds)
+    seeds = _seeds(options.seeds, "--seeds")
     try:
         if options.aslib or options.runtimes is not None:
             if options.dataset is not None:
@@ -70,13 +71,13 @@ def run_evaluate(options: EvaluateOptions) -> int:
         return 130
 
 
-def _seeds(texts: list[str]) -> list[int]:
+def _seeds(texts: list[str], option: str) -> list[int]:
     try:
         seeds = list(dict.fromkeys(int(text) for text in texts))
     except ValueError:
-        raise ConfigError(f"--seeds: found {','.join(texts)!r}; expected whole numbers such as 0,1,2,3,4") from None
+        raise ConfigError(f"{option}: found {','.join(texts)!r}; expected whole numbers such as 0,1,2,3,4") from None
     if not seeds or min(seeds) < 0:
-        raise ConfigError(f"--seeds: found {','.join(texts)!r}; expected numbers of at least 0")
+        raise ConfigError(f"{option}: found {','.join(texts)!r}; expected numbers of at least 0")
     return seeds
 
 
@@ -111,6 +112,7 @@ def _on_dataset(options: EvaluateOptions, dataset: Path, output: Path, seeds: li
         contenders=chosen_contenders(options.estimators, say),
         split=options.split,
         seeds=seeds,
+        network_seeds=None if options.network_seeds is None else _seeds(options.network_seeds, "--network-seeds"),
         unit=options.unit,
         solver=options.solver,
         checkpoints=checkpoints,

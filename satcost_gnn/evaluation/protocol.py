@@ -250,9 +250,17 @@ def _needs(contender: Contender) -> frozenset[str]:
 
 
 def plan(
-    bench: Bench, contenders: Sequence[Contender], seeds: Sequence[int], checkpoints: Sequence[Checkpoint], say: Say
+    bench: Bench,
+    contenders: Sequence[Contender],
+    seeds: Sequence[int],
+    checkpoints: Sequence[Checkpoint],
+    say: Say,
+    network_seeds: Sequence[int] | None = None,
 ) -> tuple[list[Fit], dict[str, str]]:
-    """Return what has to be fitted, and contender -> why it can't be."""
+    """Return what has to be fitted, and contender -> why it can't be.
+
+    ``network_seeds`` are those of the networks, if they aren't those of the classical estimators.
+    """
     fits: list[Fit] = []
     failed: dict[str, str] = {}
     data_keys = {fold: bench.data_key(fold) for fold in bench.folds}
@@ -260,7 +268,8 @@ def plan(
         for fold in bench.folds:
             shared = {"version": __version__, "data": data_keys[fold], "kind": one.kind}
             if one.is_network:
-                fits += [_network_fit(bench, one, seed, fold, shared, checkpoints, say) for seed in seeds]
+                own = seeds if network_seeds is None else network_seeds
+                fits += [_network_fit(bench, one, seed, fold, shared, checkpoints, say) for seed in own]
                 continue
             try:
                 for number, seed in enumerate(seeds[:1] if one.one_seed else seeds):

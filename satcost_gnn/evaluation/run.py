@@ -43,6 +43,8 @@ class EvaluationSettings:
         ``instance`` or ``family``.
     seeds
         Seeds of the contenders that have one.
+    network_seeds
+        Seeds of the networks; None for the same ones.
     unit, solver
         What the table of accuracy is of.
     checkpoints
@@ -63,6 +65,7 @@ class EvaluationSettings:
     contenders: Sequence[Contender]
     split: str
     seeds: Sequence[int]
+    network_seeds: Sequence[int] | None
     unit: str
     solver: str
     checkpoints: Sequence[Checkpoint]
@@ -110,7 +113,7 @@ def run_evaluation(
     contenders = settings.contenders
     bench = open_bench(settings.config, settings.split, settings.unit, settings.solver, contenders, say, progress)
     say(f"{len(bench.test)} test instances, {len(bench.solved_in_test())} more solved by the probe")
-    fits, failed = plan(bench, contenders, settings.seeds, settings.checkpoints, say)
+    fits, failed = plan(bench, contenders, settings.seeds, settings.checkpoints, say, settings.network_seeds)
     for name, why in failed.items():
         say(f"{name}: {why}")
     cutoffs = default_cutoffs(bench.dataset, bench.units)

@@ -38,6 +38,7 @@ def options(**changes: object) -> EvaluateOptions:
         "split": "instance",
         "estimators": ["constant"],
         "seeds": ["0"],
+        "network_seeds": None,
         "unit": "conflicts",
         "solver": "cadical195",
         "root": None,

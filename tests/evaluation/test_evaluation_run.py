@@ -41,7 +41,19 @@ def evaluate(
     if not pictures:
         monkeypatch.setattr(evaluation, "report", lambda *arguments: Document("none"))
     settings = EvaluationSettings(
-        bench.config, contenders, bench.split, seeds, "conflicts", "cadical195", [], None, 50, 1, resume, "a command"
+        bench.config,
+        contenders,
+        bench.split,
+        seeds,
+        None,
+        "conflicts",
+        "cadical195",
+        [],
+        None,
+        50,
+        1,
+        resume,
+        "a command",
     )
     said: list[str] = []
     html, failed = run_evaluation(settings, output, said.append, ProgressLine)
@@ -165,6 +177,12 @@ def test_networks_of_two_seeds_have_no_member_in_common(tmp_path: Path) -> None:
     assert {tuple(fit.settings["model"]["branches"]) for fit in fits} == {("graph", "static", "online"), ("graph",)}
     assert len({fit.key for fit in fits}) == 4
     assert {fit.file for fit in fits} >= {"gnn.seed0.npz", "gnn~graph.seed1.npz"}
+
+
+def test_networks_can_have_fewer_seeds(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path, 100)
+    fits, _ = plan(bench, [contender("forest"), contender("gnn")], (0, 1), [], print, (1,))
+    assert [(fit.contender.name, fit.seed) for fit in fits] == [("forest", 0), ("forest", 1), ("gnn", 1)]
 
 
 def test_holm_corrects_in_order() -> None:
