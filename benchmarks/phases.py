@@ -19,6 +19,7 @@ import argparse
 import hashlib
 import itertools
 import json
+import math
 import sys
 import time
 from collections import Counter, defaultdict
@@ -310,7 +311,8 @@ def measure(options: argparse.Namespace) -> None:
     document = {
         "checkpoint": options.checkpoint.name,
         "conflict_limit": CONFLICT_LIMIT,
-        "chosen": f"{CHOSEN_BY}, {TEST_CONFLICTS[0]} to {TEST_CONFLICTS[1]} conflicts, {dict(SIDES)['test']}",
+        "chosen": f"{CHOSEN_BY} alone, {TEST_CONFLICTS[0]} to {TEST_CONFLICTS[1]} conflicts",
+        "search_conflicts": PROBE.conflicts,
         "families": len({dataset.by_instance[row["instance"]].family for row in rows}),
         "arms": compare(rows, {row["instance"]: dataset.by_instance[row["instance"]].family for row in rows}),
         "agreement_with_models": accuracy,
@@ -320,55 +322,62 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def compare(rows: list[dict[str, Any]], family: dict[str, str]) -> list[dict[str, Any]]:
-    """Return for each arm the geometric mean of its conflicts over those of the solver's own phases.
+    """Return for each arm the geometric mean of its conflicts over those of others, run by run.
 
     Conflicts are taken plus one, those of a run that was stopped as the limit, which favours whoever is stopped more
-    often. Intervals are of a bootstrap over instances.
+    often; those of the early search are not in them, unless ``search_charged`` says so. Intervals are of a bootstrap
+    over instances.
     """
     costs: dict[tuple[str, str, str], dict[tuple[str, int], tuple[float, bool]]] = defaultdict(dict)
     for row in rows:
         solved = row["status"] == "SAT"
-        conflicts = row["conflicts"] if solved else CONFLICT_LIMIT
-        costs[row["solver"], row["guidance"], row["arm"]][row["instance"], row["seed"]] = (
-            float(np.log10(1 + conflicts)),
-            solved,
-        )
+        spent = row["conflicts"] if solved else CONFLICT_LIMIT
+        costs[row["solver"], row["guidance"], row["arm"]][row["instance"], row["seed"]] = (spent, solved)
     found = []
-    for (solver, guidance, arm), cost in costs.items():
-        own = costs[solver, "set_phases", "default"]
-        keys = sorted(cost.keys() & own.keys())
-        if arm == "default" or not keys:
-            continue
-        by_instance: dict[str, list[float]] = defaultdict(list)
-        for key in keys:
-            by_instance[key[0]].append(cost[key][0] - own[key][0])
-        differences = {name: float(np.mean(values)) for name, values in by_instance.items()}
-        values = np.array(list(differences.values()))
-        random = np.random.default_rng(0)
-        means = values[random.integers(0, len(values), size=(4000, len(values)))].mean(axis=1)
-        low, high = np.quantile(means, [0.025, 0.975])
-        by_family: dict[str, list[float]] = defaultdict(list)
-        for name, value in differences.items():
-            by_family[family[name]].append(value)
-        found.append(
-            {
-                "solver": solver,
-                "guidance": guidance,
-                "arm": arm,
-                "instances": len(values),
-                "runs": len(keys),
-                "ratio": round(10 ** float(values.mean()), 3),
-                "ratio_95": [round(10 ** float(low), 3), round(10 ** float(high), 3)],
-                "fewer_conflicts": int((values < 0).sum()),
-                "more_conflicts": int((values > 0).sum()),
-                "solved": sum(cost[key][1] for key in keys),
-                "solved_by_default": sum(own[key][1] for key in keys),
-                "ratio_by_family": {
-                    name: round(10 ** float(np.mean(each)), 3) for name, each in sorted(by_family.items())
-                },
-            }
-        )
-    return sorted(found, key=lambda row: (row["solver"], row["guidance"], row["arm"]))
+    for (solver, guidance, arm), cost in sorted(costs.items()):
+        rivals = [("set_phases", "default", 0), (guidance, "majority", 0)] if arm != "default" else []
+        if "search" in arm:
+            rivals += [("set_phases", "default", PROBE.conflicts), (guidance, "search", 0)]
+        for rival_guidance, rival, extra in rivals:
+            other = costs.get((solver, rival_guidance, rival), {})
+            keys = sorted(cost.keys() & other.keys())
+            if rival == arm or not keys:
+                continue
+            by_instance: dict[str, list[float]] = defaultdict(list)
+            for key in keys:
+                by_instance[key[0]].append(math.log10((1 + cost[key][0] + extra) / (1 + other[key][0])))
+            differences = {name: float(np.mean(values)) for name, values in by_instance.items()}
+            values = np.array(list(differences.values()))
+            random = np.random.default_rng(0)
+            means = values[random.integers(0, len(values), size=(4000, len(values)))].mean(axis=1)
+            low, high = np.quantile(means, [0.025, 0.975])
+            by_family: dict[str, list[float]] = defaultdict(list)
+            for name, value in differences.items():
+                by_family[family[name]].append(value)
+            found.append(
+                {
+                    "solver": solver,
+                    "guidance": guidance,
+                    "arm": arm,
+                    "against": rival,
+                    "search_charged": bool(extra),
+                    "instances": len(values),
+                    "runs": len(keys),
+                    "ratio": round(10 ** float(values.mean()), 3),
+                    "ratio_95": [round(10 ** float(low), 3), round(10 ** float(high), 3)],
+                    "fewer_conflicts": int((values < 0).sum()),
+                    "more_conflicts": int((values > 0).sum()),
+                    "solved": sum(cost[key][1] for key in keys),
+                    "solved_by_other": sum(other[key][1] for key in keys),
+                    "geometric_mean_of_other": round(
+                        10 ** float(np.mean([math.log10(1 + other[key][0]) for key in keys])), 1
+                    ),
+                    "ratio_by_family": {
+                        name: round(10 ** float(np.mean(each)), 3) for name, each in sorted(by_family.items())
+                    },
+                }
+            )
+    return found
 
 
 def agreement(samples: dict[str, PhaseSample], predictor: PhasePredictor) -> dict[str, Any]:
