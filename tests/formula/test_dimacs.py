@@ -9,7 +9,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from satcost_gnn.errors import FormulaError, FormulaTooLargeError
@@ -400,6 +400,7 @@ soup = st.lists(
 @given(text=soup, header=st.booleans(), size=st.integers(1, 40), longest=st.sampled_from([12, 1 << 20]))
 def test_agrees_with_a_plain_parser_on_any_text(text, header, size, longest):
     text = "p cnf 3 2\n" + text if header else text
+    assume(not re.search(r"\d{8}", text))  # the plain parser knows no limit on variables
     if max(map(len, re.findall(r"[^ \t\r\n]+", text)), default=0) >= longest:
         longest = 1 << 20  # words beyond the longest line are refused without a look
     expected = reference(text)

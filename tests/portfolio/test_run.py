@@ -87,6 +87,7 @@ def test_answers_with_checked_models(shipped: Predictor, monkeypatch: pytest.Mon
 
 def test_the_probe_is_enough_where_it_solves(shipped: Predictor) -> None:
     solver = PortfolioSolver(shipped, SolveSettings(60))
+    solver.training = replace(solver.training, presolver=None)
     found = solver.solve(SAT)
     assert (found.status, found.solver, found.attempts) == ("SAT", "probe", ())
     assert found.model is not None and satisfies(SAT, found.model)
