@@ -372,23 +372,22 @@ class FoldSelection:
         scenario, solvers = self._problem.scenario, self._problem.table.solvers
         assert scenario.cutoff_s is not None
         done: dict[str, Any] = {"feature_costs_stated": scenario.feature_costs is not None}
-        gaps: dict[str, float] = {}
-        for name, cost in {**self._cost, **self._free}.items():
-            # Single and virtual best are those of all the scenario's solvers, not of the predicted ones only.
-            k = 10 if name.startswith("par10") else 2
+        # Single and virtual best are those of all the scenario's solvers, not of the predicted ones only.
+        best: dict[int, tuple[float, float]] = {}
+        for k in (2, 10):
             penalised = par(scenario.runtimes[:, :, 0], scenario.solved[:, :, 0], scenario.cutoff_s, k)
-            single, virtual = float(penalised.mean(axis=0).min()), float(penalised.min(axis=1).mean())
-            gap = closed_gap(float(cost.mean()), single, virtual)
-            if name in self._free:
-                gaps[name] = gap
-                continue
+            best[k] = float(penalised.mean(axis=0).min()), float(penalised.min(axis=1).mean())
+        for name, cost in self._cost.items():
+            single, virtual = best[10 if name.startswith("par10") else 2]
             done[name] = {
                 "selector_s": float(cost.mean()),
                 "single_best_s": single,
                 "virtual_best_s": virtual,
-                "closed_gap": gap,
+                "closed_gap": closed_gap(float(cost.mean()), single, virtual),
             }
-        done["closed_gap_free_by_picker"] = gaps
+        done["closed_gap_free_by_picker"] = {
+            name: closed_gap(float(cost.mean()), *best[2]) for name, cost in self._free.items()
+        }
         shares = {solvers[j]: float((self._picks == j).mean()) for j in np.unique(self._picks)}
         done["pick_shares"] = dict(sorted(shares.items(), key=lambda item: -item[1]))
         done["policies"] = self._policies
