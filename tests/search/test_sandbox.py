@@ -1,5 +1,8 @@
 import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,20 +107,26 @@ def test_helper_is_started_again_after_it_was_killed() -> None:
         assert fresh.run("math:sqrt", {"args": (9.0,)}, ROOMY).value == 3.0
 
 
-def test_child_dies_when_the_caller_goes() -> None:
+def test_child_dies_when_the_caller_is_killed() -> None:
     marker = f"satcost-orphan-{os.getpid()}"
-    sandbox = Sandbox()
-    with sandbox:
-        thread = threading.Thread(
-            target=lambda: sandbox.run("subprocess:call", {"args": (["sleep", "60", marker],)}, ROOMY), daemon=True
-        )
-        thread.start()
-        while not processes_with(marker) and thread.is_alive():
-            thread.join(0.02)
-        server = sandbox._server
-        assert server is not None and server.stdin is not None
-        server.stdin.close()
-        server.wait(timeout=60)
+    program = (
+        "import os\n"
+        "from satcost_gnn.search.sandbox import Limits, Sandbox\n"
+        "arguments = ['sleep', '60', os.environ['MARKER']]\n"
+        "Sandbox().run('subprocess:call', {'args': (arguments,)}, Limits(cpu_s=20, wall_s=50, memory_mb=1024))\n"
+    )
+    caller = subprocess.Popen([sys.executable, "-c", program], env=dict(os.environ, MARKER=marker))
+    try:
+        while not processes_with(marker):
+            assert caller.poll() is None
+            time.sleep(0.02)
+    finally:
+        caller.kill()
+        caller.wait()
+    # The sleep would end by itself, or by its limit, long after this.
+    deadline = time.monotonic() + 30
+    while processes_with(marker) and time.monotonic() < deadline:
+        time.sleep(0.02)
     assert processes_with(marker) == []
 
 
