@@ -110,9 +110,9 @@ def test_helper_is_started_again_after_it_was_killed() -> None:
 def test_child_dies_when_the_caller_is_killed() -> None:
     marker = f"satcost-orphan-{os.getpid()}"
     program = (
-        "import os\n"
+        "import os, sys\n"
         "from satcost_gnn.search.sandbox import Limits, Sandbox\n"
-        "arguments = ['sleep', '60', os.environ['MARKER']]\n"
+        "arguments = [sys.executable, '-c', 'import time; time.sleep(60)', os.environ['MARKER']]\n"
         "Sandbox().run('subprocess:call', {'args': (arguments,)}, Limits(cpu_s=20, wall_s=50, memory_mb=1024))\n"
     )
     caller = subprocess.Popen([sys.executable, "-c", program], env=dict(os.environ, MARKER=marker))
@@ -123,7 +123,7 @@ def test_child_dies_when_the_caller_is_killed() -> None:
     finally:
         caller.kill()
         caller.wait()
-    # The sleep would end by itself, or by its limit, long after this.
+    # The grandchild would end by itself, or by its limit, long after this.
     deadline = time.monotonic() + 30
     while processes_with(marker) and time.monotonic() < deadline:
         time.sleep(0.02)
