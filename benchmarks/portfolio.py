@@ -29,9 +29,18 @@ from satcost_gnn.evaluation.metrics import closed_gap, paired_bootstrap
 from satcost_gnn.instance_cache import InstanceCache
 from satcost_gnn.portfolio.batch import Aim, BatchQueue, simulate
 from satcost_gnn.portfolio.objective import Objective
-from satcost_gnn.portfolio.schedule import Schedule, ScheduleSettings, plan, realised_seconds
+from satcost_gnn.portfolio.schedule import (
+    Schedule,
+    ScheduleSettings,
+    plan,
+    realised_after_head_start,
+    realised_seconds,
+    way_on,
+    ways_on,
+)
 from satcost_gnn.portfolio.select import SelectionSettings, decide, overhead_of
-from satcost_gnn.portfolio.training_side import TrainingPortfolio, fit_portfolio
+from satcost_gnn.portfolio.training_fit import fit_portfolio
+from satcost_gnn.portfolio.training_side import TrainingPortfolio
 from satcost_gnn.predictor import Prediction, Predictor
 from satcost_gnn.preprocess import Preprocessed
 from satcost_gnn.progress import ProgressLine
@@ -84,6 +93,27 @@ def realised(schedule: Schedule, row: Costs, solvers: tuple[str, ...], cutoff: f
     runtime = {name: float(value) if value <= cutoff else np.inf for name, value in zip(solvers, row, strict=True)}
     seconds = realised_seconds(schedule.cores, runtime, cutoff, overhead)
     return seconds if seconds is not None else 2 * cutoff
+
+
+def after_head_start(
+    prediction: Prediction,
+    row: Costs,
+    solvers: tuple[str, ...],
+    single: str,
+    training: TrainingPortfolio,
+    head_start_s: float,
+    overhead_s: float,
+    cutoff: float,
+) -> float:
+    """Return the PAR2 of an instance if the single best begins and is looked at after its head start."""
+    runtime = {name: float(value) if value <= cutoff else np.inf for name, value in zip(solvers, row, strict=True)}
+    left = cutoff - head_start_s - overhead_s
+    way = None
+    if prediction.status != "solved" and prediction.distribution is not None and left > 0:
+        settings = ScheduleSettings(Objective.PAR2, left, 1, training.dependence)
+        ways = ways_on(prediction.distribution, solvers, settings, single, head_start_s)
+        way = way_on(ways, training.least_gain)
+    return realised_after_head_start(way, runtime, cutoff, single, head_start_s, overhead_s)
 
 
 def by_family(families: list[str], costs: dict[str, Costs]) -> dict[str, Any]:
@@ -203,13 +233,16 @@ def main() -> None:
             key = label + (f"_{cores}_cores" if cores > 1 else "")
             costs[key] = np.array(realised_)
             predicted_value[key] = float(np.mean(values)) if values else float("nan")
-    if training.presolver is not None:
-        # `satcost solve`: the presolver, then the schedule of what is left.
-        name, seconds = training.presolver
-        early = runtime[:, solvers.index(name)]
-        late = costs["schedule"] + seconds
-        late = np.where(late <= cutoff, late, 2 * cutoff)
-        costs["presolver_and_schedule"] = np.where(early <= seconds, early, late)
+    # `satcost solve` on one core.
+    head_start_s = cutoff if training.head_start_s is None else training.head_start_s
+    costs["solve"] = np.array(
+        [
+            after_head_start(
+                predicted[name], row, solvers, single, training, min(head_start_s, cutoff), float(seconds), cutoff
+            )
+            for name, row, seconds in zip(tests, measured, overhead, strict=True)
+        ]
+    )
     seen = [p.distribution.cdf for p in held_out.values() if p.distribution is not None]
     fixed = None
     if seen:
@@ -278,7 +311,9 @@ def main() -> None:
             for k, count in Counter(np.argmin(measured[open_], axis=1).tolist()).most_common()
         },
         "separated": float(np.mean([decisions[k].separated for k in open_])) if open_ else None,
-        "families": by_family(families, {k: v for k, v in costs.items() if k in ("sbs", "vbs", "select", "schedule")}),
+        "families": by_family(
+            families, {k: v for k, v in costs.items() if k in ("sbs", "vbs", "select", "schedule", "solve")}
+        ),
         "batch": batch,
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)

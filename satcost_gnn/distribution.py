@@ -426,6 +426,31 @@ class CostDistribution:
         conditional = np.where(survival > _NO_SURVIVAL, conditional, 1.0)
         return CostDistribution(self.grid, np.where(above, np.clip(conditional, 0.0, 1.0), 0.0))
 
+    def remaining_after(self, spent: ArrayLike) -> CostDistribution:
+        """Return the distributions of what is still to come: of the cost less what has been spent without an end.
+
+        Parameters
+        ----------
+        spent
+            In the grid's unit, not a logarithm, broadcast against the leading axes; 0 changes nothing.
+
+        Notes
+        -----
+        P(C - s <= r | C > s) = (F(s + r) - F(s)) / (1 - F(s)), exact at the edges. A distribution without mass above
+        what has been spent says nothing of the rest: all of it is placed beyond the grid.
+
+        Raises
+        ------
+        ValueError
+            If what has been spent is negative or not a number.
+        """
+        already = np.asarray(spent, dtype=np.float64)
+        at_start = np.asarray(self.p_solved_by(already))[..., None]
+        alive = 1.0 - at_start
+        reached = np.stack([self.p_solved_by(already + step) for step in 10.0**self.grid.edges], axis=-1)
+        rest = np.clip((reached - at_start) / np.maximum(alive, _NO_SURVIVAL), 0.0, 1.0)
+        return CostDistribution(self.grid, np.where(alive > _NO_SURVIVAL, rest, 0.0))
+
     def scaled(self, factor: float) -> CostDistribution:
         """Return the distributions of the cost times a factor, on the same grid (exact at its edges).
 

@@ -35,7 +35,8 @@ from satcost_gnn.instance import Instance
 from satcost_gnn.instance_cache import InstanceCache
 from satcost_gnn.out_of_distribution import NoveltyDetector
 from satcost_gnn.portfolio.select import overhead_of
-from satcost_gnn.portfolio.training_side import PORTFOLIO_FILE, fit_portfolio
+from satcost_gnn.portfolio.training_fit import fit_portfolio
+from satcost_gnn.portfolio.training_side import PORTFOLIO_FILE
 from satcost_gnn.portfolio.training_side import UNIT as PORTFOLIO_UNIT
 from satcost_gnn.predictor import probe_cost, write_probe_offsets
 from satcost_gnn.preprocess import PreprocessSettings

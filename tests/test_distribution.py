@@ -295,6 +295,21 @@ def test_condition_above_is_bayes_rule_at_the_edges():
     assert (found.mean() >= distribution.mean() - 1e-12).all()
 
 
+def test_what_remains_is_the_cost_less_what_was_spent():
+    distribution = random_distributions(10, seed=3)
+    assert_allclose(distribution.remaining_after(0.0).cdf, distribution.cdf, atol=1e-12)
+    spent = 10.0**2.6
+    found = distribution.remaining_after(spent)
+    at_start = distribution.p_solved_by(spent)
+    expected = [(distribution.p_solved_by(spent + 10.0**x) - at_start) / (1 - at_start) for x in GRID.edges]
+    assert_allclose(found.cdf, np.stack(expected, axis=-1), atol=1e-12)
+    # Nothing is known of the rest where nothing was expected to last so long.
+    certain = CostDistribution(SMALL, np.array([0.5, 1.0, 1.0, 1.0, 1.0]))
+    assert (certain.remaining_after(10.0 ** SMALL.edges[2]).cdf == 0).all()
+    with pytest.raises(ValueError, match="not negative"):
+        distribution.remaining_after(-1.0)
+
+
 def test_condition_above_where_nothing_or_everything_is_left():
     distribution = CostDistribution(SMALL, np.array([[0.2, 0.6, 1.0, 1.0, 1.0], [0.2, 0.6, 0.7, 0.8, 0.9]]))
     assert_allclose(distribution.condition_above(-1.0).cdf, distribution.cdf)

@@ -483,6 +483,97 @@ def plan(
     )
 
 
+def ways_on(
+    distribution: CostDistribution,
+    solvers: Sequence[str],
+    settings: ScheduleSettings,
+    running: str,
+    spent_s: float,
+    *,
+    paths: Sequence[str] = (),
+) -> tuple[Schedule, ...]:
+    """Return how to go on when one solver is running already and has not answered yet.
+
+    That it has not says something about the instance, and so about the others: the weights of the common factor are
+    updated by it.
+
+    Parameters
+    ----------
+    distribution
+        ``(n_solvers,)``, in CPU seconds, of whole runs.
+    solvers
+        Names of the columns.
+    settings
+        Objective, the time that is left, cores, dependence.
+    running
+        The solver that runs.
+    spent_s
+        CPU seconds that it has used.
+    paths
+        Recorded in the schedules.
+
+    Returns
+    -------
+    tuple of Schedule
+        The first one lets the running solver go on, on the first core and to the end: its slice is without what it has
+        used already. With several cores the others are scheduled beside it. On one core the second one, if there are
+        other solvers, has a schedule of them in its place.
+
+    Raises
+    ------
+    ValueError
+        If the running solver isn't one of the columns.
+    """
+    column = list(solvers).index(running)
+    limit = settings.time_limit_s
+    cases, weights = given_common_factor(distribution.reshape(1, len(solvers)), settings.dependence)
+    alive = weights * (1.0 - cases[:, column].p_solved_by(spent_s))
+    weights = alive / alive.sum() if alive.sum() > 0 else weights
+    cdf = cases.cdf.copy()
+    cdf[:, column] = cases[:, column].remaining_after(spent_s).cdf
+    cases = CostDistribution(cases.grid, cdf)
+    goes_on = [[(column, limit)]]
+    ways = [goes_on]
+    others = [name for name in solvers if name != running]
+    if others:
+        columns = [list(solvers).index(name) for name in others]
+        expected = CostDistribution(cases.grid, np.tensordot(weights, cdf[:, columns], axes=1))
+        beside = plan(expected, others, replace(settings, cores=max(settings.cores - 1, 1)))
+        planned = [[(list(solvers).index(part.solver), part.cpu_s) for part in core] for core in beside.cores]
+        ways = [goes_on, planned] if settings.cores == 1 else [goes_on + planned]
+    found = []
+    for cores in ways:
+        does = expectation(cores, cases, limit)
+        found.append(
+            Schedule(
+                cores=tuple(tuple(Slice(solvers[k], length) for k, length in core) for core in cores),
+                time_limit_s=limit,
+                objective=str(settings.objective),
+                value=float(weights @ does.loss(settings)),
+                expected_s=float(weights @ does.seconds),
+                p_solved=float(1.0 - weights @ does.unsolved),
+                dependence=settings.dependence,
+                paths=tuple(paths),
+            )
+        )
+    return tuple(found)
+
+
+def way_on(ways: Sequence[Schedule], least_gain: float) -> Schedule:
+    """Return the one of :func:`ways_on` to take.
+
+    Parameters
+    ----------
+    ways
+        What there is to choose from.
+    least_gain
+        Share of the objective by which the others must promise to do better before the running solver makes room: a
+        promise that is the best of several is too good on average.
+    """
+    goes_on, *instead = ways
+    return instead[0] if instead and instead[0].value < (1.0 - least_gain) * goes_on.value else goes_on
+
+
 class Scheduler(DecidesByPredictor):
     """Schedules with a checkpoint.
 
@@ -664,6 +755,48 @@ def realised_seconds(
                 break
             start += part.cpu_s
     return first if first <= limit_s else None
+
+
+def realised_after_head_start(
+    way: Schedule | None,
+    runtime_s: Mapping[str, float],
+    limit_s: float,
+    single: str,
+    head_start_s: float,
+    overhead_s: float,
+) -> float:
+    """Return the PAR2 of an instance whose solver has had a head start: see :mod:`satcost_gnn.portfolio.run`.
+
+    Parameters
+    ----------
+    way
+        How it goes on (:func:`way_on`), should the solver not have answered; None if the prediction's own probe solves
+        the instance.
+    runtime_s
+        Solver -> CPU seconds it takes; infinite if it gives no answer.
+    limit_s
+        Seconds for everything.
+    single
+        The solver that begins.
+    head_start_s
+        CPU seconds after which it is paused and the cost of the instance predicted; from the limit on, nothing is.
+    overhead_s
+        Seconds that the prediction takes.
+    """
+    alone = runtime_s[single]
+    if alone <= min(head_start_s, limit_s):
+        return alone
+    spent = head_start_s + overhead_s
+    seconds: float | None
+    if spent >= limit_s:
+        seconds = None
+    elif way is None:
+        seconds = spent
+    elif any(part.solver == single for core in way.cores for part in core):
+        seconds = alone + overhead_s
+    else:
+        seconds = realised_seconds(way.cores, runtime_s, limit_s, spent)
+    return seconds if seconds is not None and seconds <= limit_s else 2 * limit_s
 
 
 def write_aslib_schedules(path: Path, schedules: Mapping[str, Schedule]) -> None:

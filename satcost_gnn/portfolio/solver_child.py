@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from satcost_gnn.distribution import CostDistribution
+from satcost_gnn.distribution import CostDistribution, grid_for
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.search.loading import append_clauses
@@ -61,10 +61,13 @@ class Watch:
         CPU seconds between two reports, about.
     prior
         Distribution of the cost of this run in CPU seconds, of shape ``()``; None if there is none.
+    later
+        File that its cumulative probabilities may be written to while the solver runs already (numpy's format).
     """
 
     every_s: float = 1.0
     prior: CostDistribution | None = None
+    later: str | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,9 @@ def _watched(engine: Any, name: str, watch: Watch) -> bool | None:
     from satcost_gnn.portfolio.monitor import CostMonitor, Estimate
 
     def tell(estimate: Estimate) -> bool:
+        if not monitor.priors and watch.later is not None and Path(watch.later).exists():
+            cdf = np.load(watch.later, allow_pickle=False)
+            monitor.priors = {"cpu_seconds": CostDistribution(grid_for("cpu_seconds"), cdf)}
         remaining = None
         if not estimate.unknown:
             low, high = estimate.remaining_interval()

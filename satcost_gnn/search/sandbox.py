@@ -25,6 +25,9 @@ from typing import Any, Literal, Protocol, Self
 
 from satcost_gnn.errors import SandboxError
 
+#: Words on a running request, between :class:`Sandbox` and its helper.
+PAUSE, RESUME = "pause", "resume"
+
 Status = Literal["OK", "TIMEOUT", "MEMOUT", "CRASHED", "ERROR", "CANCELLED"]
 
 
@@ -169,6 +172,8 @@ class Sandbox:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        # A word must not get into the middle of a request.
+        self._sending = threading.Lock()
         self._cancelled = threading.Event()
         self._server: subprocess.Popen[bytes] | None = None
 
@@ -240,7 +245,8 @@ class Sandbox:
                 server = self._start()
                 assert server.stdin is not None and server.stdout is not None
                 try:
-                    write_frame(server.stdin.fileno(), (function, dict(kwargs), limits, on_report is not None))
+                    with self._sending:
+                        write_frame(server.stdin.fileno(), (function, dict(kwargs), limits, on_report is not None))
                     while not isinstance(outcome := read_frame(server.stdout), Outcome):
                         if on_report is not None:
                             on_report(outcome[1])
@@ -271,6 +277,25 @@ class Sandbox:
             # Upon which the helper ends its child and itself.
             with contextlib.suppress(ProcessLookupError):
                 server.send_signal(signal.SIGTERM)
+
+    def pause(self) -> None:
+        """Stop the running child, and all below it, where they are, until :meth:`resume`; nothing if none runs.
+
+        They use no CPU time meanwhile and keep their memory; the wall-clock limit goes on.
+        """
+        self._tell(PAUSE)
+
+    def resume(self) -> None:
+        """Let a paused child go on."""
+        self._tell(RESUME)
+
+    def _tell(self, what: str) -> None:
+        """Send a word on the running request; the helper passes over it if that has ended."""
+        with self._sending:
+            server = self._server
+            if server is not None and server.stdin is not None:
+                with contextlib.suppress(OSError, ValueError):
+                    write_frame(server.stdin.fileno(), what)
 
     def _discard(self) -> None:
         server, self._server = self._server, None

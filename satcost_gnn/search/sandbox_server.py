@@ -26,7 +26,7 @@ from typing import IO, Any, NoReturn
 
 from satcost_gnn.search import sandbox
 from satcost_gnn.search.process_tree import descendants, process_table
-from satcost_gnn.search.sandbox import Limits, Outcome, Status, read_frame, write_frame
+from satcost_gnn.search.sandbox import PAUSE, Limits, Outcome, Status, read_frame, write_frame
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -58,6 +58,12 @@ def _kill_descendants(include: int | None = None) -> None:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
         time.sleep(0.005)
+
+
+def _send_below(number: signal.Signals) -> None:
+    for pid in descendants(os.getpid(), process_table())[1:]:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
 
 
 def _child(function: str, kwargs: dict[str, Any], limits: Limits, fd: int, log: IO[bytes], scratch: Path) -> NoReturn:
@@ -159,10 +165,15 @@ def _run(function: str, kwargs: dict[str, Any], limits: Limits, answers: int | N
                 if answers is not None:
                     forwarded = _forward_reports(data, forwarded, answers)
             if 0 in ready:
-                # No request comes while one is running: standard input is readable only because the caller has gone.
-                _kill_descendants(pid)
-                shutil.rmtree(scratch, ignore_errors=True)
-                os._exit(0)
+                # No request comes while one is running, but a word on it may.
+                try:
+                    word = read_frame(_Exact(0))
+                except EOFError:
+                    # The caller has gone.
+                    _kill_descendants(pid)
+                    shutil.rmtree(scratch, ignore_errors=True)
+                    os._exit(0)
+                _send_below(signal.SIGSTOP if word == PAUSE else signal.SIGCONT)
             if time.monotonic() >= next_look:
                 table = process_table()
                 used = sum(table[p][1] for p in descendants(pid, table) if p in table)
@@ -237,9 +248,13 @@ def main() -> None:
     requests = _Exact(0)
     while True:
         try:
-            function, kwargs, limits, as_they_come = read_frame(requests)
+            request = read_frame(requests)
         except EOFError:
             return
+        if isinstance(request, str):
+            # A word on a run that has ended meanwhile.
+            continue
+        function, kwargs, limits, as_they_come = request
         write_frame(answers, _run(function, kwargs, limits, answers if as_they_come else None))
 
 

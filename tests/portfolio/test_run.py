@@ -54,7 +54,12 @@ def shipped() -> Iterator[Predictor]:
 
 
 def fixed(
-    shipped: Predictor, monkeypatch: pytest.MonkeyPatch, settings: SolveSettings, costs: Any = None, **changes: Any
+    shipped: Predictor,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: SolveSettings,
+    costs: Any = None,
+    head_start_s: float = 0.0,
+    **changes: Any,
 ) -> PortfolioSolver:
     """Return a solver whose predictions are given: no probe is run."""
     table = costs or COSTS
@@ -64,7 +69,7 @@ def fixed(
 
     monkeypatch.setattr(shipped, "predict", predict)
     solver = PortfolioSolver(shipped, settings)
-    solver.training = training(list(table))
+    solver.training = replace(training(list(table)), head_start_s=head_start_s, least_gain=0.0)
     solver.solvers = tuple(name for name in table if name in solver.solvers)
     return solver
 
@@ -86,27 +91,57 @@ def test_answers_with_checked_models(shipped: Predictor, monkeypatch: pytest.Mon
 
 
 def test_the_probe_is_enough_where_it_solves(shipped: Predictor) -> None:
-    solver = PortfolioSolver(shipped, SolveSettings(60))
-    solver.training = replace(solver.training, presolver=None)
+    settings = SolveSettings(60, programs=programs_of([f"cadical195={fake('spin')}"]))
+    solver = PortfolioSolver(shipped, settings)
+    solver.training = replace(solver.training, head_start_s=0.05)
     found = solver.solve(SAT)
-    assert (found.status, found.solver, found.attempts) == ("SAT", "probe", ())
+    assert (found.status, found.solver, found.source) == ("SAT", "probe", "probe")
+    assert [(a.solver, a.status) for a in found.attempts] == [("cadical195", "CANCELLED")]
     assert found.model is not None and satisfies(SAT, found.model)
     assert solver.solve(UNSAT).solver == "probe"
 
 
-def test_the_presolver_spares_the_probe_or_goes_before_it(shipped: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    solver = PortfolioSolver(shipped, SolveSettings(100))
-    solver.training = replace(solver.training, presolver=("minisat22", 10.0))
-    found = solver.solve(SAT)
-    assert (found.status, found.source, found.solver) == ("SAT", "presolver", "minisat22")
+def test_a_head_start_spares_the_prediction(shipped: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = fixed(shipped, monkeypatch, SolveSettings(60), head_start_s=30.0).solve(SAT)
+    assert (found.status, found.source, found.solver, found.schedule) == ("SAT", "head-start", "cadical195", None)
     assert found.model is not None and satisfies(SAT, found.model)
-    costs = {"cadical195": (0.1, 0.1), "glucose42": (5.0, 0.1)}
-    settings = SolveSettings(60, programs=programs_of([f"cadical195={fake('spin')}"]))
-    slow = fixed(shipped, monkeypatch, settings, costs, status="solved", result="UNSAT", source="probe")
-    slow.training = replace(slow.training, presolver=("cadical195", 0.2))
-    found = slow.solve(UNSAT)
-    assert (found.status, found.solver) == ("UNSAT", "probe")
-    assert [(a.solver, a.status, a.limit_s) for a in found.attempts] == [("cadical195", "TIMEOUT", 0.2)]
+    # Whose time is up before the head start is over is never predicted.
+    programs = programs_of([f"cadical195={fake('spin')}"])
+    late = fixed(shipped, monkeypatch, SolveSettings(0.5, programs=programs), head_start_s=30.0).solve(TINY)
+    assert (late.status, late.source, late.schedule) == ("UNKNOWN", "head-start", None)
+    assert "cadical195 TIMEOUT" in late.reason
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_who_has_had_the_head_start_goes_on_if_the_others_promise_little(
+    shipped: Predictor, monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    asleep = f"{sys.executable} -S -E -c 'import time; time.sleep(2); print(\"s UNSATISFIABLE\")' {{cnf}}"
+    programs = programs_of([f"cadical195={asleep}", f"glucose42={fake('spin')}"])
+    costs = {"cadical195": (3.0, 0.3), "glucose42": (20.0, 0.3)}
+    solver = fixed(shipped, monkeypatch, SolveSettings(60, cores=cores, programs=programs), costs, head_start_s=0.1)
+    found = solver.solve(TINY)
+    assert (found.status, found.solver, found.source) == ("UNSAT", "cadical195", "forest")
+    assert found.schedule is not None and [part.solver for part in found.schedule.cores[0]] == ["cadical195"]
+    # It ran once, from the beginning to its answer.
+    ran = [(a.solver, a.status, a.core) for a in found.attempts]
+    assert ran == [("cadical195", "UNSAT", 0), ("glucose42", "CANCELLED", 1)][:cores]
+
+
+def test_who_has_had_the_head_start_makes_room_if_the_others_promise_more(
+    shipped: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = programs_of([f"cadical195={fake('spin')} gone-{os.getpid()}"])
+    costs = {"cadical195": (50.0, 0.3), "glucose42": (0.5, 0.3)}
+    solver = fixed(shipped, monkeypatch, SolveSettings(60, programs=programs), costs, head_start_s=0.3)
+    found = solver.solve(SAT)
+    assert (found.status, found.solver) == ("SAT", "glucose42")
+    assert {a.solver: a.status for a in found.attempts} == {"cadical195": "CANCELLED", "glucose42": "SAT"}
+    assert not processes_with(f"gone-{os.getpid()}")
+    # Unless much more is asked for than they promise.
+    solver.training = replace(solver.training, least_gain=0.999)
+    solver.settings = replace(solver.settings, time_limit_s=2.0)
+    assert [a.solver for a in solver.solve(SAT).attempts] == ["cadical195"]
 
 
 def test_a_wrong_model_of_the_probe_is_not_believed(shipped: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,11 @@ from satcost_gnn.portfolio.schedule import (
     expectation,
     given_common_factor,
     plan,
+    realised_after_head_start,
     realised_seconds,
     time_grid,
+    way_on,
+    ways_on,
     write_aslib_schedules,
 )
 
@@ -195,3 +198,43 @@ def test_scheduler_with_the_shipped_checkpoint() -> None:
     assert broken.status == "error" and ":6" in broken.error
     assert together.instances == 2 and "malformed.cnf:6" in together.error
     assert together.time_limit_s == 30
+
+
+def test_ways_on_take_into_account_what_has_been_spent() -> None:
+    names = ["a", "b"]
+    both = normal((1.0, 0.5), (1.5, 0.3))
+    fresh = ways_on(both, names, settings(), "a", 0.0)
+    assert [[part.solver for part in way.cores[0]] for way in fresh] == [["a"], ["b"]]
+    assert fresh[0].value == pytest.approx(float(scores(both[0], Objective.PAR2, 10.0).value), rel=1e-6)
+    assert fresh[1].value == pytest.approx(float(scores(both[1], Objective.PAR2, 10.0).value), rel=1e-6)
+    # A heavy tail: the longer it has run, the longer it will; independence leaves the other as it was.
+    late = ways_on(both, names, settings(), "a", 5.0)
+    assert late[0].value > fresh[0].value and late[1].value == pytest.approx(fresh[1].value)
+    # If the instance is to blame, the other is worse too.
+    assert ways_on(both, names, settings(dependence=0.8), "a", 5.0)[1].value > 1.2 * late[1].value
+    assert way_on(late, 0.0) is late[1] and way_on(late, 0.99) is late[0]
+
+
+def test_ways_on_with_several_cores_or_without_others() -> None:
+    three = normal((1.0, 0.5), (1.5, 0.3), (2.0, 0.3))
+    (way,) = ways_on(three, ["a", "b", "c"], settings(cores=2), "b", 1.0)
+    assert way.cores[0] == (Slice("b", 10.0),) and {part.solver for part in way.cores[1]} <= {"a", "c"}
+    (alone,) = ways_on(three[:1], ["a"], settings(), "a", 100.0)
+    assert alone.cores == ((Slice("a", 10.0),),) and way_on([alone], 0.0) is alone
+    with pytest.raises(ValueError, match="not in list"):
+        ways_on(three, ["a", "b", "c"], settings(), "d", 1.0)
+
+
+def test_realised_after_a_head_start() -> None:
+    goes_on, instead = ways_on(normal((1.0, 0.5), (1.5, 0.3)), ["a", "b"], settings(), "a", 1.0)
+
+    def par2(way: Schedule | None, a: float, b: float = 1.0, head_start_s: float = 1.0) -> float:
+        return realised_after_head_start(way, {"a": a, "b": b}, 10.0, "a", head_start_s, 0.5)
+
+    assert par2(instead, 0.9) == 0.9
+    assert par2(goes_on, 3.0) == 3.5 and par2(goes_on, 9.8) == 20.0
+    assert par2(instead, 3.0) == 2.5 and par2(instead, 3.0, np.inf) == 20.0
+    # The probe's own answer costs what the probe does.
+    assert par2(None, 3.0) == 1.5
+    # Nothing is predicted when the head start is all there is.
+    assert par2(None, 9.8, head_start_s=10.0) == 9.8 and par2(None, np.inf, head_start_s=10.0) == 20.0

@@ -53,6 +53,12 @@ def report_three() -> str:
     return "done"
 
 
+def report_without_end() -> None:
+    while True:
+        report(time.process_time())
+        time.sleep(0.01)
+
+
 def report_then_fork_and_wait(marker: str) -> None:
     command = [sys.executable, "-c", "import time; time.sleep(120)", marker]
     subprocess.Popen(command)

@@ -1,4 +1,5 @@
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -148,6 +149,38 @@ def test_partial_values_come_while_the_child_runs(sandbox: Sandbox) -> None:
     assert (outcome.status, outcome.value) == ("OK", "done")
     assert seen == [0, 1, 2]
     assert sandbox.run(f"{MODULE}:report_three", {}, ROOMY).value == "done"
+
+
+def test_a_paused_child_does_nothing_until_it_may_go_on(sandbox: Sandbox) -> None:
+    # The fixture has put the module on the path.
+    seen: queue.SimpleQueue[float] = queue.SimpleQueue()
+    found: list[Outcome] = []
+
+    def work() -> None:
+        found.append(own.run(f"{MODULE}:report_without_end", {}, ROOMY, seen.put))
+
+    with Sandbox() as own:
+        own.pause()  # Nothing runs: nothing to be done.
+        worker = threading.Thread(target=work)
+        worker.start()
+        seen.get(timeout=30)
+        own.pause()
+        with pytest.raises(queue.Empty):
+            while True:
+                # What was on its way when it was paused still comes.
+                seen.get(timeout=1.0)
+        own.resume()
+        seen.get(timeout=30)
+        own.pause()
+        own.cancel()
+        worker.join(30)
+        assert found[0].status == "CANCELLED"
+    with Sandbox() as own:
+        # A word that comes too late is passed over.
+        own.run("math:sqrt", {"args": (4.0,)}, ROOMY)
+        own.pause()
+        own.resume()
+        assert own.run("math:sqrt", {"args": (9.0,)}, ROOMY).value == 3.0
 
 
 def test_cancel_ends_the_child_and_all_below_it(sandbox: Sandbox) -> None:
