@@ -98,7 +98,7 @@ class ModelConfig(Section):
     branch_dropout: float = Field(
         default=0.1, ge=0, lt=1, description="Probability that a branch is missing in training."
     )
-    residual: Literal["none", "forest", "average"] = Field(
+    residual: Literal["none", "forest", "average", "by_novelty"] = Field(
         default="none",
         description="Classical estimate that the network corrects: a forest, or its mean with a Gaussian process.",
     )

@@ -336,7 +336,9 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
             )
         learnt = data.side("train", "validation")
         groups = data.tables[config.data.units[0]].groups
-        novelty = NoveltyDetector().fit([data.instances[k] for k in learnt], [groups[k] for k in learnt])
+        novelty = NoveltyDetector(judged_by="static").fit(
+            [data.instances[k] for k in learnt], [groups[k] for k in learnt]
+        )
         novelty.save(staging / "novelty")
         Background.sample([data.instances[k] for k in learnt], config.network.seed).save(staging / BACKGROUND_FILE)
         settings = preprocess_settings(config)

@@ -17,7 +17,7 @@ from satcost_gnn.instance import Instance
 
 Floats = NDArray[np.float64]
 
-_FORMAT = 1
+_FORMAT = 2
 _FILE, _ARRAYS = "novelty.json", "novelty.npz"
 # Standardised values are cut here: one wild feature must not decide alone.
 _CUT = 4.0
@@ -60,13 +60,17 @@ class NoveltyDetector:
     Parameters
     ----------
     features
-        ``static``, ``online`` or ``both``. An instance without online features is judged by the static ones: the
-        missing values count as average.
+        ``static``, ``online`` or ``both``: what :meth:`standing` tells of. An instance without online features is
+        judged by the static ones: the missing values count as average.
+    judged_by
+        The part of them that distances are of; default: all. A family that was never seen is told best from the known
+        ones by static features alone (docs/research-log.md).
     """
 
-    def __init__(self, features: str = "both") -> None:
-        feature_parts(features)
-        self.features = features
+    def __init__(self, features: str = "both", judged_by: str | None = None) -> None:
+        self.features, self.judged_by = features, judged_by or features
+        if not set(feature_parts(self.judged_by)) <= set(feature_parts(features)):
+            raise EstimatorError(f"found distances of {judged_by} features, of which {features} has not all")
         self._standardiser: Standardiser | None = None
         self._inside = self._far = 0.0
 
@@ -92,6 +96,10 @@ class NoveltyDetector:
             raise EstimatorError(f"found {len(groups)} groups for {n} training instances")
         matrix = FeatureMatrix.from_instances(instances, self.features)
         self._standardiser = Standardiser.fit(matrix)
+        judged = (
+            FeatureMatrix.from_instances(instances, self.judged_by).names if self.judged_by != self.features else ()
+        )
+        self._judged = np.array([not judged or name in judged for name in self._standardiser.names])
         x = self._coordinates(matrix)
         self._centre = x.mean(axis=0)
         _, _, directions = np.linalg.svd(x - self._centre, full_matrices=False)
@@ -117,7 +125,7 @@ class NoveltyDetector:
 
     def _coordinates(self, matrix: FeatureMatrix) -> Floats:
         assert self._standardiser is not None
-        return np.clip(self._standardiser.transform(matrix, clip=False), -_CUT, _CUT)
+        return np.clip(self._standardiser.transform(matrix, clip=False)[:, self._judged], -_CUT, _CUT)
 
     def _project(self, x: Floats) -> tuple[Floats, Floats]:
         """Return the coordinates along the main directions and the length of what they leave."""
@@ -195,6 +203,8 @@ class NoveltyDetector:
         header: dict[str, Any] = {
             "format": _FORMAT,
             "features": self.features,
+            "judged_by": self.judged_by,
+            "judged": np.flatnonzero(self._judged).tolist(),
             "inside": self._inside,
             "far": self._far,
             "standardiser": self._standardiser.to_json(),
@@ -218,14 +228,16 @@ class NoveltyDetector:
                     f"{directory / _FILE}: found format {header['format']}, expected at most {_FORMAT}; "
                     "install a newer satcost-gnn"
                 )
-            detector = cls(str(header["features"]))
+            detector = cls(str(header["features"]), header.get("judged_by"))
             detector._inside, detector._far = float(header["inside"]), float(header["far"])
             detector._standardiser = Standardiser.from_json(header["standardiser"])
+            columns = np.arange(len(detector._standardiser.names))
+            detector._judged = np.isin(columns, header.get("judged", columns))
             with np.load(directory / _ARRAYS, allow_pickle=False) as arrays:
                 detector._centre = arrays["centre"].astype(np.float64)
                 detector._directions, detector._training = arrays["directions"], arrays["training"]
             if not (
-                detector._directions.shape[1:] == detector._centre.shape == (len(detector._standardiser.names),)
+                detector._directions.shape[1:] == detector._centre.shape == (int(detector._judged.sum()),)
                 and detector._training.shape[1:] == detector._directions.shape[:1]
             ):
                 raise ValueError("the arrays disagree with each other")

@@ -405,7 +405,7 @@ class Predictor:
             able = []
             for k in open_:
                 lack = next(filter(None, (missing_need(need, instances[k]) for need in sorted(estimator.needs))), "")
-                if not lack and name == "gnn" and known[k] is not None and known[k].far:
+                if not lack and not estimator.for_new and known[k] is not None and known[k].far:
                     lack = "far outside the training distribution"
                 if lack:
                     reasons[k].append(f"{name}: {lack}")

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -99,3 +100,21 @@ def test_bad_input_and_damage_are_errors(detector, tmp_path):
     (tmp_path / "novelty.json").write_text(json.dumps({**header, "inside": None}))
     with pytest.raises(CheckpointError, match="can't be read"):
         NoveltyDetector.load(tmp_path)
+
+
+def test_distances_may_be_of_static_features_alone(tmp_path):
+    families = [str(f) for f in FAMILIES]
+    by_static = NoveltyDetector(judged_by="static").fit(instances(FAMILIES), families)
+    known = instances(FAMILIES[:20], seed=1)
+    wild = [replace(one, online=FeatureVector(ONLINE, one.online.values + 50)) for one in known]
+    assert [n.score for n in by_static.judge(wild)] == [n.score for n in by_static.judge(known)]
+    alone = NoveltyDetector("static").fit(instances(FAMILIES), families)
+    assert [n.score for n in by_static.judge(known)] == pytest.approx([n.score for n in alone.judge(known)], rel=1e-4)
+    # What stands out is told of all features.
+    assert set(by_static.standing(known[0])) == {*STATIC, *ONLINE}
+    by_static.save(tmp_path)
+    again = NoveltyDetector.load(tmp_path)
+    assert again.judged_by == "static"
+    assert [n.score for n in again.judge(wild)] == [n.score for n in by_static.judge(wild)]
+    with pytest.raises(EstimatorError, match="online has not all"):
+        NoveltyDetector("online", judged_by="static")

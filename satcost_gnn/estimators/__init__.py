@@ -55,6 +55,9 @@ CATALOGUE: dict[str, Entry] = {
     "gaussian_process": Entry("gaussian_process", ("static", "online"), "moderate", "Gaussian process on ranks"),
     "boosting": Entry("boosting", ("static", "online"), "moderate", "gradient boosting of hazards (needs LightGBM)"),
     "average": Entry("average", ("static", "online"), "moderate", "mean of forest and Gaussian process"),
+    "by_novelty": Entry(
+        "by_novelty", ("static", "online"), "moderate", "one mixture for known and one for new formulas"
+    ),
     "stacked": Entry("stacked", ("static", "online"), "moderate", "mixture of others, weighted out of fold"),
     "gnn": Entry("gnn", ("static", "online", "graph"), "expensive", "graph neural network fused with all features"),
 }

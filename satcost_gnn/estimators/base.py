@@ -182,6 +182,8 @@ class Estimator(ABC):
     needs: frozenset[str] = frozenset()
     #: What of its needs it can do without in :meth:`predict_variants`.
     can_miss: frozenset[str] = frozenset()
+    #: Whether it may be asked about instances far outside of the training data. An object may differ (by its settings).
+    for_new: bool = True
 
     _solvers: tuple[str, ...] | None = None
     _unit: str = ""

@@ -73,6 +73,8 @@ class GnnEstimator(Estimator):
         # Without branch dropout in training the stand-in of a missing graph has learnt nothing.
         missable = self.settings.model.branch_dropout > 0 and len(self.settings.model.branches) > 1
         self.can_miss = frozenset({"graph"} & set(self.settings.model.branches)) if missable else frozenset()
+        # What corrects an estimate that is itself made for new instances starts from something sensible there.
+        self.for_new = self.settings.model.residual == "by_novelty"
         self.device = device
         self._shape: ModelShape | None = None
         self._static_names: tuple[str, ...] = ()

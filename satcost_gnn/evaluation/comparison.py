@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.evaluation.contenders import contender, table_order
 from satcost_gnn.evaluation.metrics import paired_difference, percentile_interval
+from satcost_gnn.evaluation.new_families import NewFamilies, new_families
 from satcost_gnn.evaluation.protocol import SELECTION_UNIT, Predicted, Progress, Results
 from satcost_gnn.evaluation.scores import LEVELS, MEASURES, Resamples, Runs, Scores
 from satcost_gnn.evaluation.selection import (
@@ -158,6 +159,8 @@ class Comparison:
         Contender -> its row of selection.
     first_selection
         Contender -> what it does with its first seed.
+    novelty
+        How well new families are told, in a split by family.
     """
 
     results: Results
@@ -170,6 +173,7 @@ class Comparison:
     problem: SelectionProblem | str
     selection: Mapping[str, SelectionRow]
     first_selection: Mapping[str, Selection]
+    novelty: NewFamilies | None = None
 
 
 @dataclass(eq=False)
@@ -253,6 +257,7 @@ def compare_all(
         problem,
         selection,
         {name: collected[name].selections[0] for name in selection},
+        new_families(bench),
     )
 
 

@@ -83,6 +83,9 @@ DEFAULT: tuple[Contender, ...] = (
     Contender("gaussian_process", "gaussian_process", "Gaussian process on ranks", one_seed=True),
     Contender("boosting", "boosting", "gradient boosting of hazards"),
     Contender("average", "average", "mean of ExtraTrees and Gaussian process"),
+    Contender(
+        "by_novelty", "by_novelty", "mean of ExtraTrees and Gaussian process; ExtraTrees on early search where new"
+    ),
     Contender("stacked", "stacked", "stacked mixture of classical models", one_seed=True),
     Contender(NETWORK, NETWORK, "network: graph, static features and early search"),
 )
@@ -188,9 +191,9 @@ def seeded(kind: str, settings: Mapping[str, Any], seed: int) -> tuple[dict[str,
         found["seed"] = seed
     if isinstance(found.get("members"), list):
         members = []
-        for name, its in found["members"]:
+        for name, its, *weights in found["members"]:
             chosen, random = seeded(name, its, seed)
-            members.append([name, chosen])
+            members.append([name, chosen, *weights])
             has_seed |= random
         found["members"] = members
     return found, has_seed

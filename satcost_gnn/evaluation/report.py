@@ -61,6 +61,7 @@ def report(comparison: Comparison, command: str, output: Path) -> Document:
         _families,
         _scatter,
         _calibration,
+        _novelty,
         _solvers,
         _selection,
     ):
@@ -372,6 +373,42 @@ def _calibration(document: Document, comparison: Comparison, _: str) -> None:
                 "the coverage were 80 %. Calibration holds over all instances together, not within each family.",
             )
         )
+
+
+def _novelty(document: Document, comparison: Comparison, _: str) -> None:
+    novelty = comparison.novelty
+    if novelty is None:
+        return
+    document.add(
+        Heading("Whether a family is new"),
+        Paragraph(
+            "Novelty is the distance to the nearest training instances in feature space; above 1 an instance is called "
+            "outside of the training data. New: the instances of the fold that was left out. Known: instances of the "
+            "other folds that nothing was fitted on. AUC is the probability that one of a new family is newer than one "
+            "of a known family."
+        ),
+        Table(
+            ["told from", "AUC", "new called outside", "known called outside"],
+            [
+                [f"{features} features", _number(row.auc), _percent(row.flagged_new), _percent(row.flagged_known)]
+                for features, row in novelty.by_features.items()
+            ],
+        ),
+    )
+    measures = ("rmse", "crps", "coverage_80", "width_80")
+    lines = []
+    for name in _shown(comparison):
+        if name in comparison.first:
+            for where, found in zip(("inside", "outside"), novelty.apart(comparison.first[name]), strict=True):
+                lines.append([name, where, *(_number(found[measure]) for measure in measures)])
+    outside = int(novelty.outside[comparison.runs.rows].sum())
+    document.add(
+        Paragraph(
+            f"Errors where a test run, always of a new family, is called inside ({len(comparison.runs) - outside}) and "
+            f"outside ({outside}), with the first seed:"
+        ),
+        Table(["estimator", "called", *(MEASURES[m].heading for m in measures)], lines),
+    )
 
 
 def _solvers(document: Document, comparison: Comparison, _: str) -> None:

@@ -174,6 +174,8 @@ def metrics(comparison: Comparison, settings: EvaluationSettings) -> dict[str, A
         "against_best_classical": comparison.differences,
         "failed": results.failed,
     }
+    if comparison.novelty is not None:
+        found["novelty"] = comparison.novelty.by_features
     problem = comparison.problem
     if isinstance(problem, SelectionProblem):
         found["selection"] = {
