@@ -28,11 +28,12 @@ from satcost_gnn.distribution import CostDistribution
 from satcost_gnn.errors import CheckpointError, DatasetError
 from satcost_gnn.estimators import make_estimator
 from satcost_gnn.estimators.base import Estimator, TrainingTable
-from satcost_gnn.evaluation.accuracy import COLUMNS, accuracy, compare, markdown
+from satcost_gnn.evaluation.accuracy import accuracy, compare
 from satcost_gnn.evaluation.metrics import expected_coded, rmse
 from satcost_gnn.explanation import BACKGROUND_FILE, Background
 from satcost_gnn.instance import Instance
 from satcost_gnn.instance_cache import InstanceCache
+from satcost_gnn.model_card import card, read_new_families
 from satcost_gnn.out_of_distribution import NoveltyDetector
 from satcost_gnn.portfolio.select import overhead_of
 from satcost_gnn.portfolio.training_fit import fit_portfolio
@@ -354,7 +355,16 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
             preprocess_key=settings.key(),
             training=training_identity(dataset, config, data),
         )
-        (staging / "CARD.md").write_text(card(about, metrics, data, dataset))
+        found = config.checkpoint.new_families
+        (staging / "CARD.md").write_text(
+            card(
+                about,
+                metrics,
+                sum(data.solved_by_probe.values()),
+                max(run.cpu_limit_s for run in dataset.runs),
+                read_new_families(Path(found)) if found else None,
+            )
+        )
         checkpoint = Checkpoint.write(staging, target, about)
     say(f"wrote {checkpoint.directory}")
     return checkpoint
@@ -465,66 +475,3 @@ def by_family(
                 for name in ("forest", "gnn")
             }
     return found
-
-
-def card(about: CheckpointConfig, metrics: Mapping[str, Any], data: LabelledInstances, dataset: Dataset) -> str:
-    """Return the model card: what it was trained on, how accurate it is on what it never saw, where it fails."""
-    training = about.training
-    lines = [
-        f"# Checkpoint {about.label}",
-        "",
-        f"Predicts the cost of {', '.join(about.solvers)} in {' and '.join(about.units)} on a CNF, from its",
-        f"clause-variable graph, its features and the first {about.preprocess['probe']['conflicts']} conflicts of",
-        f"{about.probe_solver}. Estimators, in the order in which they are tried: {', '.join(about.chain)}.",
-        "",
-        "## Trained on",
-        "",
-        f"Data set `{training['dataset']}`, split by {training['split']}: "
-        + ", ".join(f"{count} {side}" for side, count in training["instances"].items())
-        + " instances that the probe did not solve; "
-        + f"{sum(data.solved_by_probe.values())} more were solved by the probe and are no part of any number below.",
-        f"Labels were measured under a CPU limit of {max(run.cpu_limit_s for run in dataset.runs):g} s: a cost beyond "
-        "that was never seen, and what is predicted there is extrapolation. CPU seconds are those of the machine in",
-        "the data set's card.",
-        "",
-        "## Accuracy on the test side",
-        "",
-    ]
-    for unit in about.units:
-        found = metrics["units"][unit]
-        for solver in about.solvers:
-            rows = found["solvers"][solver]
-            count = rows["gnn"]
-            lines += [
-                f"### {solver}, {unit} ({count['n']} runs, {count['n_solved']} solved)",
-                "",
-                markdown(rows),
-            ]
-    lines += ["Columns:", "", *(f"- `{name}`: {text}" for name, text in COLUMNS.items()), ""]
-    first = metrics["units"][about.units[0]]
-    versus = first["against_forest"]["gnn"]
-    lines += [
-        "## Network against forest",
-        "",
-        f"{about.solvers[0]}, {about.units[0]}, paired bootstrap over test instances; negative: the network is better.",
-        "",
-        *(
-            f"- {name}: {values['difference']:+.3f} (95 %: {values['low']:+.3f} to {values['high']:+.3f})"
-            for name, values in versus.items()
-        ),
-        "",
-        "## Where not to trust it",
-        "",
-        "- Families that it has never seen: such instances are marked `in_distribution = false` where they look unlike",
-        "  the training data, but not all of them do. The numbers above are of families that it has seen.",
-        "- Satisfiable instances: their cost varies by orders of magnitude with the seed; read the interval.",
-        "- Costs beyond the CPU limit of the labels; intervals are calibrated below it only.",
-    ]
-    worst = sorted(((v["gnn"], k, v["n"]) for k, v in first["families"].items() if v["n"] >= 5), reverse=True)[:8]
-    if worst:
-        lines.append(
-            "- Families with the largest RMSE (decades, at least 5 test instances): "
-            + ", ".join(f"{family} {error:.2f} ({count})" for error, family, count in worst)
-            + "."
-        )
-    return "\n".join(lines) + "\n"
