@@ -98,11 +98,18 @@ class ModelConfig(Section):
     branch_dropout: float = Field(
         default=0.1, ge=0, lt=1, description="Probability that a branch is missing in training."
     )
-    residual: Literal["none", "forest", "average", "by_novelty"] = Field(
+    residual: Literal["none", "forest", "average"] = Field(
         default="none",
         description="Classical estimate that the network corrects: a forest, or its mean with a Gaussian process.",
     )
     residual_limit: float = Field(default=2.0, gt=0, description="Largest correction of a hazard, in logits.")
+
+    early_on_new: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Weight of a forest on the early search alone beside the network where static features are new.",
+    )
 
     @field_validator("branches")
     @classmethod

@@ -18,7 +18,7 @@ from satcost_gnn.estimators.base import Estimator, TrainingTable
 
 _FORMAT = "1"
 # A third of the features at a split: as accurate as all of them in a third of the time, and six are grown a unit.
-_SETTINGS: Mapping[str, dict[str, Any]] = {"forest": {"max_features": 1 / 3}, "average": {}, "by_novelty": {}}
+_SETTINGS: Mapping[str, dict[str, Any]] = {"forest": {"max_features": 1 / 3}, "average": {}}
 _FOLDS = 5
 _HELD_OUT = "held_out.npz"
 
@@ -33,7 +33,7 @@ def corrected_estimate(
     Parameters
     ----------
     kind
-        ``forest``, ``average`` or ``by_novelty``.
+        ``forest`` or ``average``.
     table
         Labels in one unit, ``n`` instances with a run of some solver each.
     store

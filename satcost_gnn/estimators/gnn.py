@@ -22,6 +22,7 @@ from satcost_gnn.errors import CheckpointError, ConfigError, EstimatorError
 from satcost_gnn.estimators import load_estimator
 from satcost_gnn.estimators.base import Bools, Estimator, TrainingTable, group_folds, read_header, register
 from satcost_gnn.estimators.corrected_estimate import corrected_estimate
+from satcost_gnn.estimators.new_formulas import NewFormulas
 from satcost_gnn.formula.graph import CLAUSE_INPUTS, GRAPH_INPUTS, GRAPH_VERSION, VARIABLE_INPUTS
 from satcost_gnn.instance import Instance
 from satcost_gnn.models.cost_model import CostModel, ModelShape, hazard_logits
@@ -30,6 +31,7 @@ from satcost_gnn.training import Say, open_run, tell, train_network
 _FORMAT = 1
 _WEIGHTS = "model.safetensors"
 _HEADER = "config.json"
+_ON_NEW = "on-new"
 # A classical estimate is mixed with this much of the training set's own hazard: a forest rules out what no training
 # instance in a leaf did, and a bounded correction could not undo that.
 _BASELINE_DOUBT = 0.05
@@ -73,8 +75,9 @@ class GnnEstimator(Estimator):
         # Without branch dropout in training the stand-in of a missing graph has learnt nothing.
         missable = self.settings.model.branch_dropout > 0 and len(self.settings.model.branches) > 1
         self.can_miss = frozenset({"graph"} & set(self.settings.model.branches)) if missable else frozenset()
-        # What corrects an estimate that is itself made for new instances starts from something sensible there.
-        self.for_new = self.settings.model.residual == "by_novelty"
+        # A network that is shown a part of the instance only is to be judged by that part.
+        self._early_on_new = self.settings.model.early_on_new if len(self.settings.model.branches) == 3 else 0.0
+        self.for_new = self._early_on_new > 0
         self.device = device
         self._shape: ModelShape | None = None
         self._static_names: tuple[str, ...] = ()
@@ -82,6 +85,7 @@ class GnnEstimator(Estimator):
         self._marginal: dict[str, NDArray[np.float32]] = {}
         self._members: list[CostModel] = []
         self._baselines: dict[str, Estimator] = {}
+        self._on_new: NewFormulas | None = None
         self._options = _FitOptions()
 
     def parameters(self) -> dict[str, Any]:
@@ -198,6 +202,7 @@ class GnnEstimator(Estimator):
         learnt, judged = self._samples(train), self._samples(validation)
         if self.settings.model.residual != "none":
             learnt, judged = self._with_baselines(train, learnt, validation, judged, options.say)
+        self._on_new = NewFormulas().fit(train.tables) if self._early_on_new else None
         if options.run_directory is not None:
             split = {
                 side: [one.gbdhash or one.path for one in part.instances]
@@ -310,7 +315,13 @@ class GnnEstimator(Estimator):
             each = [torch.sigmoid(member(batch, (unit,))[unit].double()) for member in self._members]
             return torch.stack(each).mean(dim=0)
 
-        return CostDistribution.from_hazard(self.grid, self._apply(hazards, instances, samples))
+        return self._finished(
+            CostDistribution.from_hazard(self.grid, self._apply(hazards, instances, samples)), instances
+        )
+
+    def _finished(self, own: CostDistribution, instances: Sequence[Instance]) -> CostDistribution:
+        """Return the network's own predictions, mixed with the early search's where formulas are new."""
+        return own if self._on_new is None else self._on_new.mixed(own, self.unit, instances, self._early_on_new)
 
     def predict_variants(self, variants: Sequence[Instance]) -> CostDistribution:
         """Predict for variants of one instance; the graph is encoded once.
@@ -349,7 +360,7 @@ class GnnEstimator(Estimator):
                     graph = graph.expand(len(samples), -1)
                 fused = member.fuse(graph, without, static, online)
                 hazards.append(torch.sigmoid(member.heads[unit](fused, baseline).double()).numpy())
-        return CostDistribution.from_hazard(self.grid, np.mean(hazards, axis=0))
+        return self._finished(CostDistribution.from_hazard(self.grid, np.mean(hazards, axis=0)), variants)
 
     def embedding(self, instances: Sequence[Instance]) -> NDArray[np.float32]:
         """Return the fused vectors of the first member, ``float32[n, fused_width]``.
@@ -444,6 +455,8 @@ class GnnEstimator(Estimator):
         save_file(weights, directory / _WEIGHTS)
         for unit, corrected in self._baselines.items():
             corrected.save(directory / f"baseline-{unit}")
+        if self._on_new is not None:
+            self._on_new.save(directory / _ON_NEW)
         (directory / _HEADER).write_text(text + "\n")
 
     @classmethod
@@ -486,6 +499,8 @@ class GnnEstimator(Estimator):
                 estimator._members.append(model.eval())
             for unit, name in header["baselines"].items():
                 estimator._baselines[unit] = load_estimator(name, directory / f"baseline-{unit}")
+            if estimator._early_on_new:
+                estimator._on_new = NewFormulas.load(directory / _ON_NEW, estimator.units)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OSError, ConfigError) as error:
             raise CheckpointError(_damaged(directory, error)) from error
         except SafetensorError as error:

@@ -84,7 +84,10 @@ DEFAULT: tuple[Contender, ...] = (
     Contender("boosting", "boosting", "gradient boosting of hazards"),
     Contender("average", "average", "mean of ExtraTrees and Gaussian process"),
     Contender(
-        "by_novelty", "by_novelty", "mean of ExtraTrees and Gaussian process; ExtraTrees on early search where new"
+        "by_novelty",
+        "by_novelty",
+        "the same, and ExtraTrees on the early search where formulas are new",
+        one_seed=True,
     ),
     Contender("stacked", "stacked", "stacked mixture of classical models", one_seed=True),
     Contender(NETWORK, NETWORK, "network: graph, static features and early search"),
@@ -191,9 +194,9 @@ def seeded(kind: str, settings: Mapping[str, Any], seed: int) -> tuple[dict[str,
         found["seed"] = seed
     if isinstance(found.get("members"), list):
         members = []
-        for name, its, *weights in found["members"]:
+        for name, its in found["members"]:
             chosen, random = seeded(name, its, seed)
-            members.append([name, chosen, *weights])
+            members.append([name, chosen])
             has_seed |= random
         found["members"] = members
     return found, has_seed
