@@ -16,6 +16,7 @@ import pytest
 from satcost_gnn.checkpoint import Checkpoint
 from satcost_gnn.errors import CheckpointError, ConfigError, FormulaError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.out_of_distribution import Novelty
 from satcost_gnn.predictor import Predictor
 from satcost_gnn.preprocess import PreprocessSettings
 
@@ -212,6 +213,18 @@ def test_far_from_the_training_data(predictor: Predictor) -> None:
     assert found.in_distribution is False
     if found.source != "gnn":
         assert "far outside the training distribution" in found.reason
+
+
+def test_a_network_that_is_not_for_new_formulas_is_not_asked_about_them(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = predictor._estimator("gnn")
+    monkeypatch.setattr(predictor.novelty, "judge", lambda found: [Novelty(9.0, False, True) for _ in found])
+    for able, source in ((True, "gnn"), (False, "forest")):
+        monkeypatch.setattr(network, "for_new", able)
+        found = predictor.predict(HARD)
+        assert (found.source, found.in_distribution) == (source, False)
+        assert ("gnn: far outside the training distribution" in found.reason) == (not able)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from satcost_gnn.estimators.gnn import (
     marginal_logits,
     torch_device,
 )
+from satcost_gnn.feature_vector import FeatureVector
 
 TINY = {
     "model": {"width": 8, "heads": 2, "rounds": 1, "mean_channels": 4, "extreme_channels": 2, "fused_width": 16},
@@ -230,6 +231,28 @@ def test_corrects_a_forest(tmp_path):
     estimator.save(tmp_path)
     loaded = load_estimator("gnn", tmp_path, device="cpu")
     np.testing.assert_allclose(loaded.predict(new).cdf, cdf, atol=1e-9)
+
+
+def test_new_formulas_are_mostly_left_to_the_early_search(tmp_path):
+    table = make_graph_table(40, 2, noise=0.1)
+    config = tiny(model={"early_on_new": 0.7}, members=1)
+    estimator = GnnEstimator(config, device="cpu").fit(table, say=quiet)
+    alone = GnnEstimator(tiny(model={"early_on_new": 0.0}, members=1), device="cpu").fit(table, say=quiet)
+    assert estimator.for_new and not alone.for_new
+    known = table.instances[:4]
+    new = [replace(one, static=FeatureVector(one.static.names, one.static.values + 1e3)) for one in known]
+    early = estimator._on_new._forests["conflicts"]
+    for instances in (known, new):
+        weight = 0.7 * estimator._on_new.degree(instances)[:, None, None]
+        expected = (1 - weight) * alone.predict(instances).cdf + weight * early.predict(instances).cdf
+        np.testing.assert_allclose(estimator.predict(instances).cdf, expected, atol=1e-5)
+    np.testing.assert_allclose(estimator.predict_variants(new[:1]).cdf, estimator.predict(new[:1]).cdf, atol=1e-5)
+    estimator.save(tmp_path)
+    loaded = load_estimator("gnn", tmp_path, device="cpu")
+    np.testing.assert_allclose(loaded.predict(new).cdf, estimator.predict(new).cdf, atol=1e-9)
+    # A network that sees a part only is judged by that part.
+    part = GnnEstimator(tiny(model={"early_on_new": 0.7, "branches": ["graph", "static"]}, members=1))
+    assert not part.for_new
 
 
 def test_out_of_memory_splits_the_batch_and_then_says_which(fitted, monkeypatch):
