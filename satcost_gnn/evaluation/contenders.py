@@ -102,14 +102,15 @@ ABLATIONS: Mapping[str, tuple[str, ...]] = {
     "graph": ("gnn:graph",),
     "graph and static features": ("gnn:graph+static",),
     "graph and early search": ("gnn:graph+online",),
-    "all, fused": (NETWORK,),
+    "all, fused": ("gnn:graph+static+online", NETWORK),
 }
 
 
 def contender(name: str) -> Contender:
     """Return the contender of a name: one of :data:`DEFAULT`, an estimator, or a part of the network.
 
-    A part of the network is ``gnn:`` and its branches, such as ``gnn:graph+static``.
+    A part of the network is ``gnn:`` and its branches, such as ``gnn:graph+static``. It corrects no classical estimate,
+    which would see the whole instance. ``gnn:graph+static+online`` sees everything and corrects none either.
 
     Raises
     ------
@@ -124,10 +125,9 @@ def contender(name: str) -> Contender:
         if not asked or not set(asked) <= set(BRANCHES) or len(set(asked)) != len(asked):
             raise EstimatorError(f"found {name!r}; expected {NETWORK}: and some of {', '.join(BRANCHES)}, joined by +")
         branches = [branch for branch in BRANCHES if branch in asked]
-        if len(branches) == len(BRANCHES):
-            return contender(NETWORK)
         words = {"graph": "graph", "static": "static features", "online": "early search"}
-        label = f"network: {' and '.join(words[branch] for branch in branches)} only"
+        seen = " and ".join(words[branch] for branch in branches)
+        label = f"network alone: {seen}" if len(branches) == len(BRANCHES) else f"network alone: {seen} only"
         return Contender(f"{NETWORK}:{'+'.join(branches)}", NETWORK, label, {"branches": branches})
     if name in NAMES:
         return Contender(name, name, name.replace("_", " "))

@@ -290,8 +290,10 @@ def network_config(config: TrainingConfig, contender: Contender, seed: int) -> T
 
     An ensemble takes as many seeds in a row as it has members, so that those of two seeds have none in common.
     """
-    branches = tuple(contender.settings.get("branches", config.model.branches))
-    model = config.model.model_copy(update={"branches": branches})
+    model = config.model
+    if "branches" in contender.settings:
+        alone = {"branches": tuple(contender.settings["branches"]), "residual": "none", "early_on_new": 0.0}
+        model = model.model_copy(update=alone)
     return config.model_copy(update={"model": model, "seed": seed * config.members})
 
 
@@ -331,6 +333,10 @@ def _unfit(bench: Bench, checkpoint: Checkpoint, config: TrainingConfig, fold: i
         return "it was trained with another seed"
     if sorted(its.get("model", {}).get("branches", BRANCHES)) != sorted(config.model.branches):
         return "its network sees other parts of an instance"
+    if its.get("model", {}).get("residual", "none") != config.model.residual:
+        return "its network corrects another estimate"
+    if its.get("model", {}).get("early_on_new", 0.0) != config.model.early_on_new:
+        return "its network gives way to the early search otherwise"
     if not set(bench.units) <= set(checkpoint.config.units) or not set(bench.solvers) <= set(checkpoint.config.solvers):
         return f"it predicts {', '.join(checkpoint.config.solvers)} in {', '.join(checkpoint.config.units)} only"
     if not preprocess_settings(bench.config).serves(checkpoint.config.preprocess_key):

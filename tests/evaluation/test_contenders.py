@@ -1,8 +1,10 @@
 import pytest
 
+from satcost_gnn.config import TrainingConfig
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.estimators import NAMES
 from satcost_gnn.evaluation.contenders import ABLATIONS, DEFAULT, chosen_contenders, contender, seeded, table_order
+from satcost_gnn.evaluation.protocol import network_config
 
 
 def test_default_is_every_estimator_with_the_network_last() -> None:
@@ -17,7 +19,7 @@ def test_default_is_every_estimator_with_the_network_last() -> None:
 def test_parts_of_the_network_are_named_by_their_branches() -> None:
     assert contender("gnn:static+graph").name == "gnn:graph+static"
     assert contender("gnn:static+graph").settings == {"branches": ["graph", "static"]}
-    assert contender("gnn:online+static+graph").name == "gnn"
+    assert contender("gnn:online+static+graph").name == "gnn:graph+static+online"
     for wrong in ("gnn:", "gnn:graph+graph", "gnn:picture"):
         with pytest.raises(EstimatorError, match="joined by"):
             contender(wrong)
@@ -49,3 +51,13 @@ def test_seed_reaches_estimators_that_have_one_and_members_of_mixtures() -> None
 def test_table_is_in_the_order_of_the_default() -> None:
     assert table_order(["gnn:graph", "gnn", "forest", "constant"]) == ["constant", "forest", "gnn", "gnn:graph"]
     assert [one.name for one in DEFAULT] == table_order([one.name for one in DEFAULT][::-1])
+
+
+def test_parts_of_the_network_correct_nothing_that_sees_the_rest() -> None:
+    model = {"residual": "average", "early_on_new": 0.7}
+    config = TrainingConfig(data={"dataset": "x", "solvers": ["cadical195"]}, model=model)  # type: ignore[arg-type]
+    whole = network_config(config, contender("gnn"), 3)
+    assert (whole.model, whole.seed) == (config.model, 3)
+    for name, branches in (("gnn:graph", ("graph",)), ("gnn:graph+static+online", ("graph", "static", "online"))):
+        alone = network_config(config, contender(name), 0).model
+        assert (set(alone.branches), alone.residual, alone.early_on_new) == (set(branches), "none", 0.0)
