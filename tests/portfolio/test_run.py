@@ -16,10 +16,12 @@ from portfolio_predictions import prediction, training
 from process_listing import processes_with
 from reverse_unit_propagation import is_refutation
 
+from satcost_gnn.distribution import GRIDS, CostDistribution
 from satcost_gnn.errors import ConfigError, FormulaError, SolverError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.portfolio import solver_child
 from satcost_gnn.portfolio.run import PortfolioSolver, Progress, SolveSettings, complete_model, programs_of
-from satcost_gnn.portfolio.solver_child import PROVING
+from satcost_gnn.portfolio.solver_child import PROVING, Watch, answer_child
 from satcost_gnn.predictor import Prediction, Predictor
 from satcost_gnn.search import solvers
 from satcost_gnn.search.solvers import satisfies
@@ -251,6 +253,21 @@ def test_progress_tells_what_running_solvers_do(shipped: Predictor, monkeypatch:
     assert glimpses and all(a.conflicts <= b.conflicts for a, b in itertools.pairwise(glimpses))
     elapsed = [p.elapsed_s for p in seen]
     assert elapsed == sorted(elapsed)
+
+
+def test_a_prediction_may_reach_a_solver_that_runs_already(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(solver_child, "report", seen.append)
+    formula = random_3sat(280, 4.6, 1)  # Seconds: it must be looked at several times.
+
+    def widest(later: str | None) -> float:
+        seen.clear()
+        assert answer_child("minisat22", formula, watch=Watch(every_s=0.05, later=later))["status"] == "UNSAT"
+        return max((g.remaining_s[2] / g.remaining_s[1] for g in seen if g.remaining_s is not None), default=np.inf)
+
+    prior = CostDistribution.normal(GRIDS["cpu_seconds"], np.array(0.6), np.array(0.1))
+    np.save(tmp_path / "prior.npy", prior.cdf)
+    assert widest(str(tmp_path / "prior.npy")) < widest(str(tmp_path / "none.npy"))
 
 
 def test_errors(shipped: Predictor) -> None:
