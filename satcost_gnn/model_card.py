@@ -35,8 +35,12 @@ def read_new_families(path: Path) -> dict[str, Any]:
 def _on_new_families(found: Mapping[str, Any]) -> list[str]:
     """Return the part of the card on families that were left out whole."""
     rows = found["estimators"]
-    names = [name for name in dict.fromkeys([found["best_classical"], "forest", "linear", NETWORK]) if name in rows]
-    measures = ("rmse", "crps", "spearman_within", "within_2", "within_10", "coverage_80", "width_80")
+    names = [
+        name
+        for name in dict.fromkeys(["constant", "linear", "forest", found["best_classical"], NETWORK])
+        if name in rows
+    ]
+    measures = ("rmse", "rmse_capped", "crps", "spearman_within", "within_2", "within_10", "coverage_80", "width_80")
     lines = [
         "## On families never seen",
         "",

@@ -7,7 +7,7 @@ from satcost_gnn.checkpoint import Checkpoint
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.model_card import card, read_new_families
 
-MEASURES = ("rmse", "crps", "spearman_within", "within_2", "within_10", "coverage_80", "width_80")
+MEASURES = ("rmse", "rmse_capped", "crps", "spearman_within", "within_2", "within_10", "coverage_80", "width_80")
 
 
 def metrics(path: Path, split: str = "family", network: str = "gnn") -> Path:
