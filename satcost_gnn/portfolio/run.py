@@ -200,8 +200,9 @@ class PortfolioSolver(DecidesByPredictor):
             with ConcurrentRuns(formula, usual, self.settings, begin) as portfolio:
                 portfolio.start(usual[0])
                 head_start_s = self._head_start_s()
-                portfolio.watch(on_progress, every_s, head_start_s)
-                if portfolio.won is None and portfolio.left_s() >= SHORTEST_S:
+                over = portfolio.watch(on_progress, every_s, head_start_s)
+                # A first run that has ended by its limit has had all the time there was.
+                if portfolio.won is None and (over or portfolio.failed) and portfolio.left_s() >= SHORTEST_S:
                     tell("probing")
                     if self.settings.cores == 1:
                         portfolio.pause()
