@@ -169,7 +169,9 @@ def _run(function: str, kwargs: dict[str, Any], limits: Limits, answers: int | N
                 try:
                     word = read_frame(_Exact(0))
                 except EOFError:
-                    # The caller has gone.
+                    # The caller has gone. A child that was forked just now has no group of its own yet.
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
                     _kill_descendants(pid)
                     shutil.rmtree(scratch, ignore_errors=True)
                     os._exit(0)

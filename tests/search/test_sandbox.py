@@ -131,6 +131,31 @@ def test_child_dies_when_the_caller_is_killed() -> None:
     assert processes_with(marker) == []
 
 
+@pytest.mark.slow
+def test_child_dies_when_the_caller_is_killed_as_it_asks() -> None:
+    program = (
+        "import os, signal, sys, threading, time\n"
+        "from satcost_gnn.search.sandbox import Limits, Sandbox\n"
+        "sandbox = Sandbox()\n"
+        "sandbox.run('math:sqrt', {'args': (4.0,)}, Limits())\n"
+        "arguments = [sys.executable, '-S', '-c', 'import time; time.sleep(60)', os.environ['MARKER']]\n"
+        "ask = lambda: sandbox.run('subprocess:call', {'args': (arguments,)}, Limits(20, 50, 1024))\n"
+        "threading.Thread(target=ask, daemon=True).start()\n"
+        "time.sleep(float(os.environ['AFTER_S']))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    for k in range(16):
+        marker = f"satcost-asked-{os.getpid()}-{k}-"
+        environment = dict(os.environ, MARKER=marker, AFTER_S=str(0.0003 * k))
+        subprocess.run([sys.executable, "-c", program], env=environment, check=False)
+        # Time for a child to come up that should be dead by now.
+        time.sleep(0.4)
+        deadline = time.monotonic() + 30
+        while processes_with(marker) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert processes_with(marker) == []
+
+
 def test_helper_never_loads_torch(sandbox: Sandbox) -> None:
     modules = sandbox.run(f"{MODULE}:loaded_modules", {}, ROOMY).value
     assert "pysat.solvers" in modules
