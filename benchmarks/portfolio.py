@@ -88,10 +88,14 @@ def summary(cost: Costs, reference: Costs, sbs: Costs, cutoff: float) -> dict[st
     }
 
 
+def runtimes(row: Costs, solvers: tuple[str, ...], cutoff: float) -> dict[str, float]:
+    """Return solver -> CPU seconds on one instance, infinite beyond the cutoff."""
+    return {name: float(value) if value <= cutoff else np.inf for name, value in zip(solvers, row, strict=True)}
+
+
 def realised(schedule: Schedule, row: Costs, solvers: tuple[str, ...], cutoff: float, overhead: float) -> float:
     """Return the PAR2 of a schedule on one instance."""
-    runtime = {name: float(value) if value <= cutoff else np.inf for name, value in zip(solvers, row, strict=True)}
-    seconds = realised_seconds(schedule.cores, runtime, cutoff, overhead)
+    seconds = realised_seconds(schedule.cores, runtimes(row, solvers, cutoff), cutoff, overhead)
     return seconds if seconds is not None else 2 * cutoff
 
 
@@ -101,19 +105,18 @@ def after_head_start(
     solvers: tuple[str, ...],
     single: str,
     training: TrainingPortfolio,
-    head_start_s: float,
     overhead_s: float,
     cutoff: float,
 ) -> float:
     """Return the PAR2 of an instance if the single best begins and is looked at after its head start."""
-    runtime = {name: float(value) if value <= cutoff else np.inf for name, value in zip(solvers, row, strict=True)}
+    head_start_s = training.first_look_s
     left = cutoff - head_start_s - overhead_s
     way = None
     if prediction.status != "solved" and prediction.distribution is not None and left > 0:
         settings = ScheduleSettings(Objective.PAR2, left, 1, training.dependence)
         ways = ways_on(prediction.distribution, solvers, settings, single, head_start_s)
         way = way_on(ways, training.least_gain)
-    return realised_after_head_start(way, runtime, cutoff, single, head_start_s, overhead_s)
+    return realised_after_head_start(way, runtimes(row, solvers, cutoff), cutoff, single, head_start_s, overhead_s)
 
 
 def by_family(families: list[str], costs: dict[str, Costs]) -> dict[str, Any]:
@@ -234,12 +237,9 @@ def main() -> None:
             costs[key] = np.array(realised_)
             predicted_value[key] = float(np.mean(values)) if values else float("nan")
     # `satcost solve` on one core.
-    head_start_s = cutoff if training.head_start_s is None else training.head_start_s
     costs["solve"] = np.array(
         [
-            after_head_start(
-                predicted[name], row, solvers, single, training, min(head_start_s, cutoff), float(seconds), cutoff
-            )
+            after_head_start(predicted[name], row, solvers, single, training, float(seconds), cutoff)
             for name, row, seconds in zip(tests, measured, overhead, strict=True)
         ]
     )

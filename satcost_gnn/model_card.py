@@ -56,15 +56,15 @@ def _on_new_families(found: Mapping[str, Any]) -> list[str]:
             f"new instances of known families (area under the curve {told['auc']:.2f}).",
             "",
         ]
-    families = rows[NETWORK]["families"]
-    large = sorted(((f["rmse"], name, int(f["n"])) for name, f in families.items() if f["n"] >= 15), reverse=True)
+    families = {name: f for name, f in rows[NETWORK]["families"].items() if f["n"] >= 15}
+    large = sorted(((f["rmse"], name, int(f["n"])) for name, f in families.items()), reverse=True)
     lines += [
         "Families of at least 15 runs with the largest RMSE when unseen: "
         + ", ".join(f"{name} {error:.2f} ({count})" for error, name, count in large[:12])
         + ".",
         "",
     ]
-    low = sorted((f["coverage_80"], name, int(f["n"])) for name, f in families.items() if f["n"] >= 15)
+    low = sorted((f["coverage_80"], name, int(f["n"])) for name, f in families.items())
     lines += [
         "Of these, fewest inside their 80 % intervals: "
         + ", ".join(f"{name} {share:.0%} ({count})" for share, name, count in low[:12])

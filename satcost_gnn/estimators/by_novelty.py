@@ -12,8 +12,6 @@ from satcost_gnn.estimators.base import TrainingTable, register
 from satcost_gnn.estimators.new_formulas import NewFormulas
 from satcost_gnn.instance import Instance
 
-_ON_NEW = "on-new"
-
 
 @register
 class ByNovelty(Average):
@@ -49,13 +47,13 @@ class ByNovelty(Average):
     def save(self, directory: Path) -> None:
         """Write the mixture, its members, and what predicts new instances."""
         super().save(directory)
-        self._on_new.save(Path(directory) / _ON_NEW)
+        self._on_new.save(directory)
 
     @classmethod
     def load(cls, directory: Path, **options: Any) -> Self:
         """Read what :meth:`save` wrote (see :meth:`Estimator.load`)."""
         estimator = super().load(directory, **options)
-        estimator._on_new = NewFormulas.load(Path(directory) / _ON_NEW, [estimator.unit])
+        estimator._on_new = NewFormulas.load(directory, [estimator.unit])
         return estimator
 
 

@@ -31,7 +31,6 @@ from satcost_gnn.training import Say, open_run, tell, train_network
 _FORMAT = 1
 _WEIGHTS = "model.safetensors"
 _HEADER = "config.json"
-_ON_NEW = "on-new"
 # A classical estimate is mixed with this much of the training set's own hazard: a forest rules out what no training
 # instance in a leaf did, and a bounded correction could not undo that.
 _BASELINE_DOUBT = 0.05
@@ -456,7 +455,7 @@ class GnnEstimator(Estimator):
         for unit, corrected in self._baselines.items():
             corrected.save(directory / f"baseline-{unit}")
         if self._on_new is not None:
-            self._on_new.save(directory / _ON_NEW)
+            self._on_new.save(directory)
         (directory / _HEADER).write_text(text + "\n")
 
     @classmethod
@@ -500,7 +499,7 @@ class GnnEstimator(Estimator):
             for unit, name in header["baselines"].items():
                 estimator._baselines[unit] = load_estimator(name, directory / f"baseline-{unit}")
             if estimator._early_on_new:
-                estimator._on_new = NewFormulas.load(directory / _ON_NEW, estimator.units)
+                estimator._on_new = NewFormulas.load(directory, estimator.units)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OSError, ConfigError) as error:
             raise CheckpointError(_damaged(directory, error)) from error
         except SafetensorError as error:

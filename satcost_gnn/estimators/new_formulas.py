@@ -24,6 +24,7 @@ Floats = NDArray[np.float64]
 
 #: Settings of the forest on the early search alone.
 FOREST: dict[str, Any] = {"features": "online", "max_features": 1 / 3, "n_trees": 100}
+_DIRECTORY = "on-new"
 # Novelty at which a formula counts as half new, and how sharply known gives way to new: from predictions for left-out
 # instances and for left-out families, none of the test side (docs/research-log.md).
 _MIDDLE, _SHARPNESS = 0.7, 4.0
@@ -76,25 +77,27 @@ class NewFormulas:
         return distribution.mix(np.stack([1.0 - weight, weight]), [self._forests[unit].predict(list(instances))])
 
     def save(self, directory: Path) -> None:
-        """Write detector and forests into directories of their own."""
-        self._detector.save(Path(directory) / "novelty")
+        """Write detector and forests into a directory of their own below that of the estimator they belong to."""
+        own = Path(directory) / _DIRECTORY
+        self._detector.save(own / "novelty")
         for unit, forest in self._forests.items():
-            forest.save(Path(directory) / unit)
+            forest.save(own / unit)
 
     @classmethod
     def load(cls, directory: Path, units: Sequence[str]) -> Self:
-        """Read what :meth:`save` wrote.
+        """Read what :meth:`save` wrote below an estimator's directory.
 
         Raises
         ------
         CheckpointError
             If something is missing, damaged, or not what it should be.
         """
+        own = Path(directory) / _DIRECTORY
         found = cls()
-        found._detector = NoveltyDetector.load(Path(directory) / "novelty")
+        found._detector = NoveltyDetector.load(own / "novelty")
         if found._detector.features != "static":
-            raise CheckpointError(f"{directory}: found novelty of {found._detector.features} features, not static")
-        found._forests = {unit: Forest.load(Path(directory) / unit) for unit in units}
+            raise CheckpointError(f"{own}: found novelty of {found._detector.features} features, not static")
+        found._forests = {unit: Forest.load(own / unit) for unit in units}
         return found
 
 

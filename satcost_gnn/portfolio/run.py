@@ -219,7 +219,7 @@ class PortfolioSolver(DecidesByPredictor):
 
     def _head_start_s(self) -> float:
         """Return the wall seconds after which the first solver is looked at."""
-        seconds = self.training.cutoff_s if self.training.head_start_s is None else self.training.head_start_s
+        seconds = self.training.first_look_s
         return min(seconds, _HEAD_START_BESIDE_S) if self.settings.cores > 1 else seconds
 
     def _solution(

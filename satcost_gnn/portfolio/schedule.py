@@ -468,18 +468,27 @@ def plan(
     ]
     values = [loss(cores, cases, weights) for cores in candidates]
     best = candidates[int(np.argmin(values))]
-    found = expectation(best, cases, limit)
+    found = _expected_schedule(best, [solvers[k] for k in kept], cases, weights, settings)
+    return replace(found, instances=len(whole), paths=tuple(paths), overhead_s=overhead_s)
+
+
+def _expected_schedule(
+    cores: Sequence[Sequence[tuple[int, float]]],
+    solvers: Sequence[str],
+    cases: CostDistribution,
+    weights: Floats,
+    settings: ScheduleSettings,
+) -> Schedule:
+    """Return a schedule of columns with what is expected of it over weighted cases."""
+    found = expectation(cores, cases, settings.time_limit_s)
     return Schedule(
-        cores=tuple(tuple(Slice(solvers[kept[k]], length) for k, length in core) for core in best),
-        time_limit_s=limit,
+        cores=tuple(tuple(Slice(solvers[k], length) for k, length in core) for core in cores),
+        time_limit_s=settings.time_limit_s,
         objective=str(settings.objective),
         value=float(weights @ found.loss(settings)),
         expected_s=float(weights @ found.seconds),
         p_solved=float(1.0 - weights @ found.unsolved),
         dependence=settings.dependence,
-        instances=len(whole),
-        paths=tuple(paths),
-        overhead_s=overhead_s,
     )
 
 
@@ -524,39 +533,25 @@ def ways_on(
     ValueError
         If the running solver isn't one of the columns.
     """
-    column = list(solvers).index(running)
-    limit = settings.time_limit_s
+    names = list(solvers)
+    column = names.index(running)
     cases, weights = given_common_factor(distribution.reshape(1, len(solvers)), settings.dependence)
     alive = weights * (1.0 - cases[:, column].p_solved_by(spent_s))
     weights = alive / alive.sum() if alive.sum() > 0 else weights
     cdf = cases.cdf.copy()
     cdf[:, column] = cases[:, column].remaining_after(spent_s).cdf
     cases = CostDistribution(cases.grid, cdf)
-    goes_on = [[(column, limit)]]
+    goes_on = [[(column, settings.time_limit_s)]]
     ways = [goes_on]
-    others = [name for name in solvers if name != running]
+    others = [k for k in range(len(names)) if k != column]
     if others:
-        columns = [list(solvers).index(name) for name in others]
-        expected = CostDistribution(cases.grid, np.tensordot(weights, cdf[:, columns], axes=1))
-        beside = plan(expected, others, replace(settings, cores=max(settings.cores - 1, 1)))
-        planned = [[(list(solvers).index(part.solver), part.cpu_s) for part in core] for core in beside.cores]
+        expected = CostDistribution(cases.grid, np.tensordot(weights, cdf[:, others], axes=1))
+        beside = plan(expected, [names[k] for k in others], replace(settings, cores=max(settings.cores - 1, 1)))
+        planned = [[(names.index(part.solver), part.cpu_s) for part in core] for core in beside.cores]
         ways = [goes_on, planned] if settings.cores == 1 else [goes_on + planned]
-    found = []
-    for cores in ways:
-        does = expectation(cores, cases, limit)
-        found.append(
-            Schedule(
-                cores=tuple(tuple(Slice(solvers[k], length) for k, length in core) for core in cores),
-                time_limit_s=limit,
-                objective=str(settings.objective),
-                value=float(weights @ does.loss(settings)),
-                expected_s=float(weights @ does.seconds),
-                p_solved=float(1.0 - weights @ does.unsolved),
-                dependence=settings.dependence,
-                paths=tuple(paths),
-            )
-        )
-    return tuple(found)
+    return tuple(
+        replace(_expected_schedule(cores, names, cases, weights, settings), paths=tuple(paths)) for cores in ways
+    )
 
 
 def way_on(ways: Sequence[Schedule], least_gain: float) -> Schedule:

@@ -70,6 +70,11 @@ class TrainingPortfolio:
     least_gain: float = DEFAULT_LEAST_GAIN
     origin: str = "runs"
 
+    @property
+    def first_look_s(self) -> float:
+        """CPU seconds after which the single best solver is looked at: its head start."""
+        return self.cutoff_s if self.head_start_s is None else self.head_start_s
+
     def single_best(self, among: Sequence[str] | None = None) -> str:
         """Return the solver with the least PAR2, of some solvers or all."""
         return min(self.par2 if among is None else among, key=lambda name: self.par2[name])
