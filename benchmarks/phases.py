@@ -127,7 +127,7 @@ def instance_cache(directory: Path | None) -> InstanceCache | None:
     """Return the instances that were preprocessed with whole graphs, None without a directory."""
     if directory is None:
         return None
-    return InstanceCache(directory, PreprocessSettings(probe=PROBE, max_graph_edges=MOST_EDGES))
+    return InstanceCache(directory, PreprocessSettings(probe=PROBE, again=False, max_graph_edges=MOST_EDGES))
 
 
 def label_one(sandbox: Sandbox, path: Path, cached: Instance | None) -> tuple[PhaseSample | None, float]:

@@ -74,6 +74,7 @@ class PreprocessConfig(Section):
     """How instances are turned into what the estimators see."""
 
     conflicts: int = Field(default=2000, ge=1, description="Conflict budget of the probe.")
+    again: bool = Field(default=True, description="Whether what the probe doesn't solve is probed again, renamed.")
     max_graph_edges: int = Field(default=200_000, ge=1, description="Literal occurrences kept in a cached graph.")
     jobs: int = Field(default=1, ge=1, description="Instances preprocessed at a time.")
 
@@ -109,6 +110,12 @@ class ModelConfig(Section):
         ge=0,
         le=1,
         description="Weight of a forest on the early search alone beside the network where static features are new.",
+    )
+    constant_on_new: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Weight of the training set's own distribution beside both where static features are new.",
     )
 
     @field_validator("branches")

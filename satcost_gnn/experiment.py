@@ -240,7 +240,9 @@ def predict_all(
 def preprocess_settings(config: TrainingConfig) -> PreprocessSettings:
     """Return how the configuration wants instances preprocessed."""
     probe = ProbeSettings(conflicts=config.preprocess.conflicts)
-    return PreprocessSettings(probe=probe, max_graph_edges=config.preprocess.max_graph_edges)
+    return PreprocessSettings(
+        probe=probe, again=config.preprocess.again, max_graph_edges=config.preprocess.max_graph_edges
+    )
 
 
 def prepare(

@@ -26,6 +26,7 @@ from satcost_gnn.errors import CheckpointError, ConfigError, EstimatorError
 from satcost_gnn.estimators.feature_matrix import FeatureMatrix, features_for_unit
 from satcost_gnn.feature_vector import FeatureVector
 from satcost_gnn.instance import Instance
+from satcost_gnn.search.second_search import PREFIX
 
 if TYPE_CHECKING:
     from satcost_gnn.formula.cnf import Formula
@@ -85,6 +86,7 @@ GROUPS: tuple[FeatureGroup, ...] = (
     FeatureGroup("restarts", "restarts are", "rare", "frequent", "rates.restarts_per_conflict"),
     FeatureGroup("tree estimates", "tree-size estimates are", "low", "high", "tree.wbe_longest"),
     FeatureGroup("random dives", "random dives end", "early", "late", "knuth.depth_mean_log"),
+    FeatureGroup("second search", "a second search", "", "came to an end", f"{PREFIX}solved"),
     FeatureGroup("speed", "the probe ran", "slowly", "fast", "speed.conflicts_per_second"),
 )
 
@@ -148,7 +150,11 @@ def group_of(feature: str) -> str:
             return _STATIC_GROUPS[group]
         word = feature.removeprefix("gbdc_").split("_")[0]
         return "size" if word in _GBDC_SIZES else "degrees" if word in _GBDC_DEGREES else "clauses"
+    # What the second search tells is explained together with what the first one does.
+    feature = feature.removeprefix(PREFIX)
     fitting = [prefix for prefix in _PREFIXES if feature.startswith(prefix)]
+    if feature == "solved":
+        return "second search"
     if not fitting or "." not in feature:
         raise KeyError(feature)
     return _PREFIXES[max(fitting, key=len)]

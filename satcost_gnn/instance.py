@@ -26,15 +26,18 @@ class Instance:
     static
         Features of the formula.
     online
-        Features of the start of a search; None when there was no probe or it failed.
+        Features of the start of a search, and of a second one where there is to be one; None when there was no probe or
+        it failed.
     probe
         The probe's result, with its trace.
+    second
+        Result of the second search, without its trace; None when there was none.
     graph
         Clause-variable graph with the probe's statistics on its nodes; None when it was not asked for or is too large.
     formula
         The formula itself; None once it is no longer needed.
     timings
-        Wall seconds by stage: ``parse``, ``probe``, ``features``, ``graph``.
+        Wall seconds by stage: ``parse``, ``features``, ``probe``, ``graph``, ``second search``.
     """
 
     path: str
@@ -42,6 +45,7 @@ class Instance:
     static: FeatureVector
     online: FeatureVector | None = None
     probe: ProbeResult | None = None
+    second: ProbeResult | None = None
     graph: CompactGraph | None = None
     formula: Formula | None = None
     timings: dict[str, float] = field(default_factory=dict)

@@ -34,6 +34,10 @@ def _part(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[
     return {name.removeprefix(head): array for name, array in arrays.items() if name.startswith(head)}
 
 
+# Of a search's result; the trace has arrays of its own.
+_NOT_KEPT = ("trace", "settings", "numbers", "model")
+
+
 def _write(path: Path, instance: Instance) -> None:
     probe = instance.probe
     header: dict[str, Any] = {
@@ -46,11 +50,12 @@ def _write(path: Path, instance: Instance) -> None:
     if instance.online is not None:
         header["online"] = {"names": instance.online.names, "seconds": instance.online.seconds}
         arrays["online"] = instance.online.values
-    if probe is not None:
-        header["probe"] = {k: v for k, v in vars(probe).items() if k not in ("trace", "settings", "numbers", "model")}
-        header["probe_settings"] = asdict(probe.settings)
-        if probe.trace is not None:
-            arrays |= _prefixed("trace", probe.trace.to_arrays())
+    for name, result in (("probe", probe), ("second", instance.second)):
+        if result is not None:
+            header[name] = {k: v for k, v in vars(result).items() if k not in _NOT_KEPT}
+            header[f"{name}_settings"] = asdict(result.settings)
+    if probe is not None and probe.trace is not None:
+        arrays |= _prefixed("trace", probe.trace.to_arrays())
     if instance.graph is not None:
         arrays |= _prefixed("graph", instance.graph.to_arrays())
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
@@ -68,14 +73,12 @@ def _read(path: Path) -> Instance:
         about = header.get(name)
         return FeatureVector(tuple(about["names"]), arrays[name], about["seconds"]) if about else None
 
-    probe = None
-    if "probe" in header:
-        trace = _part("trace", arrays)
-        probe = ProbeResult(
-            **header["probe"],
-            trace=Trace.from_arrays(trace) if trace else None,
-            settings=ProbeSettings(**header["probe_settings"]),
-        )
+    def search(name: str, trace: Trace | None) -> ProbeResult | None:
+        if name not in header:
+            return None
+        return ProbeResult(**header[name], trace=trace, settings=ProbeSettings(**header[f"{name}_settings"]))
+
+    trace = _part("trace", arrays)
     graph = _part("graph", arrays)
     static = vector("static")
     assert static is not None
@@ -84,7 +87,8 @@ def _read(path: Path) -> Instance:
         gbdhash=header["gbdhash"],
         static=static,
         online=vector("online"),
-        probe=probe,
+        probe=search("probe", Trace.from_arrays(trace) if trace else None),
+        second=search("second", None),
         graph=CompactGraph.from_arrays(graph) if graph else None,
         timings=header["timings"],
     )

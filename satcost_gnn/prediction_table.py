@@ -32,11 +32,11 @@ COLUMNS: dict[str, tuple[type, str]] = {
     "checkpoint": (str, "name and version of the checkpoint"),
     "in_distribution": (bool, "whether the instance resembles the training data"),
     "parse_s": (float, "wall seconds for reading the file"),
-    "probe_s": (float, "wall seconds for the probe"),
+    "probe_s": (float, "wall seconds for the probe and the second search"),
     "features_s": (float, "wall seconds for the features and the graph"),
     "inference_s": (float, "wall seconds for inference, shared out over the instances of a batch"),
     "status": (str, "ok: predicted; solved: the probe solved it; error: see the column error"),
-    "result": (str, "SAT or UNSAT if the probe solved it"),
+    "result": (str, "SAT or UNSAT if the probe or the second search solved it"),
     "error": (str, "what is wrong with the file, or why a fallback was taken"),
 }
 

@@ -62,7 +62,8 @@ class Prediction:
     reason
         Why the estimators before it were passed over, or what is wrong with the input.
     result
-        ``SAT`` or ``UNSAT`` if the probe solved it.
+        ``SAT`` or ``UNSAT`` if the probe solved it, or the second search (status ``ok``: what a solver needs for the
+        formula as it is remains a prediction).
     in_distribution
         Whether the instance resembles the training data; None where that can't be told.
     checkpoint
@@ -72,7 +73,7 @@ class Prediction:
     estimator
         The source's name in the checkpoint's chain of estimators; empty where none was asked.
     model
-        ``int32[n]``: literals of the model, if the probe found the instance satisfiable.
+        ``int32[n]``: literals of the model, if one of the searches found the instance satisfiable.
     """
 
     path: str
@@ -107,6 +108,10 @@ class Prediction:
         values = np.atleast_1d(self._known().p_solved_by(budget))
         return dict(zip(self.solvers, values.tolist(), strict=True))
 
+    def _searched_s(self) -> float | None:
+        first = self.timings.get("probe")
+        return None if first is None else first + self.timings.get("second search", 0.0)
+
     def _known(self) -> CostDistribution:
         if self.distribution is None:
             raise CheckpointError(f"{self.path}: there is no prediction: {self.reason}")
@@ -123,7 +128,7 @@ class Prediction:
             "checkpoint": self.checkpoint,
             "in_distribution": self.in_distribution,
             "parse_s": self.timings.get("parse"),
-            "probe_s": self.timings.get("probe"),
+            "probe_s": self._searched_s(),
             "features_s": self.timings.get("features", 0.0) + self.timings.get("graph", 0.0),
             "inference_s": self.timings.get("inference"),
             "status": self.status,
@@ -492,16 +497,18 @@ class Predictor:
         seconds: float,
     ) -> Prediction:
         found = self._reported(CostDistribution(distribution.grid, distribution.cdf[position][self._columns]))
+        second = instance.second if instance.second is not None and instance.second.solved else None
         return Prediction(
             **self._common(instance),
             status="ok",
             distribution=found,
             source=source_of(name),
             reason="; ".join(reasons),
-            result="",
+            result="" if second is None else str(second.status),
             in_distribution=None if verdict is None else bool(verdict.inside),
             timings={**instance.timings, "inference": seconds},
             estimator=name,
+            model=None if second is None else second.model,
         )
 
     def _solved(self, instance: Instance) -> Prediction:

@@ -12,8 +12,8 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -33,6 +33,7 @@ from satcost_gnn.search.online import ONLINE_VERSION, online_features
 from satcost_gnn.search.probe import ProbeResult, ProbeSettings, run_probe
 from satcost_gnn.search.random_dives import DiveSettings, random_dives
 from satcost_gnn.search.sandbox import Limits, Outcome, Sandbox, report
+from satcost_gnn.search.second_search import SECOND_SEARCH_VERSION, search_again, second_features
 
 Key = TypeVar("Key")
 
@@ -51,6 +52,8 @@ class PreprocessSettings:
         Settings of the probe, None for no probe.
     dives
         Settings of the random dives that go with the probe, None for none.
+    again
+        Whether an instance that the probe doesn't solve is probed a second time, under other names.
     read
         Limits on reading the file.
     max_graph_edges
@@ -63,6 +66,7 @@ class PreprocessSettings:
 
     probe: ProbeSettings | None = field(default_factory=ProbeSettings)
     dives: DiveSettings | None = field(default_factory=DiveSettings)
+    again: bool = True
     read: ReadLimits = field(default_factory=ReadLimits)
     max_graph_edges: int = 200_000
     graph_size_limit: int | None = None
@@ -74,7 +78,8 @@ class PreprocessSettings:
         """Return a short text that changes whenever the outcome of preprocessing may change."""
         probe = self.probe.key() if self.probe is not None else "no-probe"
         dives = f"-{self.dives.key()}" if self.probe is not None and self.dives is not None else ""
-        return f"s{STATIC_VERSION}-o{ONLINE_VERSION}-g{GRAPH_VERSION}-e{self.max_graph_edges}-{probe}{dives}"
+        again = f"-again{SECOND_SEARCH_VERSION}" if self.probe is not None and self.again else ""
+        return f"s{STATIC_VERSION}-o{ONLINE_VERSION}-g{GRAPH_VERSION}-e{self.max_graph_edges}-{probe}{dives}{again}"
 
     @staticmethod
     def without_solver_release(key: str) -> str:
@@ -111,8 +116,8 @@ class PreprocessSettings:
             If a key is unknown.
         """
         try:
-            # Settings that were written before there were dives mean that there were none.
-            values = {"dives": None, **found}
+            # Settings that were written before there were dives or second searches mean that there were none.
+            values = {"dives": None, "again": False, **found}
             if values.get("probe") is not None:
                 values["probe"] = ProbeSettings(**values["probe"])
             if values["dives"] is not None:
@@ -191,7 +196,7 @@ def preprocess_child(formula: Formula | str, settings: PreprocessSettings, with_
 
     found["static"] = static_features(formula, on_partial=partial)
     stage("features", start)
-    trace = None
+    trace, probe = None, None
     if with_probe and settings.probe is not None:
         start = time.monotonic()
         # Past it the probe hands over what it has seen so far instead of being killed.
@@ -213,7 +218,23 @@ def preprocess_child(formula: Formula | str, settings: PreprocessSettings, with_
     except FormulaTooLargeForGraphError as error:
         found["graph_error"] = str(error)
     stage("graph", start)
+    # A search that ran out of time isn't made twice.
+    if settings.again and settings.probe is not None and probe is not None and probe.status == "UNKNOWN":
+        start = time.monotonic()
+        second = search_again(formula, settings.probe, deadline=time.process_time() + settings.probe.cpu_s)
+        found["second_features"] = second_features(second)
+        found["second"] = replace(second, trace=None, numbers=None)
+        stage("second search", start)
     return found
+
+
+def _unfinished(found: Mapping[str, Any]) -> str:
+    """Return the stage in which a child ended that has left this much."""
+    if "static" not in found:
+        return "features"
+    if "probe" not in found:
+        return "probe"
+    return "second search" if "graph" in found or "graph_error" in found else "graph"
 
 
 def _why(outcome: Outcome) -> str:
@@ -265,7 +286,7 @@ def preprocess(
         return Preprocessed(path, None, error=found["read_error"])
     notes = []
     if outcome.status != "OK":
-        missing = "probe" if "static" in found and "probe" not in found else "graph" if "probe" in found else "features"
+        missing = _unfinished(found)
         notes.append(f"{missing} {_why(outcome)}")
         if "parse" not in found.get("timings", {}):
             return Preprocessed(path, None, error=f"{path}: reading {_why(outcome)}")
@@ -281,13 +302,17 @@ def preprocess(
         notes.append(f"probe ended as {probe.status}" + (f" ({probe.detail})" if probe.detail else ""))
     if "graph_error" in found:
         notes.append(found["graph_error"])
+    online: FeatureVector | None = found.get("online")
+    if settings.again and online is not None:
+        online = FeatureVector.concatenate(online, found.get("second_features", second_features(None)))
     timings = dict(found["timings"])
     instance = Instance(
         path=path,
         gbdhash=found.get("gbdhash", ""),
         static=found.get("static", FeatureVector.missing(STATIC_FEATURE_NAMES)),
-        online=found.get("online"),
+        online=online,
         probe=probe,
+        second=found.get("second"),
         graph=found.get("graph"),
         timings=timings,
     )

@@ -23,6 +23,7 @@ from satcost_gnn.formula.features import STATIC_FEATURE_NAMES
 from satcost_gnn.instance import Instance
 from satcost_gnn.predictor import Predictor
 from satcost_gnn.search.online import ONLINE_FEATURE_NAMES, SPEED_FEATURE_NAMES
+from satcost_gnn.search.second_search import SECOND_FEATURE_NAMES
 
 SAMPLES = Path(__file__).parents[1] / "datasets" / "samples"
 HARD = SAMPLES / "random3-240.cnf"
@@ -57,7 +58,7 @@ def explained(start: str, **options: str) -> Explanation:
 
 
 def test_every_feature_is_in_a_group_and_every_group_has_one() -> None:
-    names = (*STATIC_FEATURE_NAMES, *ONLINE_FEATURE_NAMES, *SPEED_FEATURE_NAMES)
+    names = (*STATIC_FEATURE_NAMES, *ONLINE_FEATURE_NAMES, *SECOND_FEATURE_NAMES, *SPEED_FEATURE_NAMES)
     assert {group_of(name) for name in names} | {"graph"} == {group.name for group in GROUPS}
     assert all(group_of(group.measure) == group.name for group in GROUPS if group.measure)
     assert group_of("rates.to_root_share") == "backjumps" and group_of("gbdc_vcg_vdegree_mean_log") == "degrees"

@@ -1,3 +1,4 @@
+import random
 import re
 import threading
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.instance_cache import InstanceCache
 from satcost_gnn.preprocess import PreprocessSettings, preprocess, preprocess_many
 from satcost_gnn.search.random_dives import DiveSettings
-from satcost_gnn.search.sandbox import Sandbox
+from satcost_gnn.search.sandbox import Outcome, Sandbox
+from satcost_gnn.search.second_search import PREFIX
 
 SETTINGS = PreprocessSettings()
 
@@ -68,12 +70,12 @@ def test_cache_returns_what_was_preprocessed_and_reports_what_was_not(tmp_path):
     assert steps == [None]
 
 
-def test_settings_survive_json_and_older_ones_mean_no_dives():
+def test_settings_survive_json_and_older_ones_mean_no_dives_and_no_second_search():
     settings = PreprocessSettings(dives=DiveSettings(dives=5, seed=3))
     stored = asdict(settings)
     assert PreprocessSettings.from_dict(stored) == settings
-    del stored["dives"]
-    assert PreprocessSettings.from_dict(stored) == replace(settings, dives=None)
+    del stored["dives"], stored["again"]
+    assert PreprocessSettings.from_dict(stored) == replace(settings, dives=None, again=False)
 
 
 def test_former_limit_on_graphs_is_no_limit_but_a_chosen_one_is():
@@ -94,14 +96,64 @@ def test_keys_that_serve():
     assert not settings.serves(re.sub(r"^s1-o[\d.]+-", f"s1-o{number + 1}-", key))
     assert not settings.serves(PreprocessSettings().key())
     assert not settings.serves(key.replace("-c2000-", "-c300-"))
+    assert not settings.serves(replace(settings, again=False).key())
+
+
+def random_ksat(n_vars: int, n_clauses: int, seed: int) -> Formula:
+    rng = random.Random(seed)
+    clauses = [[v * rng.choice((-1, 1)) for v in rng.sample(range(1, n_vars + 1), 3)] for _ in range(n_clauses)]
+    return Formula.from_clauses(clauses, n_vars)
+
+
+def is_second(name: str) -> bool:
+    return name.startswith(PREFIX)
+
+
+def test_what_the_probe_does_not_solve_is_probed_again(tmp_path):
+    hard = random_ksat(220, 937, 5)
+    (tmp_path / "hard.cnf").write_text(hard.to_dimacs())
+    cache = InstanceCache(tmp_path, SETTINGS)
+    cache.fill({"h": tmp_path / "hard.cnf"})
+    once = replace(SETTINGS, again=False)
+    with Sandbox() as sandbox:
+        found = preprocess(hard, SETTINGS, sandbox).instance
+        without = preprocess(hard, once, sandbox).instance
+        solved = preprocess(random_ksat(50, 100, 1), SETTINGS, sandbox).instance
+    assert without.second is None and not any(map(is_second, without.online.names))
+    assert found.second.status == "UNKNOWN" and found.second.trace is None and "second search" in found.timings
+    both = {name: found.online[name] for name in without.online.names if is_second(PREFIX + name)}
+    assert any(value != found.online[PREFIX + name] for name, value in both.items() if not name.startswith("knuth."))
+    # The same inputs for all estimators, solved or not.
+    assert solved.second is None and solved.online.names == found.online.names
+    assert solved.online.is_missing[list(map(is_second, solved.online.names))].all()
+    stored = cache.get("h")
+    assert stored.second.status == found.second.status and stored.second.conflicts == found.second.conflicts
+    assert stored.online.as_dict() == pytest.approx(found.online.as_dict(), nan_ok=True)
+
+
+def test_a_second_search_that_dies_costs_nothing_else():
+    hard = random_ksat(220, 937, 5)
+    with Sandbox() as sandbox:
+        whole = preprocess(hard, SETTINGS, sandbox)
+
+    class Dying:
+        def run(self, function, kwargs, limits):
+            instance = whole.instance
+            first = [name for name in instance.online.names if not is_second(name)]
+            found = {"static": instance.static, "probe": instance.probe, "online": instance.online.select(first)}
+            found |= {"graph": instance.graph, "timings": {"parse": 0.0}, "gbdhash": instance.gbdhash}
+            return Outcome("CRASHED", found, 1.0, 1.0, 1.0, "killed by signal 11")
+
+    found = preprocess(hard, SETTINGS, Dying())
+    assert found.note.startswith("second search crashed")
+    assert found.instance.second is None and found.instance.graph is not None
+    assert found.instance.online.names == whole.instance.online.names
+    missing = dict(zip(found.instance.online.names, found.instance.online.is_missing, strict=True))
+    assert all(missing[name] for name in missing if is_second(name)) and not missing["level.all.mean"]
 
 
 def test_random_dives_are_features_of_an_unsolved_instance():
-    import random
-
-    rng = random.Random(5)
-    clauses = [[v * rng.choice((-1, 1)) for v in rng.sample(range(1, 221), 3)] for _ in range(937)]
-    hard = Formula.from_clauses(clauses, 220)
+    hard = random_ksat(220, 937, 5)
     with Sandbox() as sandbox:
         with_dives = preprocess(hard, SETTINGS, sandbox).instance.online
         without = preprocess(hard, replace(SETTINGS, dives=None), sandbox).instance.online

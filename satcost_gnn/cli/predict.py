@@ -69,7 +69,7 @@ class TableWriter(RowWriter):
             half = f"{_number(row['q25'])} – {_number(row['q75'])}"
             wide = f"{_number(row['q05'])} – {_number(row['q95'])}"
             marks = "" if row["in_distribution"] in (True, None) else " (unlike the training data)"
-            solved = f" ({row['result']})" if row["status"] == "solved" else ""
+            solved = f" ({row['result']})" if row["result"] else ""
             print(
                 f"{name:32} {row['solver']:12} {_number(row['q50']):>10} {half:>21} {wide:>21} "
                 f"{row['p_solved']:>9.2f}  {row['source']}{solved}{marks}"

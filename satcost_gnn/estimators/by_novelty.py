@@ -1,4 +1,4 @@
-"""The mean of a forest and a Gaussian process, and the early search's forest where a formula is new."""
+"""The mean of a forest and a Gaussian process; where a formula is new, the early search's forest and the constant."""
 
 from __future__ import annotations
 
@@ -15,34 +15,36 @@ from satcost_gnn.instance import Instance
 
 @register
 class ByNovelty(Average):
-    """Mixture of estimators, mixed again with a forest on the early search alone the more, the newer an instance is.
+    """Mixture of estimators; where a formula is new, mixed with a forest on the early search alone and the constant.
 
     Parameters
     ----------
     members
         Name and settings of each member; None for those of :class:`~satcost_gnn.estimators.average.Average`.
-    share
-        Weight of the forest on an instance that is altogether new: see
-        :class:`~satcost_gnn.estimators.new_formulas.NewFormulas`.
+    early, constant
+        Weights on an instance that is altogether new: see :class:`~satcost_gnn.estimators.new_formulas.NewFormulas`.
     """
 
     name = "by_novelty"
 
-    def __init__(self, members: Sequence[Sequence[Any]] | None = None, share: float = 0.7) -> None:
+    def __init__(
+        self, members: Sequence[Sequence[Any]] | None = None, early: float = 0.7, constant: float = 0.3
+    ) -> None:
         super().__init__(members)
-        self.share = share
+        self.early = early
+        self.constant = constant
         self.needs = self.needs | {"static", "online"}
 
     def parameters(self) -> dict[str, Any]:
         """Return the settings."""
-        return {**super().parameters(), "share": self.share}
+        return {**super().parameters(), "early": self.early, "constant": self.constant}
 
     def _fit(self, table: TrainingTable) -> None:
         super()._fit(table)
-        self._on_new = NewFormulas().fit({self.unit: table})
+        self._on_new = NewFormulas(self.early, self.constant).fit({self.unit: table})
 
     def _predict(self, instances: list[Instance]) -> CostDistribution:
-        return self._on_new.mixed(super()._predict(instances), self.unit, instances, self.share)
+        return self._on_new.mixed(super()._predict(instances), self.unit, instances)
 
     def save(self, directory: Path) -> None:
         """Write the mixture, its members, and what predicts new instances."""
@@ -53,7 +55,7 @@ class ByNovelty(Average):
     def load(cls, directory: Path, **options: Any) -> Self:
         """Read what :meth:`save` wrote (see :meth:`Estimator.load`)."""
         estimator = super().load(directory, **options)
-        estimator._on_new = NewFormulas.load(directory, [estimator.unit])
+        estimator._on_new = NewFormulas.load(directory, [estimator.unit], estimator.early, estimator.constant)
         return estimator
 
 

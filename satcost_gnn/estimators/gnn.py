@@ -75,8 +75,10 @@ class GnnEstimator(Estimator):
         missable = self.settings.model.branch_dropout > 0 and len(self.settings.model.branches) > 1
         self.can_miss = frozenset({"graph"} & set(self.settings.model.branches)) if missable else frozenset()
         # A network that is shown a part of the instance only is to be judged by that part.
-        self._early_on_new = self.settings.model.early_on_new if len(self.settings.model.branches) == 3 else 0.0
-        self.for_new = self._early_on_new > 0
+        model = self.settings.model
+        whole = len(model.branches) == 3
+        self._shares_on_new = (model.early_on_new, model.constant_on_new) if whole else (0.0, 0.0)
+        self.for_new = any(self._shares_on_new)
         self.device = device
         self._shape: ModelShape | None = None
         self._static_names: tuple[str, ...] = ()
@@ -201,7 +203,7 @@ class GnnEstimator(Estimator):
         learnt, judged = self._samples(train), self._samples(validation)
         if self.settings.model.residual != "none":
             learnt, judged = self._with_baselines(train, learnt, validation, judged, options.say)
-        self._on_new = NewFormulas().fit(train.tables) if self._early_on_new else None
+        self._on_new = NewFormulas(*self._shares_on_new).fit(train.tables) if self.for_new else None
         if options.run_directory is not None:
             split = {
                 side: [one.gbdhash or one.path for one in part.instances]
@@ -319,8 +321,8 @@ class GnnEstimator(Estimator):
         )
 
     def _finished(self, own: CostDistribution, instances: Sequence[Instance]) -> CostDistribution:
-        """Return the network's own predictions, mixed with the early search's where formulas are new."""
-        return own if self._on_new is None else self._on_new.mixed(own, self.unit, instances, self._early_on_new)
+        """Return the network's own predictions, mixed with what predicts new formulas where they are new."""
+        return own if self._on_new is None else self._on_new.mixed(own, self.unit, instances)
 
     def predict_variants(self, variants: Sequence[Instance]) -> CostDistribution:
         """Predict for variants of one instance; the graph is encoded once.
@@ -498,8 +500,8 @@ class GnnEstimator(Estimator):
                 estimator._members.append(model.eval())
             for unit, name in header["baselines"].items():
                 estimator._baselines[unit] = load_estimator(name, directory / f"baseline-{unit}")
-            if estimator._early_on_new:
-                estimator._on_new = NewFormulas.load(directory, estimator.units)
+            if estimator.for_new:
+                estimator._on_new = NewFormulas.load(directory, estimator.units, *estimator._shares_on_new)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OSError, ConfigError) as error:
             raise CheckpointError(_damaged(directory, error)) from error
         except SafetensorError as error:

@@ -1,7 +1,8 @@
 """What predicts formulas unlike those of the training data: the early search carries over, static features mislead.
 
 How new a formula is can be told from its static features alone: nearest training neighbours are much closer within a
-family than beyond it.
+family than beyond it. Even the early search tells the order of new formulas better than their scale, so that a share of
+the training set's own distribution keeps what is said of them from being too sure of itself.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 
 from satcost_gnn.distribution import CostDistribution
 from satcost_gnn.errors import CheckpointError
-from satcost_gnn.estimators.base import TrainingTable
+from satcost_gnn.estimators.base import Estimator, TrainingTable
+from satcost_gnn.estimators.constant import Constant
 from satcost_gnn.estimators.forest import Forest
 from satcost_gnn.instance import Instance
 from satcost_gnn.out_of_distribution import NoveltyDetector
@@ -28,28 +30,44 @@ _DIRECTORY = "on-new"
 # Novelty at which a formula counts as half new, and how sharply known gives way to new: from predictions for left-out
 # instances and for left-out families, none of the test side (docs/research-log.md).
 _MIDDLE, _SHARPNESS = 0.7, 4.0
+# Power of that degree which the constant's weight follows.
+_DOUBT = 4
 
 
 class NewFormulas:
-    """Forests on the early search alone, and how new a formula is.
+    """Forests on the early search alone, the constant of the training set, and how new a formula is.
+
+    Parameters
+    ----------
+    early
+        Weight of the forest beside another estimate, on a formula that is altogether new.
+    constant
+        Weight of the constant beside both of them, on such a formula.
 
     Notes
     -----
     With s the novelty of the static features (:class:`~satcost_gnn.out_of_distribution.NoveltyDetector`), a formula
-    is new to a degree of 1 / (1 + (s / 0.7)^-4).
+    is new to a degree d of 1 / (1 + (s / 0.7)^-4). The forest's weight is multiplied by d, the constant's by d^4: doubt
+    is for what is altogether new, and would cost sharpness on the unusual members of known families.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, early: float = 0.7, constant: float = 0.3) -> None:
+        self.early = early
+        self.constant = constant
         self._detector = NoveltyDetector("static")
         self._forests: dict[str, Forest] = {}
+        self._constants: dict[str, Constant] = {}
 
     def fit(self, tables: Mapping[str, TrainingTable]) -> Self:
         """Fit to tables of several units over the same instances."""
         first = next(iter(tables.values()))
         self._detector.fit(first.instances)
-        self._forests = {
-            unit: Forest(**FOREST).fit(table.subset(table.known.any(axis=1))) for unit, table in tables.items()
-        }
+        for unit, table in tables.items():
+            labelled = table.subset(table.known.any(axis=1))
+            if self.early:
+                self._forests[unit] = Forest(**FOREST).fit(labelled)
+            if self.constant:
+                self._constants[unit] = Constant().fit(labelled)
         return self
 
     def degree(self, instances: Sequence[Instance]) -> Floats:
@@ -57,10 +75,8 @@ class NewFormulas:
         _, score = self._detector.in_distribution(instances)
         return np.asarray(1.0 / (1.0 + (np.maximum(score, 1e-9) / _MIDDLE) ** -_SHARPNESS))
 
-    def mixed(
-        self, distribution: CostDistribution, unit: str, instances: Sequence[Instance], share: float
-    ) -> CostDistribution:
-        """Return predictions mixed with the forest's where formulas are new.
+    def mixed(self, distribution: CostDistribution, unit: str, instances: Sequence[Instance]) -> CostDistribution:
+        """Return predictions mixed with the forest's and then with the constant where formulas are new.
 
         Parameters
         ----------
@@ -70,22 +86,30 @@ class NewFormulas:
             One of those fitted.
         instances
             Of the predictions.
-        share
-            Weight of the forest on a formula that is altogether new.
         """
-        weight = share * self.degree(instances)[:, None]
-        return distribution.mix(np.stack([1.0 - weight, weight]), [self._forests[unit].predict(list(instances))])
+        degree = self.degree(instances)[:, None]
+        others: tuple[tuple[Floats, Mapping[str, Estimator]], ...] = (
+            (self.early * degree, self._forests),
+            (self.constant * degree**_DOUBT, self._constants),
+        )
+        for weight, estimators in others:
+            if estimators:
+                other = estimators[unit].predict(list(instances))
+                distribution = distribution.mix(np.stack([1.0 - weight, weight]), [other])
+        return distribution
 
     def save(self, directory: Path) -> None:
-        """Write detector and forests into a directory of their own below that of the estimator they belong to."""
+        """Write all of it into a directory of its own below that of the estimator it belongs to."""
         own = Path(directory) / _DIRECTORY
         self._detector.save(own / "novelty")
         for unit, forest in self._forests.items():
             forest.save(own / unit)
+        for unit, constant in self._constants.items():
+            constant.save(own / f"constant-{unit}")
 
     @classmethod
-    def load(cls, directory: Path, units: Sequence[str]) -> Self:
-        """Read what :meth:`save` wrote below an estimator's directory.
+    def load(cls, directory: Path, units: Sequence[str], early: float, constant: float) -> Self:
+        """Read what :meth:`save` wrote below an estimator's directory; the weights are the estimator's settings.
 
         Raises
         ------
@@ -93,11 +117,14 @@ class NewFormulas:
             If something is missing, damaged, or not what it should be.
         """
         own = Path(directory) / _DIRECTORY
-        found = cls()
+        found = cls(early, constant)
         found._detector = NoveltyDetector.load(own / "novelty")
         if found._detector.features != "static":
             raise CheckpointError(f"{own}: found novelty of {found._detector.features} features, not static")
-        found._forests = {unit: Forest.load(own / unit) for unit in units}
+        if early:
+            found._forests = {unit: Forest.load(own / unit) for unit in units}
+        if constant:
+            found._constants = {unit: Constant.load(own / f"constant-{unit}") for unit in units}
         return found
 
 

@@ -292,7 +292,12 @@ def network_config(config: TrainingConfig, contender: Contender, seed: int) -> T
     """
     model = config.model
     if "branches" in contender.settings:
-        alone = {"branches": tuple(contender.settings["branches"]), "residual": "none", "early_on_new": 0.0}
+        alone = {
+            "branches": tuple(contender.settings["branches"]),
+            "residual": "none",
+            "early_on_new": 0.0,
+            "constant_on_new": 0.0,
+        }
         model = model.model_copy(update=alone)
     return config.model_copy(update={"model": model, "seed": seed * config.members})
 
@@ -335,8 +340,9 @@ def _unfit(bench: Bench, checkpoint: Checkpoint, config: TrainingConfig, fold: i
         return "its network sees other parts of an instance"
     if its.get("model", {}).get("residual", "none") != config.model.residual:
         return "its network corrects another estimate"
-    if its.get("model", {}).get("early_on_new", 0.0) != config.model.early_on_new:
-        return "its network gives way to the early search otherwise"
+    for share in ("early_on_new", "constant_on_new"):
+        if its.get("model", {}).get(share, 0.0) != getattr(config.model, share):
+            return f"its network gives way on new formulas otherwise ({share})"
     if not set(bench.units) <= set(checkpoint.config.units) or not set(bench.solvers) <= set(checkpoint.config.solvers):
         return f"it predicts {', '.join(checkpoint.config.solvers)} in {', '.join(checkpoint.config.units)} only"
     if not preprocess_settings(bench.config).serves(checkpoint.config.preprocess_key):

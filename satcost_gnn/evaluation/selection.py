@@ -209,8 +209,9 @@ def select(
     stages = ["parse", "probe"]
     stages += ["features"] if "static" in needs else []
     overhead = sum((problem.timings.get(stage, nothing) for stage in stages), start=nothing)
-    if "graph" in needs:
-        overhead = overhead + np.where(open_, problem.timings.get("graph", nothing), 0.0)
+    for need, stage in (("graph", "graph"), ("online", "second search")):
+        if need in needs:
+            overhead = overhead + np.where(open_, problem.timings.get(stage, nothing), 0.0)
     overhead = overhead + np.where(open_, inference_s, 0.0)
     # The probe's own search is all that an instance costs that it solves.
     runtime = np.where(open_[:, None], problem.runtime, 0.0)

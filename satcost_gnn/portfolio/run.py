@@ -207,7 +207,7 @@ class PortfolioSolver(DecidesByPredictor):
                     if self.settings.cores == 1:
                         portfolio.pause()
                     prediction = self._predict(formula, begin)
-                    if prediction.status != "solved" or not self._usable(prediction, formula):
+                    if not prediction.result or not self._usable(prediction, formula):
                         running = "" if usual[0] in portfolio.failed else usual[0]
                         schedule = self._schedule(prediction, portfolio, running, head_start_s)
                         portfolio.follow(schedule.cores, prediction, running)

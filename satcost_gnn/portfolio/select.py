@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pysat.formula import CNF
 
 #: Stages whose seconds are charged to a decision. Reading the file is not among them: every solver has to do it.
-CHARGED_STAGES = ("features", "probe", "graph", "inference")
+CHARGED_STAGES = ("features", "probe", "second search", "graph", "inference")
 
 
 @dataclass(frozen=True)

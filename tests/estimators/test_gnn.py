@@ -235,16 +235,18 @@ def test_corrects_a_forest(tmp_path):
 
 def test_new_formulas_are_mostly_left_to_the_early_search(tmp_path):
     table = make_graph_table(40, 2, noise=0.1)
-    config = tiny(model={"early_on_new": 0.7}, members=1)
+    config = tiny(model={"early_on_new": 0.7, "constant_on_new": 0.3}, members=1)
     estimator = GnnEstimator(config, device="cpu").fit(table, say=quiet)
     alone = GnnEstimator(tiny(model={"early_on_new": 0.0}, members=1), device="cpu").fit(table, say=quiet)
     assert estimator.for_new and not alone.for_new
     known = table.instances[:4]
     new = [replace(one, static=FeatureVector(one.static.names, one.static.values + 1e3)) for one in known]
-    early = estimator._on_new._forests["conflicts"]
+    early, constant = estimator._on_new._forests["conflicts"], estimator._on_new._constants["conflicts"]
     for instances in (known, new):
-        weight = 0.7 * estimator._on_new.degree(instances)[:, None, None]
-        expected = (1 - weight) * alone.predict(instances).cdf + weight * early.predict(instances).cdf
+        degree = estimator._on_new.degree(instances)[:, None, None]
+        expected = (1 - 0.7 * degree) * alone.predict(instances).cdf + 0.7 * degree * early.predict(instances).cdf
+        doubt = 0.3 * degree**4
+        expected = (1 - doubt) * expected + doubt * constant.predict(instances).cdf
         np.testing.assert_allclose(estimator.predict(instances).cdf, expected, atol=1e-5)
     np.testing.assert_allclose(estimator.predict_variants(new[:1]).cdf, estimator.predict(new[:1]).cdf, atol=1e-5)
     estimator.save(tmp_path)

@@ -147,10 +147,18 @@ def test_who_has_had_the_head_start_makes_room_if_the_others_promise_more(
     assert (first.solver, first.status) == ("cadical195", "TIMEOUT")
 
 
-def test_a_wrong_model_of_the_probe_is_not_believed(shipped: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_search_is_enough_where_it_solves(shipped: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = fixed(shipped, monkeypatch, SolveSettings(60), status="ok", result="UNSAT").solve(UNSAT)
+    assert (found.status, found.solver, found.schedule) == ("UNSAT", "probe", None)
+
+
+@pytest.mark.parametrize("status", ["solved", "ok"])
+def test_a_wrong_model_of_the_probe_is_not_believed(
+    shipped: Predictor, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
     wrong = -np.arange(1, SAT.n_vars + 1, dtype=np.int32)
     assert not satisfies(SAT, wrong)
-    solver = fixed(shipped, monkeypatch, SolveSettings(60), status="solved", result="SAT", source="probe", model=wrong)
+    solver = fixed(shipped, monkeypatch, SolveSettings(60), status=status, result="SAT", model=wrong)
     found = solver.solve(SAT)
     assert found.status == "SAT" and found.solver != "probe"
 
