@@ -103,6 +103,10 @@ class Row:
         Share of runs below each of :data:`RELIABILITY_LEVELS`, mean over seeds.
     families
         Family -> measures that are means over runs, and the numbers of runs ``n`` and ``n_solved``.
+    untouched
+        In a split by family, the measures that are means over runs and the numbers of runs, of those instances that
+        are on the test side of the split by instance too: whatever was chosen on left-out families was chosen on the
+        others. Empty in a split by instance, or without such instances.
     other_solvers
         Solver -> measure -> mean over seeds.
     fit_s, predict_s
@@ -121,6 +125,7 @@ class Row:
     calibration: Mapping[int, CalibrationRow]
     reliability: Floats
     families: Mapping[str, dict[str, float]]
+    untouched: Mapping[str, float]
     other_solvers: Mapping[str, dict[str, float]]
     fit_s: float
     predict_s: float
@@ -185,6 +190,7 @@ class _Collected:
     calibration: dict[int, list[CalibrationRow]] = field(default_factory=dict)
     reliability: list[Floats] = field(default_factory=list)
     families: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    untouched: list[dict[str, float]] = field(default_factory=list)
     other_solvers: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     selections: list[Selection] = field(default_factory=list)
     seeds: list[int] = field(default_factory=list)
@@ -275,8 +281,12 @@ def _collect(mine: _Collected, results: Results, one: Predicted, runs: Runs, dra
     for family in sorted(set(runs.groups)):
         members = groups == family
         if members.sum() >= LEAST_IN_FAMILY:
-            counts = {"n": float(members.sum()), "n_solved": float((members & ~runs.censored).sum())}
-            mine.families.setdefault(family, []).append(counts | scores.subset(members))
+            mine.families.setdefault(family, []).append(_counted(scores, members))
+    if bench.split == "family":
+        sides = bench.side_names(None)
+        untouched = np.array([sides.get(table.instances[k].gbdhash) == "test" for k in runs.rows])
+        if untouched.any():
+            mine.untouched.append(_counted(scores, untouched))
     for column, solver in enumerate(bench.solvers[1:], start=1):
         its = Runs.of(table, solver, cutoff)
         if len(its):
@@ -292,6 +302,12 @@ def _collect(mine: _Collected, results: Results, one: Predicted, runs: Runs, dra
         mine.notes.append(one.note)
     if mine.first is None:
         mine.first = scores
+
+
+def _counted(scores: Scores, members: NDArray[np.bool_]) -> dict[str, float]:
+    """Return the measures that are means over runs, over some of the runs, and how many these are."""
+    counts = {"n": float(members.sum()), "n_solved": float((members & ~scores.runs.censored).sum())}
+    return counts | scores.subset(members)
 
 
 def _collect_calibration(mine: _Collected, results: Results, one: Predicted, runs: Runs, scores: Scores) -> None:
@@ -346,6 +362,7 @@ def _row(name: str, mine: _Collected) -> Row:
         calibration={level: _mean_calibration(found) for level, found in mine.calibration.items()},
         reliability=np.mean(mine.reliability, axis=0),
         families={family: _mean_values(found) for family, found in mine.families.items()},
+        untouched=_mean_values(mine.untouched) if mine.untouched else {},
         other_solvers={solver: _mean_values(found) for solver, found in mine.other_solvers.items()},
         fit_s=float(np.mean(mine.fit_s)),
         predict_s=float(np.mean(mine.predict_s)),

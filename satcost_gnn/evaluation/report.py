@@ -58,6 +58,7 @@ def report(comparison: Comparison, command: str, output: Path) -> Document:
         _accuracy,
         _against_best,
         _ablations,
+        _untouched,
         _families,
         _scatter,
         _calibration,
@@ -251,6 +252,26 @@ def _shown(comparison: Comparison) -> list[str]:
     names = [comparison.reference, NETWORK, "forest", "linear"]
     found = list(dict.fromkeys(name for name in names if name is not None and name in comparison.rows))
     return (found or list(comparison.rows))[:3]
+
+
+def _untouched(document: Document, comparison: Comparison, _: str) -> None:
+    rows = {name: row.untouched for name, row in comparison.rows.items() if row.untouched}
+    if not rows:
+        return
+    measures = ("rmse", "crps", "ratio", "within_2", "within_10", "coverage_80", "width_80")
+    first = next(iter(rows.values()))
+    document.add(
+        Heading("On instances that nothing was chosen by"),
+        Paragraph(
+            f"The {first['n']:.0f} test runs ({first['n_solved']:.0f} solved) on instances that are on the test side "
+            "of the split by instance as well. Settings that were chosen by how well left-out families are predicted were "
+            "chosen on the other instances; a number that is much better above than here was chosen, not earned."
+        ),
+        Table(
+            ["estimator", *(MEASURES[m].heading for m in measures)],
+            [[name, *(_number(found[m]) for m in measures)] for name, found in rows.items()],
+        ),
+    )
 
 
 def _families(document: Document, comparison: Comparison, _: str) -> None:

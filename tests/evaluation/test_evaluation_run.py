@@ -83,6 +83,7 @@ def test_split_by_instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert found["selection"]["portfolio"] == ["cadical195", "minisat22"]
     assert found["selection"]["selectors"]["linear"]["gap_uncharged"] > 0.3
     assert "minisat22" in rows["linear"]["other_solvers"]
+    assert rows["linear"]["untouched"] == {}
 
     table = pq.read_table(tmp_path / "out" / "predictions.parquet").to_pydict()
     test = sum(side == "test" for side in bench.data.sides)
@@ -111,7 +112,7 @@ def test_split_by_instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_split_by_family_pools_folds_that_never_saw_the_family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = make_bench(tmp_path, 200, "family")
-    found, failed, _ = evaluate(monkeypatch, bench, tmp_path / "out", CONTENDERS[:3], seeds=(0,))
+    found, failed, _ = evaluate(monkeypatch, bench, tmp_path / "out", CONTENDERS[:3], seeds=(0,), pictures=True)
     assert not failed and found["folds"] == [0, 1]
     assert found["n"] == len(bench.data.instances)
     family = dict(
@@ -125,6 +126,18 @@ def test_split_by_family_pools_folds_that_never_saw_the_family(tmp_path: Path, m
         assert not learnt & {family[name] for name in stored.instances["test"]}
     table = pq.read_table(tmp_path / "out" / "predictions.parquet").to_pydict()
     assert set(table["fold"]) == {0, 1}
+    # Apart from all others, those that are on the test side of the other split too.
+    sides = bench.side_names(None)
+    rows = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+    mine = [
+        row for row in rows if (row["estimator"], row["solver"], row["unit"]) == ("size", "cadical195", "conflicts")
+    ]
+    apart = [row for row in mine if sides[row["instance"]] == "test"]
+    inside = [row["log10_q10"] <= row["log10_cost"] <= row["log10_q90"] for row in apart if not row["censored"]]
+    untouched = found["estimators"]["size"]["untouched"]
+    assert (untouched["n"], untouched["n_solved"]) == (len(apart), len(inside)) and len(apart) < len(mine)
+    assert untouched["coverage_80"] == pytest.approx(np.mean(inside))
+    assert "nothing was chosen by" in (tmp_path / "out" / "report.md").read_text()
 
 
 def test_resuming_fits_only_what_is_missing_or_made_from_other_data(
