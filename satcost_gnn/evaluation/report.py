@@ -264,8 +264,8 @@ def _untouched(document: Document, comparison: Comparison, _: str) -> None:
         Heading("On instances that nothing was chosen by"),
         Paragraph(
             f"The {first['n']:.0f} test runs ({first['n_solved']:.0f} solved) on instances that are on the test side "
-            "of the split by instance as well. Settings that were chosen by how well left-out families are predicted were "
-            "chosen on the other instances; a number that is much better above than here was chosen, not earned."
+            "of the split by instance as well. Settings that were chosen by how well left-out families are predicted "
+            "were chosen on the other instances; a number that is much better above than here was chosen, not earned."
         ),
         Table(
             ["estimator", *(MEASURES[m].heading for m in measures)],

@@ -162,8 +162,8 @@ class CostMonitor:
     unit
         Cost unit of the estimates; default: that of the prior, ``cpu_seconds`` if it has both or there is none.
     reestimator
-        ``shipped`` for the one that comes with the package, None to do no more than condition the prior on what has
-        been survived.
+        None to condition the prior on what has been survived; ``shipped`` for the model that comes with the package,
+        which looks at the search so far as well, and is not better yet (docs/monitor.md).
     first, growth
         The first checkpoint, in conflicts, and how much further each next one lies, as a share of the conflicts so
         far.
@@ -191,7 +191,7 @@ class CostMonitor:
         prior: CostDistribution | Mapping[str, CostDistribution] | None = None,
         *,
         unit: str | None = None,
-        reestimator: Reestimator | Literal["shipped"] | None = "shipped",
+        reestimator: Reestimator | Literal["shipped"] | None = None,
         first: int = 1000,
         growth: float = 0.25,
         every_s: float | None = None,
@@ -224,7 +224,10 @@ class CostMonitor:
                 )
         self.priors = priors
         self.unit = unit or (next(iter(priors)) if len(priors) == 1 else "cpu_seconds")
-        self.reestimator = Reestimator.shipped() if reestimator == "shipped" else reestimator
+        shipped = Reestimator.shipped() if reestimator == "shipped" or not priors else None
+        self.reestimator = shipped if reestimator == "shipped" else reestimator
+        #: What is known of any run, if nothing is known of this one.
+        self.population = shipped.population if shipped is not None and not priors else {}
         self._first, self._growth, self._every_s, self._widest = first, growth, every_s, widest
         self._counts_propagations = kind not in _UNCOUNTED_PROPAGATIONS
         #: States at the checkpoints of the run, the last one after its end.
@@ -317,8 +320,9 @@ class CostMonitor:
         model = self.reestimator
         if model is not None and self.unit in model.stages and (prior is not None or not self.priors):
             return model.reestimate(self.unit, prior, self.history), ""
-        if prior is not None:
-            return conditional(prior, state.cost(self.unit)), ""
+        before = prior if prior is not None else self.population.get(self.unit)
+        if before is not None:
+            return conditional(before, state.cost(self.unit)), ""
         for unit, other in self.priors.items():
             # In another unit: its estimate at the rate so far.
             used = state.cost(unit)

@@ -7,10 +7,10 @@ interval is from t 10^d(k) to t 10^d(k+1). The probability h(k) that the run end
     logit h(k) = a(k) + b logit p(k) + c x,
 
 where p(k) is what the prediction before the run says of the same (conditioned on having got there), and x are features
-of the search so far: rates, how they have changed since half of the conflicts, how surprised the prediction before is
-to see the run go on, and what had been predicted at that half (as in Haim and Walsh, "Online estimation of search
-cost", 2008, where earlier predictions join the features). Everything is a ratio or a logarithm, and needs no more of a
-solver than its counters. Nothing here imports torch or scikit-learn unless a model is fitted.
+of the search so far: what it has used, rates, how they have changed since half of the conflicts, how surprised the
+prediction before is to see the run go on, and what had been predicted at that half (as in Haim and Walsh, "Online
+estimation of search cost", 2008, where earlier predictions join the features). Everything is a ratio or a logarithm, and
+needs no more of a solver than its counters. Nothing here imports torch or scikit-learn unless a model is fitted.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ LEADS: Floats = np.array([0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.
 _BINS = 60
 #: Features of the search so far, see :func:`search_features`.
 FEATURES = (
+    "log10_used",
     "log10_conflicts",
     "log10_decisions_per_conflict",
     "log10_propagations_per_conflict",
@@ -53,8 +54,6 @@ EARLIER = "earlier_prediction"
 # of probability 0.
 _VAGUE = 0.05
 _LEAST_HAZARD = 1e-3
-# Landmarks of one run to learn from, spread evenly over its checkpoints.
-_MOST_LANDMARKS = 5
 _FILE = "reestimator.json"
 
 
@@ -149,7 +148,7 @@ def search_features(history: Sequence[SearchState], prior: CostDistribution, uni
     used = np.log10(max(now.cost(unit), 10.0**prior.grid.low))
     low, high = prior.interval(0.8)
     survival = float(np.log10(max(1.0 - float(prior.cdf_at(used)), 1e-3)))
-    return np.array([np.log10(now.conflicts + 1.0), *rates, *trends, survival, float(high - low)])
+    return np.array([used, np.log10(now.conflicts + 1.0), *rates, *trends, survival, float(high - low)])
 
 
 def _survival(prior: CostDistribution, log10_cost: Floats) -> Floats:
@@ -347,7 +346,7 @@ class Reestimator:
         population: Mapping[str, CostDistribution],
         *,
         least_conflicts: int = 2000,
-        penalty: float = 10.0,
+        penalty: float = 1.0,
         provenance: Mapping[str, Any] | None = None,
     ) -> Self:
         """Fit both stages for every unit that all runs have a prediction in.
@@ -355,8 +354,9 @@ class Reestimator:
         Parameters
         ----------
         runs
-            Recorded runs. States of theirs with enough conflicts are landmarks; a run's landmarks together weigh as
-            much as the run.
+            Recorded runs. All states of theirs with enough conflicts are landmarks and weigh alike, as a monitor meets
+            them: to choose or weigh them by how long their run turned out to be would tell of the future. Together they
+            weigh as much as the runs.
         population
             Unit -> distribution over runs.
         least_conflicts
@@ -377,7 +377,9 @@ class Reestimator:
             if not rows:
                 continue
             prior, ended = np.stack([row.hazards for row in rows]), np.stack([row.ended for row in rows])
-            x, at_risk = np.stack([row.features for row in rows]), np.stack([row.at_risk for row in rows])
+            # Landmarks of one run are far from independent, which the penalty has to be weighed against.
+            share = sum(run.weight for run in runs) / sum(row.weight for row in rows)
+            x, at_risk = np.stack([row.features for row in rows]), share * np.stack([row.at_risk for row in rows])
             first = Stage.fit(prior, x, ended, at_risk, penalty)
             earlier = np.array([_earlier(first, row.prior, row.history, unit) for row in rows])
             second = Stage.fit(prior, np.column_stack([x, earlier]), ended, at_risk, penalty)
@@ -492,31 +494,30 @@ class _Landmark:
     features: Floats
     ended: Floats
     at_risk: Floats
+    weight: float
     history: tuple[SearchState, ...]
 
 
 def _landmarks(run: RecordedRun, unit: str, least_conflicts: int) -> list[_Landmark]:
-    """Return every landmark of a run; the weights of all of them together are those of the run."""
+    """Return every landmark of a run."""
     prior, total = run.priors[unit], run.total.cost(unit)
-    places = [
-        k for k, state in enumerate(run.history) if state.conflicts >= least_conflicts and 0 < state.cost(unit) < total
-    ]
-    # Neighbouring checkpoints say much the same.
-    if len(places) > _MOST_LANDMARKS:
-        places = [places[k] for k in np.linspace(0, len(places) - 1, _MOST_LANDMARKS).round().astype(int)]
     found = []
-    for k in places:
+    for k, state in enumerate(run.history):
+        if state.conflicts < least_conflicts or not 0 < state.cost(unit) < total:
+            continue
         history = run.history[: k + 1]
         used = history[-1].cost(unit)
         reached = np.log10(total / used)
         if run.censored:
             ended = np.zeros(len(LEADS) - 1)
-            # Of the interval in which the run was stopped nothing is known.
-            at_risk = LEADS[1:] <= reached
+            # The interval in which the run was stopped counts for the part that it was seen to survive. Were it left
+            # out, while runs that ended in it stay, an end in every interval that a limit cuts would look all but
+            # certain.
+            at_risk = np.clip((reached - LEADS[:-1]) / np.diff(LEADS), 0.0, 1.0)
         else:
             ended = ((LEADS[:-1] < reached) & (reached <= LEADS[1:])).astype(np.float64)
-            at_risk = LEADS[:-1] < reached
+            at_risk = (LEADS[:-1] < reached).astype(np.float64)
         features = search_features(history, prior, unit)
-        weight = at_risk * (run.weight / len(places))
-        found.append(_Landmark(prior, _lead_hazards(prior, used), features, ended, weight, history))
+        at_risk = run.weight * at_risk
+        found.append(_Landmark(prior, _lead_hazards(prior, used), features, ended, at_risk, run.weight, history))
     return found

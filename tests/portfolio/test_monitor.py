@@ -11,7 +11,7 @@ from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.distribution import GRIDS, CostDistribution
 from satcost_gnn.errors import SolverError
 from satcost_gnn.portfolio.monitor import CostMonitor, Estimate, give_up_below, prior_of
-from satcost_gnn.portfolio.reestimate import SearchState
+from satcost_gnn.portfolio.reestimate import Reestimator, SearchState, conditional
 
 
 @cache
@@ -174,6 +174,20 @@ def test_unknown_is_decided_by_the_width_of_the_interval(sd: float, known: bool)
         monitor.run(callback=lambda _: True)
     assert monitor.estimate is not None
     assert (monitor.estimate.unknown == "") is known
+
+
+def test_without_a_prior_it_begins_with_what_any_run_costs() -> None:
+    shipped = Reestimator.shipped()
+    assert shipped is not None
+    with (
+        Solver(name="minisat22", bootstrap_with=clauses(300, 1)) as solver,
+        CostMonitor(solver, unit="conflicts") as monitor,
+    ):
+        monitor.run(callback=lambda _: True)
+    estimate = monitor.estimate
+    assert estimate is not None and estimate.distribution is not None
+    any_run = conditional(shipped.population["conflicts"], estimate.state.conflicts)
+    assert estimate.quantile(0.5) == pytest.approx(10.0 ** float(any_run.median()))
 
 
 def test_another_unit_is_reached_by_the_rate_so_far() -> None:

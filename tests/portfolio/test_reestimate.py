@@ -71,6 +71,26 @@ def mean_crps(model: Reestimator | None, runs: list[RecordedRun]) -> float:
     return float(np.mean(found))
 
 
+def test_a_limit_on_the_runs_is_not_taken_for_their_end() -> None:
+    rng = np.random.default_rng(0)
+    prior = CostDistribution.normal(GRID, 4.5, 0.6)
+    limit, runs, ends = 10**4.6, [], []
+    for k in range(400):
+        total = 10.0 ** rng.normal(4.5, 0.6)
+        ends.append(total)
+        stop = min(total, limit)
+        censored = total > limit
+        runs.append(RecordedRun(f"i{k}", checkpoints(stop), state(stop), {"conflicts": prior}, censored=censored))
+    model = Reestimator.fit(runs, ANYONE)
+    totals = np.array(ends)
+    for used in (5e3, 1e4, 2e4):
+        history = [s for s in checkpoints(1e9) if s.conflicts <= used]
+        alive = totals[totals > history[-1].conflicts]
+        said = float(model.reestimate("conflicts", prior, history).cdf_at(np.log10(limit)))
+        # Nothing but luck tells these runs apart: what share of those that got so far ends by the limit?
+        assert said == pytest.approx(np.mean(alive <= limit), abs=0.06)
+
+
 def test_conditional_is_bayes_rule_from_what_has_been_used() -> None:
     prior = CostDistribution.normal(GRID, 5.0, 0.5)
     found = conditional(prior, 3e4)
