@@ -9,8 +9,8 @@ interval is from t 10^d(k) to t 10^d(k+1). The probability h(k) that the run end
 where p(k) is what the prediction before the run says of the same (conditioned on having got there), and x are features
 of the search so far: what it has used, rates, how they have changed since half of the conflicts, how surprised the
 prediction before is to see the run go on, and what had been predicted at that half (as in Haim and Walsh, "Online
-estimation of search cost", 2008, where earlier predictions join the features). Everything is a ratio or a logarithm, and
-needs no more of a solver than its counters. Nothing here imports torch or scikit-learn unless a model is fitted.
+estimation of search cost", 2008, where earlier predictions join the features). Everything is a ratio or a logarithm,
+and needs no more of a solver than its counters. Nothing here imports torch or scikit-learn unless a model is fitted.
 """
 
 from __future__ import annotations
