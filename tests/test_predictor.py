@@ -19,6 +19,7 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.out_of_distribution import Novelty
 from satcost_gnn.predictor import Predictor
 from satcost_gnn.preprocess import PreprocessSettings
+from satcost_gnn.search.solvers import satisfies
 
 SHIPPED = Checkpoint.open()
 
@@ -109,6 +110,17 @@ def test_solved_by_the_probe_is_reported_with_its_cost(predictor: Predictor) -> 
     found = predictor.predict([[1, 2], [-1, 2], [1, -2], [-1, -2]])
     assert (found.status, found.source, found.result) == ("solved", "probe", "UNSAT")
     assert found.quantile(0.5)[SHIPPED.config.probe_solver] < 10
+
+
+def test_an_answer_of_the_second_search_is_told_beside_the_prediction(predictor: Predictor) -> None:
+    # Formulas that the first search leaves open and the second one, by luck, does not.
+    formulas = [random_3sat(250, 4.2, seed) for seed in (4, 18, 31, 48)]
+    lucky = [(formula, found) for formula in formulas if (found := predictor.predict(formula)).status == "ok"]
+    formula, found = next((formula, found) for formula, found in lucky if found.result)
+    assert found.result == "SAT" and found.model is not None and satisfies(formula, found.model)
+    assert found.source == "gnn" and {row["result"] for row in found.rows()} == {"SAT"}
+    searched = found.timings["probe"] + found.timings["second search"]
+    assert found.rows()[0]["probe_s"] == pytest.approx(searched)
 
 
 @pytest.mark.parametrize("clauses", [[], [[]], [[1]], [[1, -1]], [[1, 1]]])
