@@ -56,6 +56,8 @@ from satcost_gnn.search.sandbox import Sandbox
 #: Unit -> solver -> prediction before the run.
 Priors = Mapping[str, Mapping[str, CostDistribution]]
 
+#: What the monitor says: the prediction before the run given what has been survived, and with the re-estimator as well.
+MONITOR, MODELLED = "monitor", "monitor with the model of the hazard"
 SIDES = {"training": ("validation", "calibration"), "test": ("test",)}
 # CPU seconds in the data set -> one of how many such runs is recorded at share 1.
 # Stopped runs have no true cost for fractions of it: of the test side none is recorded.
@@ -299,11 +301,10 @@ def estimates_of(
             continue
         history = run.states[: k + 1]
         row: dict[str, Any] = {"fraction": fraction, "used": used[k], "total": total, "weight": run.weight}
-        found = {"prior given survival": conditional(priors[unit], used[k])}
+        found = {MONITOR: conditional(priors[unit], used[k])}
         for name, model in models.items():
             if model is not None:
                 found[name] = model.reestimate(unit, priors[unit], history)
-                found[f"{name}, no prior"] = model.reestimate(unit, None, history)
         for name, prediction in first_window.items():
             found[f"{name} of the first window, given survival"] = conditional(prediction[unit], used[k])
         row["methods"] = {
@@ -344,7 +345,7 @@ def ending_in_time(
             if run.states[-1].cpu_s <= elapsed or k < 0 or used[k] < 0.5 * elapsed:
                 continue
             truth.append(run.solved and run.states[-1].cpu_s <= IN_TIME)
-            found = {"prior given survival": conditional(priors[unit], used[k])}
+            found = {MONITOR: conditional(priors[unit], used[k])}
             for name, model in models.items():
                 if model is not None:
                     found[name] = model.reestimate(unit, priors[unit], run.states[: k + 1])
@@ -432,18 +433,18 @@ def run_fit(options: argparse.Namespace) -> None:
         half = Reestimator.fit([run for run in runs if fold[run.group] != k], anyone)
         for run, before in loaded:
             if fold[run.instance] == k and run.solved:
-                rows += [(run, row) for row in estimates_of(run, before, "conflicts", {"monitor": half})]
+                rows += [(run, row) for row in estimates_of(run, before, "conflicts", {MODELLED: half})]
     for beyond, (fraction, found) in (
         (beyond, item)
         for beyond in (0.0, 2.0)
         for item in by_fraction([row for run, row in rows if run.states[-1].cpu_s > beyond]).items()
     ):
-        for name in ("monitor", "prior given survival"):
+        for name in (MODELLED, MONITOR):
             print(f"longer than {beyond} s", fraction, found["runs"], name, found[name])
 
 
 def run_report(options: argparse.Namespace) -> None:
-    models = {"monitor": Reestimator.shipped()}
+    models = {MODELLED: Reestimator.shipped()}
     dataset = Dataset.open(options.dataset)
     checkpoint = Predictor.from_checkpoint(device="cpu").checkpoint.config
     priors = evaluated(options.evaluation, NETWORK, 0, dataset, checkpoint.solvers)
@@ -466,7 +467,7 @@ def run_report(options: argparse.Namespace) -> None:
     report: dict[str, Any] = {
         "question": "error of the predicted whole cost against the fraction of it that has been used",
         "checkpoint": checkpoint.label,
-        "reestimator": models["monitor"].provenance if models["monitor"] is not None else None,
+        "reestimator": models[MODELLED].provenance if models[MODELLED] is not None else None,
         "runs": len(loaded),
         "recorded": sum(counted(run) for run, *_ in loaded),
         "listened to": len(estimates),

@@ -396,7 +396,8 @@ class Reestimator:
         unit
             Cost unit.
         prior
-            Prediction before the run in this unit, of shape ``()``; None for that of any run in the training data.
+            Prediction before the run in this unit, of shape ``()``; None for that of any run in the training data,
+            which is conditioned on what has been survived and no more.
         history
             States of the run in order of time, the last one now.
 
@@ -415,11 +416,13 @@ class Reestimator:
             raise EstimatorError(f"found unit {unit!r}; expected one of {', '.join(self.stages)}")
         if not history:
             raise EstimatorError("found no state of the run; expected at least one")
-        before = prior if prior is not None else self.population[unit]
         used = history[-1].cost(unit)
+        if prior is None:
+            # The model corrects predictions; of how far any run may be from all others it has learnt nothing.
+            return conditional(self.population[unit], used)
         first, second = self.stages[unit]
-        x = np.append(search_features(history, before, unit), _earlier(first, before, history, unit))
-        return _from_lead_hazards(unit, used, second.hazards(_lead_hazards(before, used), x))
+        x = np.append(search_features(history, prior, unit), _earlier(first, prior, history, unit))
+        return _from_lead_hazards(unit, used, second.hazards(_lead_hazards(prior, used), x))
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
