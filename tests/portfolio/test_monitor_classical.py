@@ -117,7 +117,7 @@ def test_estimates_along_the_search_are_taken_to_seconds_at_the_rate_so_far(
     assert quarter["WBE"]["median"] == pytest.approx(1.0) and quarter["WBE"]["known"]
     assert quarter["Holt"]["median"] == pytest.approx(np.log10(2.0)) and not quarter["Holt"]["known"]
     assert quarter["twice so far"]["median"] == pytest.approx(np.log10(2.0))
-    assert quarter["LMP of the first window, given survival"] == quarter["prior given survival"]
+    assert quarter["LMP of the first window, given survival"] == quarter["monitor"]
     found = error.summary([rows[0.5]])
     assert found["WBE"]["within_2"] == 1.0 and found["WBE"]["known"] == 1.0
     assert "Holt" in found
@@ -131,7 +131,7 @@ def test_stopped_runs_count_where_it_is_asked_whether_a_run_ends(scripts: tuple[
     found = error.ending_in_time([(solved, sure, {}), (stopped, sure, {})], {})["1.0"]
     assert (found["runs"], found["ended"]) == (2, 1)
     # Sure that both will end: right of one.
-    assert found["prior given survival"]["brier"] == pytest.approx(0.5, abs=0.04)
+    assert found["monitor"]["brier"] == pytest.approx(0.5, abs=0.04)
 
 
 def test_being_listened_to_is_taken_out_of_the_seconds(scripts: tuple[ModuleType, ModuleType]) -> None:
