@@ -108,7 +108,9 @@ class Prediction:
         values = np.atleast_1d(self._known().p_solved_by(budget))
         return dict(zip(self.solvers, values.tolist(), strict=True))
 
-    def _searched_s(self) -> float | None:
+    @property
+    def searched_s(self) -> float | None:
+        """Wall seconds of the probe and the second search; None if there was no probe."""
         first = self.timings.get("probe")
         return None if first is None else first + self.timings.get("second search", 0.0)
 
@@ -128,7 +130,7 @@ class Prediction:
             "checkpoint": self.checkpoint,
             "in_distribution": self.in_distribution,
             "parse_s": self.timings.get("parse"),
-            "probe_s": self._searched_s(),
+            "probe_s": self.searched_s,
             "features_s": self.timings.get("features", 0.0) + self.timings.get("graph", 0.0),
             "inference_s": self.timings.get("inference"),
             "status": self.status,

@@ -340,7 +340,7 @@ def solve_batch(
         if prediction.distribution is None:
             finish({**row, "status": "error", "error": prediction.reason})
         elif prediction.result:
-            seconds = prediction.timings.get("probe", 0.0) + prediction.timings.get("second search", 0.0)
+            seconds = prediction.searched_s or 0.0
             finish({**row, "status": prediction.result, "solver": "probe", "cpu_s": seconds, "runs": 0})
         else:
             jobs.append(_Job(prediction.path, row))

@@ -508,8 +508,7 @@ def _landmarks(run: RecordedRun, unit: str, least_conflicts: int) -> list[_Landm
     for k, state in enumerate(run.history):
         if state.conflicts < least_conflicts or not 0 < state.cost(unit) < total:
             continue
-        history = run.history[: k + 1]
-        used = history[-1].cost(unit)
+        history, used = run.history[: k + 1], state.cost(unit)
         reached = np.log10(total / used)
         if run.censored:
             ended = np.zeros(len(LEADS) - 1)
