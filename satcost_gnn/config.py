@@ -83,6 +83,7 @@ class ModelConfig(Section):
     """The network."""
 
     branches: tuple[Branch, ...] = Field(default=("graph", "static", "online"), description="What the network sees.")
+    node_evidence: bool = Field(default=True, description="Whether the graph carries what the probe did with it.")
     width: int = Field(default=48, ge=4, description="Channels of a node.")
     rounds: int = Field(
         default=3, ge=0, description="Rounds of message passing, clauses and variables each once a round."
@@ -92,24 +93,33 @@ class ModelConfig(Section):
         default=8, ge=0, description="Channels of a message of which a soft maximum is taken."
     )
     heads: int = Field(default=4, ge=1, description="Heads of the attention that pools nodes into a vector.")
-    fused_width: int = Field(default=96, ge=4, description="Width of the vectors of the branches and of their fusion.")
-    film: bool = Field(default=False, description="Whether the early search scales and shifts the graph's vector.")
+    graph_width: int = Field(default=16, ge=2, description="Width that a graph's vector is narrowed to before fusion.")
+    fused_width: int = Field(default=128, ge=4, description="Width of the layers that fuse the branches.")
+    fused_members: int = Field(
+        default=16, ge=1, description="Members of the ensemble that shares the layers of the fusion."
+    )
     hazard_basis: int = Field(default=12, ge=2, description="Smooth functions of cost that a hazard is made of.")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout between layers.")
     branch_dropout: float = Field(
         default=0.1, ge=0, lt=1, description="Probability that a branch is missing in training."
     )
-    residual: Literal["none", "forest", "average"] = Field(
-        default="none",
-        description="Classical estimate that the network corrects: a forest, or its mean with a Gaussian process.",
+    early_alone: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Probability that all but the early search is missing in training, which teaches to do with that.",
     )
-    residual_limit: float = Field(default=2.0, gt=0, description="Largest correction of a hazard, in logits.")
+    beside: Literal["none", "forest"] = Field(
+        default="none", description="Classical estimator that the network's distribution is mixed with."
+    )
+    beside_weight: float = Field(default=0.5, ge=0, le=1, description="Weight of that estimator.")
 
     early_on_new: float = Field(
         default=0.0,
         ge=0,
         le=1,
-        description="Weight of a forest on the early search alone beside the network where static features are new.",
+        description="Weight, where static features are new, of what is read off the early search alone: by a forest "
+        "and, if it has learnt to (early_alone), by the network.",
     )
     constant_on_new: float = Field(
         default=0.0,
@@ -144,6 +154,15 @@ class OptimiserConfig(Section):
     """How it is minimised."""
 
     epochs: int = Field(default=30, ge=1, description="Epochs at most.")
+    graph_epochs: int = Field(
+        default=30,
+        ge=1,
+        description="Epochs in which the encoder learns; after them it is kept as it is and every graph encoded once.",
+    )
+    stopping: Literal["early", "none"] = Field(
+        default="early",
+        description="'none': all epochs are made, and the validation instances are learnt from like the others.",
+    )
     patience: int = Field(
         default=8, ge=1, description="Epochs without a better validation score before training stops."
     )

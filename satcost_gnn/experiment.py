@@ -207,25 +207,27 @@ def calibrate(data: LabelledInstances, unit: str, estimators: Mapping[str, Estim
 
 
 def fit_network(
-    data: LabelledInstances, config: TrainingConfig, say: Say, baselines: Path | None = None
+    data: LabelledInstances, config: TrainingConfig, say: Say, classical: Path | None = None
 ) -> GnnEstimator:
-    """Train the network on all units at once; early stopping looks at the validation side.
+    """Train the network on all units at once; early stopping looks at the validation side, if it is asked for.
 
     An interrupted training of the same configuration on the same split goes on where it was. The directory
-    ``baselines`` keeps the classical estimates that the network corrects, for further networks on the same instances.
+    ``classical`` keeps the classical estimators beside the network, for further networks on the same instances.
     """
     # Imported here: everything else in this module works without torch.
     from satcost_gnn.estimators.gnn import GnnEstimator
 
-    first, *rest = (data.tables[unit].subset(data.side("train")) for unit in config.data.units)
+    early = config.optimiser.stopping == "early"
+    learnt = data.side("train") if early else data.side("train", "validation")
+    first, *rest = (data.tables[unit].subset(learnt) for unit in config.data.units)
     directory = config.directory / "network"
     return GnnEstimator(config.network).fit(
         first,
         extra=rest,
-        validation=[data.tables[unit].subset(data.side("validation")) for unit in config.data.units],
+        validation=[data.tables[unit].subset(data.side("validation")) for unit in config.data.units if early],
         run_directory=directory,
         resume=directory.exists(),
-        baselines=baselines,
+        classical=classical,
         say=say,
     )
 

@@ -1,8 +1,8 @@
 """Training of the network with Lightning: reproducible from a seed, resumable, batches planned by size.
 
-A run directory holds ``config.json`` (every setting, defaults included), ``split.json`` (who was trained on and who
-stopped training), ``log.csv`` (one row an epoch) and, for each member of the ensemble, ``member-<i>/last.ckpt``, which
-is only for resuming, and ``member-<i>/model.safetensors`` once it is done.
+A run directory holds ``config.json`` (every setting, defaults included), ``split.json`` (who was trained on and who,
+if anyone, decided when to stop), ``log.csv`` (one row an epoch, scores averaged over the fusion's members) and, for
+each network, ``member-<i>/last.ckpt``, only for resuming, and ``member-<i>/model.safetensors`` once it is done.
 
 A run that was interrupted and resumed gives the same weights as one that was not: batches and random numbers of an
 epoch follow from the seed and the epoch alone, the learning rate from the progress, and all else is in the ``.ckpt``.
@@ -33,7 +33,14 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from satcost_gnn.config import NetworkConfig
-from satcost_gnn.data.batching import GraphBatch, GraphSample, PlannedBatches, collate, plan_batches
+from satcost_gnn.data.batching import (
+    GraphBatch,
+    GraphSample,
+    PlannedBatches,
+    collate,
+    encoded_sample,
+    plan_batches,
+)
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.models.cost_model import CostModel, ModelShape
 from satcost_gnn.models.losses import batch_losses
@@ -97,6 +104,22 @@ class CostModule(lightning.LightningModule):  # type: ignore[misc]
         else:
             factor = 0.5 * (1 + np.cos(np.pi * (progress - settings.warmup) / (1 - settings.warmup)))
         return float(settings.learning_rate * (_LAST_RATE + (1 - _LAST_RATE) * factor))
+
+    @property
+    def encodes(self) -> bool:
+        """Whether graphs are still encoded in this epoch, or are vectors by now."""
+        learning = self.current_epoch < self.config.optimiser.graph_epochs
+        return learning or "graph" not in self.config.model.branches
+
+    def keep_encoder(self) -> None:
+        """Fix the encoder at the running mean of its weights; the optimiser leaves alone what has no gradient."""
+        mean = self.averaged.module
+        assert isinstance(mean, CostModel)
+        self.model.encoder.load_state_dict(mean.encoder.state_dict())
+        for model in (self.model, mean):
+            model.encoder.requires_grad_(False)
+        for parameter in self.model.encoder.parameters():
+            parameter.grad = None
 
     def on_train_epoch_start(self) -> None:
         """Start counting."""
@@ -167,9 +190,28 @@ class GraphData(lightning.LightningDataModule):  # type: ignore[misc]
         super().__init__()
         self.train, self.validation = list(train), list(validation)
         self.config, self.seed = config, seed
+        self._encoded = False
+
+    def _encode(self) -> None:
+        """Turn every graph into a vector, once the encoder learns no more."""
+        module = self.trainer.lightning_module
+        if module.encodes or self._encoded:
+            return
+        module.keep_encoder()
+        bounds = self.config.batches
+        for samples in (self.train, self.validation):
+            edges = [sample.graph.n_edges for sample in samples]
+            for part in plan_batches(edges, max_edges=bounds.edges, max_graphs=bounds.graphs):
+                with torch.inference_mode():
+                    batch = collate([samples[i] for i in part]).to(module.device)
+                    vectors = module.model.encoder(batch).float().cpu().numpy()
+                for i, vector in zip(part.tolist(), vectors, strict=True):
+                    samples[i] = encoded_sample(samples[i], vector)
+        self._encoded = True
 
     def train_dataloader(self) -> DataLoader[GraphSample]:
         """Return this epoch's batches."""
+        self._encode()
         bounds = self.config.batches
         plan = PlannedBatches(
             [sample.graph.n_edges for sample in self.train],
@@ -191,9 +233,9 @@ class GraphData(lightning.LightningDataModule):  # type: ignore[misc]
 
 
 class BestWeights(Callback):  # type: ignore[misc]
-    """Keeps the weights of the best epoch; they travel in the ``.ckpt``."""
+    """Keeps the weights of the best epoch, or of the last one without a monitor; they travel in the ``.ckpt``."""
 
-    def __init__(self, monitor: str) -> None:
+    def __init__(self, monitor: str | None) -> None:
         self.monitor = monitor
         self.score = float("inf")
         self.epoch = -1
@@ -201,8 +243,8 @@ class BestWeights(Callback):  # type: ignore[misc]
 
     def on_train_epoch_end(self, trainer: Any, pl_module: CostModule) -> None:
         """Compare this epoch with the best."""
-        score = float(trainer.callback_metrics[self.monitor])
-        if score < self.score or not self.weights:
+        score = float("inf") if self.monitor is None else float(trainer.callback_metrics[self.monitor])
+        if self.monitor is None or score < self.score or not self.weights:
             self.score, self.epoch = score, trainer.current_epoch
             self.weights = pl_module.best_candidate
 
@@ -245,26 +287,27 @@ class EpochLog(Callback):  # type: ignore[misc]
 
     def on_train_epoch_end(self, trainer: Any, pl_module: CostModule) -> None:
         """Write the epoch."""
-        metrics = trainer.callback_metrics
+        metrics = {name: float(trainer.callback_metrics[name]) for name in ("nll", "crps") if self.best.monitor}
         seconds = time.monotonic() - self._start
         row = (
             self.member,
             trainer.current_epoch,
             f"{pl_module.train_loss:.5f}",
-            f"{float(metrics['nll']):.5f}",
-            f"{float(metrics['crps']):.5f}",
+            *(f"{metrics[name]:.5f}" if name in metrics else "" for name in ("nll", "crps")),
             f"{trainer.optimizers[0].param_groups[0]['lr']:.3g}",
             f"{seconds:.2f}",
         )
         if self.path is not None:
             with self.path.open("a", newline="") as stream:
                 csv.writer(stream, lineterminator="\n").writerow(row)
-        self.say(
+        line = (
             f"member {self.member} epoch {trainer.current_epoch + 1:3d}/{trainer.max_epochs}: "
-            f"train loss {pl_module.train_loss:.4f}, validation nll {float(metrics['nll']):.4f}, "
-            f"crps {float(metrics['crps']):.4f}, {seconds:.1f} s"
-            + (" (best)" if self.best.epoch == trainer.current_epoch else "")
+            f"train loss {pl_module.train_loss:.4f}, "
         )
+        if metrics:
+            line += f"validation nll {metrics['nll']:.4f}, crps {metrics['crps']:.4f}, "
+        best = " (best)" if metrics and self.best.epoch == trainer.current_epoch else ""
+        self.say(f"{line}{seconds:.1f} s{best}")
 
 
 @contextmanager
@@ -323,7 +366,7 @@ def train_member(
     shape
         Sizes of inputs and outputs.
     train, validation
-        Samples with targets for every unit of ``shape``.
+        Samples with targets for every unit of ``shape``. Without validation samples all epochs are made.
     marginal
         Unit -> logits of the training set's own hazards.
     member
@@ -340,12 +383,12 @@ def train_member(
     Returns
     -------
     CostModel
-        With the averaged weights of the best epoch, on the CPU, in evaluation mode.
+        With the averaged weights of the best epoch, without validation of the last, on the CPU, in evaluation mode.
     """
     seed = config.seed + member
     place = directory / f"member-{member}" if directory is not None else None
     settings = config.optimiser
-    best = BestWeights(settings.monitor)
+    best = BestWeights(settings.monitor if validation else None)
     with isolate_rng(), quiet_lightning(), deterministic_torch() as deterministic:
         lightning.seed_everything(seed, workers=True, verbose=False)
         model = CostModel(config.model, shape)
@@ -353,9 +396,14 @@ def train_member(
         hooks: list[Callback] = [
             best,
             EpochLog(member, best, directory / "log.csv" if directory is not None else None, say),
-            EarlyStopping(settings.monitor, patience=settings.patience, check_on_train_epoch_end=True, verbose=False),
             *callbacks,
         ]
+        if validation:
+            hooks.append(
+                EarlyStopping(
+                    settings.monitor, patience=settings.patience, check_on_train_epoch_end=True, verbose=False
+                )
+            )
         last = place / "last.ckpt" if place is not None else None
         if place is not None:
             hooks.append(
@@ -376,6 +424,7 @@ def train_member(
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
+            limit_val_batches=1.0 if validation else 0,
             use_distributed_sampler=False,
             reload_dataloaders_every_n_epochs=1,
         )

@@ -17,7 +17,15 @@ from satcost_gnn.models.cost_model import ModelShape
 from satcost_gnn.training import CostModule, open_run, train_member
 
 TINY = {
-    "model": {"width": 8, "heads": 2, "rounds": 2, "mean_channels": 4, "extreme_channels": 2, "fused_width": 16},
+    "model": {
+        "width": 8,
+        "heads": 2,
+        "rounds": 2,
+        "mean_channels": 4,
+        "extreme_channels": 2,
+        "fused_width": 16,
+        "fused_members": 3,
+    },
     "optimiser": {"epochs": 4, "patience": 10},
     "batches": {"graphs": 3},
     "accelerator": "cpu",
@@ -78,7 +86,7 @@ def test_same_seed_same_weights_and_another_seed_others(tables):
     before = torch.random.get_rng_state(), random.getstate()
     one, two, other = (fit(tables, tiny(seed=seed))[0] for seed in (3, 3, 4))
     assert_equal_states(states(one), states(two))
-    name = "fusion.norm.weight"
+    name = "fusion.layers.0.weight"
     assert not torch.equal(states(one)[0][name], states(other)[0][name])
     # Training leaves the caller's random numbers and settings alone.
     assert torch.equal(before[0], torch.random.get_rng_state())
@@ -99,8 +107,9 @@ class InterruptAt(Callback):
             raise Interruption
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(tables, tmp_path, monkeypatch):
-    config = tiny(members=2)
+@pytest.mark.parametrize("graph_epochs", [30, 1])
+def test_a_resumed_run_equals_an_uninterrupted_one(tables, tmp_path, monkeypatch, graph_epochs):
+    config = tiny(members=2, optimiser={"graph_epochs": graph_epochs})
     whole, _ = fit(tables, config, run_directory=tmp_path / "whole")
 
     import satcost_gnn.training as training
@@ -129,6 +138,18 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tables, tmp_path, monkeypatch
     assert [(row["member"], row["epoch"]) for row in logs[0]] == [(str(m), str(e)) for m in (0, 1) for e in range(4)]
 
 
+def test_the_encoder_learns_in_the_first_epochs_only(tables):
+    def encoder(epochs, **optimiser):
+        estimator, _ = fit(tables, tiny(optimiser={"epochs": epochs, "warmup": 0.0, **optimiser}))
+        return {name: t for name, t in states(estimator)[0].items() if name.startswith("encoder.")}
+
+    # Three batches an epoch, and a rate that depends on the number of epochs: compare within four epochs.
+    kept, learning = encoder(4, graph_epochs=1), encoder(4)
+    other = encoder(4, graph_epochs=1, patience=1)
+    assert all(torch.equal(kept[name], other[name]) for name in kept)
+    assert any(not torch.equal(kept[name], learning[name]) for name in kept)
+
+
 def test_run_directory_is_guarded(tables, tmp_path):
     config = tiny(optimiser={"epochs": 1})
     fit(tables, config, run_directory=tmp_path / "run")
@@ -149,7 +170,10 @@ def test_run_directory_is_guarded(tables, tmp_path):
 
 def test_stops_early_and_keeps_the_best_epoch(tables, tmp_path):
     # A rate this large makes the validation score worse after a while.
-    config = tiny(optimiser={"epochs": 60, "patience": 3, "learning_rate": 0.05, "averaging": 0.0})
+    config = tiny(
+        model={"fused_members": 1},
+        optimiser={"epochs": 60, "patience": 3, "learning_rate": 0.05, "averaging": 0.0},
+    )
     estimator, lines = fit(tables, config, run_directory=tmp_path / "run")
     log = read_log(tmp_path / "run")
     scores = [float(row["validation_crps"]) for row in log]

@@ -51,8 +51,8 @@ class GraphSample:
         ``float32``: raw features; NaN where missing, all NaN for a missing vector.
     targets
         Unit -> costs; empty for prediction.
-    baseline
-        Unit -> ``float32[n_solvers, bins]``: logits of the hazards of a classical estimate; empty for none.
+    encoded
+        ``float32``: what the encoder made of the graph, which then isn't looked at; None if that is still to be done.
     family
         Number of its family.
     """
@@ -61,7 +61,7 @@ class GraphSample:
     static: Floats
     online: Floats
     targets: Mapping[str, TargetRow] = field(default_factory=dict)
-    baseline: Mapping[str, Floats] = field(default_factory=dict)
+    encoded: Floats | None = None
     family: int = 0
 
 
@@ -107,6 +107,19 @@ def graph_sample(
     )
 
 
+def encoded_sample(sample: GraphSample, vector: Floats) -> GraphSample:
+    """Return a sample with its graph as a vector: nodes and edges, which nobody reads any more, are left out."""
+    graph = sample.graph
+    bare = replace(
+        graph,
+        variable_inputs=graph.variable_inputs[:0],
+        clause_inputs=graph.clause_inputs[:0],
+        clause_offsets=graph.clause_offsets[:1],
+        clause_literals=graph.clause_literals[:0],
+    )
+    return replace(sample, graph=bare, encoded=vector)
+
+
 @dataclass(eq=False)
 class GraphBatch:
     """Several graphs side by side as tensors, with their features and labels.
@@ -127,8 +140,8 @@ class GraphBatch:
         ``float32[B, .]``: raw, NaN where missing.
     cost, censored, known
         Unit -> ``[B, n_solvers]``.
-    baseline
-        Unit -> ``float32[B, n_solvers, bins]``.
+    encoded
+        ``float32[B, .]``: the graphs as vectors; None if they are still to be encoded.
     family
         ``int64[B]``.
     """
@@ -149,7 +162,7 @@ class GraphBatch:
     cost: dict[str, Tensor]
     censored: dict[str, Tensor]
     known: dict[str, Tensor]
-    baseline: dict[str, Tensor]
+    encoded: Tensor | None
     family: Tensor
 
     def __len__(self) -> int:
@@ -166,7 +179,7 @@ class GraphBatch:
         def moved(value: Any) -> Any:
             if isinstance(value, dict):
                 return {name: moved(entry) for name, entry in value.items()}
-            return value.to(device, non_blocking=non_blocking)
+            return None if value is None else value.to(device, non_blocking=non_blocking)
 
         return replace(self, **{f.name: moved(getattr(self, f.name)) for f in fields(self)})
 
@@ -290,6 +303,7 @@ def collate(samples: Sequence[GraphSample]) -> GraphBatch:
     clauses = np.array([graph.n_clauses for graph in graphs], dtype=np.int64)
     numbers = np.arange(len(graphs))
     targets = [sample.targets for sample in samples]
+    encoded = [sample.encoded for sample in samples if sample.encoded is not None]
     return GraphBatch(
         variable_inputs=tensor(np.concatenate([graph.variable_inputs for graph in graphs], dtype=np.float32)),
         clause_inputs=tensor(np.concatenate([graph.clause_inputs for graph in graphs], dtype=np.float32)),
@@ -307,6 +321,6 @@ def collate(samples: Sequence[GraphSample]) -> GraphBatch:
         cost={unit: tensor(np.stack([t[unit].cost for t in targets])) for unit in targets[0]},
         censored={unit: tensor(np.stack([t[unit].censored for t in targets])) for unit in targets[0]},
         known={unit: tensor(np.stack([t[unit].known for t in targets])) for unit in targets[0]},
-        baseline={unit: tensor(np.stack([s.baseline[unit] for s in samples])) for unit in samples[0].baseline},
+        encoded=tensor(np.stack(encoded)) if encoded else None,
         family=tensor(np.array([sample.family for sample in samples], dtype=np.int64)),
     )

@@ -21,7 +21,7 @@ from satcost_gnn.distribution import GRIDS, CostDistribution, CostGrid, grid_for
 from satcost_gnn.errors import CheckpointError, ConfigError, EstimatorError
 from satcost_gnn.estimators import load_estimator
 from satcost_gnn.estimators.base import Bools, Estimator, TrainingTable, group_folds, read_header, register
-from satcost_gnn.estimators.corrected_estimate import corrected_estimate
+from satcost_gnn.estimators.kept_fit import kept_fit
 from satcost_gnn.estimators.new_formulas import NewFormulas
 from satcost_gnn.formula.graph import CLAUSE_INPUTS, GRAPH_INPUTS, GRAPH_VERSION, VARIABLE_INPUTS
 from satcost_gnn.instance import Instance
@@ -31,9 +31,9 @@ from satcost_gnn.training import Say, open_run, tell, train_network
 _FORMAT = 1
 _WEIGHTS = "model.safetensors"
 _HEADER = "config.json"
-# A classical estimate is mixed with this much of the training set's own hazard: a forest rules out what no training
-# instance in a leaf did, and a bounded correction could not undo that.
-_BASELINE_DOUBT = 0.05
+# Estimators that a network can be mixed with. A third of the features at a split is as accurate as all of them, in a
+# third of the time.
+_BESIDE: Mapping[str, dict[str, Any]] = {"forest": {"max_features": 1 / 3}}
 # Weight, in instances, of the mean hazard in each bin's own: bins with few instances at risk lean on the others.
 _PRIOR_INSTANCES = 2.0
 
@@ -47,7 +47,9 @@ class GnnEstimator(Estimator):
     """An ensemble of networks over the graph, the static features and the early search.
 
     One network predicts for every solver in every unit of its training tables; what :meth:`predict` returns is in
-    ``unit``, see :meth:`for_unit`. The members' hazards are averaged.
+    ``unit``, see :meth:`for_unit`. The members' distributions are averaged, then mixed with those of a classical
+    estimator (``beside``), and with what carries over to formulas that are new (``early_on_new``,
+    ``constant_on_new``).
 
     Parameters
     ----------
@@ -85,7 +87,7 @@ class GnnEstimator(Estimator):
         self._online_names: tuple[str, ...] = ()
         self._marginal: dict[str, NDArray[np.float32]] = {}
         self._members: list[CostModel] = []
-        self._baselines: dict[str, Estimator] = {}
+        self._beside: dict[str, Estimator] = {}
         self._on_new: NewFormulas | None = None
         self._options = _FitOptions()
 
@@ -128,7 +130,7 @@ class GnnEstimator(Estimator):
         validation: Sequence[TrainingTable] = (),
         run_directory: Path | None = None,
         resume: bool = False,
-        baselines: Path | None = None,
+        classical: Path | None = None,
         say: Say = tell,
     ) -> Self:
         """Learn from a table, and from tables of other units on the same or other instances.
@@ -142,13 +144,13 @@ class GnnEstimator(Estimator):
             learnt from with the labels that it has.
         validation
             Tables of the same units whose instances decide when to stop; by default a part of the training instances
-            is held out for that.
+            is held out for that. None is needed, or held out, if all epochs are made (``optimiser.stopping``).
         run_directory
             Where to keep configuration, split, log and state of the run; None: nowhere.
         resume
             Go on with the run in ``run_directory``.
-        baselines
-            Directory that keeps the classical estimates which networks correct, for other networks on the same tables.
+        classical
+            Directory that keeps the classical estimators beside the network, for other networks on the same tables.
         say
             Called with one line an epoch.
 
@@ -168,7 +170,7 @@ class GnnEstimator(Estimator):
                 f"network: found validation tables in {', '.join(one.unit for one in validation)}; "
                 f"expected {', '.join(units)}"
             )
-        self._options = _FitOptions(tuple(extra), tuple(validation), run_directory, resume, baselines, say)
+        self._options = _FitOptions(tuple(extra), tuple(validation), run_directory, resume, classical, say)
         try:
             return super().fit(table)
         finally:
@@ -189,6 +191,8 @@ class GnnEstimator(Estimator):
                     "network: validation tables must have the solvers of the training tables, in order"
                 )
             train, validation = joined, held_out
+        elif self.settings.optimiser.stopping == "none":
+            train, validation = joined, joined.subset(np.zeros(0, dtype=np.int64))
         else:
             inside = self._held_out(joined.groups)
             train, validation = joined.subset(np.flatnonzero(~inside)), joined.subset(np.flatnonzero(inside))
@@ -199,11 +203,14 @@ class GnnEstimator(Estimator):
             len(self._static_names), len(self._online_names), {unit: one.solvers for unit, one in tables.items()}
         )
         self._marginal = {unit: marginal_logits(one) for unit, one in train.tables.items()}
-        self._baselines = {}
         learnt, judged = self._samples(train), self._samples(validation)
-        if self.settings.model.residual != "none":
-            learnt, judged = self._with_baselines(train, learnt, validation, judged, options.say)
-        self._on_new = NewFormulas(*self._shares_on_new).fit(train.tables) if self.for_new else None
+        self._beside = {}
+        if kind := self._kind_beside:
+            for unit, one in train.tables.items():
+                options.say(f"fitting the classical estimator beside the network ({kind}), in {unit}")
+                labelled = one.subset(one.known.any(axis=1))
+                self._beside[unit] = kept_fit(kind, _BESIDE[kind], labelled, options.classical)
+        self._on_new = NewFormulas(*self._shares_on_new).fit(train.tables, options.classical) if self.for_new else None
         if options.run_directory is not None:
             split = {
                 side: [one.gbdhash or one.path for one in part.instances]
@@ -257,72 +264,66 @@ class GnnEstimator(Estimator):
         limit = self.settings.batches.max_graph_edges
         return graph_sample(instance, self._static_names, self._online_names, limit)
 
-    def _with_baselines(
-        self,
-        train: _Joined,
-        learnt: list[GraphSample],
-        validation: _Joined,
-        judged: list[GraphSample],
-        say: Say,
-    ) -> tuple[list[GraphSample], list[GraphSample]]:
-        """Add the classical estimate to the samples: for training instances by one that has not seen them."""
-        seen: list[dict[str, NDArray[np.float32]]] = [{} for _ in learnt]
-        unseen: list[dict[str, NDArray[np.float32]]] = [{} for _ in judged]
-        for unit, table in train.tables.items():
-            kind = self.settings.model.residual
-            say(f"fitting the classical estimate that the network corrects ({kind}), in {unit}")
-            labelled = np.flatnonzero(table.known.any(axis=1))
-            part = table.subset(labelled)
-            self._baselines[unit], held_out = corrected_estimate(kind, part, self._options.baselines)
-            for row, logits in zip(labelled, self._baseline_logits(unit, held_out), strict=True):
-                seen[row][unit] = logits
-            rest = np.setdiff1d(np.arange(len(table)), labelled)
-            for sink, positions, instances in (
-                (seen, rest, train.instances),
-                (unseen, np.arange(len(judged)), validation.instances),
-            ):
-                if len(positions):
-                    predicted = self._baselines[unit].predict([instances[i] for i in positions])
-                    for row, logits in zip(positions, self._baseline_logits(unit, predicted), strict=True):
-                        sink[row][unit] = logits
-        return (
-            [replace(sample, baseline=logits) for sample, logits in zip(learnt, seen, strict=True)],
-            [replace(sample, baseline=logits) for sample, logits in zip(judged, unseen, strict=True)],
-        )
-
-    def _baseline_logits(self, unit: str, estimate: CostDistribution) -> NDArray[np.float32]:
-        """Return the logits of a classical estimate's hazards, mixed with a little of the training set's own."""
-        own = 1.0 / (1.0 + np.exp(-self._marginal[unit].astype(np.float64)))
-        cdf = estimate.cdf.copy()
-        cdf[..., 0] = 0.0
-        survival = 1.0 - cdf[..., :-1]
-        reached = survival > 1e-6
-        hazard = np.divide(
-            np.diff(cdf, axis=-1), survival, out=np.broadcast_to(own, survival.shape).copy(), where=reached
-        )
-        mixed = (1 - _BASELINE_DOUBT) * np.clip(hazard, 0.0, 1.0) + _BASELINE_DOUBT * own
-        return hazard_logits(CostDistribution.from_hazard(grid_for(unit), mixed))
-
     # Predicting -------------------------------------------------------------------------------------------------------
 
     def _predict(self, instances: list[Instance]) -> CostDistribution:
-        unit = self.unit
         samples = [self._sample(instance) for instance in instances]
-        if unit in self._baselines:
-            logits = self._baseline_logits(unit, self._baselines[unit].predict(instances))
-            samples = [replace(s, baseline={unit: row}) for s, row in zip(samples, logits, strict=True)]
 
-        def hazards(batch: GraphBatch) -> torch.Tensor:
-            each = [torch.sigmoid(member(batch, (unit,))[unit].double()) for member in self._members]
-            return torch.stack(each).mean(dim=0)
+        def readings(batch: GraphBatch) -> torch.Tensor:
+            here = torch.zeros(len(batch), dtype=torch.bool, device=batch.static.device)
+            return self._readings(
+                [(one, one.graph_vectors(batch)) for one in self._members], here, batch.static, batch.online
+            )
 
-        return self._finished(
-            CostDistribution.from_hazard(self.grid, self._apply(hazards, instances, samples)), instances
-        )
+        return self._mixed(self._apply(readings, instances, samples), instances)
 
-    def _finished(self, own: CostDistribution, instances: Sequence[Instance]) -> CostDistribution:
-        """Return the network's own predictions, mixed with what predicts new formulas where they are new."""
-        return own if self._on_new is None else self._on_new.mixed(own, self.unit, instances)
+    def _readings(
+        self,
+        members: Sequence[tuple[CostModel, torch.Tensor | None]],
+        without_graph: torch.Tensor,
+        static: torch.Tensor,
+        online: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return the members' mean distribution, ``float64[B, 1 or 2, n_solvers, bins + 1]``.
+
+        The first reading is of all that there is, the second, if the network has learnt to do with it, of the early
+        search alone.
+        """
+        seen = [(without_graph, static)]
+        if self._reads_early:
+            seen.append((torch.ones_like(without_graph), torch.full_like(static, torch.nan)))
+        found = []
+        for gone, features in seen:
+            each = []
+            for member, graph in members:
+                fused = member.fuse(graph, gone, features, online)
+                logits = member.heads[self.unit](fused).double()
+                each.append(1.0 - torch.sigmoid(-logits).cumprod(dim=-1).mean(dim=1))
+            cdf = torch.stack(each).mean(dim=0)
+            found.append(torch.cat([torch.zeros_like(cdf[..., :1]), cdf], dim=-1))
+        return torch.stack(found, dim=1)
+
+    def _mixed(self, readings: NDArray[np.float64], instances: Sequence[Instance]) -> CostDistribution:
+        """Return predictions mixed with the estimator beside the network, and with others where formulas are new."""
+        mixed = CostDistribution(self.grid, readings[:, 0])
+        if self.unit in self._beside:
+            weight = np.full((2, len(instances), 1), self.settings.model.beside_weight)
+            weight[0] = 1.0 - weight[1]
+            mixed = mixed.mix(weight, [self._beside[self.unit].predict(list(instances))])
+        if self._on_new is None:
+            return mixed
+        early = CostDistribution(self.grid, readings[:, 1]) if self._reads_early else None
+        return self._on_new.mixed(mixed, self.unit, instances, early)
+
+    @property
+    def _kind_beside(self) -> str | None:
+        kind = self.settings.model.beside
+        return None if kind == "none" else kind
+
+    @property
+    def _reads_early(self) -> bool:
+        """Whether what the network reads off the early search alone is wanted."""
+        return self.for_new and self.settings.model.early_alone > 0
 
     def predict_variants(self, variants: Sequence[Instance]) -> CostDistribution:
         """Predict for variants of one instance; the graph is encoded once.
@@ -339,32 +340,24 @@ class GnnEstimator(Estimator):
         EstimatorError
             If it isn't fitted or no variant has a graph.
         """
-        unit = self.unit
         first = next((one for one in variants if one.graph is not None), None)
         if first is None:
             raise EstimatorError("network: found no graph in any variant of the instance")
         samples = [self._sample(replace(one, graph=first.graph)) for one in variants]
-        baseline = None
-        if unit in self._baselines:
-            logits = self._baseline_logits(unit, self._baselines[unit].predict(variants))
-            baseline = torch.from_numpy(np.asarray(logits, dtype=np.float32))
         static = torch.from_numpy(np.stack([sample.static for sample in samples]))
         online = torch.from_numpy(np.stack([sample.online for sample in samples]))
         without = torch.tensor([one.graph is None for one in variants])
-        hazards = []
         with torch.inference_mode():
             batch = collate(samples[:1])
+            members: list[tuple[CostModel, torch.Tensor | None]] = []
             for member in self._members:
-                member.to("cpu").eval()
-                graph = member.graph_vectors(batch)
-                if graph is not None:
-                    graph = graph.expand(len(samples), -1)
-                fused = member.fuse(graph, without, static, online)
-                hazards.append(torch.sigmoid(member.heads[unit](fused, baseline).double()).numpy())
-        return self._finished(CostDistribution.from_hazard(self.grid, np.mean(hazards, axis=0)), variants)
+                graph = member.to("cpu").eval().graph_vectors(batch)
+                members.append((member, None if graph is None else graph.expand(len(samples), -1)))
+            readings = self._readings(members, without, static, online).numpy()
+        return self._mixed(readings, variants)
 
     def embedding(self, instances: Sequence[Instance]) -> NDArray[np.float32]:
-        """Return the fused vectors of the first member, ``float32[n, fused_width]``.
+        """Return the fused vectors of the first network, averaged over its members, ``float32[n, fused_width]``.
 
         Raises
         ------
@@ -375,7 +368,9 @@ class GnnEstimator(Estimator):
         if not instances:
             return np.zeros((0, self.settings.model.fused_width), dtype=np.float32)
         samples = [self._sample(one) for one in instances]
-        return self._apply(self._members[0].embedding, instances, samples).astype(np.float32)
+        return self._apply(lambda batch: self._members[0].embedding(batch).mean(dim=1), instances, samples).astype(
+            np.float32
+        )
 
     def _apply(
         self,
@@ -418,7 +413,7 @@ class GnnEstimator(Estimator):
     # Saving -----------------------------------------------------------------------------------------------------------
 
     def save(self, directory: Path) -> None:
-        """Write weights (safetensors), configuration (JSON) and, if there are, the classical models that it corrects.
+        """Write weights (safetensors), configuration (JSON) and, if there are, the classical estimators beside it.
 
         Raises
         ------
@@ -450,12 +445,12 @@ class GnnEstimator(Estimator):
             },
             "grids": {unit: grid_for(unit).to_json() for unit in shape.solvers},
             "marginal": {unit: logits.tolist() for unit, logits in self._marginal.items()},
-            "baselines": {unit: corrected.name for unit, corrected in self._baselines.items()},
+            "beside": {unit: beside.name for unit, beside in self._beside.items()},
         }
         text = json.dumps(header, indent=1, sort_keys=True, allow_nan=False)
         save_file(weights, directory / _WEIGHTS)
-        for unit, corrected in self._baselines.items():
-            corrected.save(directory / f"baseline-{unit}")
+        for unit, beside in self._beside.items():
+            beside.save(directory / f"beside-{unit}")
         if self._on_new is not None:
             self._on_new.save(directory)
         (directory / _HEADER).write_text(text + "\n")
@@ -498,8 +493,8 @@ class GnnEstimator(Estimator):
                 head = f"{number}."
                 model.load_state_dict({k.removeprefix(head): v for k, v in weights.items() if k.startswith(head)})
                 estimator._members.append(model.eval())
-            for unit, name in header["baselines"].items():
-                estimator._baselines[unit] = load_estimator(name, directory / f"baseline-{unit}")
+            for unit, name in header["beside"].items():
+                estimator._beside[unit] = load_estimator(name, directory / f"beside-{unit}")
             if estimator.for_new:
                 estimator._on_new = NewFormulas.load(directory, estimator.units, *estimator._shares_on_new)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OSError, ConfigError) as error:
@@ -518,7 +513,7 @@ class _FitOptions:
     validation: tuple[TrainingTable, ...] = ()
     run_directory: Path | None = None
     resume: bool = False
-    baselines: Path | None = None
+    classical: Path | None = None
     say: Say = tell
 
 

@@ -19,6 +19,7 @@ from satcost_gnn.errors import CheckpointError
 from satcost_gnn.estimators.base import Estimator, TrainingTable
 from satcost_gnn.estimators.constant import Constant
 from satcost_gnn.estimators.forest import Forest
+from satcost_gnn.estimators.kept_fit import kept_fit
 from satcost_gnn.instance import Instance
 from satcost_gnn.out_of_distribution import NoveltyDetector
 
@@ -55,17 +56,17 @@ class NewFormulas:
         self.early = early
         self.constant = constant
         self._detector = NoveltyDetector("static")
-        self._forests: dict[str, Forest] = {}
+        self._forests: dict[str, Estimator] = {}
         self._constants: dict[str, Constant] = {}
 
-    def fit(self, tables: Mapping[str, TrainingTable]) -> Self:
-        """Fit to tables of several units over the same instances."""
+    def fit(self, tables: Mapping[str, TrainingTable], store: Path | None = None) -> Self:
+        """Fit to tables of several units over the same instances; a store keeps the forests for others (kept_fit)."""
         first = next(iter(tables.values()))
         self._detector.fit(first.instances)
         for unit, table in tables.items():
             labelled = table.subset(table.known.any(axis=1))
             if self.early:
-                self._forests[unit] = Forest(**FOREST).fit(labelled)
+                self._forests[unit] = kept_fit("forest", FOREST, labelled, store)
             if self.constant:
                 self._constants[unit] = Constant().fit(labelled)
         return self
@@ -75,7 +76,13 @@ class NewFormulas:
         _, score = self._detector.in_distribution(instances)
         return np.asarray(1.0 / (1.0 + (np.maximum(score, 1e-9) / _MIDDLE) ** -_SHARPNESS))
 
-    def mixed(self, distribution: CostDistribution, unit: str, instances: Sequence[Instance]) -> CostDistribution:
+    def mixed(
+        self,
+        distribution: CostDistribution,
+        unit: str,
+        instances: Sequence[Instance],
+        early: CostDistribution | None = None,
+    ) -> CostDistribution:
         """Return predictions mixed with the forest's and then with the constant where formulas are new.
 
         Parameters
@@ -86,17 +93,25 @@ class NewFormulas:
             One of those fitted.
         instances
             Of the predictions.
+        early
+            Another estimate from the early search alone, which shares the forest's weight equally.
         """
         degree = self.degree(instances)[:, None]
-        others: tuple[tuple[Floats, Mapping[str, Estimator]], ...] = (
-            (self.early * degree, self._forests),
-            (self.constant * degree**_DOUBT, self._constants),
-        )
-        for weight, estimators in others:
-            if estimators:
-                other = estimators[unit].predict(list(instances))
-                distribution = distribution.mix(np.stack([1.0 - weight, weight]), [other])
-        return distribution
+        others: list[tuple[Floats, CostDistribution]] = []
+        if self.early:
+            half = self.early * degree * (0.5 if early is not None else 1.0)
+            others.append((half, self._forests[unit].predict(list(instances))))
+            if early is not None:
+                others.append((half, early))
+        if self.constant:
+            doubt = self.constant * degree**_DOUBT
+            others = [((1.0 - doubt) * weight, other) for weight, other in others]
+            others.append((doubt, self._constants[unit].predict(list(instances))))
+        if not others:
+            return distribution
+        weights = [weight for weight, _ in others]
+        own = 1.0 - sum(weights, np.zeros_like(degree))
+        return distribution.mix(np.stack([own, *weights]), [other for _, other in others])
 
     def save(self, directory: Path) -> None:
         """Write all of it into a directory of its own below that of the estimator it belongs to."""

@@ -18,6 +18,8 @@ from satcost_gnn.estimators import NAMES, make_estimator
 
 NETWORK = "gnn"
 BRANCHES: tuple[str, ...] = get_args(Branch)
+#: Name of the graph's branch without the probe's evidence on the nodes.
+STRUCTURE = "structure"
 
 
 @dataclass(frozen=True)
@@ -99,9 +101,11 @@ ABLATIONS: Mapping[str, tuple[str, ...]] = {
     "static features": ("forest_static", "gnn:static"),
     "early search (probe)": ("forest_online", "gnn:online"),
     "static features and early search": ("forest", "gnn:static+online"),
-    "graph": ("gnn:graph",),
+    "graph, no probe": ("gnn:structure",),
+    "graph, the probe on its nodes": ("gnn:graph",),
     "graph and static features": ("gnn:graph+static",),
-    "graph and early search": ("gnn:graph+online",),
+    "graph and early search, fused late": ("gnn:structure+online",),
+    "graph and early search, on its nodes too": ("gnn:graph+online",),
     "all, fused": ("gnn:graph+static+online", NETWORK),
 }
 
@@ -109,8 +113,9 @@ ABLATIONS: Mapping[str, tuple[str, ...]] = {
 def contender(name: str) -> Contender:
     """Return the contender of a name: one of :data:`DEFAULT`, an estimator, or a part of the network.
 
-    A part of the network is ``gnn:`` and its branches, such as ``gnn:graph+static``. It corrects no classical estimate,
-    which would see the whole instance. ``gnn:graph+static+online`` sees everything and corrects none either.
+    A part of the network is ``gnn:`` and its branches, such as ``gnn:graph+static``. It is mixed with no classical
+    estimator, which would see the whole instance. ``gnn:graph+static+online`` sees everything and is mixed with none
+    either. ``structure`` stands for the graph without what the probe did with its variables.
 
     Raises
     ------
@@ -122,13 +127,24 @@ def contender(name: str) -> Contender:
             return known
     if name.startswith(f"{NETWORK}:"):
         asked = name.removeprefix(f"{NETWORK}:").split("+")
-        if not asked or not set(asked) <= set(BRANCHES) or len(set(asked)) != len(asked):
-            raise EstimatorError(f"found {name!r}; expected {NETWORK}: and some of {', '.join(BRANCHES)}, joined by +")
-        branches = [branch for branch in BRANCHES if branch in asked]
-        words = {"graph": "graph", "static": "static features", "online": "early search"}
-        seen = " and ".join(words[branch] for branch in branches)
-        label = f"network alone: {seen}" if len(branches) == len(BRANCHES) else f"network alone: {seen} only"
-        return Contender(f"{NETWORK}:{'+'.join(branches)}", NETWORK, label, {"branches": branches})
+        parts = (STRUCTURE, *BRANCHES)
+        if not set(asked) <= set(parts) or len(set(asked)) != len(asked) or {STRUCTURE, "graph"} <= set(asked):
+            raise EstimatorError(f"found {name!r}; expected {NETWORK}: and some of {', '.join(parts)}, joined by +")
+        seen = [part for part in parts if part in asked]
+        words = {
+            STRUCTURE: "graph without the probe on its nodes",
+            "graph": "graph",
+            "static": "static features",
+            "online": "early search",
+        }
+        text = " and ".join(words[part] for part in seen)
+        shown = {"graph": STRUCTURE}
+        settings = {
+            "branches": [branch for branch in BRANCHES if {branch, shown.get(branch)} & set(asked)],
+            "node_evidence": STRUCTURE not in asked,
+        }
+        label = f"network alone: {text}" if len(seen) == len(BRANCHES) else f"network alone: {text} only"
+        return Contender(f"{NETWORK}:{'+'.join(seen)}", NETWORK, label, settings)
     if name in NAMES:
         return Contender(name, name, name.replace("_", " "))
     known_names = dict.fromkeys([*(known.name for known in DEFAULT), *NAMES])

@@ -294,7 +294,8 @@ def network_config(config: TrainingConfig, contender: Contender, seed: int) -> T
     if "branches" in contender.settings:
         alone = {
             "branches": tuple(contender.settings["branches"]),
-            "residual": "none",
+            "node_evidence": contender.settings["node_evidence"],
+            "beside": "none",
             "early_on_new": 0.0,
             "constant_on_new": 0.0,
         }
@@ -338,11 +339,11 @@ def _unfit(bench: Bench, checkpoint: Checkpoint, config: TrainingConfig, fold: i
         return "it was trained with another seed"
     if sorted(its.get("model", {}).get("branches", BRANCHES)) != sorted(config.model.branches):
         return "its network sees other parts of an instance"
-    if its.get("model", {}).get("residual", "none") != config.model.residual:
-        return "its network corrects another estimate"
-    for share in ("early_on_new", "constant_on_new"):
-        if its.get("model", {}).get(share, 0.0) != getattr(config.model, share):
-            return f"its network gives way on new formulas otherwise ({share})"
+    if its.get("model", {}).get("node_evidence") != config.model.node_evidence:
+        return "its graphs carry other evidence on their nodes"
+    for mixture in ("beside", "beside_weight", "early_on_new", "constant_on_new"):
+        if its.get("model", {}).get(mixture) != getattr(config.model, mixture):
+            return f"its network is mixed with others differently ({mixture})"
     if not set(bench.units) <= set(checkpoint.config.units) or not set(bench.solvers) <= set(checkpoint.config.solvers):
         return f"it predicts {', '.join(checkpoint.config.solvers)} in {', '.join(checkpoint.config.units)} only"
     if not preprocess_settings(bench.config).serves(checkpoint.config.preprocess_key):
@@ -484,7 +485,7 @@ def _network(bench: Bench, data: LabelledInstances, fit: Fit, output: Path, say:
             "data": config.data.model_copy(update={"solvers": bench.solvers, "units": units}),
         }
     )
-    folder = output / "networks" / "baselines"
+    folder = output / "networks" / "classical"
     return fit_network(data, config, lambda text: say(f"{fit.label}: {text}"), folder), ""
 
 

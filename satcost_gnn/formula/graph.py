@@ -37,6 +37,8 @@ __all__ = [
     "DEFAULT_MAX_EDGES",
     "GRAPH_INPUTS",
     "GRAPH_VERSION",
+    "PROBE_GRAPH_INPUTS",
+    "PROBE_INPUTS",
     "VARIABLE_INPUTS",
     "CompactGraph",
     "FormulaTooLargeForGraphError",
@@ -77,6 +79,9 @@ VARIABLE_INPUTS: Final = (
     "learnt_balance",  # (positive - negative) / occurrences in learnt clauses
 )
 
+#: Those of them that the probe says.
+PROBE_INPUTS: Final = VARIABLE_INPUTS[VARIABLE_INPUTS.index("observed") :]
+
 #: What each column of a clause node is.
 CLAUSE_INPUTS: Final = (
     "log_length",
@@ -102,6 +107,9 @@ GRAPH_INPUTS: Final = (
     "log10_conflicts",  # of the probe, NaN without one
     "observed_share",
 )
+
+#: Those of them that the probe says.
+PROBE_GRAPH_INPUTS: Final = ("log10_conflicts", "observed_share")
 
 # Literal occurrences that are worked on at a time; or as many as there are variables, if those are more, since each
 # piece costs a count for every variable.

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from satcost_gnn.config import ModelConfig
 from satcost_gnn.data.batching import GraphBatch, GraphSample
 from satcost_gnn.distribution import CostDistribution, CostGrid, grid_for
-from satcost_gnn.formula.graph import GRAPH_INPUTS
-from satcost_gnn.models.encoder import GraphEncoder, soft_bounded
+from satcost_gnn.formula.graph import GRAPH_INPUTS, PROBE_GRAPH_INPUTS
+from satcost_gnn.models.encoder import GraphEncoder
 from satcost_gnn.models.fusion import Fusion, QuantileNormaliser
 
 # Hazards are kept away from 0 and 1 by this, so that no observation is impossible.
@@ -77,50 +77,43 @@ class HazardHead(nn.Module):
     """Discrete-time hazards for several solvers on one grid.
 
     ``logit h[s, b] = bias[s, b] + sum over k of c[s, k] phi_k(b)`` for solver ``s`` and bin ``b``: the bias starts at
-    the training set's own hazard, the coefficients ``c`` are linear in the fused vector and start at zero, and the
-    ``phi`` are bumps over the grid, so that neighbouring bins, few of which ever hold many instances, move together.
-
-    With a classical estimate the bias is replaced by that estimate's logits, and what is added is squashed into
-    ``+-limit``: the network starts as the classical estimate and can only correct it so far.
+    the training set's own hazard, the coefficients ``c`` are linear in the fused vector, with weights of its own for
+    each member of the ensemble, and start at zero, and the ``phi`` are bumps over the grid, so that neighbouring bins,
+    few of which ever hold many instances, move together.
 
     Parameters
     ----------
     channels
         Size of the fused vector.
+    members
+        Members of the ensemble.
     solvers
         Number of solvers.
     grid
         The grid of the unit.
     basis
         Number of bumps.
-    limit
-        Bound of the correction of a classical estimate; None if there is none.
     """
 
     basis: Tensor
 
-    def __init__(self, channels: int, solvers: int, grid: CostGrid, basis: int, limit: float | None) -> None:
+    def __init__(self, channels: int, members: int, solvers: int, grid: CostGrid, basis: int) -> None:
         super().__init__()
-        self.solvers, self.limit = solvers, limit
+        self.solvers = solvers
         self.bias = nn.Parameter(torch.zeros(solvers, grid.bins))
-        self.coefficients = nn.Linear(channels, solvers * basis)
-        nn.init.zeros_(self.coefficients.weight)
-        nn.init.zeros_(self.coefficients.bias)
+        self.coefficients = nn.Parameter(torch.zeros(members, channels, solvers * basis))
+        self.member_bias = nn.Parameter(torch.zeros(members, solvers * basis))
         centres = np.linspace(0.0, 1.0, basis)
         bumps = np.exp(-0.5 * ((np.linspace(0, 1, grid.bins)[None] - centres[:, None]) * (basis - 1)) ** 2)
         self.register_buffer(
             "basis", torch.from_numpy((bumps / bumps.sum(axis=0)).astype(np.float32)), persistent=False
         )
 
-    def forward(self, fused: Tensor, baseline: Tensor | None) -> Tensor:
-        """Return the logits ``float32[B, solvers, bins]``, bounded so that hazards stay off 0 and 1."""
-        change = self.coefficients(fused).float().view(len(fused), self.solvers, -1) @ self.basis
-        if self.limit is None:
-            logits = self.bias + change
-        else:
-            if baseline is None:
-                raise ValueError("found no classical estimate; this network corrects one and needs it in the batch")
-            logits = baseline + soft_bounded(self.bias + change, self.limit)
+    def forward(self, fused: Tensor) -> Tensor:
+        """Return the logits ``float32[B, members, solvers, bins]``, bounded so that hazards stay off 0 and 1."""
+        with torch.autocast(device_type=fused.device.type, enabled=False):
+            read = torch.einsum("bmc,mco->bmo", fused.float(), self.coefficients) + self.member_bias
+        logits = self.bias + read.view(*read.shape[:2], self.solvers, -1) @ self.basis
         # The slope outside the bound keeps a gradient where a plain clamp would have none.
         inside = logits.clamp(-_LOGIT_LIMIT, _LOGIT_LIMIT)
         bounded: Tensor = inside + 0.01 * (logits - inside)
@@ -144,6 +137,8 @@ class CostModel(nn.Module):
         Sizes of inputs and outputs.
     """
 
+    of_probe: Tensor
+
     def __init__(self, config: ModelConfig, shape: ModelShape) -> None:
         super().__init__()
         self.config, self.shape = config, shape
@@ -151,6 +146,8 @@ class CostModel(nn.Module):
         if "graph" in config.branches:
             self.encoder = GraphEncoder(config)
             self.graph_inputs = QuantileNormaliser(len(GRAPH_INPUTS))
+            of_probe = torch.tensor([name in PROBE_GRAPH_INPUTS for name in GRAPH_INPUTS])
+            self.register_buffer("of_probe", of_probe, persistent=False)
             channels["graph"] = self.encoder.channels + self.graph_inputs.channels
         if "static" in config.branches:
             self.static = QuantileNormaliser(shape.static)
@@ -159,10 +156,11 @@ class CostModel(nn.Module):
             self.online = QuantileNormaliser(shape.online)
             channels["online"] = self.online.channels
         self.fusion = Fusion(config, channels)
-        limit = config.residual_limit if config.residual != "none" else None
         self.heads = nn.ModuleDict(
             {
-                unit: HazardHead(self.fusion.channels, len(names), grid_for(unit), config.hazard_basis, limit)
+                unit: HazardHead(
+                    self.fusion.channels, self.fusion.members, len(names), grid_for(unit), config.hazard_basis
+                )
                 for unit, names in shape.solvers.items()
             }
         )
@@ -171,10 +169,14 @@ class CostModel(nn.Module):
         """Return what the graphs say, before fusion, ``float32[B, .]``; None for a network without that branch."""
         if "graph" not in self.config.branches:
             return None
-        return torch.cat([self.encoder(batch), self.graph_inputs(batch.graph_inputs)], dim=1)
+        encoded = self.encoder(batch) if batch.encoded is None else batch.encoded
+        inputs = batch.graph_inputs
+        if not self.config.node_evidence:
+            inputs = torch.where(self.of_probe, torch.nan, inputs)
+        return torch.cat([encoded, self.graph_inputs(inputs)], dim=1)
 
     def fuse(self, graph: Tensor | None, without_graph: Tensor, static: Tensor, online: Tensor) -> Tensor:
-        """Return the fused vectors ``float32[B, fused_width]``.
+        """Return the fused vectors ``float32[B, fused_members, fused_width]``.
 
         Parameters
         ----------
@@ -197,15 +199,15 @@ class CostModel(nn.Module):
         return fused
 
     def embedding(self, batch: GraphBatch) -> Tensor:
-        """Return the fused vectors ``float32[B, fused_width]``."""
+        """Return the fused vectors ``float32[B, fused_members, fused_width]``."""
         there = torch.zeros(len(batch), dtype=torch.bool, device=batch.family.device)
         return self.fuse(self.graph_vectors(batch), there, batch.static, batch.online)
 
     def forward(self, batch: GraphBatch, units: Iterable[str] | None = None) -> dict[str, Tensor]:
-        """Return the logits of the hazards, unit -> ``float32[B, n_solvers, bins]``, in some units or in all."""
+        """Return the hazards' logits, unit -> ``float32[B, fused_members, n_solvers, bins]``, in some units or all."""
         fused = self.embedding(batch)
         wanted = self.shape.solvers if units is None else units
-        return {unit: self.heads[unit](fused, batch.baseline.get(unit)) for unit in wanted}
+        return {unit: self.heads[unit](fused) for unit in wanted}
 
     def set_statistics(self, samples: Iterable[GraphSample], marginal: Mapping[str, NDArray[np.float32]]) -> None:
         """Learn all normalisation, and the biases of the heads, from the training set.
@@ -215,8 +217,7 @@ class CostModel(nn.Module):
         samples
             Training samples.
         marginal
-            Unit -> ``float32[n_solvers, bins]``: logits of the training set's own hazards. Ignored when a classical
-            estimate is corrected.
+            Unit -> ``float32[n_solvers, bins]``: logits of the training set's own hazards.
         """
         known = list(samples)
         with torch.no_grad():
@@ -240,7 +241,6 @@ class CostModel(nn.Module):
                 self.static.set_statistics(np.stack([s.static for s in known]))
             if "online" in self.config.branches:
                 self.online.set_statistics(np.stack([s.online for s in known]))
-            if self.config.residual == "none":
-                for unit, head in self.heads.items():
-                    assert isinstance(head, HazardHead)
-                    head.bias.copy_(torch.from_numpy(marginal[unit]))
+            for unit, head in self.heads.items():
+                assert isinstance(head, HazardHead)
+                head.bias.copy_(torch.from_numpy(marginal[unit]))

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from satcost_gnn.config import ModelConfig
 from satcost_gnn.data.batching import GraphBatch
-from satcost_gnn.formula.graph import CLAUSE_INPUTS, VARIABLE_INPUTS
+from satcost_gnn.formula.graph import CLAUSE_INPUTS, PROBE_INPUTS, VARIABLE_INPUTS
 
 # Bounds before an exponential: exp(8) times a million nodes is far inside the range of single precision.
 _SCORE_LIMIT = 8.0
@@ -196,11 +196,15 @@ class GraphEncoder(nn.Module):
     Parameters
     ----------
     config
-        ``width``, ``rounds``, ``mean_channels``, ``extreme_channels`` and ``heads`` are used.
+        ``node_evidence``, ``width``, ``rounds``, ``mean_channels``, ``extreme_channels`` and ``heads`` are used.
     """
+
+    seen: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        seen = [config.node_evidence or name not in PROBE_INPUTS for name in VARIABLE_INPUTS]
+        self.register_buffer("seen", torch.tensor(seen, dtype=torch.float32), persistent=False)
         self.variable_inputs = Standardiser(len(VARIABLE_INPUTS))
         self.clause_inputs = Standardiser(len(CLAUSE_INPUTS))
         self.embed_variable = nn.Sequential(
@@ -225,7 +229,7 @@ class GraphEncoder(nn.Module):
         Tensor
             ``float32[B, channels]``; finite for graphs without variables or clauses too.
         """
-        variables = self.embed_variable(self.variable_inputs(batch.variable_inputs))
+        variables = self.embed_variable(self.variable_inputs(batch.variable_inputs) * self.seen)
         clauses = self.embed_clause(self.clause_inputs(batch.clause_inputs))
         for step in self.rounds:
             variables, clauses = step(variables, clauses, batch)

@@ -107,52 +107,51 @@ class QuantileNormaliser(nn.Module):
         return torch.cat([score, (missing & self.indicated).to(score.dtype)], dim=1)
 
 
-class _Branch(nn.Module):
-    """One branch: its vector, or a learnt stand-in where the branch is missing."""
-
-    def __init__(self, channels: int, width: int, dropout: float) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(channels, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width), nn.LayerNorm(width)
-        )
-        self.stand_in = nn.Parameter(torch.zeros(width))
-
-    def forward(self, values: Tensor, missing: Tensor) -> Tensor:
-        return torch.where(missing[:, None], self.stand_in, self.layers(values).float())
-
-
 class Fusion(nn.Module):
-    """Late fusion: a vector for each branch, side by side, and two layers over them.
+    """Late fusion: the branches side by side, read by an ensemble that shares its layers.
+
+    Each member scales the joined vector in its own way, by factors that start as random signs, and has its own output
+    (:class:`~satcost_gnn.models.cost_model.HazardHead`); the layers between are the same for all. That is TabM-mini
+    (Gorishniy, Kotelnikov and Babenko, "TabM: Advancing Tabular Deep Learning with Parameter-Efficient Ensembling",
+    ICLR 2025): the accuracy of an ensemble at about the cost of one network.
 
     In training each branch is at times missing for an instance, at random but never all of them, so that the network
-    can do without any of them: without the early search when the probe failed, and without leaning on one branch
-    alone when the others know more.
+    can do without any of them: without the early search when the probe failed, and with nothing but the early search on
+    formulas that are unlike those of the training data. A missing branch is zeros, and each branch says by one more
+    input whether it is there.
 
     Parameters
     ----------
     config
-        ``branches``, ``fused_width``, ``film``, ``dropout`` and ``branch_dropout`` are used.
+        ``branches``, ``graph_width``, ``fused_width``, ``fused_members``, ``dropout``, ``branch_dropout`` and
+        ``early_alone`` are used.
     channels
         Branch -> size of its input vector.
     """
 
     def __init__(self, config: ModelConfig, channels: Mapping[str, int]) -> None:
         super().__init__()
-        width = config.fused_width
         self.names: tuple[str, ...] = config.branches
-        self.branch_dropout = config.branch_dropout
-        self.branches = nn.ModuleDict({name: _Branch(channels[name], width, config.dropout) for name in self.names})
-        self.film = nn.Linear(width, 2 * width) if config.film and {"graph", "online"} <= set(self.names) else None
-        if self.film is not None:
-            # It starts as the identity.
-            nn.init.zeros_(self.film.weight)
-            nn.init.zeros_(self.film.bias)
-        self.mix = nn.Sequential(
-            nn.Linear(len(self.names) * width, width), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(width, width)
+        self.branch_dropout, self.early_alone = config.branch_dropout, config.early_alone
+        widths = {name: channels[name] for name in self.names}
+        if "graph" in widths:
+            # What an encoder says in hundreds of channels drowns the features if it is not narrowed.
+            self.narrow = nn.Sequential(
+                nn.Linear(widths["graph"], config.graph_width), nn.LayerNorm(config.graph_width)
+            )
+            widths["graph"] = config.graph_width
+        inputs = sum(widths.values()) + len(self.names)
+        self.members, self.channels = config.fused_members, config.fused_width
+        signs = torch.randint(0, 2, (self.members, inputs)) * 2.0 - 1.0
+        self.scales = nn.Parameter(signs if self.members > 1 else torch.ones(1, inputs))
+        self.layers = nn.Sequential(
+            nn.Linear(inputs, self.channels),
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(self.channels, self.channels),
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
         )
-        self.shortcut = nn.Linear(len(self.names) * width, width)
-        self.norm = nn.LayerNorm(width)
-        self.channels = width
 
     def forward(self, vectors: Mapping[str, Tensor], missing: Mapping[str, Tensor]) -> Tensor:
         """Fuse the branches.
@@ -167,16 +166,29 @@ class Fusion(nn.Module):
         Returns
         -------
         Tensor
-            ``float32[B, fused_width]``.
+            ``float32[B, fused_members, fused_width]``.
         """
-        absent = torch.stack([missing[name] for name in self.names])
-        if self.training and self.branch_dropout > 0:
+        absent = self._absent(torch.stack([missing[name] for name in self.names]))
+        parts = []
+        for name, gone in zip(self.names, absent, strict=True):
+            vector = self.narrow(vectors[name]) if name == "graph" else vectors[name]
+            there = ~gone[:, None]
+            parts += [torch.where(there, vector.float(), torch.zeros_like(vector, dtype=torch.float32)), there.float()]
+        joined = torch.cat(parts, dim=1)
+        fused: Tensor = self.layers(joined[:, None, :] * self.scales)
+        return fused.float()
+
+    def _absent(self, absent: Tensor) -> Tensor:
+        """Return which branches are missing, ``bool[branches, B]``: in training some more than there are."""
+        if not self.training:
+            return absent
+        if self.branch_dropout > 0:
             dropped = absent | (torch.rand(absent.shape, device=absent.device) < self.branch_dropout)
             absent = torch.where(dropped.all(dim=0), absent, dropped)
-        parts = {name: self.branches[name](vectors[name], gone) for name, gone in zip(self.names, absent, strict=True)}
-        if self.film is not None:
-            scale, shift = self.film(parts["online"]).chunk(2, dim=1)
-            parts["graph"] = parts["graph"] * (1 + torch.tanh(scale)) + shift
-        joined = torch.cat([parts[name] for name in self.names], dim=1)
-        fused: Tensor = self.norm(self.shortcut(joined) + self.mix(joined))
-        return fused.float()
+        if self.early_alone > 0 and "online" in self.names:
+            others = torch.tensor([name != "online" for name in self.names], device=absent.device)[:, None]
+            alone = torch.rand(absent.shape[1], device=absent.device) < self.early_alone
+            # Only where the early search is there to be read.
+            alone = alone & ~absent[self.names.index("online")]
+            absent = absent | (others & alone)
+        return absent

@@ -135,9 +135,9 @@ class Losses:
     total
         Scalar with a gradient.
     nll, crps
-        Unit -> sum over the known runs.
+        Unit -> sum over the known runs and the members.
     count
-        Unit -> number of known runs.
+        Unit -> number of known runs, times that of members.
     """
 
     total: Tensor
@@ -152,7 +152,8 @@ def batch_losses(logits: dict[str, Tensor], batch: GraphBatch, config: LossConfi
     Parameters
     ----------
     logits
-        Unit -> ``[B, n_solvers, bins]``.
+        Unit -> ``[B, members, n_solvers, bins]``. In the loss every member of the ensemble is judged by itself, which
+        keeps them different.
     batch
         With targets for these units.
     config
@@ -169,10 +170,10 @@ def batch_losses(logits: dict[str, Tensor], batch: GraphBatch, config: LossConfi
     count: dict[str, Tensor] = {}
     for unit, values in logits.items():
         grid = grid_for(unit)
-        known = batch.known[unit]
+        known = batch.known[unit][:, None].expand(values.shape[:-1])
         # What stands where nothing is known must not reach a logarithm: not even its gradient would be masked.
-        cost = torch.where(known, batch.cost[unit], torch.full_like(batch.cost[unit], grid.low))
-        censored = batch.censored[unit]
+        cost = torch.where(known, batch.cost[unit][:, None], torch.full_like(known, grid.low, dtype=torch.float32))
+        censored = batch.censored[unit][:, None].expand(known.shape)
         zero = torch.zeros_like(cost)
         nll[unit] = torch.where(known, hazard_nll(values, cost, censored, grid), zero).sum()
         crps[unit] = torch.where(known, grid_crps(values, cost, censored, grid), zero).sum()
@@ -180,9 +181,9 @@ def batch_losses(logits: dict[str, Tensor], batch: GraphBatch, config: LossConfi
         number = count[unit].clamp(min=1)
         term = nll[unit] / number + config.crps_weight * crps[unit] / number
         if config.ranking_weight > 0:
-            mean = restricted_mean(values, grid)
+            flat = [one.flatten(1) for one in (restricted_mean(values, grid), cost, censored, known)]
             term = term + config.ranking_weight * ranking_loss(
-                mean, cost, censored, known, batch.family, config.ranking_scale
+                flat[0], flat[1], flat[2], flat[3], batch.family, config.ranking_scale
             )
         total = total + term / len(logits)
     return Losses(total, nll, crps, count)

@@ -81,7 +81,6 @@ def make_samples(count=3):
                 np.full(2, k, np.float32),
                 np.full(3, np.nan, np.float32),
                 {"conflicts": target},
-                {"conflicts": np.full((2, 32), k, np.float32)},
                 family=7 - k,
             )
         )
@@ -112,7 +111,7 @@ def test_collate_puts_graphs_side_by_side():
     assert batch.graph_clause_offsets.tolist()[-1] == first_clause
     assert batch.cost["conflicts"].tolist() == [[0, 1], [1, 2], [2, 3]]
     assert batch.known["conflicts"].tolist() == [[True, False], [True, True], [True, True]]
-    assert batch.baseline["conflicts"][:, 0, 0].tolist() == [0, 1, 2]
+    assert batch.encoded is None
     assert batch.family.tolist() == [7, 6, 5]
     assert batch.online.isnan().all()
 

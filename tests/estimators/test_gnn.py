@@ -12,7 +12,7 @@ import torch
 from safetensors.numpy import load_file
 from synthetic_graphs import SOLVERS, make_graph_table
 
-from satcost_gnn.distribution import CostDistribution
+from satcost_gnn.data.batching import collate
 from satcost_gnn.errors import CheckpointError, ConfigError, EstimatorError
 from satcost_gnn.estimators import load_estimator, make_estimator
 from satcost_gnn.estimators.base import TrainingTable
@@ -26,7 +26,15 @@ from satcost_gnn.estimators.gnn import (
 from satcost_gnn.feature_vector import FeatureVector
 
 TINY = {
-    "model": {"width": 8, "heads": 2, "rounds": 1, "mean_channels": 4, "extreme_channels": 2, "fused_width": 16},
+    "model": {
+        "width": 8,
+        "heads": 2,
+        "rounds": 1,
+        "mean_channels": 4,
+        "extreme_channels": 2,
+        "fused_width": 16,
+        "fused_members": 3,
+    },
     "optimiser": {"epochs": 2, "learning_rate": 0.01},
     "accelerator": "cpu",
     "members": 2,
@@ -71,15 +79,13 @@ def test_order_and_batching_do_not_matter(fitted):
 def test_members_are_averaged(fitted):
     estimator, table = fitted
     predicted = estimator.predict(table.instances)
-    hazards = []
+    each = []
     for number in range(2):
         one = estimator.for_unit("conflicts")
         one._members = [estimator._members[number]]
-        cdf = one.predict(table.instances).cdf
-        hazards.append(np.diff(cdf, axis=-1) / (1 - cdf[..., :-1]))
-    mean = CostDistribution.from_hazard(predicted.grid, np.mean(hazards, axis=0))
-    np.testing.assert_allclose(predicted.cdf, mean.cdf, atol=1e-9)
-    assert np.abs(hazards[0] - hazards[1]).max() > 1e-5
+        each.append(one.predict(table.instances).cdf)
+    np.testing.assert_allclose(predicted.cdf, np.mean(each, axis=0), atol=1e-9)
+    assert np.abs(each[0] - each[1]).max() > 1e-5
 
 
 def test_saved_and_loaded_predicts_the_same(fitted, tmp_path):
@@ -215,22 +221,23 @@ def test_marginal_hazards_by_hand():
     np.testing.assert_allclose(hazard[:3], [(1 + 2 * overall) / 5, (1 + 2 * overall) / 4, 2 * overall / 3], rtol=1e-4)
 
 
-def test_corrects_a_forest(tmp_path):
+def test_is_mixed_with_a_forest(tmp_path):
     table = make_graph_table(24, 2, noise=0.1)
-    config = tiny(model={"residual": "forest", "residual_limit": 0.5}, members=1)
-    estimator = GnnEstimator(config, device="cpu").fit(table, say=quiet)
-    forest = estimator._baselines["conflicts"]
+    config = tiny(model={"beside": "forest", "beside_weight": 0.25}, members=1)
+    estimator = GnnEstimator(config, device="cpu").fit(table, say=quiet, classical=tmp_path / "kept")
+    alone = GnnEstimator(tiny(members=1), device="cpu").fit(table, say=quiet)
+    forest = estimator._beside["conflicts"]
     assert forest.name == "forest"
     new = make_graph_table(6, 3).instances
-    base = estimator._baseline_logits("conflicts", forest.predict(new)).astype(float)
     cdf = estimator.predict(new).cdf
-    hazard = np.clip(np.diff(cdf, axis=-1) / np.maximum(1 - cdf[..., :-1], 1e-12), 1e-9, 1 - 1e-9)
-    settled = cdf[..., :-1] < 0.999
-    change = (np.log(hazard) - np.log1p(-hazard) - base)[settled]
-    assert 1e-4 < np.abs(change).max() <= 0.51
-    estimator.save(tmp_path)
-    loaded = load_estimator("gnn", tmp_path, device="cpu")
+    np.testing.assert_allclose(cdf, 0.75 * alone.predict(new).cdf + 0.25 * forest.predict(new).cdf, atol=1e-6)
+    estimator.save(tmp_path / "saved")
+    loaded = load_estimator("gnn", tmp_path / "saved", device="cpu")
     np.testing.assert_allclose(loaded.predict(new).cdf, cdf, atol=1e-9)
+    # The forest is kept for networks of other seeds.
+    (kept,) = (tmp_path / "kept").iterdir()
+    again = load_estimator("forest", kept)
+    np.testing.assert_allclose(again.predict(new).cdf, forest.predict(new).cdf, atol=1e-6)
 
 
 def test_new_formulas_are_mostly_left_to_the_early_search(tmp_path):
@@ -257,23 +264,58 @@ def test_new_formulas_are_mostly_left_to_the_early_search(tmp_path):
     assert not part.for_new
 
 
+def test_what_it_reads_off_the_early_search_shares_new_formulas_with_a_forest():
+    table = make_graph_table(40, 2, noise=0.1)
+    config = tiny(model={"early_alone": 0.3, "early_on_new": 0.8}, members=1)
+    estimator = GnnEstimator(config, device="cpu").fit(table, say=quiet)
+    known = table.instances[:4]
+    new = [replace(one, static=FeatureVector(one.static.names, one.static.values + 1e3)) for one in known]
+    forest = estimator._on_new._forests["conflicts"].predict(new).cdf
+    without = [replace(one, static=None) for one in new]
+    batch = collate([estimator._sample(one) for one in without])
+    with torch.inference_mode():
+        model = estimator._members[0]
+        gone = torch.ones(4, dtype=torch.bool)
+        fused = model.fuse(model.graph_vectors(batch), gone, torch.full_like(batch.static, torch.nan), batch.online)
+        hazard = torch.sigmoid(model.heads["conflicts"](fused).double())
+    early = 1 - np.concatenate([np.ones((4, 2, 1)), (1 - hazard).cumprod(dim=-1).mean(dim=1).numpy()], axis=-1)
+    plain = GnnEstimator(config, device="cpu")
+    plain.__dict__.update(estimator.__dict__)
+    plain._on_new = None
+    degree = estimator._on_new.degree(new)[:, None, None]
+    assert (degree > 0.9).all()
+    expected = (1 - 0.8 * degree) * plain.predict(new).cdf + 0.4 * degree * (early + forest)
+    np.testing.assert_allclose(estimator.predict(new).cdf, expected, atol=1e-5)
+
+
+def test_without_stopping_nothing_is_held_out(tmp_path):
+    table = make_graph_table(12, 2)
+    lines = []
+    config = tiny(optimiser={"stopping": "none", "epochs": 3, "graph_epochs": 1}, members=1)
+    estimator = GnnEstimator(config, device="cpu").fit(table, say=lines.append, run_directory=tmp_path / "run")
+    split = json.loads((tmp_path / "run/split.json").read_text())
+    assert len(split["train"]) == 12 and not split["validation"]
+    assert len(lines) == 3 and not any("validation" in line for line in lines)
+    assert np.isfinite(estimator.predict(table.instances).cdf).all()
+
+
 def test_out_of_memory_splits_the_batch_and_then_says_which(fitted, monkeypatch):
     estimator, table = fitted
     expected = estimator.predict(table.instances).cdf
     largest = max(one.graph.n_edges for one in table.instances)
-    plain = type(estimator._members[0]).embedding
+    plain = type(estimator._members[0]).graph_vectors
 
     def limited(limit):
-        def embedding(self, batch):
+        def graph_vectors(self, batch):
             if batch.n_edges > limit:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
             return plain(self, batch)
 
-        return embedding
+        return graph_vectors
 
-    monkeypatch.setattr(type(estimator._members[0]), "embedding", limited(largest))
+    monkeypatch.setattr(type(estimator._members[0]), "graph_vectors", limited(largest))
     np.testing.assert_allclose(estimator.predict(table.instances).cdf, expected, atol=1e-5)
-    monkeypatch.setattr(type(estimator._members[0]), "embedding", limited(largest - 1))
+    monkeypatch.setattr(type(estimator._members[0]), "graph_vectors", limited(largest - 1))
     culprit = max(table.instances, key=lambda one: one.graph.n_edges).path
     with pytest.raises(NetworkOutOfMemoryError, match=f"^{culprit}: out of memory"):
         estimator.predict(table.instances)
@@ -282,7 +324,7 @@ def test_out_of_memory_splits_the_batch_and_then_says_which(fitted, monkeypatch)
     def broken(self, batch):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(type(estimator._members[0]), "embedding", broken)
+    monkeypatch.setattr(type(estimator._members[0]), "graph_vectors", broken)
     with pytest.raises(RuntimeError, match="mat1"):
         estimator.predict(table.instances)
 
@@ -293,7 +335,7 @@ def test_a_real_allocation_failure_is_out_of_memory(fitted, monkeypatch):
     def hungry(self, batch):
         return torch.empty(2**58, dtype=torch.float64)
 
-    monkeypatch.setattr(type(estimator._members[0]), "embedding", hungry)
+    monkeypatch.setattr(type(estimator._members[0]), "graph_vectors", hungry)
     with pytest.raises(NetworkOutOfMemoryError):
         estimator.predict(table.instances[:1])
 

@@ -18,9 +18,11 @@ def test_default_is_every_estimator_with_the_network_last() -> None:
 
 def test_parts_of_the_network_are_named_by_their_branches() -> None:
     assert contender("gnn:static+graph").name == "gnn:graph+static"
-    assert contender("gnn:static+graph").settings == {"branches": ["graph", "static"]}
+    assert contender("gnn:static+graph").settings == {"branches": ["graph", "static"], "node_evidence": True}
+    assert contender("gnn:online+structure").name == "gnn:structure+online"
+    assert contender("gnn:structure+online").settings == {"branches": ["graph", "online"], "node_evidence": False}
     assert contender("gnn:online+static+graph").name == "gnn:graph+static+online"
-    for wrong in ("gnn:", "gnn:graph+graph", "gnn:picture"):
+    for wrong in ("gnn:", "gnn:graph+graph", "gnn:picture", "gnn:graph+structure"):
         with pytest.raises(EstimatorError, match="joined by"):
             contender(wrong)
 
@@ -53,12 +55,12 @@ def test_table_is_in_the_order_of_the_default() -> None:
     assert [one.name for one in DEFAULT] == table_order([one.name for one in DEFAULT][::-1])
 
 
-def test_parts_of_the_network_correct_nothing_that_sees_the_rest() -> None:
-    model = {"residual": "average", "early_on_new": 0.7, "constant_on_new": 0.3}
+def test_parts_of_the_network_are_mixed_with_nothing_that_sees_the_rest() -> None:
+    model = {"beside": "forest", "early_on_new": 0.7, "constant_on_new": 0.3}
     config = TrainingConfig(data={"dataset": "x", "solvers": ["cadical195"]}, model=model)  # type: ignore[arg-type]
     whole = network_config(config, contender("gnn"), 3)
     assert (whole.model, whole.seed) == (config.model, 3)
     for name, branches in (("gnn:graph", ("graph",)), ("gnn:graph+static+online", ("graph", "static", "online"))):
         alone = network_config(config, contender(name), 0).model
-        assert (set(alone.branches), alone.residual) == (set(branches), "none")
+        assert (set(alone.branches), alone.beside) == (set(branches), "none")
         assert alone.early_on_new == alone.constant_on_new == 0.0

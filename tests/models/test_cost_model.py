@@ -6,11 +6,20 @@ import torch
 from synthetic_graphs import ONLINE, STATIC, make_instance
 
 from satcost_gnn.config import ModelConfig
-from satcost_gnn.data.batching import collate, graph_sample
+from satcost_gnn.data.batching import collate, encoded_sample, graph_sample
 from satcost_gnn.distribution import GRIDS, CostDistribution
+from satcost_gnn.formula.graph import GRAPH_INPUTS, VARIABLE_INPUTS
 from satcost_gnn.models.cost_model import CostModel, HazardHead, ModelShape, hazard_logits
 
-SMALL = {"width": 8, "heads": 2, "rounds": 2, "mean_channels": 4, "extreme_channels": 2, "fused_width": 16}
+SMALL = {
+    "width": 8,
+    "heads": 2,
+    "rounds": 2,
+    "mean_channels": 4,
+    "extreme_channels": 2,
+    "fused_width": 16,
+    "fused_members": 3,
+}
 SOLVERS = {"conflicts": ("a", "b"), "cpu_seconds": ("a",)}
 
 
@@ -35,41 +44,24 @@ def test_starts_at_the_marginal_hazard():
     samples = make_samples()
     logits = make_model(samples).eval()(collate(samples))
     assert {unit: tuple(values.shape) for unit, values in logits.items()} == {
-        "conflicts": (5, 2, 32),
-        "cpu_seconds": (5, 1, 32),
+        "conflicts": (5, 3, 2, 32),
+        "cpu_seconds": (5, 3, 1, 32),
     }
     for unit, values in logits.items():
         torch.testing.assert_close(values, torch.from_numpy(make_marginal()[unit]).expand_as(values))
 
 
-def test_corrects_a_classical_estimate_only_so_far():
-    samples = make_samples()
-    batch = collate(samples)
-    rng = np.random.default_rng(2)
-    baseline = {u: torch.from_numpy(rng.normal(size=(5, len(s), 32)).astype(np.float32)) for u, s in SOLVERS.items()}
-    model = make_model(samples, residual="forest", residual_limit=0.5).eval()
-    with pytest.raises(ValueError, match="no classical estimate"):
-        model(batch)
-    batch.baseline = baseline
-    for unit, values in model(batch).items():
-        torch.testing.assert_close(values, baseline[unit])
-    for head in model.heads.values():
-        torch.nn.init.normal_(head.coefficients.weight, std=100.0)
-    change = model(batch)["conflicts"] - baseline["conflicts"]
-    assert 0.4 < change.abs().max() <= 0.5 + 1e-5
-
-
 def test_hazards_stay_off_certainty_but_keep_a_gradient():
-    head = HazardHead(4, 1, GRIDS["conflicts"], 6, None)
-    torch.nn.init.constant_(head.coefficients.bias, 50.0)
-    logits = head(torch.zeros(1, 4), None)
+    head = HazardHead(4, 2, 1, GRIDS["conflicts"], 6)
+    torch.nn.init.constant_(head.member_bias, 50.0)
+    logits = head(torch.zeros(1, 2, 4))
     assert 9.2 < logits.max() < 10
-    (gradient,) = torch.autograd.grad(logits.sum(), head.coefficients.bias)
+    (gradient,) = torch.autograd.grad(logits.sum(), head.member_bias)
     assert (gradient > 0).all()
 
 
 def test_basis_is_a_smooth_partition():
-    basis = HazardHead(4, 1, GRIDS["conflicts"], 6, None).basis
+    basis = HazardHead(4, 2, 1, GRIDS["conflicts"], 6).basis
     torch.testing.assert_close(basis.sum(dim=0), torch.ones(32))
     assert basis.diff(dim=1).abs().max() < 0.2
 
@@ -77,11 +69,41 @@ def test_basis_is_a_smooth_partition():
 def test_state_holds_all_normalisation():
     samples = make_samples()
     one, two = make_model(samples).eval(), CostModel(ModelConfig(**SMALL), ModelShape(3, 2, SOLVERS)).eval()
-    torch.nn.init.normal_(one.heads["conflicts"].coefficients.weight)
+    torch.nn.init.normal_(one.heads["conflicts"].coefficients)
     two.load_state_dict(one.state_dict())
     batch = collate(samples)
     for unit, values in one(batch).items():
         torch.testing.assert_close(two(batch)[unit], values)
+
+
+def test_a_graph_without_evidence_says_nothing_of_the_probe():
+    samples = make_samples()
+    model = make_model(samples, branches=("graph",), node_evidence=False).eval()
+    batch = collate(samples)
+    before = model.embedding(batch)
+    batch.variable_inputs[:, VARIABLE_INPUTS.index("observed") :] += 1.0
+    batch.graph_inputs[:, GRAPH_INPUTS.index("log10_conflicts")] = torch.nan
+    torch.testing.assert_close(model.embedding(batch), before)
+    batch.variable_inputs[:, 0] += 1.0
+    assert (model.embedding(batch) - before).abs().max() > 1e-3
+
+
+def test_an_encoded_graph_is_as_good_as_the_graph():
+    samples = make_samples()
+    model = make_model(samples).eval()
+    torch.nn.init.normal_(model.heads["conflicts"].coefficients)
+    batch = collate(samples)
+    vectors = model.encoder(batch).detach().numpy()
+    encoded = collate([encoded_sample(sample, row) for sample, row in zip(samples, vectors, strict=True)])
+    assert encoded.n_edges == 0 and len(encoded) == 5
+    torch.testing.assert_close(model(encoded)["conflicts"], model(batch)["conflicts"])
+
+
+def test_members_read_the_same_vector_in_their_own_ways():
+    samples = make_samples()
+    fused = make_model(samples).eval().embedding(collate(samples))
+    assert fused.shape == (5, 3, 16)
+    assert (fused[:, 0] - fused[:, 1]).abs().max() > 1e-2
 
 
 def test_a_missing_vector_is_a_missing_branch():

@@ -89,7 +89,7 @@ def vectors():
 
 def make(vectors, **settings):
     torch.manual_seed(1)
-    config = ModelConfig(fused_width=8, dropout=0.0, **settings)
+    config = ModelConfig(fused_width=8, fused_members=3, dropout=0.0, **settings)
     return Fusion(config, {name: vector.shape[1] for name, vector in vectors.items()})
 
 
@@ -110,27 +110,27 @@ def test_branches_are_dropped_in_training_only_and_never_all(vectors):
     fusion = make(vectors, branch_dropout=0.5)
     missing = nothing_missing(vectors)
     torch.testing.assert_close(fusion.eval()(vectors, missing), fusion.eval()(vectors, missing))
-    seen = []
     fusion.train()
-    for name, branch in fusion.branches.items():
-        branch.register_forward_hook(lambda module, args, out, name=name: seen.append((name, args[1])))
     torch.manual_seed(2)
-    fusion(vectors, missing)
-    absent = torch.stack([gone for _, gone in seen])
+    absent = fusion._absent(torch.stack(list(missing.values())))
     assert not absent.all(dim=0).any()
     assert 0.25 < absent.float().mean() < 0.5
 
 
-def test_film_starts_as_the_identity(vectors):
-    missing = nothing_missing(vectors)
-    plain, film = make(vectors).eval(), make(vectors, film=True).eval()
-    film.load_state_dict({**film.state_dict(), **plain.state_dict()})
-    torch.testing.assert_close(plain(vectors, missing), film(vectors, missing))
-    torch.nn.init.normal_(film.film.weight)
-    assert (plain(vectors, missing) - film(vectors, missing)).abs().max() > 1e-2
+def test_the_early_search_is_at_times_alone_where_there_is_one(vectors):
+    fusion = make(vectors, branch_dropout=0.0, early_alone=0.6).train()
+    torch.manual_seed(2)
+    searched = torch.arange(64) < 48
+    missing = torch.stack([torch.zeros(64, dtype=torch.bool), torch.zeros(64, dtype=torch.bool), ~searched])
+    absent = fusion._absent(missing)
+    assert fusion.names == ("graph", "static", "online")
+    torch.testing.assert_close(absent[0], absent[1])
+    torch.testing.assert_close(absent[2], missing[2])
+    assert not absent[0][~searched].any()
+    assert 0.4 < absent[0][searched].float().mean() < 0.8
+    torch.testing.assert_close(fusion.eval()._absent(missing), missing)
 
 
 def test_some_branches_only(vectors):
-    fusion = make(vectors, branches=("online",), film=True).eval()
-    assert fusion.film is None
-    assert fusion({"online": vectors["online"]}, nothing_missing(vectors)).shape == (64, 8)
+    fusion = make(vectors, branches=("online",), early_alone=0.5)
+    assert fusion({"online": vectors["online"]}, nothing_missing(vectors)).shape == (64, 3, 8)

@@ -145,7 +145,7 @@ def make_batch(seed=0, n=6):
 
 def make_logits(n=6):
     torch.manual_seed(0)
-    return {unit: torch.randn(n, 2, GRIDS[unit].bins, requires_grad=True) for unit in ("conflicts", "cpu_seconds")}
+    return {unit: torch.randn(n, 3, 2, GRIDS[unit].bins, requires_grad=True) for unit in ("conflicts", "cpu_seconds")}
 
 
 def test_unknown_runs_weigh_nothing_even_as_nan():
@@ -161,7 +161,8 @@ def test_unknown_runs_weigh_nothing_even_as_nan():
     torch.testing.assert_close(two.total, one.total)
     torch.testing.assert_close(logits["conflicts"].grad, before)
     unknown = ~batch.known["conflicts"]
-    assert not before[unknown].any() and before[~unknown].any()
+    by_run = before.transpose(1, 2)
+    assert not by_run[unknown].any() and by_run[~unknown].any()
     # A unit without a single known run adds no loss.
     assert int(two.count["cpu_seconds"]) == 0 and two.nll["cpu_seconds"].item() == 0.0
 
