@@ -11,8 +11,8 @@ Recording and predicting continue what an interrupted call has left:
         -o docs/benchmarks/monitor_error.json
 
 ``record`` runs the checkpoint's solvers under the monitor on instances of the data set. Training is done on the
-validation and calibration sides: the predictions of the checkpoint are made without their labels, as those of any new
-instance are, but for the one-dimensional calibration map. Of the runs of a side a sample is recorded; of the others it
+calibration side: the checkpoint predicts it without having seen its labels, as any new instance, but for the
+one-dimensional calibration map. Of the runs of a side a sample is recorded; of the others it
 is known which checkpoints they passed, and no more: a search without counters.
 
 ``listen`` records runs of CaDiCaL on the test side with the monitor and the listening propagator on one search, so that
@@ -58,7 +58,8 @@ Priors = Mapping[str, Mapping[str, CostDistribution]]
 
 #: What the monitor says: the prediction before the run given what has been survived, and with the re-estimator as well.
 MONITOR, MODELLED = "monitor", "monitor with the model of the hazard"
-SIDES = {"training": ("validation", "calibration"), "test": ("test",)}
+# The network learns from the validation side too.
+SIDES = {"training": ("calibration",), "test": ("test",)}
 # CPU seconds in the data set -> one of how many such runs is recorded at share 1.
 # Stopped runs have no true cost for fractions of it: of the test side none is recorded.
 STRATA = {

@@ -383,8 +383,8 @@ def write_portfolio(
     calibrations: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """Write what the checkpoint's solvers are worth as a portfolio, if the training side tells."""
-    rows = data.side("validation", "calibration")
-    instances = [data.instances[k] for k in rows]
+    fresh = not_learnt_from(config)
+    instances = [data.instances[k] for k in data.side(*fresh)]
     portfolio = fit_portfolio(
         dataset,
         config.data.solvers,
@@ -393,9 +393,15 @@ def write_portfolio(
         [instance.gbdhash for instance in instances],
         Calibration.from_json(calibrations[PORTFOLIO_UNIT]["gnn"]).apply(network.predict(instances)),
         float(np.mean([overhead_of(instance.timings) for instance in instances])) if instances else 0.0,
+        fresh,
     )
     if portfolio is not None:
         path.write_text(json.dumps(portfolio.to_json(), indent=1) + "\n")
+
+
+def not_learnt_from(config: TrainingConfig) -> tuple[str, ...]:
+    """Return the sides besides the test side that tell what the network is worth on what it did not see."""
+    return ("calibration",) if config.optimiser.stopping == "none" else ("validation", "calibration")
 
 
 def split_sides(dataset: Dataset, config: TrainingConfig) -> dict[str, str]:

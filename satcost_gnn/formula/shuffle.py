@@ -57,13 +57,24 @@ def shuffled(formula: Formula, draws: Draws, *, flip: bool = True) -> Formula:
     literals = formula.literals.astype(np.int64)
     renamed = np.sign(literals) * renaming[np.abs(literals) - 1]
     order = draws.permutation(formula.n_clauses)
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    clause = np.repeat(place, formula.clause_lengths)
-    # Sorted by the clause's new place, then by a random word: a random order inside each clause.
-    arranged = np.lexsort((draws.words(len(literals)), clause))
+    lengths = formula.clause_lengths
     offsets = np.zeros(formula.n_clauses + 1, dtype=np.int64)
-    np.cumsum(formula.clause_lengths[order], out=offsets[1:])
+    np.cumsum(lengths[order], out=offsets[1:])
+    target = np.empty_like(order)
+    target[order] = offsets[:-1]
+    # In each clause the literals are ordered by random words: a short sort for each, over all clauses of a length at
+    # once, which takes a fraction of the time of one long sort by clause and word.
+    words = draws.words(len(literals))
+    arranged = np.empty(len(literals), dtype=np.int64)
+    by_length = np.argsort(lengths, kind="stable")
+    different, first = np.unique(lengths[by_length], return_index=True)
+    last = [*first[1:].tolist(), len(by_length)]
+    for length, begin, end in zip(different.tolist(), first.tolist(), last, strict=False):
+        clauses = by_length[begin:end]
+        inside = np.arange(length)
+        literal = formula.offsets[clauses][:, None] + inside
+        rank = np.argsort(words[literal], axis=1, kind="stable")
+        arranged[target[clauses][:, None] + inside] = np.take_along_axis(literal, rank, axis=1)
     return Formula.from_arrays(renamed[arranged], offsets, formula.n_vars, formula.source)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -158,6 +158,7 @@ def fit_portfolio(
     held_out: Sequence[str],
     predicted: CostDistribution,
     overhead_s: float,
+    fresh: Collection[str] = ("validation", "calibration"),
 ) -> TrainingPortfolio | None:
     """Return what a checkpoint is to hold of its portfolio; None if on no instance all solvers' runs tell.
 
@@ -177,6 +178,8 @@ def fit_portfolio(
         Their predictions in CPU seconds, ``(n, n_solvers)``.
     overhead_s
         Mean seconds that a prediction takes.
+    fresh
+        Sides that the network has not learnt from, which the held-out instances are of.
     """
     from satcost_gnn.data.summary import par_scores
 
@@ -194,9 +197,7 @@ def fit_portfolio(
     # Most instances are solved by the probe: what a prediction costs there counts as well.
     unsolved = frozenset(held_out)
     easy = [
-        measured[name]
-        for name, side in sides.items()
-        if side in ("validation", "calibration") and name in measured and name not in unsolved
+        measured[name] for name, side in sides.items() if side in fresh and name in measured and name not in unsolved
     ]
     everything = np.concatenate([par2, np.reshape(easy, (len(easy), len(solvers)))])
     cdf = np.concatenate([predicted[rows].cdf, np.repeat(predicted[rows[:1]].cdf, len(easy), axis=0)])
