@@ -639,6 +639,11 @@ def _check_inputs(header: Mapping[str, Any], path: Path) -> None:
     """Refuse a network that was trained on other inputs or grids than this version computes."""
     if header.get("estimator") != GnnEstimator.name:
         raise CheckpointError(f"{path}: found estimator {header.get('estimator')!r}; expected {GnnEstimator.name!r}")
+    if "beside" not in header:
+        raise CheckpointError(
+            f"{path}: the network is of an earlier kind, that this version cannot read; use a newer checkpoint or train it "
+            "again"
+        )
     inputs = header.get("inputs") or {}
     here = {
         "graph_version": GRAPH_VERSION,
