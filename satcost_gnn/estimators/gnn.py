@@ -641,8 +641,8 @@ def _check_inputs(header: Mapping[str, Any], path: Path) -> None:
         raise CheckpointError(f"{path}: found estimator {header.get('estimator')!r}; expected {GnnEstimator.name!r}")
     if "beside" not in header:
         raise CheckpointError(
-            f"{path}: the network is of an earlier kind, that this version cannot read; use a newer checkpoint or train it "
-            "again"
+            f"{path}: found a network of an earlier kind, which this version cannot read; use a newer checkpoint, or "
+            "train it again"
         )
     inputs = header.get("inputs") or {}
     here = {

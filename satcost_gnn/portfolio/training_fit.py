@@ -32,6 +32,24 @@ HEAD_STARTS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 LEAST_GAINS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 
 
+def _most_cautious(costs: NDArray[np.float64]) -> int:
+    """Return the last choice that the data cannot tell from the best one.
+
+    By the one-standard-error rule (Breiman, Friedman, Olshen and Stone, "Classification and Regression Trees", 1984): a
+    few hundred instances favour some choice by chance, and what they favour by less than a standard error is not worth
+    leaving the cautious one for.
+
+    Parameters
+    ----------
+    costs
+        ``float64[choices, n]``: what each choice costs on each instance, the most cautious choice last.
+    """
+    best = int(np.argmin(costs.sum(axis=1)))
+    more = costs - costs[best]
+    error = more.std(axis=1) * np.sqrt(costs.shape[1])
+    return int(np.flatnonzero(more.sum(axis=1) <= error)[-1])
+
+
 def fit_least_separation(predicted: CostDistribution, par2: NDArray[np.float64], single: int, cutoff_s: float) -> float:
     """Return the separation from which on leaving the single best has paid on instances that were not trained on.
 
@@ -49,14 +67,14 @@ def fit_least_separation(predicted: CostDistribution, par2: NDArray[np.float64],
     Returns
     -------
     float
-        Of :data:`LEAST_SEPARATIONS`, the one with the least total PAR2; of equals, the largest, which stays with the
-        single best most often.
+        Of :data:`LEAST_SEPARATIONS`, the largest, which stays with the single best most often, whose total PAR2 is
+        within a standard error of the least.
     """
     found = scores(predicted, Objective.PAR2, cutoff_s)
     distance = separation(found.value, found.spread, single)
-    gain = par2[:, single] - np.take_along_axis(par2, np.argmin(found.value, axis=-1)[:, None], axis=-1)[:, 0]
-    totals = [float(gain[distance > least].sum()) for least in LEAST_SEPARATIONS]
-    return max(zip(totals, LEAST_SEPARATIONS, strict=True))[1]
+    other = np.take_along_axis(par2, np.argmin(found.value, axis=-1)[:, None], axis=-1)[:, 0]
+    costs = [np.where(distance > least, other, par2[:, single]) for least in LEAST_SEPARATIONS]
+    return LEAST_SEPARATIONS[_most_cautious(np.array(costs))]
 
 
 def fit_dependence(predicted: CostDistribution, log10_cost: NDArray[np.float64], solved: NDArray[np.bool_]) -> float:
@@ -118,16 +136,16 @@ def fit_head_start(
     Returns
     -------
     tuple of float
-        Seconds with the least PAR2; of equals, the longest, which asks for the fewest predictions. The cutoff:
-        predictions have not paid. And the share of :data:`LEAST_GAINS` with the least PAR2 over all shorter head
-        starts; of equals, the largest.
+        The longest, which asks for the fewest predictions, whose PAR2 is within a standard error of the least. The
+        cutoff: predictions have not paid. And, chosen alike, the largest share of :data:`LEAST_GAINS` over all shorter
+        head starts.
     """
     column = list(solvers).index(single)
-    totals = np.zeros((len(HEAD_STARTS), len(LEAST_GAINS)))
+    costs = np.zeros((len(HEAD_STARTS), len(LEAST_GAINS), len(par2)))
     for k, share in enumerate(HEAD_STARTS):
         head_start_s = share * cutoff_s
         # What the single best has solved by then costs the same whatever is predicted.
-        totals[k] = par2[par2[:, column] <= head_start_s, column].sum()
+        costs[k] = np.where(par2[:, column] <= head_start_s, par2[:, column], 0.0)
         left = cutoff_s - head_start_s - overhead_s
         for row in np.flatnonzero(par2[:, column] > head_start_s):
             runtime = {
@@ -142,11 +160,10 @@ def fit_head_start(
                 way: realised_after_head_start(way, runtime, cutoff_s, single, head_start_s, overhead_s)
                 for way in (ways or (None,))
             }
-            totals[k] += [came[way_on(ways, gain) if ways else None] for gain in LEAST_GAINS]
-    by_head = totals.min(axis=1)
-    by_gain = totals[:-1].sum(axis=0)
-    head_start = max(np.flatnonzero(by_head == by_head.min()))
-    gain = max(np.flatnonzero(by_gain == by_gain.min()))
+            costs[k, :, row] = [came[way_on(ways, gain) if ways else None] for gain in LEAST_GAINS]
+    gains = costs.sum(axis=2).argmin(axis=1)
+    head_start = _most_cautious(costs[np.arange(len(HEAD_STARTS)), gains])
+    gain = _most_cautious(costs[:-1].sum(axis=0))
     return HEAD_STARTS[head_start] * cutoff_s, LEAST_GAINS[gain]
 
 

@@ -31,6 +31,18 @@ def test_separation_is_as_large_as_held_out_gains_ask_for() -> None:
     assert fit_least_separation(predicted, worse, 0, 10.0) == max(LEAST_SEPARATIONS)
 
 
+def test_what_chance_favours_is_not_worth_leaving_the_single_best_for() -> None:
+    rng = np.random.default_rng(3)
+    medians = rng.uniform(0.3, 3.0, (200, 2))
+    predicted = CostDistribution.normal(GRID, np.log10(medians), 0.3)
+    # Costs have nothing to do with the predictions; over all choices of another solver a little is won.
+    measured = rng.lognormal(0.0, 1.0, (200, 2))
+    other = medians.argmin(axis=1)
+    gain = measured[:, 0] - measured[np.arange(200), other]
+    measured[:, 0] -= (gain.sum() - 1.0) / (other == 1).sum() * (other == 1)
+    assert fit_least_separation(predicted, measured, 0, 10.0) == max(LEAST_SEPARATIONS)
+
+
 def test_dependence_is_what_the_errors_have_in_common() -> None:
     rng = np.random.default_rng(0)
     predicted = CostDistribution.normal(GRID, np.zeros((2000, 2)), 0.6)
