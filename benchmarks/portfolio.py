@@ -32,6 +32,7 @@ from satcost_gnn.portfolio.objective import Objective
 from satcost_gnn.portfolio.schedule import (
     Schedule,
     ScheduleSettings,
+    cautious_plan,
     plan,
     realised_after_head_start,
     realised_seconds,
@@ -222,7 +223,11 @@ def main() -> None:
     }
     predicted_value: dict[str, float] = {}
     for cores in (1, 2):
-        for dependence, label in ((training.dependence, "schedule"), (0.0, "schedule_independent")):
+        for dependence, label in (
+            (training.dependence, "schedule"),
+            (training.dependence, "schedule_as_predicted"),
+            (0.0, "schedule_independent"),
+        ):
             values, realised_ = [], []
             for k, name in enumerate(tests):
                 distribution = predicted[name].distribution
@@ -230,7 +235,12 @@ def main() -> None:
                     realised_.append(min(float(overhead[k]), 2 * cutoff))
                     continue
                 left = max(cutoff - float(overhead[k]), 0.01 * cutoff)
-                made = plan(distribution, solvers, ScheduleSettings(Objective.PAR2, left, cores, dependence))
+                limits = ScheduleSettings(Objective.PAR2, left, cores, dependence)
+                made = (
+                    cautious_plan(distribution, solvers, limits, single, training.least_gain)
+                    if label == "schedule"
+                    else plan(distribution, solvers, limits)
+                )
                 values.append(made.value)
                 realised_.append(realised(made, measured[k], solvers, cutoff, float(overhead[k])))
             key = label + (f"_{cores}_cores" if cores > 1 else "")

@@ -569,8 +569,39 @@ def way_on(ways: Sequence[Schedule], least_gain: float) -> Schedule:
     return instead[0] if instead and instead[0].value < (1.0 - least_gain) * goes_on.value else goes_on
 
 
+def cautious_plan(
+    distribution: CostDistribution,
+    solvers: Sequence[str],
+    settings: ScheduleSettings,
+    single: str,
+    least_gain: float,
+    *,
+    paths: Sequence[str] = (),
+    overhead_s: float = 0.0,
+) -> Schedule:
+    """Compute a schedule for an instance that leaves the single best solver for a promise that is large enough only.
+
+    Parameters
+    ----------
+    distribution
+        ``(n_solvers,)``, in CPU seconds.
+    solvers, settings, paths, overhead_s
+        See :func:`plan`.
+    single
+        The single best solver, which otherwise has the first core all the time, with others beside it on the others.
+    least_gain
+        See :func:`way_on`.
+    """
+    alone = ways_on(distribution, solvers, settings, single, 0.0)[0]
+    planned = plan(distribution, solvers, settings)
+    return replace(way_on((alone, planned), least_gain), paths=tuple(paths), overhead_s=overhead_s)
+
+
 class Scheduler(DecidesByPredictor):
     """Schedules with a checkpoint.
+
+    The schedule of one instance keeps to the single best solver of the training side unless another one promises to do
+    better by what has paid on instances that were not trained on (``least_gain`` of the checkpoint's portfolio).
 
     Parameters
     ----------
@@ -594,6 +625,7 @@ class Scheduler(DecidesByPredictor):
     def __init__(self, predictor: Predictor, settings: ScheduleSettings) -> None:
         super().__init__(predictor)
         self.settings = settings
+        self.training = TrainingPortfolio.of_checkpoint(predictor.checkpoint)
 
     @classmethod
     def from_checkpoint(
@@ -673,10 +705,12 @@ class Scheduler(DecidesByPredictor):
                 result=prediction.result,
                 error=prediction.reason if prediction.status == "error" else "",
             )
-        return plan(
+        return cautious_plan(
             prediction.distribution,
             prediction.solvers,
             replace(self.settings, time_limit_s=left),
+            self.training.single_best(prediction.solvers),
+            self.training.least_gain,
             paths=(prediction.path,),
             overhead_s=overhead,
         )

@@ -33,11 +33,11 @@ LEAST_GAINS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 
 
 def _most_cautious(costs: NDArray[np.float64]) -> int:
-    """Return the last choice that the data cannot tell from the best one.
+    """Return the last choice that the data cannot tell from the best one, by two standard errors of the difference.
 
-    By the one-standard-error rule (Breiman, Friedman, Olshen and Stone, "Classification and Regression Trees", 1984): a
-    few hundred instances favour some choice by chance, and what they favour by less than a standard error is not worth
-    leaving the cautious one for.
+    A few hundred instances favour some choice by chance, often by a single one of them; the cautious choice is left for
+    what is told apart only. That is stricter than the one-standard-error rule of Breiman, Friedman, Olshen and Stone,
+    "Classification and Regression Trees", 1984, whose choices do no harm.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def _most_cautious(costs: NDArray[np.float64]) -> int:
     best = int(np.argmin(costs.sum(axis=1)))
     more = costs - costs[best]
     error = more.std(axis=1) * np.sqrt(costs.shape[1])
-    return int(np.flatnonzero(more.sum(axis=1) <= error)[-1])
+    return int(np.flatnonzero(more.sum(axis=1) <= 2.0 * error)[-1])
 
 
 def fit_least_separation(predicted: CostDistribution, par2: NDArray[np.float64], single: int, cutoff_s: float) -> float:
@@ -68,7 +68,7 @@ def fit_least_separation(predicted: CostDistribution, par2: NDArray[np.float64],
     -------
     float
         Of :data:`LEAST_SEPARATIONS`, the largest, which stays with the single best most often, whose total PAR2 is
-        within a standard error of the least.
+        within two standard errors of the least.
     """
     found = scores(predicted, Objective.PAR2, cutoff_s)
     distance = separation(found.value, found.spread, single)
@@ -136,9 +136,9 @@ def fit_head_start(
     Returns
     -------
     tuple of float
-        The longest, which asks for the fewest predictions, whose PAR2 is within a standard error of the least. The
-        cutoff: predictions have not paid. And, chosen alike, the largest share of :data:`LEAST_GAINS` over all shorter
-        head starts.
+        The longest, which asks for the fewest predictions, whose PAR2 is within two standard errors of the least.
+        The cutoff: predictions have not paid. And, chosen alike, the largest share of :data:`LEAST_GAINS` over all
+        shorter head starts.
     """
     column = list(solvers).index(single)
     costs = np.zeros((len(HEAD_STARTS), len(LEAST_GAINS), len(par2)))

@@ -15,6 +15,7 @@ from satcost_gnn.portfolio.schedule import (
     ScheduleSettings,
     Slice,
     _optimal,
+    cautious_plan,
     expectation,
     given_common_factor,
     plan,
@@ -52,6 +53,19 @@ def brute_force(distribution: CostDistribution, chosen: ScheduleSettings, times:
                 found = expectation([core], distribution.reshape(1, n), chosen.time_limit_s)
                 best = min(best, float(found.loss(chosen)[0]))
     return best
+
+
+def test_the_single_best_is_left_for_a_large_promise_only() -> None:
+    a_little, by_far = normal((4.0, 0.1), (3.5, 0.1)), normal((4.0, 0.1), (0.4, 0.1))
+    for cores in (1, 2):
+        chosen = settings(cores=cores)
+        first, *beside = cautious_plan(a_little, ["a", "b"], chosen, "a", 0.5, paths=["x"]).cores
+        assert first == (Slice("a", 10.0),)
+        assert [core[0].solver for core in beside] == ["b"] * (cores - 1)
+    assert plan(a_little, ["a", "b"], settings()).cores[0][0].solver == "b"
+    left = cautious_plan(by_far, ["a", "b"], settings(), "a", 0.5, paths=["x"], overhead_s=0.2)
+    assert left.cores[0][0].solver == "b"
+    assert (left.paths, left.overhead_s) == (("x",), 0.2)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
