@@ -217,14 +217,14 @@ def fit_network(
     # Imported here: everything else in this module works without torch.
     from satcost_gnn.estimators.gnn import GnnEstimator
 
-    early = config.optimiser.stopping == "early"
-    learnt = data.side("train") if early else data.side("train", "validation")
+    stops = "validation" in not_learnt_from(config)
+    learnt = data.side("train") if stops else data.side("train", "validation")
     first, *rest = (data.tables[unit].subset(learnt) for unit in config.data.units)
     directory = config.directory / "network"
     return GnnEstimator(config.network).fit(
         first,
         extra=rest,
-        validation=[data.tables[unit].subset(data.side("validation")) for unit in config.data.units if early],
+        validation=[data.tables[unit].subset(data.side("validation")) for unit in config.data.units if stops],
         run_directory=directory,
         resume=directory.exists(),
         classical=classical,

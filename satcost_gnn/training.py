@@ -198,14 +198,12 @@ class GraphData(lightning.LightningDataModule):  # type: ignore[misc]
         if module.encodes or self._encoded:
             return
         module.keep_encoder()
-        bounds = self.config.batches
         for samples in (self.train, self.validation):
-            edges = [sample.graph.n_edges for sample in samples]
-            for part in plan_batches(edges, max_edges=bounds.edges, max_graphs=bounds.graphs):
+            for part in self._each_once(samples):
                 with torch.inference_mode():
                     batch = collate([samples[i] for i in part]).to(module.device)
                     vectors = module.model.encoder(batch).float().cpu().numpy()
-                for i, vector in zip(part.tolist(), vectors, strict=True):
+                for i, vector in zip(part, vectors, strict=True):
                     samples[i] = encoded_sample(samples[i], vector)
         self._encoded = True
 
@@ -226,10 +224,14 @@ class GraphData(lightning.LightningDataModule):  # type: ignore[misc]
 
     def val_dataloader(self) -> DataLoader[GraphSample]:
         """Return the validation batches, always the same."""
-        bounds = self.config.batches
-        edges = [sample.graph.n_edges for sample in self.validation]
-        plan = [part.tolist() for part in plan_batches(edges, max_edges=bounds.edges, max_graphs=bounds.graphs)]
+        plan = self._each_once(self.validation)
         return DataLoader(self.validation, batch_sampler=plan, collate_fn=collate)  # type: ignore[arg-type]
+
+    def _each_once(self, samples: Sequence[GraphSample]) -> list[list[int]]:
+        """Return batches of positions that hold every sample once."""
+        bounds = self.config.batches
+        edges = [sample.graph.n_edges for sample in samples]
+        return [part.tolist() for part in plan_batches(edges, max_edges=bounds.edges, max_graphs=bounds.graphs)]
 
 
 class BestWeights(Callback):  # type: ignore[misc]

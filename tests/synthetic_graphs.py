@@ -14,6 +14,16 @@ from satcost_gnn.search.trace import Trace
 STATIC = ("size", "ratio", "constant")
 ONLINE = ("depth", "noise")
 SOLVERS = ("cadical195", "glucose42")
+#: A network that is trained in seconds.
+SMALL_MODEL = {
+    "width": 8,
+    "heads": 2,
+    "rounds": 2,
+    "mean_channels": 4,
+    "extreme_channels": 2,
+    "fused_width": 16,
+    "fused_members": 3,
+}
 
 
 def random_formula(rng, n_vars=20, n_clauses=60, longest=4):

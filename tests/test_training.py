@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
-from synthetic_graphs import make_graph_table
+from synthetic_graphs import SMALL_MODEL, make_graph_table
 
 from satcost_gnn.config import NetworkConfig
 from satcost_gnn.errors import ConfigError
@@ -17,15 +17,7 @@ from satcost_gnn.models.cost_model import ModelShape
 from satcost_gnn.training import CostModule, open_run, train_member
 
 TINY = {
-    "model": {
-        "width": 8,
-        "heads": 2,
-        "rounds": 2,
-        "mean_channels": 4,
-        "extreme_channels": 2,
-        "fused_width": 16,
-        "fused_members": 3,
-    },
+    "model": SMALL_MODEL,
     "optimiser": {"epochs": 4, "patience": 10},
     "batches": {"graphs": 3},
     "accelerator": "cpu",

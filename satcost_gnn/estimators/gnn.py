@@ -85,7 +85,6 @@ class GnnEstimator(Estimator):
         self._shape: ModelShape | None = None
         self._static_names: tuple[str, ...] = ()
         self._online_names: tuple[str, ...] = ()
-        self._marginal: dict[str, NDArray[np.float32]] = {}
         self._members: list[CostModel] = []
         self._beside: dict[str, Estimator] = {}
         self._on_new: NewFormulas | None = None
@@ -202,10 +201,10 @@ class GnnEstimator(Estimator):
         shape = ModelShape(
             len(self._static_names), len(self._online_names), {unit: one.solvers for unit, one in tables.items()}
         )
-        self._marginal = {unit: marginal_logits(one) for unit, one in train.tables.items()}
         learnt, judged = self._samples(train), self._samples(validation)
         self._beside = {}
-        if kind := self._kind_beside:
+        kind = self.settings.model.beside
+        if kind != "none":
             for unit, one in train.tables.items():
                 options.say(f"fitting the classical estimator beside the network ({kind}), in {unit}")
                 labelled = one.subset(one.known.any(axis=1))
@@ -223,7 +222,7 @@ class GnnEstimator(Estimator):
                 shape,
                 learnt,
                 judged,
-                self._marginal,
+                {unit: marginal_logits(one) for unit, one in train.tables.items()},
                 directory=options.run_directory,
                 resume=options.resume,
                 say=options.say,
@@ -307,18 +306,12 @@ class GnnEstimator(Estimator):
         """Return predictions mixed with the estimator beside the network, and with others where formulas are new."""
         mixed = CostDistribution(self.grid, readings[:, 0])
         if self.unit in self._beside:
-            weight = np.full((2, len(instances), 1), self.settings.model.beside_weight)
-            weight[0] = 1.0 - weight[1]
-            mixed = mixed.mix(weight, [self._beside[self.unit].predict(list(instances))])
+            share = self.settings.model.beside_weight
+            mixed = mixed.mix([1.0 - share, share], [self._beside[self.unit].predict(list(instances))])
         if self._on_new is None:
             return mixed
         early = CostDistribution(self.grid, readings[:, 1]) if self._reads_early else None
         return self._on_new.mixed(mixed, self.unit, instances, early)
-
-    @property
-    def _kind_beside(self) -> str | None:
-        kind = self.settings.model.beside
-        return None if kind == "none" else kind
 
     @property
     def _reads_early(self) -> bool:
@@ -444,7 +437,6 @@ class GnnEstimator(Estimator):
                 "graph": list(GRAPH_INPUTS),
             },
             "grids": {unit: grid_for(unit).to_json() for unit in shape.solvers},
-            "marginal": {unit: logits.tolist() for unit, logits in self._marginal.items()},
             "beside": {unit: beside.name for unit, beside in self._beside.items()},
         }
         text = json.dumps(header, indent=1, sort_keys=True, allow_nan=False)
@@ -484,7 +476,6 @@ class GnnEstimator(Estimator):
             estimator._shape = ModelShape.from_json(header["shape"])
             estimator._static_names = tuple(header["inputs"]["static"])
             estimator._online_names = tuple(header["inputs"]["online"])
-            estimator._marginal = {u: np.array(v, dtype=np.float32) for u, v in header["marginal"].items()}
             estimator._unit = str(header["unit"])
             estimator._solvers = estimator._shape.solvers[estimator._unit]
             weights = load_file(directory / _WEIGHTS, device="cpu")

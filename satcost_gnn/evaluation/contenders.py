@@ -138,9 +138,8 @@ def contender(name: str) -> Contender:
             "online": "early search",
         }
         text = " and ".join(words[part] for part in seen)
-        shown = {"graph": STRUCTURE}
         settings = {
-            "branches": [branch for branch in BRANCHES if {branch, shown.get(branch)} & set(asked)],
+            "branches": [b for b in BRANCHES if b in asked or (b == "graph" and STRUCTURE in asked)],
             "node_evidence": STRUCTURE not in asked,
         }
         label = f"network alone: {text}" if len(seen) == len(BRANCHES) else f"network alone: {text} only"

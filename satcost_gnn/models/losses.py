@@ -181,9 +181,11 @@ def batch_losses(logits: dict[str, Tensor], batch: GraphBatch, config: LossConfi
         number = count[unit].clamp(min=1)
         term = nll[unit] / number + config.crps_weight * crps[unit] / number
         if config.ranking_weight > 0:
-            flat = [one.flatten(1) for one in (restricted_mean(values, grid), cost, censored, known)]
+            mean, at, stopped, there = (
+                one.flatten(1) for one in (restricted_mean(values, grid), cost, censored, known)
+            )
             term = term + config.ranking_weight * ranking_loss(
-                flat[0], flat[1], flat[2], flat[3], batch.family, config.ranking_scale
+                mean, at, stopped, there, batch.family, config.ranking_scale
             )
         total = total + term / len(logits)
     return Losses(total, nll, crps, count)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
-from synthetic_graphs import SOLVERS, make_graph_table
+from synthetic_graphs import SMALL_MODEL, SOLVERS, make_graph_table
 
 from satcost_gnn.data.batching import collate
 from satcost_gnn.errors import CheckpointError, ConfigError, EstimatorError
@@ -26,15 +26,7 @@ from satcost_gnn.estimators.gnn import (
 from satcost_gnn.feature_vector import FeatureVector
 
 TINY = {
-    "model": {
-        "width": 8,
-        "heads": 2,
-        "rounds": 1,
-        "mean_channels": 4,
-        "extreme_channels": 2,
-        "fused_width": 16,
-        "fused_members": 3,
-    },
+    "model": {**SMALL_MODEL, "rounds": 1},
     "optimiser": {"epochs": 2, "learning_rate": 0.01},
     "accelerator": "cpu",
     "members": 2,
@@ -112,7 +104,7 @@ def test_another_process_predicts_the_same(fitted, tmp_path):
     code = (
         f"import sys; sys.path.insert(0, {tests!r})\n"
         "import numpy as np\n"
-        "from synthetic_graphs import make_graph_table\n"
+        "from synthetic_graphs import SMALL_MODEL, make_graph_table\n"
         "from satcost_gnn.estimators import load_estimator\n"
         f"estimator = load_estimator('gnn', {str(tmp_path / 'model')!r}, device='cpu')\n"
         f"np.save({str(tmp_path / 'cdf.npy')!r}, estimator.predict(make_graph_table(10, 0).instances).cdf)\n"

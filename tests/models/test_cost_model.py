@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from synthetic_graphs import ONLINE, STATIC, make_instance
+from synthetic_graphs import ONLINE, SMALL_MODEL, STATIC, make_instance
 
 from satcost_gnn.config import ModelConfig
 from satcost_gnn.data.batching import collate, encoded_sample, graph_sample
@@ -11,15 +11,6 @@ from satcost_gnn.distribution import GRIDS, CostDistribution
 from satcost_gnn.formula.graph import GRAPH_INPUTS, VARIABLE_INPUTS
 from satcost_gnn.models.cost_model import CostModel, HazardHead, ModelShape, hazard_logits
 
-SMALL = {
-    "width": 8,
-    "heads": 2,
-    "rounds": 2,
-    "mean_channels": 4,
-    "extreme_channels": 2,
-    "fused_width": 16,
-    "fused_members": 3,
-}
 SOLVERS = {"conflicts": ("a", "b"), "cpu_seconds": ("a",)}
 
 
@@ -35,7 +26,7 @@ def make_marginal():
 
 def make_model(samples, **settings):
     torch.manual_seed(0)
-    model = CostModel(ModelConfig(**SMALL, **settings), ModelShape(len(STATIC), len(ONLINE), SOLVERS))
+    model = CostModel(ModelConfig(**SMALL_MODEL, **settings), ModelShape(len(STATIC), len(ONLINE), SOLVERS))
     model.set_statistics(samples, make_marginal())
     return model
 
@@ -68,7 +59,7 @@ def test_basis_is_a_smooth_partition():
 
 def test_state_holds_all_normalisation():
     samples = make_samples()
-    one, two = make_model(samples).eval(), CostModel(ModelConfig(**SMALL), ModelShape(3, 2, SOLVERS)).eval()
+    one, two = make_model(samples).eval(), CostModel(ModelConfig(**SMALL_MODEL), ModelShape(3, 2, SOLVERS)).eval()
     torch.nn.init.normal_(one.heads["conflicts"].coefficients)
     two.load_state_dict(one.state_dict())
     batch = collate(samples)
