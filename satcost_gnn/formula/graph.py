@@ -15,7 +15,7 @@ be.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.errors import FormulaError, FormulaTooLargeError
+from satcost_gnn.formula.refinement import Colours, clause_colours, literal_colours, mixed, row_colours
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLAUSE_INPUTS",
+    "COLOUR_INPUTS",
     "DEFAULT_MAX_EDGES",
     "GRAPH_INPUTS",
     "GRAPH_VERSION",
@@ -47,7 +49,7 @@ __all__ = [
     "to_pyg",
 ]
 
-GRAPH_VERSION: Final = "1"
+GRAPH_VERSION: Final = "2"
 """Changes whenever a graph built from the same formula and trace may differ."""
 
 #: Literal occurrences that are kept by default; of larger formulas a sample of the clauses is.
@@ -81,6 +83,18 @@ VARIABLE_INPUTS: Final = (
 
 #: Those of them that the probe says.
 PROBE_INPUTS: Final = VARIABLE_INPUTS[VARIABLE_INPUTS.index("observed") :]
+
+#: Those of them that clauses are told apart by where a sample of them is kept.
+COLOUR_INPUTS: Final = (
+    "log_positive",
+    "log_negative",
+    "assigned_rate",
+    "flip_share",
+    "positive_balance",
+    "decided_rate",
+    "learnt_rate",
+    "learnt_balance",
+)
 
 #: What each column of a clause node is.
 CLAUSE_INPUTS: Final = (
@@ -409,6 +423,27 @@ def _probe_inputs(
     }
 
 
+def _variable_columns(
+    counted: _Counted, trace: Trace | None, used: NDArray[np.int64], chosen: NDArray[np.int64]
+) -> dict[str, NDArray[Any]]:
+    """Return the columns that need no second look at the formula, for the variables ``chosen`` of those ``used``."""
+    positive, negative = (counted.occurrences[s::2][chosen].astype(np.float64) for s in (0, 1))
+    degree = positive + negative
+    mean_degree = int(counted.degree.sum()) / max(1, len(used))
+    return {
+        "log_positive": np.log1p(positive),
+        "log_negative": np.log1p(negative),
+        "log_relative_degree": np.log(degree / mean_degree) if len(chosen) else degree,
+        "sign_balance": (positive - negative) / degree,
+        **_probe_inputs(trace, used, chosen),
+    }
+
+
+def _clause_colours(pieces: Iterable[_Occurrences], variables: Colours) -> Colours:
+    """Return the colours of the clauses, given those of the variables to start from."""
+    return clause_colours(lambda: ((piece.literals, piece.lengths) for piece in pieces), literal_colours(variables))
+
+
 def _stacked(columns: dict[str, NDArray[Any]], names: tuple[str, ...], rows: int) -> NDArray[np.float16]:
     table = np.zeros((rows, len(names)), dtype=np.float16)
     for position, name in enumerate(names):
@@ -470,22 +505,23 @@ def clause_variable_graph(
     counted = _Counted.of(pieces, formula.n_vars)
     used = np.flatnonzero(counted.degree)
     n_variables, n_clauses, n_edges = len(used), len(counted.lengths), int(counted.degree.sum())
-    picked = None if max_edges is None else _picked_clauses(counted.lengths, n_edges, max_edges)
+    if max_edges is not None and max_edges < 0:
+        raise ValueError(f"max_edges must not be negative; found {max_edges}")
+    picked = None
+    if max_edges is not None and n_edges > max_edges:
+        everywhere = _variable_columns(counted, trace, used, used)
+        colours = np.zeros(formula.n_vars, dtype=np.uint64)
+        colours[used] = row_colours(_stacked(everywhere, COLOUR_INPUTS, len(used)))
+        picked = _picked_clauses(_clause_colours(pieces, colours), counted.lengths, n_edges, max_edges)
     kept = _Kept.of(pieces, counted, used, picked)
 
     chosen = kept.variables
-    positive, negative = (counted.occurrences[s::2][chosen].astype(np.float64) for s in (0, 1))
-    degree = positive + negative
     # Sums of whole numbers are exact in any order, so that a renamed or shuffled formula has bit-equal inputs.
     mean_degree = n_edges / max(1, n_variables)
     lengths, positives_in = kept.lengths, kept.positives_in
     variable_columns: dict[str, NDArray[Any]] = {
-        "log_positive": np.log1p(positive),
-        "log_negative": np.log1p(negative),
-        "log_relative_degree": np.log(degree / mean_degree) if len(chosen) else degree,
-        "sign_balance": (positive - negative) / degree,
-        **{name: number / degree for name, number in kept.occurrences_in.items()},
-        **_probe_inputs(trace, used, chosen),
+        **_variable_columns(counted, trace, used, chosen),
+        **{name: number / counted.degree[chosen] for name, number in kept.occurrences_in.items()},
     }
     safe_length = np.maximum(lengths, 1)
     mean_in_clause = kept.degree_sum / safe_length / max(mean_degree, 1e-9)
@@ -619,10 +655,13 @@ def sample_clauses(graph: CompactGraph, max_edges: int, seed: int = 0) -> Compac
     network reads off a graph are averages over its nodes, which a sample of tens of thousands of clauses gives well.
     Training and prediction must use the same ``max_edges``, since a sample has fewer neighbours to a node.
 
-    The sample is systematic over the clauses in order of length, so that every length keeps its share up to one
-    clause. The inputs of nodes stay those of the whole formula (degrees above all), and the shares of clauses and
-    variables kept become inputs of the graph. Variables left without a clause go too: they would only carry their own
-    inputs, and without them the cost of a pass is bounded by ``max_edges`` alone.
+    The sample is systematic over the clauses in order of length, so that every length keeps its share up to one clause,
+    and among clauses of a length in order of their colours after refinement (:mod:`satcost_gnn.formula.refinement`):
+    which clauses are kept depends on what they are and on what the probe did with their variables, not on names or
+    orders. Only between clauses of the same colour, which look alike as far as the network sees, does the order decide.
+    The inputs of nodes stay those of the whole formula (degrees above all), and the shares of clauses and variables
+    kept become inputs of the graph. Variables left without a clause go too: they would only carry their own inputs, and
+    without them the cost of a pass is bounded by ``max_edges`` alone.
 
     Parameters
     ----------
@@ -638,10 +677,15 @@ def sample_clauses(graph: CompactGraph, max_edges: int, seed: int = 0) -> Compac
     ValueError
         If ``max_edges`` is negative.
     """
-    lengths = np.diff(graph.clause_offsets)
-    picked = _picked_clauses(lengths, graph.n_edges, max_edges, seed)
-    if picked is None:
+    if max_edges < 0:
+        raise ValueError(f"max_edges must not be negative; found {max_edges}")
+    if graph.n_edges <= max_edges:
         return graph
+    lengths = np.diff(graph.clause_offsets)
+    columns = [VARIABLE_INPUTS.index(name) for name in COLOUR_INPUTS]
+    variables = row_colours(graph.variable_inputs[:, columns], seed)
+    colours = _clause_colours([_Occurrences(graph.clause_literals, lengths)], variables)
+    picked = _picked_clauses(colours, lengths, graph.n_edges, max_edges)
     kept_edges = np.zeros(len(lengths), dtype=bool)
     kept_edges[picked] = True
     literals = graph.clause_literals[np.repeat(kept_edges, lengths)]
@@ -660,21 +704,15 @@ def sample_clauses(graph: CompactGraph, max_edges: int, seed: int = 0) -> Compac
     )
 
 
-def _picked_clauses(
-    lengths: NDArray[np.int32], n_edges: int, max_edges: int, seed: int = 0
-) -> NDArray[np.int64] | None:
-    """Return the positions of the clauses that :func:`sample_clauses` keeps, rising; None if it keeps all of them."""
-    if max_edges < 0:
-        raise ValueError(f"max_edges must not be negative; found {max_edges}")
-    if n_edges <= max_edges:
-        return None
-    random = np.random.default_rng(seed)
-    # In place, since the number of clauses is what the memory of a large formula's graph goes by.
-    by_length = random.random(len(lengths))
+def _picked_clauses(colours: Colours, lengths: NDArray[np.int32], n_edges: int, max_edges: int) -> NDArray[np.int64]:
+    """Return the positions, rising, of the clauses that :func:`sample_clauses` keeps of more than ``max_edges``."""
+    # Lengths first, colours behind the point. In place, since the number of clauses is what the memory of a large
+    # formula's graph goes by.
+    by_length = mixed(colours) * 2.0**-64
     by_length += lengths
     order = np.argsort(by_length, kind="stable")
     count = int(len(lengths) * (max_edges / n_edges))
-    picked = order[((np.arange(count) + random.random()) * (len(lengths) / max(1, count))).astype(np.int64)]
+    picked = order[((np.arange(count) + 0.5) * (len(lengths) / max(1, count))).astype(np.int64)]
     # Rounding may leave a few edges too many; the longest clauses are the last.
     return np.asarray(np.sort(picked[np.cumsum(lengths[picked]) <= max_edges]), dtype=np.int64)
 

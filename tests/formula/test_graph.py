@@ -132,6 +132,21 @@ def test_renaming_and_shuffling_permute_the_nodes_and_nothing_else(seed):
         np.testing.assert_array_equal(*rows)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_which_clauses_are_sampled_depends_on_no_name_and_no_order(seed):
+    rng = np.random.default_rng(seed)
+    formula = random_formula(rng, 60, 500)
+    trace = random_trace(rng, 60)
+    other, other_trace = renamed_and_shuffled(rng, formula, trace)
+    for traces in ((trace, other_trace), (None, None)):
+        a, b = (clause_variable_graph(f, t, max_edges=300) for f, t in zip((formula, other), traces, strict=True))
+        assert a.kept_clause_share < 0.5
+        np.testing.assert_array_equal(a.graph_inputs, b.graph_inputs)
+        for part in ("variable_inputs", "clause_inputs"):
+            rows = [np.array(sorted(map(tuple, getattr(graph, part).tolist()))) for graph in (a, b)]
+            np.testing.assert_array_equal(*rows)
+
+
 def test_wrong_trace_is_refused():
     rng = np.random.default_rng(0)
     with pytest.raises(FormulaError, match="trace over 7 variables"):
