@@ -186,6 +186,9 @@ class BatchConfig(Section):
     )
     edges: int = Field(default=300_000, ge=1, description="Edges in a batch.")
     graphs: int = Field(default=32, ge=1, description="Graphs in a batch.")
+    workers: int = Field(
+        default=0, ge=0, description="Processes that put batches together, for a GPU that would wait for them; 0: none."
+    )
     family_balance: float = Field(
         default=0.0, ge=0, le=1, description="0: every instance once an epoch; 1: every family equally often."
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.errors import CheckpointError, EstimatorError
 from satcost_gnn.estimators.feature_matrix import FeatureMatrix, Standardiser, feature_parts
+from satcost_gnn.formula.features import ORDER_FEATURE_NAMES
 from satcost_gnn.instance import Instance
 
 Floats = NDArray[np.float64]
@@ -55,7 +56,8 @@ class NoveltyDetector:
 
     Features are standardised robustly (by their interquartile ranges), cut, and projected to the main directions of the
     training data; what the projection loses counts as a direction of its own. The distance of an instance is that to
-    its second nearest training instance, per root of the number of features.
+    its second nearest training instance, per root of the number of features. How a file happens to be written does not
+    count: of two isomorphic formulas none is newer than the other.
 
     Parameters
     ----------
@@ -99,7 +101,9 @@ class NoveltyDetector:
         judged = (
             FeatureMatrix.from_instances(instances, self.judged_by).names if self.judged_by != self.features else ()
         )
-        self._judged = np.array([not judged or name in judged for name in self._standardiser.names])
+        self._judged = np.array(
+            [name not in ORDER_FEATURE_NAMES and (not judged or name in judged) for name in self._standardiser.names]
+        )
         x = self._coordinates(matrix)
         self._centre = x.mean(axis=0)
         _, _, directions = np.linalg.svd(x - self._centre, full_matrices=False)

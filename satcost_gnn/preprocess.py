@@ -37,10 +37,6 @@ from satcost_gnn.search.second_search import SECOND_SEARCH_VERSION, search_again
 
 Key = TypeVar("Key")
 
-# What checkpoints hold that were written when no larger graph could be built: nobody's choice. No graph that was built
-# under it is another without it.
-_FORMER_GRAPH_SIZE_LIMIT = 4_000_000
-
 
 @dataclass(frozen=True)
 class PreprocessSettings:
@@ -116,14 +112,11 @@ class PreprocessSettings:
             If a key is unknown.
         """
         try:
-            # Settings that were written before there were dives or second searches mean that there were none.
-            values = {"dives": None, "again": False, **found}
+            values = dict(found)
             if values.get("probe") is not None:
                 values["probe"] = ProbeSettings(**values["probe"])
-            if values["dives"] is not None:
+            if values.get("dives") is not None:
                 values["dives"] = DiveSettings(**values["dives"])
-            if values.get("graph_size_limit") == _FORMER_GRAPH_SIZE_LIMIT:
-                values["graph_size_limit"] = None
             if "read" in values:
                 values["read"] = ReadLimits(**values["read"])
             return cls(**values)

@@ -10,6 +10,7 @@ epoch follow from the seed and the epoch alone, the learning rate from the progr
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
 import logging
@@ -29,7 +30,6 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from satcost_gnn.config import NetworkConfig
@@ -73,15 +73,18 @@ class CostModule(lightning.LightningModule):  # type: ignore[misc]
         super().__init__()
         self.model = model
         self.config, self.seed = config, seed
-        self.averaged = AveragedModel(model, avg_fn=self._moving_mean)
+        self.averaged = copy.deepcopy(model).requires_grad_(False)
         self.unit = next(iter(model.shape.solvers))
         self._train_loss: list[Tensor] = []
         self._sums = dict.fromkeys(("nll", "crps", "count"), 0.0)
 
-    def _moving_mean(self, mean: Tensor, latest: Tensor, count: Tensor | int) -> Tensor:
+    @torch.no_grad()
+    def _move_mean(self) -> None:
+        """Move the running mean towards the weights, all of them in one call."""
+        made = self.global_step - 1
         # At first the window grows with the steps made: the initial weights must not linger in a short training.
-        decay = min(self.config.optimiser.averaging, (1.0 + float(count)) / (10.0 + float(count)))
-        return torch.lerp(latest, mean, decay)
+        decay = min(self.config.optimiser.averaging, (1.0 + made) / (10.0 + made)) if made > 0 else 0.0
+        torch._foreach_lerp_(list(self.averaged.parameters()), list(self.model.parameters()), 1.0 - decay)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return AdamW, with decay of matrices but not of biases, norms and the like."""
@@ -113,11 +116,8 @@ class CostModule(lightning.LightningModule):  # type: ignore[misc]
 
     def keep_encoder(self) -> None:
         """Fix the encoder at the running mean of its weights; the optimiser leaves alone what has no gradient."""
-        mean = self.averaged.module
-        assert isinstance(mean, CostModel)
-        self.model.encoder.load_state_dict(mean.encoder.state_dict())
-        for model in (self.model, mean):
-            model.encoder.requires_grad_(False)
+        self.model.encoder.load_state_dict(self.averaged.encoder.state_dict())
+        self.model.encoder.requires_grad_(False)
         for parameter in self.model.encoder.parameters():
             parameter.grad = None
 
@@ -143,7 +143,7 @@ class CostModule(lightning.LightningModule):  # type: ignore[misc]
 
     def on_train_batch_end(self, outputs: Any, batch: GraphBatch, batch_idx: int) -> None:
         """Move the running mean of the weights."""
-        self.averaged.update_parameters(self.model)
+        self._move_mean()
 
     def on_validation_epoch_start(self) -> None:
         """Start counting."""
@@ -168,7 +168,7 @@ class CostModule(lightning.LightningModule):  # type: ignore[misc]
     @property
     def best_candidate(self) -> dict[str, Tensor]:
         """The averaged weights, as a state of :class:`CostModel`."""
-        return {name: tensor.detach().cpu().clone() for name, tensor in self.averaged.module.state_dict().items()}
+        return {name: tensor.detach().cpu().clone() for name, tensor in self.averaged.state_dict().items()}
 
 
 class GraphData(lightning.LightningDataModule):  # type: ignore[misc]
@@ -220,7 +220,14 @@ class GraphData(lightning.LightningDataModule):  # type: ignore[misc]
             families=[sample.family for sample in self.train],
             family_balance=bounds.family_balance,
         )
-        return DataLoader(self.train, batch_sampler=plan, collate_fn=collate)  # type: ignore[arg-type]
+        # Once the graphs are vectors, a batch is put together in no time.
+        workers = bounds.workers if self.trainer.lightning_module.encodes else 0
+        return DataLoader(
+            self.train,  # type: ignore[arg-type]
+            batch_sampler=plan,
+            collate_fn=collate,
+            num_workers=workers,
+        )
 
     def val_dataloader(self) -> DataLoader[GraphSample]:
         """Return the validation batches, always the same."""
@@ -335,15 +342,21 @@ def quiet_lightning() -> Iterator[None]:
 @contextmanager
 def deterministic_torch() -> Iterator[bool | str]:
     """Give the setting of Lightning's ``deterministic``, and undo what it sets in torch."""
-    before, only_warn = (
+    # A module whose one attribute is a property, which its type doesn't show.
+    filling: Any = torch.utils.deterministic
+    before, only_warn, filled = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
+        filling.fill_uninitialized_memory,
     )
+    # Nothing is read here that was not written; to fill all memory first costs a GPU as many calls again.
+    filling.fill_uninitialized_memory = False
     try:
         # On a GPU some kernels have no deterministic form; a run must not fail over that.
         yield "warn" if torch.cuda.is_available() else True
     finally:
         torch.use_deterministic_algorithms(before, warn_only=only_warn)
+        filling.fill_uninitialized_memory = filled
 
 
 def train_member(

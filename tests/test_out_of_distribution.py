@@ -118,3 +118,19 @@ def test_distances_may_be_of_static_features_alone(tmp_path):
     assert [n.score for n in again.judge(wild)] == [n.score for n in by_static.judge(wild)]
     with pytest.raises(EstimatorError, match="online has not all"):
         NoveltyDetector("online", judged_by="static")
+
+
+def test_how_a_file_is_written_does_not_make_it_new():
+    names = ("gap_mean", "jump_mean", *STATIC)
+    rng = np.random.default_rng(0)
+
+    def written(orders):
+        found = instances(FAMILIES, online=False)
+        return [
+            replace(one, static=FeatureVector(names, np.concatenate([order, one.static.values]).astype(np.float32)))
+            for one, order in zip(found, orders, strict=True)
+        ]
+
+    detector = NoveltyDetector("static").fit(written(rng.normal(size=(len(FAMILIES), 2))))
+    usual, odd = (detector.in_distribution(written(np.full((len(FAMILIES), 2), value)))[1] for value in (0.0, 50.0))
+    np.testing.assert_array_equal(usual, odd)

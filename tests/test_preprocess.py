@@ -70,18 +70,11 @@ def test_cache_returns_what_was_preprocessed_and_reports_what_was_not(tmp_path):
     assert steps == [None]
 
 
-def test_settings_survive_json_and_older_ones_mean_no_dives_and_no_second_search():
-    settings = PreprocessSettings(dives=DiveSettings(dives=5, seed=3))
-    stored = asdict(settings)
-    assert PreprocessSettings.from_dict(stored) == settings
-    del stored["dives"], stored["again"]
-    assert PreprocessSettings.from_dict(stored) == replace(settings, dives=None, again=False)
-
-
-def test_former_limit_on_graphs_is_no_limit_but_a_chosen_one_is():
-    stored = asdict(PreprocessSettings())
-    assert PreprocessSettings.from_dict({**stored, "graph_size_limit": 4_000_000}).graph_size_limit is None
-    assert PreprocessSettings.from_dict({**stored, "graph_size_limit": 1000}).graph_size_limit == 1000
+def test_settings_survive_json():
+    settings = PreprocessSettings(dives=DiveSettings(dives=5, seed=3), again=False, graph_size_limit=1000)
+    assert PreprocessSettings.from_dict(asdict(settings)) == settings
+    without = replace(settings, probe=None, dives=None)
+    assert PreprocessSettings.from_dict(asdict(without)) == without
 
 
 def test_keys_that_serve():

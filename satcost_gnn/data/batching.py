@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 
+#: Nodes that are summed in one go.
+PIECE = 256
+
 
 @dataclass(frozen=True, eq=False)
 class TargetRow:
@@ -121,6 +124,60 @@ def encoded_sample(sample: GraphSample, vector: Floats) -> GraphSample:
 
 
 @dataclass(eq=False)
+class NodeRanges:
+    """Which nodes of one type belong to which graph, by way of pieces.
+
+    A GPU sums many short ranges at once, but goes through a long one row by row.
+
+    Parameters
+    ----------
+    piece_of
+        ``int64[nodes]``: piece of each node, rising. A piece is at most ``PIECE`` nodes of one graph.
+    piece_offsets
+        ``int64[pieces + 1]``: nodes of each piece.
+    graph_of
+        ``int64[pieces]``: graph of each piece, rising.
+    graph_offsets
+        ``int64[B + 1]``: pieces of each graph.
+    counts
+        ``int64[B]``: nodes of each graph.
+    """
+
+    piece_of: Tensor
+    piece_offsets: Tensor
+    graph_of: Tensor
+    graph_offsets: Tensor
+    counts: Tensor
+
+    @classmethod
+    def of(cls, counts: NDArray[np.int64]) -> Self:
+        """Cut the nodes of graphs that lie side by side into pieces."""
+        import torch
+
+        tensor = torch.from_numpy
+        pieces = -(-counts // PIECE)
+        graph_of = np.repeat(np.arange(len(counts)), pieces)
+        graph_offsets = np.concatenate([[0], np.cumsum(pieces)])
+        sizes = np.full(len(graph_of), PIECE, dtype=np.int64)
+        # The last piece of a graph has what is left.
+        held = counts > 0
+        sizes[graph_offsets[1:][held] - 1] = counts[held] - (pieces[held] - 1) * PIECE
+        return cls(
+            piece_of=tensor(np.repeat(np.arange(len(sizes)), sizes)),
+            piece_offsets=tensor(np.concatenate([[0], np.cumsum(sizes)])),
+            graph_of=tensor(graph_of),
+            graph_offsets=tensor(graph_offsets),
+            counts=tensor(counts),
+        )
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """Return the ranges on a device."""
+        return replace(
+            self, **{f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)}
+        )
+
+
+@dataclass(eq=False)
 class GraphBatch:
     """Several graphs side by side as tensors, with their features and labels.
 
@@ -132,10 +189,8 @@ class GraphBatch:
         ``int64``: for each clause its literal nodes (``2 * variable + sign``).
     literal_offsets, literal_clauses
         ``int64``: for each literal node its clauses.
-    graph_of_variable, graph_of_clause
-        ``int64``: graph of each node, rising.
-    variable_offsets, graph_clause_offsets
-        ``int64[B + 1]``: nodes of each graph.
+    variables, clauses
+        Which nodes are whose.
     graph_inputs, static, online
         ``float32[B, .]``: raw, NaN where missing.
     cost, censored, known
@@ -152,10 +207,8 @@ class GraphBatch:
     clause_literals: Tensor
     literal_offsets: Tensor
     literal_clauses: Tensor
-    graph_of_variable: Tensor
-    graph_of_clause: Tensor
-    variable_offsets: Tensor
-    graph_clause_offsets: Tensor
+    variables: NodeRanges
+    clauses: NodeRanges
     graph_inputs: Tensor
     static: Tensor
     online: Tensor
@@ -301,7 +354,6 @@ def collate(samples: Sequence[GraphSample]) -> GraphBatch:
     graphs = [sample.graph for sample in samples]
     variables = np.array([graph.n_variables for graph in graphs], dtype=np.int64)
     clauses = np.array([graph.n_clauses for graph in graphs], dtype=np.int64)
-    numbers = np.arange(len(graphs))
     targets = [sample.targets for sample in samples]
     encoded = [sample.encoded for sample in samples if sample.encoded is not None]
     return GraphBatch(
@@ -311,10 +363,8 @@ def collate(samples: Sequence[GraphSample]) -> GraphBatch:
         clause_literals=tensor(_joined_nodes([graph.clause_literals for graph in graphs], 2 * variables)),
         literal_offsets=tensor(_joined_offsets([graph.literal_offsets for graph in graphs])),
         literal_clauses=tensor(_joined_nodes([graph.literal_clauses for graph in graphs], clauses)),
-        graph_of_variable=tensor(np.repeat(numbers, variables)),
-        graph_of_clause=tensor(np.repeat(numbers, clauses)),
-        variable_offsets=tensor(np.concatenate([[0], np.cumsum(variables)])),
-        graph_clause_offsets=tensor(np.concatenate([[0], np.cumsum(clauses)])),
+        variables=NodeRanges.of(variables),
+        clauses=NodeRanges.of(clauses),
         graph_inputs=tensor(np.stack([graph.graph_inputs for graph in graphs])),
         static=tensor(np.stack([sample.static for sample in samples])),
         online=tensor(np.stack([sample.online for sample in samples])),

@@ -156,38 +156,16 @@ class Trees:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Build the trees from :meth:`to_arrays`, of this or an earlier version; ValueError if they are not trees."""
-        if "leaf" in arrays:
-            nodes = int(arrays["nodes"])
-            if not 0 < nodes <= 8 * len(arrays["leaf"]):
-                raise ValueError("the arrays of the trees disagree")
-            leaf = np.unpackbits(arrays["leaf"], count=nodes).astype(bool)
-            roots, left, right = _shape_of(leaf)
-            feature, threshold = np.zeros(nodes, dtype=np.int16), np.zeros(nodes, dtype=np.float32)
-            feature[~leaf] = from_byte_planes(arrays["feature"], np.uint16)
-            threshold[~leaf] = from_byte_planes(arrays["threshold"], np.float32)
-            trees = cls(roots, left, right, feature, threshold)
-        else:
-            # Children relative to their parents.
-            node = np.arange(len(arrays["left"]), dtype=np.int32)
-            trees = cls(
-                arrays["roots"].astype(np.int64),
-                (arrays["left"] + node).astype(np.int32),
-                (arrays["right"] + node).astype(np.int32),
-                arrays["feature"].astype(np.int16),
-                arrays["threshold"].astype(np.float32),
-            )
-        node = np.arange(trees.n_nodes, dtype=np.int32)
-        n = trees.n_nodes
-        arrays_agree = len(trees.right) == len(trees.feature) == len(trees.threshold) == n
-        if not arrays_agree or not n or trees.roots.min() < 0 or trees.roots.max() >= n:
+        """Build the trees from :meth:`to_arrays`; ValueError if they are not trees."""
+        nodes = int(arrays["nodes"])
+        if not 0 < nodes <= 8 * len(arrays["leaf"]):
             raise ValueError("the arrays of the trees disagree")
-        # Children lie behind their parents, so that every walk ends.
-        if (trees.left < node).any() or (trees.right < node).any() or max(trees.left.max(), trees.right.max()) >= n:
-            raise ValueError("found a tree node whose child lies before it or outside the arrays")
-        if ((trees.left == node) != (trees.right == node)).any():
-            raise ValueError("found a tree node with one child")
-        return trees
+        leaf = np.unpackbits(arrays["leaf"], count=nodes).astype(bool)
+        roots, left, right = _shape_of(leaf)
+        feature, threshold = np.zeros(nodes, dtype=np.int16), np.zeros(nodes, dtype=np.float32)
+        feature[~leaf] = from_byte_planes(arrays["feature"], np.uint16)
+        threshold[~leaf] = from_byte_planes(arrays["threshold"], np.float32)
+        return cls(roots, left, right, feature, threshold)
 
 
 def _shape_of(leaf: Bools) -> tuple[Integers, NDArray[np.int32], NDArray[np.int32]]:

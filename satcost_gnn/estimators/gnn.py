@@ -23,6 +23,7 @@ from satcost_gnn.estimators import load_estimator
 from satcost_gnn.estimators.base import Bools, Estimator, TrainingTable, group_folds, read_header, register
 from satcost_gnn.estimators.kept_fit import kept_fit
 from satcost_gnn.estimators.new_formulas import NewFormulas
+from satcost_gnn.formula.features import ORDER_FEATURE_NAMES
 from satcost_gnn.formula.graph import CLAUSE_INPUTS, GRAPH_INPUTS, GRAPH_VERSION, VARIABLE_INPUTS
 from satcost_gnn.instance import Instance
 from satcost_gnn.models.cost_model import CostModel, ModelShape, hazard_logits
@@ -196,7 +197,8 @@ class GnnEstimator(Estimator):
             inside = self._held_out(joined.groups)
             train, validation = joined.subset(np.flatnonzero(~inside)), joined.subset(np.flatnonzero(inside))
         first = train.instances[0]
-        self._static_names = first.static.names
+        # What says how a file happens to be written is left to the classical estimators, which it moves little.
+        self._static_names = tuple(name for name in first.static.names if name not in ORDER_FEATURE_NAMES)
         self._online_names = next((one.online.names for one in train.instances if one.online is not None), ())
         shape = ModelShape(
             len(self._static_names), len(self._online_names), {unit: one.solvers for unit, one in tables.items()}
@@ -630,11 +632,6 @@ def _check_inputs(header: Mapping[str, Any], path: Path) -> None:
     """Refuse a network that was trained on other inputs or grids than this version computes."""
     if header.get("estimator") != GnnEstimator.name:
         raise CheckpointError(f"{path}: found estimator {header.get('estimator')!r}; expected {GnnEstimator.name!r}")
-    if "beside" not in header:
-        raise CheckpointError(
-            f"{path}: found a network of an earlier kind, which this version cannot read; use a newer checkpoint, or "
-            "train it again"
-        )
     inputs = header.get("inputs") or {}
     here = {
         "graph_version": GRAPH_VERSION,

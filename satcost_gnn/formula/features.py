@@ -24,7 +24,14 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs, write_dimacs
 from satcost_gnn.formula.gbdc_process import call_gbdc
 
-__all__ = ["STATIC_FEATURES", "STATIC_FEATURE_NAMES", "STATIC_VERSION", "StaticFeature", "static_features"]
+__all__ = [
+    "ORDER_FEATURE_NAMES",
+    "STATIC_FEATURES",
+    "STATIC_FEATURE_NAMES",
+    "STATIC_VERSION",
+    "StaticFeature",
+    "static_features",
+]
 
 STATIC_VERSION: Final = "1"
 """Changes whenever the name or the meaning of a static feature does."""
@@ -156,6 +163,11 @@ STATIC_FEATURES: Final[Mapping[str, StaticFeature]] = _OWN | {
 
 STATIC_FEATURE_NAMES: Final[tuple[str, ...]] = tuple(STATIC_FEATURES)
 """Names in the order of the vector."""
+
+ORDER_FEATURE_NAMES: Final = frozenset(
+    name for name, feature in STATIC_FEATURES.items() if feature.group == "order" or name == "gbdc_bytes_log"
+)
+"""Those of them that depend on how variables are numbered and clauses ordered: renaming and shuffling change them."""
 
 
 def static_features(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from satcost_gnn.config import ModelConfig
-from satcost_gnn.data.batching import GraphBatch
+from satcost_gnn.data.batching import GraphBatch, NodeRanges
 from satcost_gnn.formula.graph import CLAUSE_INPUTS, PROBE_INPUTS, VARIABLE_INPUTS
 
 # Bounds before an exponential: exp(8) times a million nodes is far inside the range of single precision.
@@ -169,22 +169,26 @@ class _Pooling(nn.Module):
         self.score = nn.Linear(width, heads)
         self.channels = 3 * width
 
-    def forward(self, nodes: Tensor, graph_of: Tensor, offsets: Tensor) -> Tensor:
+    def forward(self, nodes: Tensor, ranges: NodeRanges) -> Tensor:
         nodes = nodes.float()
         count, width = nodes.shape
-        graphs = len(offsets) - 1
+        graphs = len(ranges.counts)
         # Bounded scores need no maximum subtracted before the exponential.
         weights = soft_bounded(self.score(nodes).float(), _SCORE_LIMIT).exp()
         weighted = (nodes.view(count, self.heads, width // self.heads) * weights[:, :, None]).view(count, width)
-        rows = torch.arange(count, device=nodes.device)
-        each_once = torch.arange(count + 1, device=nodes.device)
-        total = segment_sum(torch.cat([nodes, weighted, weights], dim=1), rows, offsets, graph_of, each_once)
-        mean = total[:, :width] / offsets.diff().clamp(min=1)[:, None]
+        total, largest = torch.cat([nodes, weighted, weights], dim=1), nodes
+        for part_of, offsets in (
+            (ranges.piece_of, ranges.piece_offsets),
+            (ranges.graph_of, ranges.graph_offsets),
+        ):
+            numbers = torch.arange(len(part_of) + 1, device=nodes.device)
+            total = segment_sum(total, numbers[:-1], offsets, part_of, numbers)
+            largest = nodes.new_zeros(len(offsets) - 1, width).scatter_reduce(
+                0, part_of[:, None].expand(-1, width), largest, "amax", include_self=False
+            )
+        mean = total[:, :width] / ranges.counts.clamp(min=1)[:, None]
         weight = total[:, 2 * width :].clamp(min=1e-6)
         attention = total[:, width : 2 * width].reshape(graphs, self.heads, width // self.heads) / weight[:, :, None]
-        largest = nodes.new_zeros(graphs, width).scatter_reduce(
-            0, graph_of[:, None].expand(-1, width), nodes, "amax", include_self=False
-        )
         return torch.cat([mean, attention.reshape(graphs, width), largest], dim=1)
 
 
@@ -235,8 +239,8 @@ class GraphEncoder(nn.Module):
             variables, clauses = step(variables, clauses, batch)
         return torch.cat(
             [
-                self.pool_variables(variables, batch.graph_of_variable, batch.variable_offsets),
-                self.pool_clauses(clauses, batch.graph_of_clause, batch.graph_clause_offsets),
+                self.pool_variables(variables, batch.variables),
+                self.pool_clauses(clauses, batch.clauses),
             ],
             dim=1,
         )

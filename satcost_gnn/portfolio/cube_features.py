@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -88,7 +88,6 @@ def cube_features(
     formula: Formula,
     cubes: Sequence[Sequence[int]],
     sandbox: Sandbox,
-    on_step: Callable[[], None] = lambda: None,
 ) -> list[FeatureVector | str]:
     """Return for each cube what unit propagation makes of it.
 
@@ -100,8 +99,6 @@ def cube_features(
         Literals of each; see :func:`check_fits`.
     sandbox
         Where the children are forked.
-    on_step
-        Called once for each cube.
 
     Returns
     -------
@@ -118,7 +115,5 @@ def cube_features(
         found = list(outcome.value or [])
         if outcome.status != "OK" and len(found) < len(wanted):
             found.append(f"failed: {outcome.status} in the features of the cube {outcome.detail}".rstrip())
-        for one in found:
-            results.append(one)
-            on_step()
+        results += found
     return results

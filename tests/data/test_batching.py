@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic_graphs import ONLINE, STATIC, make_instance, random_formula
 
-from satcost_gnn.data.batching import GraphSample, PlannedBatches, TargetRow, collate, graph_sample, plan_batches
+from satcost_gnn.data.batching import (
+    PIECE,
+    GraphSample,
+    NodeRanges,
+    PlannedBatches,
+    TargetRow,
+    collate,
+    graph_sample,
+    plan_batches,
+)
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.formula.graph import clause_variable_graph
 from satcost_gnn.instance import Instance
@@ -95,7 +104,7 @@ def test_collate_puts_graphs_side_by_side():
     for number, sample in enumerate(samples):
         graph = sample.graph
         clauses = slice(first_clause, first_clause + graph.n_clauses)
-        assert (batch.graph_of_clause[clauses] == number).all()
+        assert (batch.clauses.graph_of[batch.clauses.piece_of[clauses]] == number).all()
         offsets = batch.clause_offsets[first_clause : first_clause + graph.n_clauses + 1].numpy()
         np.testing.assert_array_equal(offsets - offsets[0], graph.clause_offsets)
         edges = batch.clause_literals[offsets[0] : offsets[-1]].numpy()
@@ -107,8 +116,8 @@ def test_collate_puts_graphs_side_by_side():
         )
         first_variable += graph.n_variables
         first_clause += graph.n_clauses
-    assert batch.variable_offsets.tolist()[-1] == first_variable == len(batch.graph_of_variable)
-    assert batch.graph_clause_offsets.tolist()[-1] == first_clause
+    assert batch.variables.counts.tolist() == [s.graph.n_variables for s in samples]
+    assert batch.clauses.counts.sum() == first_clause == len(batch.clauses.piece_of)
     assert batch.cost["conflicts"].tolist() == [[0, 1], [1, 2], [2, 3]]
     assert batch.known["conflicts"].tolist() == [[True, False], [True, True], [True, True]]
     assert batch.encoded is None
@@ -138,3 +147,15 @@ def test_sample_of_an_instance():
         graph_sample(instance, (*STATIC, "colour"), ONLINE, 10)
     with pytest.raises(EstimatorError, match=r"a\.cnf: found no graph"):
         graph_sample(Instance("a.cnf", "", instance.static), STATIC, ONLINE, 10)
+
+
+@pytest.mark.parametrize("counts", [[], [0], [3], [0, 2 * PIECE, 0], [PIECE + 1, 5, PIECE - 1, 0, 3 * PIECE]])
+def test_nodes_are_cut_into_pieces_of_one_graph(counts):
+    ranges = NodeRanges.of(np.array(counts, dtype=np.int64))
+    graph_of_node = ranges.graph_of[ranges.piece_of]
+    np.testing.assert_array_equal(graph_of_node, np.repeat(np.arange(len(counts)), counts))
+    sizes = ranges.piece_offsets.diff()
+    assert sizes.sum() == sum(counts) and ((sizes > 0) & (sizes <= PIECE)).all()
+    np.testing.assert_array_equal(sizes, np.bincount(ranges.piece_of, minlength=len(sizes)))
+    np.testing.assert_array_equal(ranges.graph_offsets.diff(), [-(-count // PIECE) for count in counts])
+    assert ranges.to("cpu").counts.tolist() == counts
