@@ -95,19 +95,41 @@ DEFAULT: tuple[Contender, ...] = (
     Contender(NETWORK, NETWORK, "network: graph, static features and early search"),
 )
 
-#: Rows of the table of ablations: what is seen -> contenders that see only that, classical and network.
-ABLATIONS: Mapping[str, tuple[str, ...]] = {
-    "size only": ("size",),
-    "static features": ("forest_static", "gnn:static"),
-    "early search (probe)": ("forest_online", "gnn:online"),
-    "static features and early search": ("forest", "gnn:static+online"),
-    "graph, no probe": ("gnn:structure",),
-    "graph, the probe on its nodes": ("gnn:graph",),
-    "graph and static features": ("gnn:graph+static",),
-    "graph and early search, fused late": ("gnn:structure+online",),
-    "graph and early search, on its nodes too": ("gnn:graph+online",),
-    "all, fused": ("gnn:graph+static+online", NETWORK),
-}
+
+@dataclass(frozen=True)
+class Ablation:
+    """A part of what there is to see.
+
+    Parameters
+    ----------
+    seen
+        What, in words.
+    stages
+        Stages of preprocessing that it takes.
+    contenders
+        Those that see only that, classical and network.
+    """
+
+    seen: str
+    stages: tuple[str, ...]
+    contenders: tuple[str, ...]
+
+
+_SEARCHES = ("probe", "second search")
+
+#: Rows of the table of ablations.
+ABLATIONS: tuple[Ablation, ...] = (
+    Ablation("size only", ("parse",), ("size",)),
+    Ablation("static features", ("parse", "features"), ("forest_static", "gnn:static")),
+    Ablation("early search (probe)", ("parse", *_SEARCHES), ("forest_online", "gnn:online")),
+    Ablation("static features and early search", ("parse", "features", *_SEARCHES), ("forest", "gnn:static+online")),
+    Ablation("graph, no probe", ("parse", "graph"), ("gnn:structure",)),
+    Ablation("graph, the probe on its nodes", ("parse", "probe", "graph"), ("gnn:graph",)),
+    Ablation("graph and static features", ("parse", "features", "probe", "graph"), ("gnn:graph+static",)),
+    Ablation("graph and early search, fused late", ("parse", *_SEARCHES, "graph"), ("gnn:structure+online",)),
+    Ablation("graph and early search, on its nodes too", ("parse", *_SEARCHES, "graph"), ("gnn:graph+online",)),
+    Ablation("all, fused", ("parse", "features", *_SEARCHES, "graph"), ("gnn:graph+static+online", NETWORK)),
+)
 
 
 def contender(name: str) -> Contender:

@@ -254,8 +254,9 @@ def pick_shares(comparison: Comparison) -> bytes:
 def ablations(comparison: Comparison, measures: Sequence[str] = ("rmse", "crps", "spearman_within")) -> bytes:
     """Draw measures by what a contender sees."""
     lines: list[tuple[str, Row]] = []
-    for seen, names in ABLATIONS.items():
-        lines += [(f"{seen}: {name}", comparison.rows[name]) for name in names if name in comparison.rows]
+    for part in ABLATIONS:
+        there = [name for name in part.contenders if name in comparison.rows]
+        lines += [(f"{part.seen}: {name}", comparison.rows[name]) for name in there]
     lines.reverse()
     measures = [m for m in measures if any(np.isfinite(row.values[m].value) for _, row in lines)]
     figure = _new(10.5, 0.9 + 0.3 * len(lines))

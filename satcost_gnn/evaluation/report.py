@@ -16,7 +16,7 @@ from satcost_gnn.evaluation.comparison import BEST_BY, TESTED, Comparison, Value
 from satcost_gnn.evaluation.contenders import ABLATIONS, DEFAULT, NETWORK
 from satcost_gnn.evaluation.document import Bullets, Document, Heading, Paragraph, Picture, Table
 from satcost_gnn.evaluation.scores import LEVELS, MEASURES, RANK_RESAMPLES
-from satcost_gnn.evaluation.selection import SelectionProblem
+from satcost_gnn.evaluation.selection import SelectionProblem, stage_cpu_seconds
 from satcost_gnn.progress import duration
 
 #: Results on the error over the fraction of the search, made by another program, that the report points to.
@@ -227,22 +227,33 @@ def _against_best(document: Document, comparison: Comparison, _: str) -> None:
 
 def _ablations(document: Document, comparison: Comparison, _: str) -> None:
     measures = ("rmse", "crps", "spearman", "spearman_within", "within_2")
-    lines = [
-        [f"{seen}", name, *(_with_interval(comparison.rows[name].values[m]) for m in measures)]
-        for seen, names in ABLATIONS.items()
-        for name in names
-        if name in comparison.rows
-    ]
+    unit = comparison.results.bench.units[0]
+    seconds = [stage_cpu_seconds(one) for one in comparison.results.tables[unit].instances]
+    lines = []
+    for part in ABLATIONS:
+        before = float(np.mean([sum(found.get(stage, 0.0) for stage in part.stages) for found in seconds]))
+        for name in part.contenders:
+            if name in comparison.rows:
+                row = comparison.rows[name]
+                scores = (_with_interval(row.values[m]) for m in measures)
+                lines.append([part.seen, name, *scores, f"{before:.3f}", f"{row.predict_s:.3f}"])
     if len(lines) < 2:
         return
     document.add(
         Heading("What each part is worth"),
-        Table(["what is seen", "estimator", *(MEASURES[m].heading for m in measures)], lines),
+        Paragraph(
+            "Preparing is what an instance takes on average before it is predicted, of what that row needs: reading, "
+            "features, searches and the graph, in CPU seconds; instances that the probe solves are not among them."
+        ),
+        Table(
+            ["what is seen", "estimator", *(MEASURES[m].heading for m in measures), "preparing, s", "predicting, s"],
+            lines,
+        ),
         Picture(
             "ablations", figures.ablations(comparison), "By what an estimator sees. Blue: classical; orange: network."
         ),
     )
-    absent = [name for names in ABLATIONS.values() for name in names if name not in comparison.rows]
+    absent = [name for part in ABLATIONS for name in part.contenders if name not in comparison.rows]
     if absent:
         document.add(Paragraph(f"Not in this comparison: {', '.join(absent)} (`--estimators`, then `--resume`)."))
 

@@ -157,7 +157,8 @@ def selection_problem(
         return f"only {len(whole)} test instances have runs of the whole portfolio, at least {LEAST_INSTANCES} needed"
     columns = np.flatnonzero(covered)
     done = ~matrix.censored & (seconds <= cutoff_s)
-    stages = {stage for one in everyone for stage in one.timings}
+    spent = [stage_cpu_seconds(one) for one in everyone]
+    stages = {stage for one in spent for stage in one}
     return SelectionProblem(
         tuple(solvers[k] for k in columns.tolist()),
         columns,
@@ -167,12 +168,15 @@ def selection_problem(
         np.where(done, seconds, cutoff_s)[np.ix_(whole, columns)],
         done[np.ix_(whole, columns)],
         rows[whole],
-        {
-            stage: np.array([_cpu_share(everyone[k]) * everyone[k].timings.get(stage, 0.0) for k in whole])
-            for stage in sorted(stages)
-        },
+        {stage: np.array([spent[k].get(stage, 0.0) for k in whole]) for stage in sorted(stages)},
         len(names) - len(whole),
     )
+
+
+def stage_cpu_seconds(instance: Instance) -> dict[str, float]:
+    """Return stage -> CPU seconds that preprocessing an instance took, by how much of a CPU its probe had."""
+    share = _cpu_share(instance)
+    return {stage: share * wall for stage, wall in instance.timings.items()}
 
 
 def _cpu_share(instance: Instance) -> float:

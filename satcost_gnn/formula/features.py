@@ -23,6 +23,7 @@ from satcost_gnn.feature_vector import FeatureVector
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs, write_dimacs
 from satcost_gnn.formula.gbdc_process import call_gbdc
+from satcost_gnn.formula.mixing import mixed
 
 __all__ = [
     "ORDER_FEATURE_NAMES",
@@ -416,23 +417,12 @@ def _clause_degree(formula: Formula, counts: _Counts) -> dict[str, float]:
     }
 
 
-def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return 64 well-mixed bits for each value (SplitMix64's finaliser; Steele, Lea, Flood 2014)."""
-    mixed = (values + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    mixed ^= mixed >> np.uint64(30)
-    mixed *= np.uint64(0xBF58476D1CE4E5B9)
-    mixed ^= mixed >> np.uint64(27)
-    mixed *= np.uint64(0x94D049BB133111EB)
-    mixed ^= mixed >> np.uint64(31)
-    return mixed
-
-
 def _pattern(formula: Formula, counts: _Counts) -> dict[str, float]:
     n_clauses = formula.n_clauses
     if not n_clauses:
         return {}
     lengths = counts.lengths[counts.filled]
-    of_variable = _mixed(counts.variable.astype(np.uint64))
+    of_variable = mixed(counts.variable.astype(np.uint64))
     of_literal = np.where(formula.literals < 0, ~of_variable * np.uint64(0xD6E8FEB86659FD93), of_variable)
     # Sums do not depend on the order of a clause's literals, so nothing has to be sorted within clauses.
     clause_key, variables_key = _clause_sums(of_literal, counts.starts), _clause_sums(of_variable, counts.starts)

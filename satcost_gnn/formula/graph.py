@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.errors import FormulaError, FormulaTooLargeError
-from satcost_gnn.formula.refinement import Colours, clause_colours, literal_colours, mixed, row_colours
+from satcost_gnn.formula.mixing import mixed
+from satcost_gnn.formula.refinement import Colours, clause_colours, literal_colours, row_colours
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData

@@ -13,6 +13,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from satcost_gnn.formula.mixing import mixed
+
 Colours = NDArray[np.uint64]
 #: Some clauses: their literal nodes (``2 * variable + sign``), joined, and the length of each clause.
 Clauses = tuple[NDArray[np.integer[Any]], NDArray[np.integer[Any]]]
@@ -24,17 +26,6 @@ ROUNDS: Final = 4
 # Sums of so many bits of a hash are exact in double precision for as many terms as any formula has.
 _HALF_BITS: Final = 26
 _HALF: Final = np.uint64((1 << _HALF_BITS) - 1)
-
-
-def mixed(values: Colours) -> Colours:
-    """Return a hash of each value (the finaliser of SplitMix64: Steele, Lea and Flood, OOPSLA 2014)."""
-    found = values + np.uint64(0x9E3779B97F4A7C15)
-    found ^= found >> np.uint64(30)
-    found *= np.uint64(0xBF58476D1CE4E5B9)
-    found ^= found >> np.uint64(27)
-    found *= np.uint64(0x94D049BB133111EB)
-    found ^= found >> np.uint64(31)
-    return found
 
 
 def row_colours(rows: NDArray[np.float16], seed: int = 0) -> Colours:

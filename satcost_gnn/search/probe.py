@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.mixing import mixed
 from satcost_gnn.search.loading import append_clauses
 from satcost_gnn.search.sandbox import Limits, Sandbox
 from satcost_gnn.search.solvers import satisfies
@@ -316,14 +317,10 @@ def sample_variables(active: NDArray[np.int64], count: int, seed: int) -> NDArra
     """Choose ``count`` of the variables in ascending order: pseudo-random, and the same for a seed on any machine."""
     if len(active) <= count:
         return active
-    # A 64-bit mixing function (splitmix64) rather than a generator, whose stream may change with numpy's version.
+    # A hash rather than a generator, whose stream may change with numpy's version.
     with np.errstate(over="ignore"):
-        mixed = active.astype(np.uint64) + np.uint64(seed) * np.uint64(0xD1B54A32D192ED03)
-        mixed += np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed ^= mixed >> np.uint64(31)
-    chosen: NDArray[np.int64] = np.sort(active[np.argsort(mixed, kind="stable")[:count]])
+        keys = mixed(active.astype(np.uint64) + np.uint64(seed) * np.uint64(0xD1B54A32D192ED03))
+    chosen: NDArray[np.int64] = np.sort(active[np.argsort(keys, kind="stable")[:count]])
     return chosen
 
 

@@ -37,8 +37,9 @@ def test_names_are_taken_once() -> None:
 
 
 def test_ablations_are_contenders() -> None:
-    for names in ABLATIONS.values():
-        assert all(contender(name).name == name for name in names)
+    for part in ABLATIONS:
+        assert all(contender(name).name == name for name in part.contenders)
+        assert set(part.stages) <= {"parse", "features", "probe", "second search", "graph"}
 
 
 def test_seed_reaches_estimators_that_have_one_and_members_of_mixtures() -> None:

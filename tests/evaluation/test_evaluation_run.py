@@ -106,6 +106,12 @@ def test_split_by_instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert all(where.startswith(("data:", "#")) for where in loaded)
     markdown = (tmp_path / "out" / "report.md").read_text()
     assert "## Selection" in markdown and "| broken | failed |" in markdown
+    # Whoever sees more has more to prepare.
+    little, more = (
+        float(re.findall(rf"^\| {seen} \| {name} \|.* ([0-9.]+) \| [0-9.]+ \|$", markdown, re.MULTILINE)[0])
+        for seen, name in (("size only", "size"), ("static features and early search", "forest"))
+    )
+    assert 0 < little < more
     for name in re.findall(r"\]\((figures/[^)]*)\)", markdown):
         assert (tmp_path / "out" / name).stat().st_size > 500
 
