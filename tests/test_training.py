@@ -86,6 +86,32 @@ def test_same_seed_same_weights_and_another_seed_others(tables):
     assert not torch.are_deterministic_algorithms_enabled()
 
 
+def test_processes_that_put_batches_together_change_no_weight(tables):
+    config, helped = (tiny(optimiser={"epochs": 2}, batches={"workers": workers}) for workers in (0, 1))
+    assert_equal_states(states(fit(tables, config)[0]), states(fit(tables, helped)[0]))
+
+
+def test_the_running_mean_starts_at_the_first_weights_and_follows_them(tables, monkeypatch):
+    config = tiny(optimiser={"averaging": 0.5})
+    means, weights = [], []
+
+    class Watch(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            for kept, model in ((means, pl_module.averaged), (weights, pl_module.model)):
+                kept.append(model.fusion.layers[0].weight.detach().clone())
+
+    def watched(*args, say, **_):
+        return [train_member(*args, say=say, callbacks=[Watch()])]
+
+    monkeypatch.setattr("satcost_gnn.estimators.gnn.train_network", watched)
+    fit(tables, config)
+    assert torch.equal(means[1], weights[1])
+    # At first the window is shorter than the one asked for.
+    for step, decay in ((2, 2 / 11), (3, 3 / 12), (10, 0.5)):
+        expected = decay * means[step - 1] + (1 - decay) * weights[step]
+        torch.testing.assert_close(means[step], expected)
+
+
 class Interruption(Exception):
     pass
 
