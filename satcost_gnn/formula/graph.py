@@ -506,8 +506,6 @@ def clause_variable_graph(
     counted = _Counted.of(pieces, formula.n_vars)
     used = np.flatnonzero(counted.degree)
     n_variables, n_clauses, n_edges = len(used), len(counted.lengths), int(counted.degree.sum())
-    if max_edges is not None and max_edges < 0:
-        raise ValueError(f"max_edges must not be negative; found {max_edges}")
     picked = None
     if max_edges is not None and n_edges > max_edges:
         everywhere = _variable_columns(counted, trace, used, used)
@@ -678,8 +676,6 @@ def sample_clauses(graph: CompactGraph, max_edges: int, seed: int = 0) -> Compac
     ValueError
         If ``max_edges`` is negative.
     """
-    if max_edges < 0:
-        raise ValueError(f"max_edges must not be negative; found {max_edges}")
     if graph.n_edges <= max_edges:
         return graph
     lengths = np.diff(graph.clause_offsets)
@@ -707,6 +703,8 @@ def sample_clauses(graph: CompactGraph, max_edges: int, seed: int = 0) -> Compac
 
 def _picked_clauses(colours: Colours, lengths: NDArray[np.int32], n_edges: int, max_edges: int) -> NDArray[np.int64]:
     """Return the positions, rising, of the clauses that :func:`sample_clauses` keeps of more than ``max_edges``."""
+    if max_edges < 0:
+        raise ValueError(f"max_edges must not be negative; found {max_edges}")
     # Lengths first, colours behind the point. In place, since the number of clauses is what the memory of a large
     # formula's graph goes by.
     by_length = mixed(colours) * 2.0**-64

@@ -119,6 +119,14 @@ def test_unknown_counts_are_masked():
         assert not column(graph, name).any()
 
 
+def assert_same_nodes(a, b):
+    """Check that two graphs have the same nodes in some order."""
+    np.testing.assert_array_equal(a.graph_inputs, b.graph_inputs)
+    for part in ("variable_inputs", "clause_inputs"):
+        rows = [np.array(sorted(map(tuple, getattr(graph, part).tolist()))) for graph in (a, b)]
+        np.testing.assert_array_equal(*rows)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_renaming_and_shuffling_permute_the_nodes_and_nothing_else(seed):
     rng = np.random.default_rng(seed)
@@ -126,10 +134,7 @@ def test_renaming_and_shuffling_permute_the_nodes_and_nothing_else(seed):
     trace = random_trace(rng, 25)
     other, other_trace = renamed_and_shuffled(rng, formula, trace)
     a, b = clause_variable_graph(formula, trace), clause_variable_graph(other, other_trace)
-    np.testing.assert_array_equal(a.graph_inputs, b.graph_inputs)
-    for part in ("variable_inputs", "clause_inputs"):
-        rows = [np.array(sorted(map(tuple, getattr(graph, part).tolist()))) for graph in (a, b)]
-        np.testing.assert_array_equal(*rows)
+    assert_same_nodes(a, b)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -141,10 +146,7 @@ def test_which_clauses_are_sampled_depends_on_no_name_and_no_order(seed):
     for traces in ((trace, other_trace), (None, None)):
         a, b = (clause_variable_graph(f, t, max_edges=300) for f, t in zip((formula, other), traces, strict=True))
         assert a.kept_clause_share < 0.5
-        np.testing.assert_array_equal(a.graph_inputs, b.graph_inputs)
-        for part in ("variable_inputs", "clause_inputs"):
-            rows = [np.array(sorted(map(tuple, getattr(graph, part).tolist()))) for graph in (a, b)]
-            np.testing.assert_array_equal(*rows)
+        assert_same_nodes(a, b)
 
 
 def test_wrong_trace_is_refused():
