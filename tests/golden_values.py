@@ -1,0 +1,202 @@
+"""Predictions, features and distributions of small formulas as they are meant to be: what golden tests compare with.
+
+``python tests/golden_values.py`` writes ``predictions.json`` and ``features.npz`` in ``tests/golden`` again. Do so
+after a change that is meant to change what is predicted or computed, and look at the difference before it is committed.
+With ``--distributions`` it also writes ``distributions.npz``: what the estimators of the checkpoint say of features
+that are kept in that file. Only another checkpoint should change that.
+
+Times differ from run to run. What depends on them (the probe's speed, its own cost in seconds) is computed from times
+that are put in their place, so that predictions in CPU seconds can be compared, too.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    # As in the tests: sums over several threads round differently.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satcost_gnn.checkpoint import Checkpoint
+from satcost_gnn.data.generate import from_recipe
+from satcost_gnn.feature_vector import FeatureVector
+from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.graph import clause_variable_graph
+from satcost_gnn.instance import Instance
+from satcost_gnn.predictor import Prediction, Predictor
+from satcost_gnn.preprocess import Preprocessed
+from satcost_gnn.search.probe import ProbeResult
+
+DIRECTORY = Path(__file__).parent / "golden"
+PREDICTIONS = DIRECTORY / "predictions.json"
+FEATURES = DIRECTORY / "features.npz"
+DISTRIBUTIONS = DIRECTORY / "distributions.npz"
+
+RECIPES = (
+    # Solved by the probe.
+    "sudoku:height=3,width=3,holes=0.6,seed=1",
+    "random-ksat:k=3,n=120,ratio=4.26,seed=2",
+    "pigeonhole:holes=5,seed=0",
+    "ordering:n=14,seed=0",
+    # Solved by the second search only.
+    "random-ksat:k=3,n=180,ratio=5.5,seed=9",
+    # Left open by both.
+    "multiplier-miter:bits=6,identity=commuted,second=tree,seed=0",
+    "subset-cardinality:n=12,ones=2,seed=1",
+    "van-der-waerden:n=77,first=3,second=9,fixed=0,seed=0",
+    "graph-colouring:n=120,colours=4,density=4.4,seed=1",
+    "tseitin:n=22,degree=4,charge=odd,seed=3",
+    "tseitin:n=16,degree=4,charge=odd,seed=1",
+    "clique-colouring:n=9,clique=4,colours=3,seed=0",
+    "clique-colouring:n=7,clique=4,colours=3,seed=0",
+    "random-ksat:k=3,n=240,ratio=4.4,seed=3",
+    "random-ksat:k=3,n=400,ratio=4.26,seed=5",
+    "random-ksat:k=5,n=60,ratio=21.0,seed=1",
+    "modular-ksat:n=600,communities=10,modularity=0.5,ratio=4.1,seed=3",
+    "social-golfer:groups=4,size=3,weeks=5,fixed=0,seed=0",
+    "bmc-queue:slots=4,width=2,depth=20,bug=0,seed=0",
+    "pigeonhole:holes=7,seed=0",
+    "pigeonhole:holes=9,seed=0",
+    "factoring:bits=16,kind=prime,multiplier=array,seed=1",
+)
+#: Those whose features the distributions are of, besides the formulas unlike the training data.
+GIVEN = (5, 9, 13, 16, 18)
+
+_SECONDS_PER_CONFLICT = 1e-5
+_TIMES = ("parse_s", "probe_s", "features_s", "inference_s")
+
+
+def formulas() -> Iterator[tuple[str, Formula]]:
+    """Yield the 24 formulas with their names; the last two are unlike the training data."""
+    for recipe in RECIPES:
+        yield recipe, from_recipe(recipe)
+    base = from_recipe("random-ksat:k=4,n=60,ratio=16.7,seed=2").clauses()
+    one_sign = [[abs(literal) * (1 if row % 2 else -1) for literal in clause] for row, clause in enumerate(base)]
+    yield "clauses of one sign", Formula.from_clauses(one_sign)
+    hard = from_recipe("random-ksat:k=3,n=300,ratio=4.3,seed=5").clauses()
+    yield "with a chain", Formula.from_clauses([*hard, *([k, -(k + 1)] for k in range(301, 6000))])
+
+
+def _timed(probe: ProbeResult | None) -> ProbeResult | None:
+    """Return a probe with times that follow from its conflicts."""
+    if probe is None:
+        return None
+    seconds = _SECONDS_PER_CONFLICT * (100 + (probe.conflicts or 0))
+    return replace(probe, cpu_s=seconds, timings={"load": seconds / 10, "search": seconds, "trace": seconds})
+
+
+def with_fixed_times(item: Preprocessed) -> Preprocessed:
+    """Return what preprocessing found, with times in it that are the same in every run."""
+    found = item.instance
+    if found is None:
+        return item
+    return replace(item, instance=replace(found, probe=_timed(found.probe), second=_timed(found.second), timings={}))
+
+
+def rows_of(prediction: Prediction, name: str) -> list[dict[str, Any]]:
+    """Return a prediction's rows without what differs from run to run."""
+    kept = []
+    for row in prediction.rows():
+        values = {key: value for key, value in row.items() if key not in _TIMES}
+        kept.append({**values, "path": name})
+    return kept
+
+
+def compute() -> tuple[list[dict[str, Any]], dict[str, NDArray[Any]]]:
+    """Return the rows of all predictions in both units, and the features of all formulas."""
+    rows: list[dict[str, Any]] = []
+    static, online, names = [], [], {}
+    with (
+        Predictor.from_checkpoint(unit="conflicts", device="cpu") as conflicts,
+        Predictor.from_checkpoint(unit="cpu_seconds", device="cpu", machine_factor=1.0) as seconds,
+    ):
+        for name, formula in formulas():
+            item = with_fixed_times(conflicts.preprocess(formula))
+            assert item.instance is not None and item.instance.online is not None, item.error
+            for predictor in (conflicts, seconds):
+                rows += rows_of(predictor.predict_preprocessed([item])[0], name)
+            static.append(item.instance.static.values)
+            online.append(item.instance.online.values)
+            names = {"static_names": item.instance.static.names, "online_names": item.instance.online.names}
+    return rows, {
+        "static": np.stack(static),
+        "online": np.stack(online),
+        **{key: np.array(value, dtype=np.str_) for key, value in names.items()},
+    }
+
+
+def given_instances(stored: dict[str, NDArray[Any]]) -> list[Instance]:
+    """Return instances with kept features, and graphs that no search has touched."""
+    named = list(formulas())
+    found = []
+    for row, position in enumerate([*GIVEN, *range(len(RECIPES), len(named))]):
+        found.append(
+            Instance(
+                path=named[position][0],
+                gbdhash="",
+                static=FeatureVector(tuple(stored["static_names"].tolist()), stored["static"][row]),
+                online=FeatureVector(tuple(stored["online_names"].tolist()), stored["online"][row]),
+                graph=clause_variable_graph(named[position][1], None),
+            )
+        )
+    return found
+
+
+def distributions(stored: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return what each estimator of the checkpoint says of the kept features, and how new they are."""
+    instances = given_instances(stored)
+    found: dict[str, NDArray[Any]] = {}
+    for unit in Checkpoint.open().config.units:
+        with Predictor.from_checkpoint(unit=unit, device="cpu", machine_factor=1.0) as predictor:
+            for name in predictor.chain:
+                estimator = predictor.estimator(name)
+                if "trace" not in estimator.needs:
+                    found[f"{unit}.{name}"] = estimator.predict(instances).cdf
+            found["novelty"] = np.array([one.score for one in predictor.novelty.judge(instances)])
+    return found
+
+
+def differences(expected: Any, found: Any, place: str = "", tolerance: float = 1e-6) -> list[str]:
+    """Return where two values differ: numbers by more than a relative (or absolute) 1e-6, all else at all."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        if sorted(expected) != sorted(found):
+            return [f"{place}: expected {sorted(expected)}, found {sorted(found)}"]
+        return [line for key in expected for line in differences(expected[key], found[key], f"{place} {key}")]
+    if isinstance(expected, float | int) and isinstance(found, float | int) and not isinstance(expected, bool):
+        same = math.isclose(expected, found, rel_tol=tolerance, abs_tol=tolerance)
+    else:
+        same = expected == found
+    return [] if same else [f"{place}: expected {expected!r}, found {found!r}"]
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read a file of arrays."""
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def main(arguments: list[str]) -> None:
+    """Write the files."""
+    DIRECTORY.mkdir(exist_ok=True)
+    rows, features = compute()
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    PREDICTIONS.write_text(f"[\n{lines}\n]\n")
+    np.savez_compressed(FEATURES, allow_pickle=False, **features)
+    if "--distributions" in arguments:
+        chosen = [*GIVEN, *range(len(RECIPES), len(features["static"]))]
+        given = {name: values if name.endswith("names") else values[chosen] for name, values in features.items()}
+        np.savez_compressed(DISTRIBUTIONS, allow_pickle=False, **given, **distributions(given))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
