@@ -875,14 +875,14 @@ def scenario_from_dataset(
         fold = np.array([1 + (dataset.splits.fold[instance] or 0) for instance in chosen], dtype=np.int64)
     satisfiable = dataset.satisfiable(chosen)
     measure = "runtime" if unit is CostUnit.CPU_SECONDS else str(unit)
-    memory = max(run.memory_limit_mb for run in dataset.runs)
+    memory = max((run.memory_limit_mb for run in dataset.runs if run.memory_limit_mb is not None), default=None)
     description: dict[str, Description] = {
         "scenario_id": name or dataset.directory.resolve().name,
         "performance_measures": [measure],
         "maximize": [False],
         "performance_type": ["runtime"],
         "algorithm_cutoff_time": cutoff if unit is CostUnit.CPU_SECONDS else "?",
-        "algorithm_cutoff_memory": memory,
+        "algorithm_cutoff_memory": "?" if memory is None else memory,
         "features_cutoff_time": "?",
         "features_cutoff_memory": "?",
         "number_of_feature_steps": len(grouped),

@@ -22,9 +22,8 @@ from typing import Any, ClassVar, Self, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from satcost_gnn.data.schema_versions import SCHEMA_VERSION, conformed, with_defaults
 from satcost_gnn.errors import DatasetError
-
-SCHEMA_VERSION = 1
 
 RunKey: TypeAlias = tuple[str, str, int, float]
 
@@ -95,14 +94,15 @@ RUNS_SCHEMA: pa.Schema = pa.schema(
         _field("propagations", pa.int64(), "propagated literals", unit="1", nullable=True),
         _field("restarts", pa.int64(), "restarts", unit="1", nullable=True),
         _field("cpu_s", pa.float64(), "CPU time of loading the clauses and solving", unit="s"),
-        _field("wall_s", pa.float64(), "wall-clock time of the same", unit="s"),
-        _field("peak_memory_mb", pa.float64(), "largest resident set", unit="MiB"),
+        _field("wall_s", pa.float64(), "wall-clock time of the same", unit="s", nullable=True),
+        _field("peak_memory_mb", pa.float64(), "largest resident set", unit="MiB", nullable=True),
         _field("cpu_limit_s", pa.float64(), "limit of the CPU time", unit="s"),
-        _field("wall_limit_s", pa.float64(), "limit of the wall-clock time", unit="s"),
-        _field("memory_limit_mb", pa.int64(), "limit of the address space", unit="MiB"),
+        _field("wall_limit_s", pa.float64(), "limit of the wall-clock time", unit="s", nullable=True),
+        _field("memory_limit_mb", pa.int64(), "limit of the memory", unit="MiB", nullable=True),
         _field("solver_version", pa.string(), "version of the solver"),
         _field("machine", pa.string(), "processor, cores, memory and system"),
         _field("detail", pa.string(), "what happened, for runs without an answer"),
+        _field("source", pa.string(), "event that published the run, such as sc2022_main; empty: measured by a collector"),
     ],
     metadata={"satcost_table": "runs", "satcost_schema_version": str(SCHEMA_VERSION)},
 )
@@ -127,6 +127,7 @@ def _checked(name: str, value: object, kind: pa.DataType, nullable: bool) -> Any
 
 
 def _from_mapping(schema: pa.Schema, record: Mapping[str, object]) -> dict[str, Any]:
+    record = with_defaults(schema, record)
     unknown = sorted(set(record) - set(schema.names))
     if unknown:
         raise DatasetError(f"found unknown columns {', '.join(unknown)}, expected only {', '.join(schema.names)}")
@@ -249,15 +250,18 @@ class Run:
     conflicts, decisions, propagations, restarts
         Counters, None where the solver doesn't tell.
     cpu_s, wall_s
-        Seconds of loading the clauses and solving.
+        Seconds of loading the clauses and solving; the latter None where a published table doesn't tell.
     peak_memory_mb
-        Largest resident set in mebibytes.
+        Largest resident set in mebibytes, None where a published table doesn't tell.
     cpu_limit_s, wall_limit_s, memory_limit_mb
-        Limits in seconds and mebibytes.
+        Limits in seconds and mebibytes; the last two None where a published table doesn't tell.
     solver_version, machine
         What ran where.
     detail
         What happened, for runs without an answer.
+    source
+        Event that published the run; empty if a collector has measured it. Seconds of different sources are those of
+        different machines.
 
     Raises
     ------
@@ -276,14 +280,15 @@ class Run:
     propagations: int | None
     restarts: int | None
     cpu_s: float
-    wall_s: float
-    peak_memory_mb: float
+    wall_s: float | None
+    peak_memory_mb: float | None
     cpu_limit_s: float
-    wall_limit_s: float
-    memory_limit_mb: int
+    wall_limit_s: float | None
+    memory_limit_mb: int | None
     solver_version: str = ""
     machine: str = ""
     detail: str = ""
+    source: str = ""
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -298,10 +303,12 @@ class Run:
             _require(count is None or count >= 0, name, count, "a count >= 0, or null where the solver doesn't tell")
         for name in _USED:
             used = getattr(self, name)
-            _require(0 <= used < math.inf, name, used, "a finite number >= 0")
+            unknown = used is None and name != "cpu_s"
+            _require(unknown or 0 <= used < math.inf, name, used, "a finite number >= 0")
         for name in _LIMITS:
             limit = getattr(self, name)
-            _require(0 < limit < math.inf, name, limit, "a finite number > 0")
+            unknown = limit is None and name != "cpu_limit_s"
+            _require(unknown or 0 < limit < math.inf, name, limit, "a finite number > 0")
 
     @property
     def key(self) -> RunKey:
@@ -311,6 +318,12 @@ class Run:
         limits are safety nets and don't make another run.
         """
         return (self.instance, self.solver, self.seed, self.cpu_limit_s)
+
+    @property
+    def limits(self) -> str:
+        """Limits as ``CPU s / wall s / MiB``, with ``?`` for what a published table doesn't tell."""
+        limits = (self.cpu_limit_s, self.wall_limit_s, self.memory_limit_mb)
+        return " / ".join("?" if limit is None else f"{limit:.9g}" for limit in limits)
 
     @classmethod
     def from_dict(cls, record: Mapping[str, object]) -> Self:
@@ -339,34 +352,6 @@ def runs_table(runs: Iterable[Run]) -> pa.Table:
     return _to_table(RUNS_SCHEMA, list(runs))
 
 
-def _conformed(table: pa.Table, schema: pa.Schema, source: str) -> pa.Table:
-    """Return the columns in the schema's order and types, or raise a DatasetError."""
-    version = (table.schema.metadata or {}).get(b"satcost_schema_version", b"1").decode()
-    if not version.isdecimal() or int(version) > SCHEMA_VERSION:
-        raise DatasetError(
-            f"{source}: found a table of schema version {version}, expected at most {SCHEMA_VERSION}; "
-            "install a newer satcost-gnn"
-        )
-    missing = [name for name in schema.names if name not in table.column_names]
-    extra = [name for name in table.column_names if name not in schema.names]
-    if missing or extra:
-        found = ", ".join(["missing " + name for name in missing] + ["unknown " + name for name in extra])
-        raise DatasetError(f"{source}: found columns that don't fit ({found}), expected {', '.join(schema.names)}")
-    columns = []
-    for field in schema:
-        column = table.column(field.name)
-        try:
-            columns.append(column.cast(field.type))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise DatasetError(
-                f"{source}: column {field.name}: found {column.type}, expected {field.type}: {error}"
-            ) from None
-        if column.null_count and not field.nullable:
-            row = column.is_null().to_pylist().index(True)
-            raise DatasetError(f"{source}: row {row}: {field.name}: found null, expected {field.type}")
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
 def manifest_rows(table: pa.Table, source: str = "<table>") -> list[ManifestRow]:
     """Return the rows of a manifest table, checked.
 
@@ -392,7 +377,7 @@ def runs_from_table(table: pa.Table, source: str = "<table>") -> list[Run]:
 
 
 def _parsed(table: pa.Table, kind: Any, source: str) -> list[Any]:
-    columns = [column.to_pylist() for column in _conformed(table, kind.schema, source).columns]
+    columns = [column.to_pylist() for column in conformed(table, kind.schema, source).columns]
     rows: list[Any] = []
     first: dict[object, int] = {}
     for number, values in enumerate(zip(*columns, strict=True)):

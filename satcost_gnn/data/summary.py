@@ -449,11 +449,7 @@ def summarise(
         portfolios=tuple(found for found in portfolios if found is not None),
         noise=noise_summaries(dataset),
         machines=dict(Counter(run.machine for run in dataset.runs).most_common()),
-        limits=dict(
-            Counter(
-                f"{run.cpu_limit_s:g} / {run.wall_limit_s:g} / {run.memory_limit_mb}" for run in dataset.runs
-            ).most_common()
-        ),
+        limits=dict(Counter(run.limits for run in dataset.runs).most_common()),
         duplicates={isohash: tuple(sorted(its)) for isohash, its in sorted(same.items()) if len(its) > 1},
         contradictions=tuple(map(str, dataset.contradictions)),
         unlisted_runs=sum(run.instance not in dataset.by_instance for run in dataset.runs),

@@ -179,3 +179,27 @@ def test_an_empty_table_is_a_table(tmp_path):
     write_manifest(tmp_path / "m", [])
     assert read_manifest(tmp_path / "m") == []
     assert manifest_table([]).schema.equals(MANIFEST_SCHEMA)
+
+
+def test_a_table_of_the_first_version_is_read_with_an_empty_source(tmp_path, make_run):
+    runs = [make_run("a"), make_run("b", status="TIMEOUT")]
+    table = runs_table(runs).drop_columns(["source"])
+    old = table.replace_schema_metadata({**table.schema.metadata, b"satcost_schema_version": b"1"})
+    pq.write_table(old, tmp_path / "runs.parquet")
+    assert read_runs(tmp_path / "runs.parquet") == runs and runs[0].source == ""
+    # A line of a journal that an earlier version wrote.
+    record = asdict(runs[0])
+    del record["source"]
+    assert Run.from_dict(record) == runs[0]
+    with pytest.raises(DatasetError, match="missing source"):
+        runs_from_table(table)
+
+
+def test_a_published_run_has_a_source_and_may_lack_what_its_table_does_not_tell(tmp_path, make_run):
+    unknown = dict.fromkeys(("wall_s", "peak_memory_mb", "wall_limit_s", "memory_limit_mb"))
+    run = make_run("a", "kissat@sc2022", source="sc2022_main", **unknown)
+    write_runs(tmp_path / "runs.parquet", [run])
+    assert read_runs(tmp_path / "runs.parquet") == [run]
+    assert run.limits == "10 / ? / ?" and make_run("a").limits == "10 / 90 / 4096"
+    with pytest.raises(DatasetError, match="cpu_limit_s: found None, expected a finite number > 0"):
+        make_run("a", cpu_limit_s=None)
