@@ -102,7 +102,7 @@ RUNS_SCHEMA: pa.Schema = pa.schema(
         _field("solver_version", pa.string(), "version of the solver"),
         _field("machine", pa.string(), "processor, cores, memory and system"),
         _field("detail", pa.string(), "what happened, for runs without an answer"),
-        _field("source", pa.string(), "event that published the run, such as sc2022_main; empty: measured by a collector"),
+        _field("source", pa.string(), "event that published the run; empty: measured by a collector"),
     ],
     metadata={"satcost_table": "runs", "satcost_schema_version": str(SCHEMA_VERSION)},
 )
@@ -303,12 +303,12 @@ class Run:
             _require(count is None or count >= 0, name, count, "a count >= 0, or null where the solver doesn't tell")
         for name in _USED:
             used = getattr(self, name)
-            unknown = used is None and name != "cpu_s"
-            _require(unknown or 0 <= used < math.inf, name, used, "a finite number >= 0")
+            good = name != "cpu_s" if used is None else 0 <= used < math.inf
+            _require(good, name, used, "a finite number >= 0")
         for name in _LIMITS:
             limit = getattr(self, name)
-            unknown = limit is None and name != "cpu_limit_s"
-            _require(unknown or 0 < limit < math.inf, name, limit, "a finite number > 0")
+            good = name != "cpu_limit_s" if limit is None else 0 < limit < math.inf
+            _require(good, name, limit, "a finite number > 0")
 
     @property
     def key(self) -> RunKey:
