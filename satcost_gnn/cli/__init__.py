@@ -473,8 +473,23 @@ def collect(
         ),
     ] = None,
     seeds: Annotated[str, typer.Option(help="Comma-separated seeds; 0 is the formula as it is.")] = "0",
-    cpu: Annotated[float, typer.Option(help="CPU seconds a run.")] = 10.0,
-    wall: Annotated[Optional[float], typer.Option(help="Wall seconds a run [default: 3 x cpu + 60].")] = None,  # noqa: UP045
+    cpu: Annotated[Optional[float], typer.Option(help="CPU seconds a run [default: 10].")] = None,  # noqa: UP045
+    race: Annotated[
+        bool,
+        typer.Option(
+            "--race",
+            help="On each instance the solvers in turn under rising CPU limits; who has answered is done, and the "
+            "others get four times the best time at most. Name the likely best solver first.",
+        ),
+    ] = False,
+    limits: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="SECONDS,...", help="With --race: the CPU limits [default: 10,30,100,300]."),
+    ] = None,
+    wall: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Wall seconds a run [default: 20 x its CPU limit + 300]."),
+    ] = None,
     memory: Annotated[int, typer.Option(help="Mebibytes a run.")] = 4096,
     jobs: Annotated[
         Optional[int],  # noqa: UP045
@@ -504,16 +519,20 @@ def collect(
 ) -> None:
     """Measure what instances cost: instances x solvers x seeds, resumable at any point.
 
+    With --race, time goes to the solvers that are any good on an instance. What the directory holds counts, whatever
+    its limits; more solvers and higher limits can be added later.
+
     Start the same command again to continue. Exit code 1 if some files were left out.
     """
-    from satcost_gnn.cli.collect import CollectOptions, run_collect
+    from satcost_gnn.cli.collect import CollectOptions, race_limits, run_collect
 
     options = CollectOptions(
         paths=paths,
         output=output,
         solvers=[name for name in solvers.split(",") if name] + (solver or []),
         seeds=[int(seed) for seed in seeds.split(",")],
-        cpu_s=cpu,
+        cpu_s=10.0 if cpu is None else cpu,
+        race_s=race_limits(race, limits, cpu),
         wall_s=wall,
         memory_mb=memory,
         jobs=jobs,

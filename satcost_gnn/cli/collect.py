@@ -14,6 +14,7 @@ from satcost_gnn.data.collect import Progress, collect, plan
 from satcost_gnn.data.dataset import MANIFEST_FILE, Dataset
 from satcost_gnn.data.execution import CollectLimits, Executor, LocalExecutor
 from satcost_gnn.data.materialise import materialise
+from satcost_gnn.data.race import DEFAULT_LIMITS_S, checked_limits
 from satcost_gnn.data.schema import ManifestRow, Origin, read_manifest, write_manifest
 from satcost_gnn.errors import DatasetError, ExecutorError, FormulaError
 from satcost_gnn.inputs import expand
@@ -39,6 +40,29 @@ class CollectOptions:
     store: Path = Path("cache/instances")
     executor: str = "local"
     address: str | None = None
+    race_s: tuple[float, ...] | None = None
+
+
+def race_limits(race: bool, limits: str | None, cpu_s: float | None) -> tuple[float, ...] | None:
+    """Return the CPU limits of a race from the options of the command, None for no race.
+
+    Raises
+    ------
+    DatasetError
+        If the options don't fit together, or the limits are no rising numbers.
+    """
+    if not race:
+        if limits is not None:
+            raise DatasetError("--limits are those of a race: expected --race with them, or --cpu for one limit")
+        return None
+    if cpu_s is not None:
+        raise DatasetError("--cpu: a race has several limits: expected --limits SECONDS,... in its place")
+    if limits is None:
+        return DEFAULT_LIMITS_S
+    try:
+        return checked_limits(float(text) for text in limits.split(","))
+    except ValueError:
+        raise DatasetError(f"--limits: found {limits!r}, expected CPU seconds such as 10,30,100,300") from None
 
 
 def describe_child(path: str) -> dict[str, Any]:
@@ -181,7 +205,9 @@ def run_collect(options: CollectOptions) -> int:
     write_manifest(manifest, known.values())
     requests = list(plan(((row.instance, path) for row, path in instances), solvers, options.seeds))
     problems: list[str] = []
-    with ProgressLine(len(requests), "runs") as bar:
+    racing = options.race_s is not None
+    steps = len(instances) * len(options.seeds) if racing else len(requests)
+    with ProgressLine(steps, "instances raced" if racing else "runs") as bar:
 
         def step(progress: Progress) -> None:
             if progress.last is None:
@@ -198,6 +224,7 @@ def run_collect(options: CollectOptions) -> int:
                 requests,
                 options.output,
                 limits=CollectLimits(options.cpu_s, options.wall_s, options.memory_mb),
+                race_s=options.race_s,
                 executor=executor,
                 on_progress=step,
                 on_problem=problem,

@@ -3,7 +3,8 @@
 Every finished run is appended to a journal of this collector's own and flushed to disk as soon as it has ended;
 ``runs.parquet`` is rebuilt from the journals now and then, atomically. A collector that is killed at any point leaves a
 journal that the next one reads, so starting the same command again continues it. Several collectors may share a
-directory: a run is claimed by a record lock that the system releases when its holder dies. Where runs are made, on this
+directory: a run is claimed by a record lock that the system releases when its holder dies (all of this is in
+:mod:`satcost_gnn.data.run_store`). Where runs are made, on this
 machine or on a cluster, is the executor's business (:mod:`satcost_gnn.data.execution`); the journal is kept here, so a
 run that an executor has to start twice is still counted once.
 """
@@ -11,24 +12,18 @@ run that an executor has to start twice is still counted once.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
-import json
-import os
-import platform
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from satcost_gnn.data.execution import CollectLimits, Executor, LocalExecutor, Request, Unmade
-from satcost_gnn.data.schema import Run, read_runs, write_runs
+from satcost_gnn.data.race import Race, checked_limits
+from satcost_gnn.data.run_store import RunStore
+from satcost_gnn.data.schema import Run
 from satcost_gnn.errors import DatasetError
 from satcost_gnn.search.solvers import solver_spec
-
-Key = tuple[str, str, int, float]
 
 
 @dataclass(frozen=True)
@@ -38,13 +33,13 @@ class Progress:
     Parameters
     ----------
     done, total
-        Runs finished by this collector or found finished, and runs asked for.
+        Runs finished by this collector or found finished, and runs asked for; of a race, instances.
     fresh
-        Runs made by this collector.
+        Of those, the runs made by this collector; of a race, the instances that it has made runs of.
     elapsed_s
         Seconds since this collector started.
     last
-        The run just finished, None before the first.
+        The run just finished, of a race the last one of the instance; None for what was found finished.
     """
 
     done: int
@@ -59,147 +54,12 @@ class Progress:
         return self.elapsed_s / self.fresh * (self.total - self.done) if self.fresh else None
 
 
-class RunStore:
-    """The runs of a data set directory, as seen and extended by one collector.
-
-    Parameters
-    ----------
-    directory
-        Data set directory; created if missing.
-
-    Raises
-    ------
-    DatasetError
-        If the directory cannot be written.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.table = directory / "runs.parquet"
-        self._journals = directory / "journal"
-        try:
-            self._journals.mkdir(parents=True, exist_ok=True)
-            self._claims = (self._journals / "claims.lock").open("a+b")
-            self._own_path = self._journals / f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
-            # Not buffered: a line is on its way to the disk as a whole, or it is taken back.
-            self._own = self._own_path.open("ab", buffering=0)
-        except OSError as error:
-            raise DatasetError(f"{directory}: cannot write the collector's journal: {error}") from error
-        # Held while this collector lives: others leave the journal alone.
-        fcntl.flock(self._own, fcntl.LOCK_EX)
-        self._positions: dict[Path, int] = {}
-        self._guard = threading.Lock()
-        self._runs: dict[Key, Run] = {}
-        self._read_table()
-        self.refresh()
-
-    def _read_table(self) -> None:
-        if self.table.exists():
-            for run in read_runs(self.table):
-                self._runs.setdefault(run.key, run)
-
-    def refresh(self) -> None:
-        """Take in what other collectors have written since the last look."""
-        with self._guard:
-            for path in sorted(self._journals.glob("*.jsonl")):
-                if path == self._own_path:
-                    continue
-                try:
-                    with path.open("rb") as stream:
-                        stream.seek(self._positions.get(path, 0))
-                        data = stream.read()
-                except FileNotFoundError:
-                    # Merged into the table by another collector between the listing and now.
-                    self._read_table()
-                    continue
-                whole = data.rfind(b"\n") + 1
-                self._positions[path] = self._positions.get(path, 0) + whole
-                for line in data[:whole].splitlines():
-                    try:
-                        run = Run.from_dict(json.loads(line))
-                    except (ValueError, KeyError, TypeError, DatasetError):
-                        # A line torn by a full disk or a power cut: that run is made again.
-                        continue
-                    self._runs.setdefault(run.key, run)
-
-    def __contains__(self, key: Key) -> bool:
-        return key in self._runs
-
-    def runs(self) -> list[Run]:
-        """Return all runs known, sorted by their key so that the table doesn't depend on who ran what when."""
-        with self._guard:
-            return [self._runs[key] for key in sorted(self._runs)]
-
-    def claim(self, key: Key) -> bool:
-        """Claim a run for this process; False if another collector holds it. Freed by the system when we die."""
-        digest = hashlib.blake2b(repr(key).encode(), digest_size=7).digest()
-        try:
-            fcntl.lockf(self._claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, int.from_bytes(digest, "big"))
-        except OSError:
-            return False
-        return True
-
-    def add(self, run: Run) -> None:
-        """Write a finished run to the journal and to the disk.
-
-        Raises
-        ------
-        DatasetError
-            If it can't be written, for example because the disk is full; the run will be made again on resuming.
-        """
-        line = json.dumps(asdict(run), separators=(",", ":")).encode() + b"\n"
-        with self._guard:
-            journal = self._own.fileno()
-            before = os.fstat(journal).st_size
-            try:
-                rest = memoryview(line)
-                while rest:
-                    rest = rest[os.write(journal, rest) :]
-                os.fsync(journal)
-            except OSError as error:
-                with contextlib.suppress(OSError):
-                    os.ftruncate(journal, before)
-                raise DatasetError(
-                    f"{self._own_path}: cannot write a finished run: {error.strerror}; make room and start the same "
-                    "command again: what was finished before is kept"
-                ) from error
-            self._runs[run.key] = run
-
-    def merge(self) -> None:
-        """Rebuild ``runs.parquet`` from all journals and drop those whose collectors have ended."""
-        with (self._journals / "merge.lock").open("a+b") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            with self._guard:
-                self._read_table()
-            self.refresh()
-            ended = []
-            for path in self._journals.glob("*.jsonl"):
-                if path != self._own_path:
-                    with path.open("ab") as stream:
-                        try:
-                            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                        except OSError:
-                            continue
-                        ended.append(path)
-            # Once more: a collector may have ended between the reading and the look at its lock.
-            self.refresh()
-            write_runs(self.table, self.runs())
-            for path in ended:
-                path.unlink(missing_ok=True)
-
-    def close(self) -> None:
-        """Merge, and drop this collector's own journal."""
-        self.merge()
-        self._own.close()
-        self._own_path.unlink(missing_ok=True)
-        self._claims.close()
-
-
 def collect(
     requests: Sequence[Request],
     directory: Path,
     *,
     limits: CollectLimits | None = None,
+    race_s: Sequence[float] | None = None,
     jobs: int = 1,
     executor: Executor | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -216,6 +76,9 @@ def collect(
         Data set directory: ``runs.parquet`` and the journals.
     limits
         Limits of each run; a run under other limits is another run.
+    race_s
+        Rising CPU limits in seconds of a race on each instance (:mod:`satcost_gnn.data.race`), in place of the CPU
+        limit; progress is counted in instances then. None for no race.
     jobs
         Runs at a time on this machine.
     executor
@@ -231,7 +94,7 @@ def collect(
     Raises
     ------
     DatasetError
-        If the directory can't be written.
+        If the directory can't be written, or the limits of a race don't rise.
     SolverError
         If a solver is unknown, or is a program that can no longer be started.
     SatcostError
@@ -240,6 +103,8 @@ def collect(
     bounds = limits or CollectLimits()
     for name in {request.solver for request in requests}:
         solver_spec(name)
+    if race_s is not None:
+        checked_limits(race_s)
     store = RunStore(directory)
     start, merged = time.monotonic(), time.monotonic()
     lock = threading.Lock()
@@ -251,12 +116,15 @@ def collect(
             done += 1
             fresh += run is not None
             if on_progress is not None:
-                on_progress(Progress(done, len(requests), fresh, time.monotonic() - start, run))
+                on_progress(Progress(done, total, fresh, time.monotonic() - start, run))
 
     def problem(text: str) -> None:
         if on_problem is not None:
             on_problem(text)
         step(None)
+
+    def vanished(request: Request) -> None:
+        problem(f"{request.path}: the file has vanished; its runs are left out")
 
     def missing() -> Iterator[Request]:
         for request in requests:
@@ -269,19 +137,26 @@ def collect(
             if key in store:
                 step(None)
             elif not request.path.is_file():
-                problem(f"{request.path}: the file has vanished; its runs are left out")
+                vanished(request)
             else:
                 yield request
 
+    race = Race(requests, race_s, store, on_over=step, on_missing=vanished) if race_s is not None else None
+    total = race.total if race is not None else len(requests)
     failed = True
     try:
-        with contextlib.closing((executor or LocalExecutor(jobs)).execute(missing(), bounds)) as ended:
+        with contextlib.closing(
+            (executor or LocalExecutor(jobs)).execute(iter(race) if race is not None else missing(), bounds)
+        ) as ended:
             for found in ended:
                 if isinstance(found, Unmade):
                     problem(found.reason)
-                    continue
-                store.add(found)
-                step(found)
+                else:
+                    store.add(found)
+                if race is not None:
+                    race.ended(found)
+                elif isinstance(found, Run):
+                    step(found)
                 if time.monotonic() - merged > merge_every_s:
                     store.merge()
                     merged = time.monotonic()

@@ -132,6 +132,15 @@ class Located:
     wrong: Mapping[str, Path] = field(default_factory=dict)
 
 
+def survived_s(run: Run) -> float:
+    """Return the CPU seconds that a censored run has gone through without an answer.
+
+    The CPU limit, or the time used if the wall-clock limit struck well before.
+    """
+    early = run.status is RunStatus.TIMEOUT and run.cpu_s < 0.95 * run.cpu_limit_s
+    return run.cpu_s if early else run.cpu_limit_s
+
+
 def run_cost(run: Run, unit: CostUnit | str) -> tuple[float, bool] | None:
     """Return the cost of a run in ``unit`` (not a logarithm) and whether it is a lower bound; None if unknown.
 
@@ -145,9 +154,7 @@ def run_cost(run: Run, unit: CostUnit | str) -> tuple[float, bool] | None:
         return None
     unit = CostUnit.of(unit)
     if unit is CostUnit.CPU_SECONDS:
-        if status.solved or (status is RunStatus.TIMEOUT and run.cpu_s < 0.95 * run.cpu_limit_s):
-            return max(run.cpu_s, SHORTEST_S), status.censored
-        return run.cpu_limit_s, True
+        return max(run.cpu_s if status.solved else survived_s(run), SHORTEST_S), status.censored
     count: int | None = getattr(run, unit)
     return None if count is None else (float(max(1, count)), status.censored)
 
@@ -175,7 +182,7 @@ def outcome_within(runs: Iterable[Run], cutoff_s: float) -> tuple[Run, RunStatus
         if run.cpu_s > cutoff_s and (run.status.solved or run.status.censored):
             return run, RunStatus.TIMEOUT
     for run in candidates:
-        if run.status.censored and run.cpu_limit_s >= cutoff_s:
+        if run.status.censored and survived_s(run) >= cutoff_s:
             return run, run.status
     for run in candidates:
         if not (run.status.solved or run.status.censored):

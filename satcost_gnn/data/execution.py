@@ -11,13 +11,17 @@ import platform
 import queue
 import threading
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from satcost_gnn.data.schema import Run, RunStatus
 from satcost_gnn.search.sandbox import Sandbox
-from satcost_gnn.search.solvers import default_wall_s, run_solver, solver_spec
+from satcost_gnn.search.solvers import run_solver, solver_spec
+
+# Wall-clock limit of a run where none is named, from its CPU limit.
+WALL_FACTOR = 20.0
+WALL_EXTRA_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,8 @@ class CollectLimits:
     cpu_s
         CPU seconds for loading the clauses and solving.
     wall_s
-        Wall-clock seconds, None for three times the CPU limit and a minute.
+        Wall-clock seconds, None for :data:`WALL_FACTOR` times the CPU limit and :data:`WALL_EXTRA_S`: a safety net for
+        runs that wait for nothing. On a busy machine a run may get a small share of a processor.
     memory_mb
         Mebibytes of address space.
     """
@@ -38,15 +43,37 @@ class CollectLimits:
     wall_s: float | None = None
     memory_mb: int = 4096
 
+    @property
+    def wall_limit_s(self) -> float:
+        """The wall-clock limit in force, in seconds."""
+        return self.wall_s if self.wall_s is not None else WALL_FACTOR * self.cpu_s + WALL_EXTRA_S
+
 
 @dataclass(frozen=True)
 class Request:
-    """One run to make: an instance (by identity), its file, a solver and a seed."""
+    """One run to make.
+
+    Parameters
+    ----------
+    instance
+        Identity of the instance.
+    path
+        Its file.
+    solver, seed
+        What runs on it.
+    cpu_s
+        CPU limit of this run in seconds, None for that of all runs.
+    """
 
     instance: str
     path: Path
     solver: str
     seed: int = 0
+    cpu_s: float | None = None
+
+    def limits(self, common: CollectLimits) -> CollectLimits:
+        """Return the limits of this run, from those that all runs have in common."""
+        return common if self.cpu_s is None else replace(common, cpu_s=self.cpu_s)
 
 
 @dataclass(frozen=True)
@@ -68,7 +95,7 @@ class Unmade:
 class Executor(Protocol):
     """Makes runs."""
 
-    def execute(self, requests: Iterator[Request], limits: CollectLimits) -> Generator[Run | Unmade, None, None]:
+    def execute(self, requests: Iterator[Request | None], limits: CollectLimits) -> Generator[Run | Unmade, None, None]:
         """Make runs and yield them as they end, each request once.
 
         Closing the returned iterator early abandons the runs under way.
@@ -77,8 +104,10 @@ class Executor(Protocol):
         ----------
         requests
             Runs to make; the next is taken when there is room for it, by one thread at a time but not always the same.
+            None where what comes next depends on a run under way: to be asked again when one has ended and what
+            was yielded has been dealt with, that is, when the next one is asked for.
         limits
-            Limits of each run.
+            Limits of each run, but for a CPU limit of its own.
 
         Raises
         ------
@@ -110,7 +139,7 @@ def make_run(sandbox: Sandbox, request: Request, limits: CollectLimits, machine:
     request
         The run.
     limits
-        Its limits.
+        Limits of all runs.
     machine
         Description of this machine.
 
@@ -119,13 +148,14 @@ def make_run(sandbox: Sandbox, request: Request, limits: CollectLimits, machine:
     SolverError
         If the solver is unknown, or is a program that can't be started.
     """
+    limits = request.limits(limits)
     result = run_solver(
         sandbox,
         request.solver,
         str(request.path),
         seed=request.seed,
         cpu_s=limits.cpu_s,
-        wall_s=limits.wall_s,
+        wall_s=limits.wall_limit_s,
         memory_mb=limits.memory_mb,
     )
     return Run(
@@ -141,7 +171,7 @@ def make_run(sandbox: Sandbox, request: Request, limits: CollectLimits, machine:
         wall_s=result.wall_s,
         peak_memory_mb=result.peak_memory_mb,
         cpu_limit_s=limits.cpu_s,
-        wall_limit_s=limits.wall_s if limits.wall_s is not None else default_wall_s(limits.cpu_s),
+        wall_limit_s=limits.wall_limit_s,
         memory_limit_mb=limits.memory_mb,
         solver_version=solver_spec(request.solver).version,
         machine=machine,
@@ -161,21 +191,30 @@ class LocalExecutor:
 
     jobs: int = 1
 
-    def execute(self, requests: Iterator[Request], limits: CollectLimits) -> Generator[Run | Unmade, None, None]:
+    def execute(self, requests: Iterator[Request | None], limits: CollectLimits) -> Generator[Run | Unmade, None, None]:
         """Make runs and yield them as they end; see :class:`Executor`."""
         machine = machine_description()
-        taking, stop = threading.Lock(), threading.Event()
+        # Held by whoever takes a request; told when a run has been dealt with.
+        taking, stop = threading.Condition(), threading.Event()
+        nothing_left = object()
         # None from a worker that has nothing left to do.
         ended: queue.SimpleQueue[Run | BaseException | None] = queue.SimpleQueue()
+
+        def take() -> Request | None:
+            with taking:
+                while not stop.is_set():
+                    request = next(requests, nothing_left)
+                    if isinstance(request, Request):
+                        return request
+                    if request is nothing_left:
+                        break
+                    taking.wait()
+            return None
 
         def work() -> None:
             try:
                 with Sandbox() as sandbox:
-                    while True:
-                        with taking:
-                            request = None if stop.is_set() else next(requests, None)
-                        if request is None:
-                            break
+                    while (request := take()) is not None:
                         ended.put(make_run(sandbox, request, limits, machine))
             except BaseException as error:
                 ended.put(error)
@@ -194,5 +233,9 @@ class LocalExecutor:
                     workers -= 1
                 else:
                     yield found
+                    with taking:
+                        taking.notify_all()
         finally:
             stop.set()
+            with taking:
+                taking.notify_all()

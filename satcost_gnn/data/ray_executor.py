@@ -141,7 +141,7 @@ class RayExecutor:
     address: str | None = None
     jobs: int | None = None
 
-    def execute(self, requests: Iterator[Request], limits: CollectLimits) -> Generator[Run | Unmade, None, None]:
+    def execute(self, requests: Iterator[Request | None], limits: CollectLimits) -> Generator[Run | Unmade, None, None]:
         """Make runs and yield them as they end; see :class:`~satcost_gnn.data.execution.Executor`.
 
         Raises
@@ -184,7 +184,7 @@ class RayExecutor:
             ) from error
 
     def _loop(
-        self, ray: Any, requests: Iterator[Request], limits: CollectLimits, pending: dict[Any, Request]
+        self, ray: Any, requests: Iterator[Request | None], limits: CollectLimits, pending: dict[Any, Request]
     ) -> Generator[Run | Unmade, None, None]:
         memory = limits.memory_mb * 2**20
         task = ray.remote(make_on_node).options(num_cpus=1, memory=memory, max_retries=_RETRIES)

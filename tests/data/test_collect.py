@@ -14,8 +14,9 @@ import pytest
 
 from satcost_gnn.cli.collect import CollectOptions, run_collect
 from satcost_gnn.cli.generate import GenerateOptions, run_generate
-from satcost_gnn.data.collect import RunStore, collect, plan
+from satcost_gnn.data.collect import collect, plan
 from satcost_gnn.data.execution import CollectLimits, Request
+from satcost_gnn.data.run_store import RunStore
 from satcost_gnn.data.schema import Run, RunStatus, read_manifest, read_runs
 from satcost_gnn.errors import DatasetError, SolverError
 

@@ -1,0 +1,174 @@
+"""Racing: the solvers of an instance one after the other under rising CPU limits, the slow ones stopped early.
+
+What an instance costs matters most for the solvers that are any good on it. So all solvers begin under a low limit, and
+those that have not answered go on under the next one. As soon as one has answered, the others get
+:data:`CAP_FACTOR` times its time at most: their runs are censored there, at a moment that depends on another solver.
+Whatever the directory holds already counts, whoever made it under whatever limit, so that a race can be continued at
+any point and with more solvers or higher limits.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from satcost_gnn.data.dataset import survived_s
+from satcost_gnn.data.execution import Request, Unmade
+from satcost_gnn.data.run_store import RunStore
+from satcost_gnn.data.schema import Run, RunStatus
+from satcost_gnn.errors import DatasetError
+
+# The first limits of a race, in CPU seconds.
+DEFAULT_LIMITS_S = (10.0, 30.0, 100.0, 300.0)
+# How many times the best time so far the other solvers are given.
+CAP_FACTOR = 4.0
+# No race stops a solver before this: times of milliseconds say little of each other.
+LEAST_CAP_S = 1.0
+
+
+def checked_limits(limits_s: Iterable[float]) -> tuple[float, ...]:
+    """Return the limits of a race as they are used.
+
+    Raises
+    ------
+    DatasetError
+        If there is none, or they are not positive and rising.
+    """
+    limits = tuple(limits_s)
+    if not limits or not all(before < limit for before, limit in pairwise((0.0, *limits))):
+        found = ", ".join(f"{limit:g}" for limit in limits) or "none"
+        raise DatasetError(f"limits of a race: found {found}, expected rising CPU seconds")
+    return limits
+
+
+def next_run(solvers: Sequence[str], limits_s: Sequence[float], runs: Iterable[Run]) -> tuple[str, float] | None:
+    """Return the solver that runs next on an instance and its CPU limit, None if the race is over.
+
+    Parameters
+    ----------
+    solvers
+        Solvers that take part, the likely best first: the sooner one answers, the less the others are given.
+    limits_s
+        Rising CPU limits in seconds.
+    runs
+        Runs of the instance and seed so far, of any solver and under any limit.
+
+    Notes
+    -----
+    A solver is out when it has answered, ran out of memory, crashed, or can't take the formula; a time-out is not made
+    again under a limit that the solver has survived. Once there is a best time, the others go to their last limit at
+    once, the smaller one of the cap and the highest limit: what lies below would be paid twice.
+    """
+    best: float | None = None
+    survived = dict.fromkeys(solvers, 0.0)
+    made: set[tuple[str, float]] = set()
+    out: set[str] = set()
+    for run in runs:
+        made.add((run.solver, run.cpu_limit_s))
+        if run.status.solved:
+            best = run.cpu_s if best is None else min(best, run.cpu_s)
+        if run.status is not RunStatus.TIMEOUT:
+            out.add(run.solver)
+        elif run.solver in survived:
+            survived[run.solver] = max(survived[run.solver], survived_s(run))
+    # Who has had least is next; of equals, who comes first.
+    going = sorted((solver for solver in survived if solver not in out), key=survived.__getitem__)
+    if best is not None:
+        # Milliseconds, so that the limits in a table can be read.
+        cap = round(max(LEAST_CAP_S, CAP_FACTOR * best), 3)
+        limits_s = (min(limits_s[-1], cap),)
+    for limit in limits_s:
+        for solver in going:
+            if limit > survived[solver] and (solver, limit) not in made:
+                return solver, limit
+    return None
+
+
+class Race:
+    """The runs of a race, one at a time on each instance; an iterator for an executor.
+
+    Parameters
+    ----------
+    requests
+        Instance x solver x seed; solvers run in the order in which they are here, instances begin in theirs.
+    limits_s
+        Rising CPU limits in seconds.
+    store
+        The runs so far. What is handed out is found in it before :meth:`ended` is called.
+    on_over
+        Called when an instance is done with, with its last run of this race, or None if no run was made.
+    on_missing
+        Called instead for a request whose file has vanished.
+    """
+
+    def __init__(
+        self,
+        requests: Iterable[Request],
+        limits_s: Iterable[float],
+        store: RunStore,
+        *,
+        on_over: Callable[[Run | None], None],
+        on_missing: Callable[[Request], None],
+    ) -> None:
+        self._limits_s = checked_limits(limits_s)
+        self._store = store
+        self._on_over, self._on_missing = on_over, on_missing
+        entries: dict[tuple[str, int], dict[str, Request]] = {}
+        for request in requests:
+            entries.setdefault((request.instance, request.seed), {}).setdefault(request.solver, request)
+        self._waiting = deque(entries.items())
+        self.total = len(entries)
+        # Begun, and nothing of them is under way: what they are, and the last run made.
+        self._ready: deque[tuple[tuple[str, int], dict[str, Request], Run | None]] = deque()
+        self._under_way: dict[tuple[str, int], tuple[dict[str, Request], Run | None]] = {}
+        self._guard = threading.Lock()
+
+    def __iter__(self) -> Iterator[Request | None]:
+        """Yield the next run; None while all that could run depends on runs that are under way."""
+        while True:
+            with self._guard:
+                if self._ready:
+                    key, entrants, last = self._ready.popleft()
+                    fresh = False
+                elif self._waiting:
+                    (key, entrants), last = self._waiting.popleft(), None
+                    fresh = True
+                elif self._under_way:
+                    key = None
+                else:
+                    return
+            if key is None:
+                yield None
+                continue
+            # An instance that another collector is at is left to it.
+            if fresh and not self._store.claim((*key, "race")):
+                self._on_over(None)
+                continue
+            self._store.refresh()
+            found = next_run(list(entrants), self._limits_s, self._store.runs_of(*key))
+            if found is None:
+                self._on_over(last)
+                continue
+            solver, limit = found
+            request = replace(entrants[solver], cpu_s=limit)
+            if not request.path.is_file():
+                self._on_missing(request)
+            elif not self._store.claim((request.instance, solver, request.seed, limit)):
+                # A collector that doesn't race makes this very run.
+                self._on_over(last)
+            else:
+                with self._guard:
+                    self._under_way[key] = entrants, last
+                yield request
+
+    def ended(self, found: Run | Unmade) -> None:
+        """Take in that a run has ended, and is in the store, or that it could not be made."""
+        key = (found.instance, found.seed) if isinstance(found, Run) else (found.request.instance, found.request.seed)
+        with self._guard:
+            entrants, _ = self._under_way.pop(key)
+            if isinstance(found, Run):
+                # In front: whole instances rather than the beginnings of many.
+                self._ready.appendleft((key, entrants, found))
