@@ -13,6 +13,8 @@ from typing import Annotated, Any, Optional
 import typer
 import typer.core
 
+from satcost_gnn.cli.dataset import dataset_app
+
 app = typer.Typer(
     name="satcost",
     no_args_is_help=True,
@@ -799,58 +801,7 @@ def evaluate(
     raise typer.Exit(run_evaluate(options))
 
 
-dataset_app = typer.Typer(no_args_is_help=True, help="Look at, check and split data sets of measured costs.")
 app.add_typer(dataset_app, name="dataset")
-
-_DATASET = typer.Argument(metavar="DIR", help="Data set directory.")
-
-
-@dataset_app.command("info")
-def dataset_info(
-    directory: Annotated[Path, _DATASET],
-    json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
-    histogram: Annotated[Optional[Path], typer.Option(help="Write the histogram of costs as a PNG.")] = None,  # noqa: UP045
-) -> None:
-    """Say what is in a data set: families, statuses, costs, duplicates, contradictions, single and virtual best."""
-    from satcost_gnn.data.summary import info
-
-    typer.echo(info(directory, as_json=json, histogram=histogram))
-
-
-@dataset_app.command("check")
-def dataset_check(
-    directory: Annotated[Path, _DATASET],
-    root: Annotated[Optional[Path], typer.Option(help="Also check the files under this directory.")] = None,  # noqa: UP045
-) -> None:
-    """Check a data set: sound tables, related instances on one side of a split. Exit code 1 if anything is wrong."""
-    from satcost_gnn.data.summary import check
-
-    problems = check(directory, root)
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    raise typer.Exit(1 if problems else 0)
-
-
-@dataset_app.command("split")
-def dataset_split(
-    directory: Annotated[Path, _DATASET],
-    seed: Annotated[int, typer.Option(help="Seed of the split; an existing split keeps its own.")] = 0,
-) -> None:
-    """Split a data set by instance and by family, or extend its splits: what is on a test side stays there."""
-    from satcost_gnn.data.dataset import Dataset
-    from satcost_gnn.data.splits import make_splits
-
-    dataset = Dataset.open(directory)
-    dataset.with_splits(make_splits(dataset.manifest, seed, previous=dataset.splits)).write()
-
-
-@dataset_app.command("card")
-def dataset_card(directory: Annotated[Path, _DATASET]) -> None:
-    """Write CARD.md of a data set from its tables."""
-    from satcost_gnn.data.card import write_card
-    from satcost_gnn.data.dataset import Dataset
-
-    write_card(Dataset.open(directory), directory / "CARD.md")
 
 
 @app.command()

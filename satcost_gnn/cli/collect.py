@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import shlex
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 from satcost_gnn.data.collect import Progress, collect, plan
 from satcost_gnn.data.dataset import MANIFEST_FILE, Dataset
 from satcost_gnn.data.execution import CollectLimits, Executor, LocalExecutor
+from satcost_gnn.data.instance_index import read_index
 from satcost_gnn.data.materialise import materialise
 from satcost_gnn.data.race import DEFAULT_LIMITS_S, checked_limits
 from satcost_gnn.data.schema import ManifestRow, Origin, read_manifest, write_manifest
@@ -82,33 +82,6 @@ def describe_child(path: str) -> dict[str, Any]:
         "n_clauses": formula.n_clauses,
         "bytes": len(formula.to_dimacs()),
     }
-
-
-def _from_index(index: Path, root: Path) -> list[tuple[ManifestRow, Path]]:
-    """Read a CSV with at least the columns file, family, gbdhash, isohash, n_vars, n_clauses and bytes."""
-    needed = ("file", "family", "gbdhash", "isohash", "n_vars", "n_clauses", "bytes")
-    found = []
-    with index.open(newline="") as stream:
-        reader = csv.DictReader(stream)
-        missing = [name for name in needed if name not in (reader.fieldnames or [])]
-        if missing:
-            raise DatasetError(f"{index}: found no column {', '.join(missing)}; expected {', '.join(needed)}")
-        for record in reader:
-            row = ManifestRow(
-                instance=record["gbdhash"],
-                isohash=record["isohash"],
-                family=record["family"],
-                path=record["file"],
-                n_vars=int(record["n_vars"]),
-                n_clauses=int(record["n_clauses"]),
-                bytes=int(record["bytes"]),
-                origin=Origin(record.get("origin") or ("generated" if record.get("recipe") else "real")),
-                parent=record.get("parent") or None,
-                recipe=record.get("recipe") or None,
-                licence=record.get("licence") or None,
-            )
-            found.append((row, root / record["file"]))
-    return found
 
 
 def common_root(names: list[str]) -> Path:
@@ -196,7 +169,8 @@ def run_collect(options: CollectOptions) -> int:
         instances, bad = _from_dataset(Dataset.open(first), options)
     elif len(options.paths) == 1 and options.paths[0].lower().endswith(".csv"):
         index = first
-        instances = _from_index(index, options.root or index.parent)
+        root = options.root or index.parent
+        instances = [(row, root / row.path) for row in read_index(index) if row.path is not None]
     else:
         instances, bad = _from_files(options, known)
     for row, _ in instances:
