@@ -5,10 +5,24 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.interruption import interrupted
+from satcost_gnn.cli.numbers import SECONDS
+from satcost_gnn.cli.options import (
+    Checkpoint,
+    Cores,
+    Device,
+    MemoryLimit,
+    Overwrite,
+    Programs,
+    Resume,
+    Solvers,
+    TableFile,
+)
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.inputs import expand_all
 from satcost_gnn.portfolio.batch import BATCH_COLUMNS, Aim, BatchSettings, solve_batch
@@ -20,24 +34,34 @@ from satcost_gnn.progress import ProgressLine
 
 @dataclass(frozen=True)
 class BatchSolveOptions:
-    """Options of the command, as on the command line."""
+    """Options of the command."""
 
-    paths: list[str]
-    output: Path | None
-    checkpoint: str | None
-    minimise: str
-    time_limit: float
-    memory_limit: int
-    cores: int
-    solvers: list[str] | None
-    programs: list[str]
-    resume: bool
-    overwrite: bool
-    device: str
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="DIMACS files, directories, globs or @LIST.")]
+    output: TableFile = None
+    checkpoint: Checkpoint = None
+    minimise: Annotated[
+        str,
+        typer.Option(
+            help="mean: time until an instance is solved; total: until all are; given: first come, first served."
+        ),
+    ] = "mean"
+    time_limit: Annotated[
+        float, typer.Option(parser=SECONDS, help="CPU seconds of the longest run of an instance.")
+    ] = 60.0
+    memory_limit: MemoryLimit = 4096
+    cores: Cores = 1
+    solvers: Solvers = None
+    programs: Programs = None
+    resume: Resume = False
+    overwrite: Overwrite = False
+    device: Device = "auto"
 
 
 def run_batch_solve(options: BatchSolveOptions) -> int:
-    """Solve what the options name; return the exit code."""
+    """Solve many CNFs in an order and with limits made from the predictions: one row a file.
+
+    Exit code 0: every file has been read and run; 1: some could not be read (their rows say why); 2: wrong usage.
+    """
     names = expand_all(options.paths)
     if "-" in names:
         raise ConfigError("found - among the inputs; a batch reads files only")
@@ -48,7 +72,7 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
         memory_limit_mb=options.memory_limit,
         cores=options.cores,
         aim=Aim.of(options.minimise),
-        programs=programs_of(options.programs),
+        programs=programs_of(options.programs or []),
     )
     predictor = Predictor.from_checkpoint(
         options.checkpoint, unit="cpu_seconds", solvers=options.solvers, device=options.device
@@ -84,3 +108,6 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
         return interrupted(options.output)
     print(", ".join(f"{count} {status}" for status, count in sorted(counts.items())), file=sys.stderr)
     return 1 if counts["error"] else 0
+
+
+app = command_app("batch-solve", BatchSolveOptions, run_batch_solve)

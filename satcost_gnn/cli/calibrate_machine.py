@@ -6,7 +6,12 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from satcost_gnn.cli.command import command_app
+from satcost_gnn.cli.numbers import COUNT
 from satcost_gnn.data.execution import machine_description
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.machine_speed import (
@@ -24,16 +29,21 @@ from satcost_gnn.search.sandbox import Sandbox
 
 @dataclass(frozen=True)
 class CalibrateOptions:
-    """Options of the command, as on the command line."""
+    """Options of the command."""
 
-    output: Path | None
-    repeats: int
-    dry_run: bool
-    as_json: bool
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="File of the factor [default: ~/.config/satcost/machine.json]."),
+    ] = None
+    repeats: Annotated[
+        int, typer.Option(parser=COUNT, help="Rounds of timed runs; the least time of each run counts.")
+    ] = 4
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure and print, keep nothing.")] = False
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False
 
 
 def run_calibrate(options: CalibrateOptions) -> int:
-    """Time, compare and keep; return the exit code."""
+    """Time a fixed set of small solver runs, so that seconds are predicted for this machine; about 20 s."""
     place = options.output or machine_file()
     if place is None and not options.dry_run:
         raise ConfigError(f"{VARIABLE}=none says that no factor is wanted; unset it or name a file with -o")
@@ -55,3 +65,6 @@ def _print(speed: MachineSpeed) -> None:
     print(f"this machine: {speed.machine}")
     print(f"labels from:  {speed.reference}")
     print(f"a second there takes {speed.factor:.3f} s here (single runs differ by a factor of {10**speed.spread:.2f})")
+
+
+app = command_app("calibrate-machine", CalibrateOptions, run_calibrate)

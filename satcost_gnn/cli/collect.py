@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from satcost_gnn.cli.command import command_app
+from satcost_gnn.cli.numbers import COUNT, MEBIBYTES, NATURAL, SECONDS, Commas
 from satcost_gnn.data.collect import Progress, collect, plan
 from satcost_gnn.data.dataset import MANIFEST_FILE, Dataset
 from satcost_gnn.data.execution import CollectLimits, Executor, LocalExecutor
@@ -25,22 +29,86 @@ from satcost_gnn.search.sandbox import Limits, Sandbox
 
 @dataclass(frozen=True)
 class CollectOptions:
-    """Options of the command, as on the command line."""
+    """Options of the command."""
 
-    paths: list[str]
-    output: Path
-    solvers: list[str]
-    seeds: list[int]
-    cpu_s: float
-    wall_s: float | None
-    memory_mb: int
-    jobs: int | None
-    root: Path | None
-    instances: Path | None = None
-    store: Path = Path("cache/instances")
-    executor: str = "local"
-    address: str | None = None
-    race_s: tuple[float, ...] | None = None
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="DIMACS files, directories, globs or @LIST; or one INDEX.csv; or one data set directory, for more "
+            "runs on its instances.",
+        ),
+    ]
+    output: Annotated[Path, typer.Option("-o", "--output", help="Data set directory; made or continued.")]
+    solvers: Annotated[
+        list[str],
+        typer.Option(
+            help="Comma-separated solvers; see `satcost solvers`. A program of yours that reads DIMACS and prints `s` "
+            "and `v` lines: NAME=COMMAND, where {cnf} stands for the file, {seed} for the seed, and {out} for a file "
+            "that it writes its answer to as MiniSat does."
+        ),
+        Commas(),
+    ] = field(default_factory=lambda: ["cadical195"])
+    seeds: Annotated[
+        list[int],
+        typer.Option(help="Comma-separated seeds; 0 is the formula as it is."),
+        Commas(NATURAL),
+    ] = field(default_factory=lambda: [0])
+    cpu_s: Annotated[float | None, typer.Option("--cpu", parser=SECONDS, help="CPU seconds a run [default: 10].")] = (
+        None
+    )
+    wall_s: Annotated[
+        float | None,
+        typer.Option("--wall", parser=SECONDS, help="Wall seconds a run [default: 20 x its CPU limit + 300]."),
+    ] = None
+    memory_mb: Annotated[int, typer.Option("--memory", parser=MEBIBYTES, help="Mebibytes a run.")] = 4096
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "-j", "--jobs", parser=COUNT, help="Runs at a time [default: 1; with ray, what the cluster can take]."
+        ),
+    ] = None
+    root: Annotated[
+        Path | None,
+        typer.Option(help="What the manifest's paths are relative to [default: deepest directory with all inputs]."),
+    ] = None
+    instances: Annotated[
+        Path | None,
+        typer.Option(help="For a data set: file with one identity (gbdhash) a line; only these, in this order."),
+    ] = None
+    store: Annotated[Path, typer.Option(help="For a data set: where instances made from their recipes are kept.")] = (
+        Path("cache/instances")
+    )
+    executor: Annotated[
+        str, typer.Option(help="Where runs are made: local, or ray for a Ray cluster (needs the extra `ray`).")
+    ] = "local"
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="With ray: of the cluster [default: RAY_ADDRESS; without it, a Ray on this machine only].",
+        ),
+    ] = None
+    more_solvers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--solver",
+            metavar="NAME=COMMAND",
+            help="One more solver, such as 'kissat=kissat -q {cnf}'; may be given several times, commas may be in it.",
+        ),
+    ] = None
+    race: Annotated[
+        bool,
+        typer.Option(
+            "--race",
+            help="On each instance the solvers in turn under rising CPU limits; who has answered is done, and the "
+            "others get four times the best time at most. Name the likely best solver first.",
+        ),
+    ] = False
+    limits: Annotated[
+        str | None,
+        typer.Option(metavar="SECONDS,...", help="With --race: the CPU limits [default: 10,30,100,300]."),
+    ] = None
 
 
 def race_limits(race: bool, limits: str | None, cpu_s: float | None) -> tuple[float, ...] | None:
@@ -154,10 +222,18 @@ def _executor(options: CollectOptions) -> Executor:
 
 
 def run_collect(options: CollectOptions) -> int:
-    """Identify the instances, write the manifest, make the runs; return the exit code."""
+    """Measure what instances cost: instances x solvers x seeds, resumable at any point.
+
+    With --race, time goes to the solvers that are any good on an instance. What the directory holds counts, whatever
+    its limits; more solvers and higher limits can be added later.
+
+    Start the same command again to continue. Exit code 1 if some files were left out.
+    """
     executor = _executor(options)
+    race_s = race_limits(options.race, options.limits, options.cpu_s)
+    named = [*options.solvers, *(options.more_solvers or [])]
     # Before anything is read: a program that isn't there is told at once.
-    solvers = [register_external(name) if is_definition(name) else name for name in options.solvers]
+    solvers = [register_external(name) if is_definition(name) else name for name in named]
     manifest = options.output / "manifest.parquet"
     known = {row.instance: row for row in read_manifest(manifest)} if manifest.exists() else {}
     bad = 0
@@ -179,7 +255,7 @@ def run_collect(options: CollectOptions) -> int:
     write_manifest(manifest, known.values())
     requests = list(plan(((row.instance, path) for row, path in instances), solvers, options.seeds))
     problems: list[str] = []
-    racing = options.race_s is not None
+    racing = race_s is not None
     steps = len(instances) * len(options.seeds) if racing else len(requests)
     with ProgressLine(steps, "instances raced" if racing else "runs") as bar:
 
@@ -197,8 +273,8 @@ def run_collect(options: CollectOptions) -> int:
             runs = collect(
                 requests,
                 options.output,
-                limits=CollectLimits(options.cpu_s, options.wall_s, options.memory_mb),
-                race_s=options.race_s,
+                limits=CollectLimits(options.cpu_s or 10.0, options.wall_s, options.memory_mb),
+                race_s=race_s,
                 executor=executor,
                 on_progress=step,
                 on_problem=problem,
@@ -213,3 +289,6 @@ def run_collect(options: CollectOptions) -> int:
             name = known[contradiction.instance].path or "made from its recipe"
             print(f"contradicting answers: {name}: {contradiction}", file=sys.stderr)
     return 1 if bad or problems else 0
+
+
+app = command_app("collect", CollectOptions, run_collect)

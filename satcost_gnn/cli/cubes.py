@@ -10,10 +10,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 
+from satcost_gnn.cli.command import command_app
+from satcost_gnn.cli.numbers import COUNT, FACTOR, MEBIBYTES, NATURAL, SECONDS
+from satcost_gnn.cli.options import Checkpoint, Device, Overwrite, Unit
 from satcost_gnn.data.generate.cube import with_units
 from satcost_gnn.distribution import UNIT_LABELS
 from satcost_gnn.errors import ConfigError, FormulaError
@@ -59,24 +63,47 @@ COLUMNS: dict[str, type] = {
 
 @dataclass(frozen=True)
 class CubesOptions:
-    """Options of the command, as on the command line."""
+    """Options of the command."""
 
-    formula: str
-    cubes: Path | None
-    output: Path | None
-    overwrite: bool
-    checkpoint: str | None
-    solver: str | None
-    unit: str
-    features: str
-    jobs: int
-    device: str
-    sample: int
-    seed: int
-    cpu_s: float
-    memory_mb: int
-    split_factor: float
-    output_format: str
+    formula: Annotated[str, typer.Argument(metavar="FILE", help="DIMACS file, or iCNF with formula and cubes.")]
+    cubes: Annotated[
+        Path | None,
+        typer.Argument(metavar="[CUBES]", help="Cubes: iCNF (`a 1 -2 0`) or one a line [default: those in FILE]."),
+    ] = None
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write one row a cube to FILE.csv, .jsonl or .parquet.")
+    ] = None
+    overwrite: Overwrite = False
+    checkpoint: Checkpoint = None
+    solver: Annotated[
+        str | None, typer.Option(help="Solver that is to run the cubes [default: the one that is probed].")
+    ] = None
+    unit: Unit = "conflicts"
+    features: Annotated[
+        str,
+        typer.Option(
+            help="probe: a short search on each cube; shared-graph: that, but the formula's graph is encoded once for "
+            "all; shared: one search and graph, the formula's; static: no search. Each is cheaper and knows less."
+        ),
+    ] = "probe"
+    jobs: Annotated[int, typer.Option("-j", "--jobs", parser=COUNT, help="Cubes probed or run at a time.")] = 1
+    device: Device = "auto"
+    sample: Annotated[
+        int,
+        typer.Option(parser=NATURAL, help="Run so many cubes, chosen by their predictions, to refine the total."),
+    ] = 0
+    seed: Annotated[int, typer.Option(parser=NATURAL, help="Seed of the sample.")] = 0
+    cpu_s: Annotated[float, typer.Option("--cpu", parser=SECONDS, help="CPU seconds of each sampled run.")] = 60.0
+    memory_mb: Annotated[int, typer.Option("--memory", parser=MEBIBYTES, help="Mebibytes of each sampled run.")] = 4096
+    split_factor: Annotated[
+        float,
+        typer.Option(
+            "--split-above",
+            parser=FACTOR,
+            help="Propose to split cubes above so many times the average of the others.",
+        ),
+    ] = 10.0
+    output_format: Annotated[str, typer.Option("--format", help="On standard output: text or json.")] = "text"
 
 
 def _read(options: CubesOptions) -> tuple[Formula, list[tuple[int, ...]]]:
@@ -228,7 +255,10 @@ def _print_table(rows: Sequence[Mapping[str, Any]], order: Sequence[int]) -> Non
 
 
 def run_cubes(options: CubesOptions) -> int:
-    """Do what the options say; return the exit code."""
+    """Predict the cost of each cube of a cube-and-conquer split, and of all of them together.
+
+    Exit code 0: all predicted; 1: some cubes don't fit the formula (their rows say why); 2: wrong usage.
+    """
     if options.output is not None:
         if options.output.suffix not in SUFFIXES:
             found_suffix = options.output.suffix
@@ -311,3 +341,6 @@ def _print_summary(summary: Mapping[str, Any]) -> None:
         print(f"satisfiable: cube {', '.join(map(str, summary['satisfiable']))}; no other cube need be run")
     if summary["split"]:
         print(f"to be split further: cube {', '.join(map(str, summary['split']))}")
+
+
+app = command_app("cubes", CubesOptions, run_cubes)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from satcost_gnn.cli.command import command_app
+from satcost_gnn.cli.numbers import COST, COUNT, Commas
 from satcost_gnn.config import NetworkConfig, TrainingConfig, read_config
 from satcost_gnn.errors import CheckpointError, ConfigError
 from satcost_gnn.progress import ProgressLine
@@ -19,30 +23,82 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """Options of the command, as on the command line."""
+    """Options of the command."""
 
-    dataset: Path | None
-    output: Path | None
-    split: str
-    estimators: list[str] | None
-    seeds: list[str]
-    network_seeds: list[str] | None
-    unit: str
-    solver: str
-    root: Path | None
-    cache: Path | None
-    config: Path | None
-    checkpoints: list[str]
-    cutoff: float | None
-    resamples: int
-    jobs: int
-    resume: bool
-    aslib: list[Path]
-    runtimes: Path | None
+    dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", help="Data set directory with splits.")] = None
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Directory of the predictions, metrics.json and the report.")
+    ] = None
+    split: Annotated[
+        str,
+        typer.Option(help="instance: families seen in training; family: each fold of whole families is left out once."),
+    ] = "instance"
+    estimators: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Comma-separated names, such as forest,linear,gnn:graph [default: all but parts of the network]."
+        ),
+        Commas(),
+    ] = None
+    seeds: Annotated[
+        list[str], typer.Option(help="Comma-separated seeds of the estimators that have one."), Commas()
+    ] = field(default_factory=lambda: ["0", "1", "2", "3", "4"])
+    network_seeds: Annotated[
+        list[str] | None,
+        typer.Option(help="Seeds of the networks, which take longest [default: those of --seeds]."),
+        Commas(),
+    ] = None
+    unit: Annotated[str, typer.Option(help="Unit of the table of accuracy.")] = "conflicts"
+    solver: Annotated[str, typer.Option(help="Solver of the table of accuracy.")] = "cadical195"
+    root: Annotated[
+        Path | None, typer.Option(help="Directory of the real instances; generated ones are made again.")
+    ] = None
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Directory of preprocessed instances [default: the configuration's]."),
+    ] = None
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="Training configuration (TOML) of the network and the preprocessing [default: that of the checkpoint]."
+        ),
+    ] = None
+    checkpoints: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--checkpoint",
+            help="Checkpoint whose network is taken where split, fold and seed are its own; may be given several times "
+            "[default: the one shipped with the package, unless a configuration is given].",
+        ),
+    ] = None
+    cutoff: Annotated[
+        float | None,
+        typer.Option(parser=COST, help="Budget, in the unit, of the measures that need one [default: 1e5 conflicts]."),
+    ] = None
+    resamples: Annotated[int, typer.Option(parser=COUNT, help="Bootstrap resamples.")] = 1000
+    jobs: Annotated[
+        int, typer.Option("-j", "--jobs", parser=COUNT, help="Processes that fit classical estimators.")
+    ] = 1
+    resume: Annotated[bool, typer.Option("--resume", help="Keep the predictions that are in the output.")] = False
+    aslib: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR",
+            help="Instead of a data set: an ASlib scenario or a directory of them, on the shipped folds; may be given "
+            "several times.",
+        ),
+    ] = None
+    runtimes: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="With --aslib: directory of further tables of run times."),
+    ] = None
 
 
 def run_evaluate(options: EvaluateOptions) -> int:
-    """Run what the options ask for; return the exit code."""
+    """Compare estimators on a data set: one table, one run, one protocol, with a report.
+
+    Exit code 0: every estimator has its row; 1: some have an error instead; 2: wrong usage.
+    """
     if options.output is None:
         raise ConfigError("found no output directory; name one with -o")
     seeds = _seeds(options.seeds, "--seeds")
@@ -54,7 +110,7 @@ def run_evaluate(options: EvaluateOptions) -> int:
 
             return run_evaluate_aslib(
                 AslibOptions(
-                    scenarios=list(_scenarios(options.aslib)),
+                    scenarios=list(_scenarios(options.aslib or [])),
                     output=options.output,
                     runtimes=options.runtimes,
                     seed=seeds[0],
@@ -152,3 +208,6 @@ def _config(options: EvaluateOptions, dataset: Path, checkpoints: list[Checkpoin
             values["preprocess"] = trained["preprocess"]
         data |= {"solvers": checkpoints[0].config.solvers, "units": checkpoints[0].config.units}
     return TrainingConfig.checked({**values, "data": data}, "configuration of the checkpoint")
+
+
+app = command_app("evaluate", EvaluateOptions, run_evaluate)

@@ -6,7 +6,12 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from satcost_gnn.cli.command import command_app
+from satcost_gnn.cli.options import Checkpoint, Device, Estimator, Inputs, Unit
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.explanation import Explainer, Explanation
 from satcost_gnn.inputs import expand_all
@@ -15,16 +20,21 @@ from satcost_gnn.predictor import Predictor
 
 @dataclass(frozen=True)
 class ExplainOptions:
-    """Options of the command, as on the command line."""
+    """Options of the command."""
 
-    paths: list[str]
-    checkpoint: str | None
-    unit: str
-    solver: str | None
-    device: str
-    estimator: str | None
-    plot: Path | None
-    as_json: bool
+    paths: Inputs
+    checkpoint: Checkpoint = None
+    unit: Unit = "conflicts"
+    solver: Annotated[
+        str | None, typer.Option(help="Solver whose cost is explained [default: the one that the probe runs].")
+    ] = None
+    device: Device = "auto"
+    estimator: Estimator = None
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", help="Also draw the bars into a PNG, PDF or SVG; for one file."),
+    ] = None
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line; see docs/explain.md.")] = False
 
 
 def explanation_text(explanation: Explanation) -> str:
@@ -41,7 +51,10 @@ def explanation_text(explanation: Explanation) -> str:
 
 
 def run_explain(options: ExplainOptions) -> int:
-    """Explain the predictions for everything that the options name; return the exit code."""
+    """Say which groups of features moved a prediction, and by how many decades.
+
+    Exit code 0: all explained; 1: some files could not be read; 2: wrong usage.
+    """
     names = expand_all(options.paths)
     if options.plot is not None and len(names) > 1:
         raise ConfigError(f"--plot draws one instance: found {len(names)} files")
@@ -68,3 +81,6 @@ def run_explain(options: ExplainOptions) -> int:
     if failed:
         print(f"{failed} of {len(names)} files could not be read", file=sys.stderr)
     return 1 if failed else 0
+
+
+app = command_app("explain", ExplainOptions, run_explain)

@@ -13,15 +13,18 @@ import lzma
 import math
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
+import typer
 
+from satcost_gnn.cli.command import Group, add_command, new_app
+from satcost_gnn.cli.numbers import COUNT, NATURAL, SECONDS
 from satcost_gnn.data.generate import FAMILIES, from_recipe, get_family, parse_recipe
 from satcost_gnn.data.generate import cnfgen as cnfgen_command
 from satcost_gnn.data.generate.base import SHUFFLE, Family, Parameter, Value, recipe
@@ -59,33 +62,84 @@ COMPRESSIONS = ("none", "xz")
 _LIMIT_FACTOR = 3
 
 
+Compress = Annotated[str, typer.Option(help="Compression of the files: none or xz.")]
+Replace = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
+
+
 @dataclass(frozen=True)
 class GenerateOptions:
-    """Options of ``satcost generate FAMILY``, as on the command line."""
+    """Options of ``satcost generate FAMILY``."""
 
-    family: str
-    output: Path
-    count: int = 1
-    seed: int = 0
-    settings: tuple[str, ...] = ()
-    target_cost: str | None = None
-    compress: str = "none"
-    overwrite: bool = False
-    cpu_s: float = 100.0
+    family: Annotated[str, typer.Argument(metavar="FAMILY", help="See `satcost generate list`.")]
+    output: Annotated[Path, typer.Option("-o", "--output", help="Directory of the instances and their INDEX.csv.")]
+    count: Annotated[int, typer.Option("-n", "--count", parser=COUNT, help="Instances.")] = 1
+    seed: Annotated[
+        int, typer.Option(parser=NATURAL, help="Seed of the first instance, or of the search for a cost.")
+    ] = 0
+    settings: Annotated[
+        list[str],
+        typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the family; may be given several times."),
+    ] = field(default_factory=list)
+    target_cost: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW..HIGH",
+            help="Tune the size so that costs spread evenly over this range of cadical195 conflicts.",
+        ),
+    ] = None
+    compress: Compress = "none"
+    overwrite: Replace = False
+    cpu_s: Annotated[
+        float, typer.Option("--cpu", parser=SECONDS, help="CPU seconds of each run that measures a cost.")
+    ] = 100.0
 
 
 @dataclass(frozen=True)
 class CubeOptions:
-    """Options of ``satcost generate cubes``, as on the command line."""
+    """Options of ``satcost generate cubes``."""
 
-    source: Path
-    k: int
-    output: Path
-    count: int = 1
-    seed: int = 0
-    method: str = "random"
-    compress: str = "none"
-    overwrite: bool = False
+    source: Annotated[Path, typer.Option("--from", help="The formula to cut.")]
+    k: Annotated[int, typer.Option("-k", parser=COUNT, help="Unit clauses added to each cube.")]
+    output: Annotated[Path, typer.Option("-o", "--output", help="Directory of the cubes and their INDEX.csv.")]
+    count: Annotated[int, typer.Option("-n", "--count", parser=COUNT, help="Cubes.")] = 1
+    seed: Annotated[int, typer.Option(parser=NATURAL, help="Seed of the random choices.")] = 0
+    method: Annotated[
+        str, typer.Option(help="How units are chosen: random, lookahead, or activity (most active in a probe).")
+    ] = "random"
+    compress: Compress = "none"
+    overwrite: Replace = False
+
+
+@dataclass(frozen=True)
+class CnfgenOptions:
+    """Options of ``satcost generate cnfgen``."""
+
+    arguments: Annotated[list[str], typer.Argument(metavar="-- ARGS...", help="Family of cnfgen and its arguments.")]
+    output: Annotated[Path, typer.Option("-o", "--output", help="File; compressed if its name ends in .xz.")]
+    seed: Annotated[int, typer.Option(parser=NATURAL, help="Seed of cnfgen's random choices.")] = 0
+    overwrite: Replace = False
+
+
+@dataclass(frozen=True)
+class RecipeOptions:
+    """Options of ``satcost generate recipe``."""
+
+    text: Annotated[str, typer.Argument(metavar="RECIPE", help="Such as random-ksat:k=3,n=250,ratio=4.26,seed=7.")]
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="File, compressed if its name ends in .xz [default: standard output]."),
+    ] = None
+    source: Annotated[Path | None, typer.Option("--from", help="For a cube of a file: that file.")] = None
+    overwrite: Replace = False
+
+
+@dataclass(frozen=True)
+class ListOptions:
+    """Options of ``satcost generate list``."""
+
+    names: Annotated[list[str], typer.Argument(metavar="[FAMILY]...", help="Families to describe [default: all].")] = (
+        field(default_factory=list)
+    )
 
 
 def read_index(path: Path) -> dict[str, dict[str, str]]:
@@ -216,7 +270,7 @@ class InstanceWriter:
         return None
 
 
-def parse_settings(settings: tuple[str, ...], family: Family) -> dict[str, Value]:
+def parse_settings(settings: Sequence[str], family: Family) -> dict[str, Value]:
     """Return ``name=value`` texts as checked parameters of a family.
 
     Raises
@@ -283,7 +337,10 @@ def _formulas(
 
 
 def run_generate(options: GenerateOptions) -> int:
-    """Write instances of a family and their index; return the exit code (1: fewer than asked for)."""
+    """Generate instances of a family; the word `family` may be left out.
+
+    Exit code 1 if fewer came out than asked for.
+    """
     _positive(options.count)
     family = get_family(options.family)
     params = parse_settings(options.settings, family)
@@ -335,7 +392,7 @@ def _activity(formula: Formula, source: Path) -> np.ndarray[Any, np.dtype[np.flo
 
 
 def run_cubes(options: CubeOptions) -> int:
-    """Write cubes of a file and their index; return the exit code (1: fewer than asked for)."""
+    """Make cubes: a formula with unit clauses added, so that one out of reach becomes several of middling cost."""
     _positive(options.count)
     formula = read_dimacs(options.source)
     parent = gbdhash(formula)
@@ -389,28 +446,17 @@ def _write_one(formula: Formula, output: Path | None, overwrite: bool) -> None:
         temporary.write_bytes(data)
 
 
-def run_cnfgen(arguments: list[str], output: Path, seed: int, overwrite: bool) -> int:
-    """Write what the ``cnfgen`` command makes, and print its recipe; return the exit code."""
-    formula = cnfgen_command.generate(arguments, seed)
-    _write_one(formula, output, overwrite)
+def run_cnfgen(options: CnfgenOptions) -> int:
+    """Write a formula of the `cnfgen` command, if it is installed, and print its recipe."""
+    formula = cnfgen_command.generate(options.arguments, options.seed)
+    _write_one(formula, options.output, options.overwrite)
     print(formula.source, file=sys.stderr)
     return 0
 
 
-def run_recipe(text: str, output: Path | None, source: Path | None, overwrite: bool) -> int:
-    """Write the formula of a recipe; return the exit code.
-
-    Parameters
-    ----------
-    text
-        Recipe.
-    output
-        File, compressed if its name ends in ``.xz``; None for standard output.
-    source
-        For a cube of a file: that file.
-    overwrite
-        Whether ``output`` may be replaced.
-    """
+def run_recipe(options: RecipeOptions) -> int:
+    """Write the formula of a recipe, as found in an INDEX.csv or a manifest."""
+    source = options.source
 
     def parent(name: str) -> Formula:
         if source is None:
@@ -420,10 +466,10 @@ def run_recipe(text: str, output: Path | None, source: Path | None, overwrite: b
             raise ConfigError(f"{source}: found instance {gbdhash(formula)}, expected the cube's parent {name}")
         return formula
 
-    formula = from_recipe(text, parent)
+    formula = from_recipe(options.text, parent)
     for warning in formula.warnings:
         print(f"satcost: {warning}", file=sys.stderr)
-    _write_one(formula, output, overwrite)
+    _write_one(formula, options.output, options.overwrite)
     return 0
 
 
@@ -452,8 +498,31 @@ def family_lines(family: Family) -> list[str]:
     return lines
 
 
-def run_list(names: list[str]) -> int:
-    """Print families, all or those named; return the exit code."""
-    for family in [get_family(name) for name in names] if names else FAMILIES.values():
+def run_list(options: ListOptions) -> int:
+    """List the families: what they are, their parameters, defaults and bounds."""
+    for family in map(get_family, options.names) if options.names else FAMILIES.values():
         print("\n".join(family_lines(family)), end="\n\n")
     return 0
+
+
+class _FamilyGroup(Group):
+    """Reads ``generate FAMILY`` as ``generate family FAMILY``."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the arguments name."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["family", *args]
+        return super().resolve_command(ctx, args)
+
+
+app = new_app(
+    cls=_FamilyGroup,
+    no_args_is_help=True,
+    help="Generate instances, the same bytes every time: `satcost generate FAMILY -o DIR`; `satcost generate list` "
+    "lists the families.",
+)
+add_command(app, "family", GenerateOptions, run_generate)
+add_command(app, "list", ListOptions, run_list)
+add_command(app, "cubes", CubeOptions, run_cubes)
+add_command(app, "cnfgen", CnfgenOptions, run_cnfgen)
+add_command(app, "recipe", RecipeOptions, run_recipe)

@@ -6,8 +6,25 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.interruption import interrupted
+from satcost_gnn.cli.numbers import COST
+from satcost_gnn.cli.options import (
+    Checkpoint,
+    Device,
+    Estimator,
+    Inputs,
+    Jobs,
+    Overwrite,
+    Resume,
+    Solvers,
+    TableFile,
+    Unit,
+)
 from satcost_gnn.cli.phases import check_phases, write_phases
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.inputs import expand_all
@@ -18,22 +35,40 @@ from satcost_gnn.progress import ProgressLine
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """Options of the command, as on the command line."""
+    """Options of the command."""
 
-    paths: list[str]
-    output: Path | None
-    checkpoint: str | None
-    unit: str
-    cutoff: float | None
-    solvers: list[str] | None
-    jobs: int
-    device: str
-    estimator: str | None
-    resume: bool
-    overwrite: bool
-    output_format: str
-    machine_factor: bool = True
-    phases: Path | None = None
+    paths: Inputs
+    output: TableFile = None
+    checkpoint: Checkpoint = None
+    unit: Unit = "conflicts"
+    cutoff: Annotated[
+        float | None,
+        typer.Option(parser=COST, help="Budget for p_solved, in the cost unit [default: the checkpoint's]."),
+    ] = None
+    solvers: Solvers = None
+    jobs: Jobs = 1
+    device: Device = "auto"
+    estimator: Estimator = None
+    resume: Resume = False
+    overwrite: Overwrite = False
+    output_format: Annotated[
+        str, typer.Option("--format", help="On standard output: table, jsonl or csv [auto: table on a terminal].")
+    ] = "auto"
+    machine_factor: Annotated[
+        bool,
+        typer.Option(
+            "--machine-factor/--no-machine-factor",
+            help="Convert seconds to this machine's, if `satcost calibrate-machine` has been run.",
+        ),
+    ] = True
+    phases: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also write a value for each variable, for a solver to try first: lines of signed numbers, or with "
+            "probabilities if FILE ends in .csv; for one formula. See docs/phases.md for what it is worth.",
+        ),
+    ] = None
 
 
 def _number(value: float) -> str:
@@ -100,7 +135,10 @@ def _writer(options: PredictOptions, rows_per_instance: int) -> tuple[RowWriter,
 
 
 def run_predict(options: PredictOptions) -> int:
-    """Predict everything that the options name; return the exit code."""
+    """Predict what CNFs cost each solver: one row an instance and solver.
+
+    Exit code 0: all predicted; 1: some files could not be read (their rows say why); 2: wrong usage.
+    """
     names = expand_all(options.paths)
     if options.phases is not None:
         check_phases(names, options.phases, options.overwrite)
@@ -139,3 +177,6 @@ def _tell(prediction: Prediction, progress: ProgressLine) -> None:
         progress.message(f"satcost: {prediction.reason}")
     elif prediction.reason:
         progress.message(f"satcost: {prediction.path}: predicted by {prediction.source}, since {prediction.reason}")
+
+
+app = command_app("predict", PredictOptions, run_predict)

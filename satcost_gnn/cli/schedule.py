@@ -6,7 +6,13 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from satcost_gnn.cli.command import command_app
+from satcost_gnn.cli.numbers import SECONDS, SHARE
+from satcost_gnn.cli.options import Checkpoint, Cores, Device, Jobs, Objective, Solvers
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.inputs import expand_all
 from satcost_gnn.portfolio.schedule import Schedule, Scheduler, write_aslib_schedules
@@ -14,20 +20,34 @@ from satcost_gnn.portfolio.schedule import Schedule, Scheduler, write_aslib_sche
 
 @dataclass(frozen=True)
 class ScheduleOptions:
-    """Options of the command, as on the command line."""
+    """Options of the command."""
 
-    paths: list[str]
-    checkpoint: str | None
-    objective: str
-    time_limit: float | None
-    cores: int
-    solvers: list[str] | None
-    dependence: float | None
-    each: bool
-    aslib: Path | None
-    jobs: int
-    device: str
-    as_json: bool
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH...", help="A DIMACS file; several, or a directory, for one schedule for all."),
+    ]
+    checkpoint: Checkpoint = None
+    objective: Objective = "par2"
+    time_limit: Annotated[
+        float | None,
+        typer.Option(parser=SECONDS, help="Seconds that each core has, overhead included [default: the checkpoint's]."),
+    ] = None
+    cores: Cores = 1
+    solvers: Solvers = None
+    dependence: Annotated[
+        float | None,
+        typer.Option(
+            parser=SHARE,
+            help="Share of the uncertainty that the solvers have in common, 0 to 1 [default: checkpoint's].",
+        ),
+    ] = None
+    each: Annotated[bool, typer.Option("--each", help="A schedule for each file rather than one for all.")] = False
+    aslib: Annotated[
+        Path | None, typer.Option(help="Also write the schedules to FILE as instanceID,runID,solver,timeLimit.")
+    ] = None
+    jobs: Jobs = 1
+    device: Device = "auto"
+    as_json: Annotated[bool, typer.Option("--json", help="JSON, one object a line; see docs/portfolio.md.")] = False
 
 
 def schedule_text(schedule: Schedule) -> str:
@@ -49,7 +69,10 @@ def schedule_text(schedule: Schedule) -> str:
 
 
 def run_schedule(options: ScheduleOptions) -> int:
-    """Schedule what the options name; return the exit code."""
+    """Say which solvers to run for how long, in turn or on several cores.
+
+    Exit code 0: done; 1: some files could not be read; 2: wrong usage.
+    """
     names = expand_all(options.paths)
     if options.aslib is not None and options.cores > 1:
         raise ConfigError("--aslib: the format holds sequential schedules only; take --cores 1")
@@ -76,3 +99,6 @@ def run_schedule(options: ScheduleOptions) -> int:
     for line in problems:
         print(f"satcost: {line}", file=sys.stderr)
     return 1 if problems else 0
+
+
+app = command_app("schedule", ScheduleOptions, run_schedule)

@@ -5,25 +5,40 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from typing import Annotated
 
+import typer
+
+from satcost_gnn.cli.command import command_app
+from satcost_gnn.cli.numbers import NOT_NEGATIVE, SECONDS
+from satcost_gnn.cli.options import Checkpoint, Device, Estimator, Inputs, Jobs, Objective, Solvers
 from satcost_gnn.inputs import expand_all
 from satcost_gnn.portfolio.select import Decision, Selector
 
 
 @dataclass(frozen=True)
 class SelectOptions:
-    """Options of the command, as on the command line."""
+    """Options of the command."""
 
-    paths: list[str]
-    checkpoint: str | None
-    objective: str
-    cutoff: float | None
-    solvers: list[str] | None
-    risk: float
-    jobs: int
-    device: str
-    estimator: str | None
-    as_json: bool
+    paths: Inputs
+    checkpoint: Checkpoint = None
+    objective: Objective = "par2"
+    cutoff: Annotated[
+        float | None,
+        typer.Option(parser=SECONDS, help="CPU seconds for everything, overhead included [default: the checkpoint's]."),
+    ] = None
+    solvers: Solvers = None
+    risk: Annotated[
+        float,
+        typer.Option(
+            parser=NOT_NEGATIVE,
+            help="Standard deviations added to the objective: more prefers the more certain solver.",
+        ),
+    ] = 0.0
+    jobs: Jobs = 1
+    device: Device = "auto"
+    estimator: Estimator = None
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line; see docs/portfolio.md.")] = False
 
 
 def decision_text(decision: Decision) -> str:
@@ -50,7 +65,10 @@ def decision_text(decision: Decision) -> str:
 
 
 def run_select(options: SelectOptions) -> int:
-    """Choose for everything that the options name; return the exit code."""
+    """Choose the solver to run on each CNF, with the ranking and the reason.
+
+    Exit code 0: all decided; 1: some files could not be read; 2: wrong usage.
+    """
     names = expand_all(options.paths)
     failed = 0
     with Selector.from_checkpoint(
@@ -70,3 +88,6 @@ def run_select(options: SelectOptions) -> int:
     if failed:
         print(f"{failed} of {len(names)} files could not be read", file=sys.stderr)
     return 1 if failed else 0
+
+
+app = command_app("select", SelectOptions, run_select)

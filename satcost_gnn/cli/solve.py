@@ -8,13 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
+from satcost_gnn.cli.command import command_app
+from satcost_gnn.cli.numbers import SECONDS
+from satcost_gnn.cli.options import Checkpoint, Cores, Device, MemoryLimit, Objective, Programs, Solvers
 from satcost_gnn.errors import FormulaError
-from satcost_gnn.portfolio.objective import Objective
+from satcost_gnn.portfolio import objective as objectives
 from satcost_gnn.portfolio.run import PortfolioSolver, Progress, Solution, SolveSettings, programs_of
 from satcost_gnn.predictor import Predictor
 
@@ -25,21 +29,33 @@ _LINE_LENGTH = 78
 
 @dataclass(frozen=True)
 class SolveOptions:
-    """Options of the command, as on the command line."""
+    """Options of the command."""
 
-    path: str
-    checkpoint: str | None
-    objective: str
-    time_limit: float
-    memory_limit: int
-    cores: int
-    solvers: list[str] | None
-    programs: list[str]
-    proof: Path | None
-    live: bool | None
-    model: bool
-    json: Path | None
-    device: str
+    path: Annotated[str, typer.Argument(metavar="FILE", help="A DIMACS file, compressed or not, or - for stdin.")]
+    checkpoint: Checkpoint = None
+    objective: Objective = "par2"
+    time_limit: Annotated[float, typer.Option(parser=SECONDS, help="Wall-clock seconds for everything.")] = 5000.0
+    memory_limit: MemoryLimit = 4096
+    cores: Cores = 1
+    solvers: Solvers = None
+    programs: Programs = None
+    proof: Annotated[
+        Path | None,
+        typer.Option(help="Write a proof of unsatisfiability (DRAT or DRUP); only solvers that give one are run."),
+    ] = None
+    live: Annotated[
+        bool | None,
+        typer.Option(
+            "--live/--no-live",
+            help="Watch the running solvers and show a line with what they have done and what is left [default: on a "
+            "terminal]. Watching changes CaDiCaL's search a little.",
+        ),
+    ] = None
+    model: Annotated[bool, typer.Option("--model/--no-model", help="Print the model.")] = True
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write what was run and what came of it to FILE.")
+    ] = None
+    device: Device = "auto"
 
 
 def model_lines(model: NDArray[np.int32]) -> list[str]:
@@ -108,15 +124,19 @@ def _tell(solution: Solution) -> None:
 
 
 def run_solve(options: SolveOptions) -> int:
-    """Solve what the options name; return the exit code."""
+    """Solve a CNF with the portfolio: probe, schedule, limited child processes, a checked answer.
+
+    Prints `s SATISFIABLE`, `s UNSATISFIABLE` or `s UNKNOWN`, and `v` lines. Exit code 10: satisfiable; 20:
+    unsatisfiable; 0: unknown; 1: the file could not be read; 2: wrong usage.
+    """
     live = sys.stderr.isatty() if options.live is None else options.live
     settings = SolveSettings(
         time_limit_s=options.time_limit,
         memory_limit_mb=options.memory_limit,
         cores=options.cores,
-        objective=Objective.of(options.objective),
+        objective=objectives.Objective.of(options.objective),
         proof=options.proof,
-        programs=programs_of(options.programs),
+        programs=programs_of(options.programs or []),
         watch=live,
     )
     predictor = Predictor.from_checkpoint(
@@ -140,3 +160,6 @@ def run_solve(options: SolveOptions) -> int:
     if solution.model is not None and options.model:
         print("\n".join(model_lines(solution.model)))
     return solution.exit_code
+
+
+app = command_app("solve", SolveOptions, run_solve)

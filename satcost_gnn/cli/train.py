@@ -5,24 +5,50 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from satcost_gnn.cli.command import command_app
 from satcost_gnn.config import read_config
 from satcost_gnn.experiment import run_experiment
 from satcost_gnn.progress import ProgressLine, duration
 
 
-def run_train(config: Path, root: Path | None = None, cache: Path | None = None) -> int:
-    """Train what a configuration describes; return the exit code."""
+@dataclass(frozen=True)
+class TrainOptions:
+    """Options of the command."""
+
+    config: Annotated[Path, typer.Option("--config", help="Training configuration (TOML); see configs/small.toml.")]
+    root: Annotated[Path | None, typer.Option(help="Directory of the instances, instead of the configuration's.")] = (
+        None
+    )
+    cache: Annotated[
+        Path | None, typer.Option(help="Directory of preprocessed instances, instead of the configuration's.")
+    ] = None
+
+
+def run_train(options: TrainOptions) -> int:
+    """Train a checkpoint: preprocess a data set, fit every estimator, calibrate, measure on the test side.
+
+    Start the same command again after an interruption: preprocessing and training go on where they were.
+    """
     start = time.monotonic()
 
     def say(text: str) -> None:
         print(f"[{duration(time.monotonic() - start)}] {text}", file=sys.stderr, flush=True)
 
     try:
-        checkpoint = run_experiment(read_config(config, root=root, cache=cache), say, ProgressLine)
+        checkpoint = run_experiment(
+            read_config(options.config, root=options.root, cache=options.cache), say, ProgressLine
+        )
     except KeyboardInterrupt:
         print(f"interrupted; to continue: {shlex.join(['satcost', *sys.argv[1:]])}", file=sys.stderr)
         return 130
     print(checkpoint.directory)
     return 0
+
+
+app = command_app("train", TrainOptions, run_train)

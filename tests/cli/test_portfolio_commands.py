@@ -118,7 +118,7 @@ def test_interrupted_batch_says_how_to_go_on(tmp_path: Path) -> None:
         (["select", str(HARD), "--risk", "-1"], "risk"),
         (["schedule", str(HARD), "--dependence", "1"], "less than 1"),
         (["schedule", str(HARD), "--cores", "2", "--aslib", "x.csv"], "--cores 1"),
-        (["solve", str(HARD), "--time-limit", "0"], "time limit"),
+        (["solve", str(HARD), "--time-limit", "0"], "--time-limit"),
         (["solve", str(HARD), "--solvers", "minisat22", "--proof", "x"], "proof"),
         (["solve", str(HARD), "--program", "cadical195"], "SOLVER=COMMAND"),
         (["batch-solve", str(HARD), "--minimise", "money"], "mean, total"),

@@ -202,8 +202,8 @@ def test_options_of_the_command(tmp_path: Path) -> None:
             race_limits(race_, limits, cpu_s)
     write_formulas(tmp_path / "cnf", 2)
     options = CollectOptions(
-        [str(tmp_path / "cnf")], tmp_path / "set", ["cadical195", "minisat22"], [0], 10.0, None, 2048, 1, None,
-        race_s=(4.0,),
+        [str(tmp_path / "cnf")], tmp_path / "set", ["cadical195", "minisat22"], [0], None, None, 2048, 1, None,
+        race=True, limits="4",
     )  # fmt: skip
     assert run_collect(options) == 0
     runs = read_runs(tmp_path / "set" / "runs.parquet")

@@ -1,0 +1,124 @@
+"""A command of ``satcost``: its options, declared once as the fields of a record, and the function that takes them."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from copy import copy
+from typing import Annotated, Any, Optional, TypeVar, get_args, get_origin, get_type_hints
+
+import typer
+import typer.core
+
+from satcost_gnn.cli.numbers import Commas
+
+Options = TypeVar("Options")
+
+
+class Command(typer.core.TyperCommand):
+    """A command that still takes options under their old names, with a warning that names the new one."""
+
+    renamed: Mapping[str, str] = {}
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments, old names replaced."""
+        return super().parse_args(ctx, [self._renewed(word) for word in args])
+
+    def _renewed(self, word: str) -> str:
+        name, equals, value = word.partition("=")
+        new = self.renamed.get(name)
+        if new is None:
+            return word
+        print(f"satcost: {name} is now called {new}; the old name will go", file=sys.stderr)
+        return new + equals + value
+
+
+class Group(typer.core.TyperGroup):
+    """Commands, each listed with the whole first sentence of its help."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands with what they do."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self.summaries().items()))
+
+    def summaries(self) -> dict[str, str]:
+        """Return command -> what it does."""
+        return {name: summary_of(command.help or "") for name, command in self.commands.items()}
+
+
+def summary_of(text: str) -> str:
+    """Return the first paragraph of a help text on one line."""
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def new_app(**settings: Any) -> typer.Typer:
+    """Return an application whose help is plain text, square brackets included, and fits the terminal."""
+    settings = {"cls": Group, **settings}
+    return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, **settings)
+
+
+def signature_of(options: type[Any]) -> inspect.Signature:
+    """Return the signature that Typer reads the options from: a parameter for each field of the record."""
+    hints = get_type_hints(options, include_extras=True)
+    parameters = []
+    for field in dataclasses.fields(options):
+        hint, default = hints[field.name], field.default
+        if default is dataclasses.MISSING and field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        if get_origin(hint) is Annotated:
+            kind, *notes = get_args(hint)
+            commas = next((note for note in notes if isinstance(note, Commas)), None)
+            option = next(note for note in notes if not isinstance(note, Commas))
+            if commas is not None:
+                kind = Optional[str] if default is None else str  # noqa: UP045
+                option = copy(option)
+                option.parser = commas
+                default = ",".join(map(str, default)) if isinstance(default, list) else default
+            hint = Annotated[kind, option]
+        empty = inspect.Parameter.empty if default is dataclasses.MISSING else default
+        parameters.append(inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=empty, annotation=hint))
+    return inspect.Signature(parameters)
+
+
+def add_command(
+    app: typer.Typer,
+    name: str,
+    options: type[Options],
+    run: Callable[[Options], int],
+    renamed: Mapping[str, str] | None = None,
+) -> None:
+    """Add a command to an application.
+
+    Parameters
+    ----------
+    app
+        Application.
+    name
+        Of the command.
+    options
+        Dataclass whose fields are annotated as Typer's parameters are; one that is also annotated with
+        :class:`~satcost_gnn.cli.numbers.Commas` is a text with commas on the command line and a list in the record.
+    run
+        Takes the record and returns the exit code; its docstring is the command's help.
+    renamed
+        Old names of options and their new ones.
+    """
+
+    def call(**values: Any) -> None:
+        raise typer.Exit(run(options(**values)))
+
+    call.__signature__ = signature_of(options)  # type: ignore[attr-defined]
+    call.__annotations__ = {field: one.annotation for field, one in signature_of(options).parameters.items()}
+    call.__doc__ = run.__doc__
+    app.command(name, cls=type("Command", (Command,), {"renamed": dict(renamed or {})}))(call)
+
+
+def command_app(
+    name: str, options: type[Options], run: Callable[[Options], int], renamed: Mapping[str, str] | None = None
+) -> typer.Typer:
+    """Return an application of one command; see :func:`add_command`."""
+    app = new_app()
+    add_command(app, name, options, run, renamed)
+    return app
