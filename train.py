@@ -2,8 +2,15 @@
 
 import sys
 
-from satcost_gnn.cli import main
-
 if __name__ == "__main__":
+    if not sys.flags.safe_path:
+        # This directory is looked at last, and only for the package: no other module is to be taken from there.
+        sys.path.append(sys.path.pop(0))
+    import satcost_gnn  # noqa: F401
+
+    if not sys.flags.safe_path:
+        del sys.path[-1]
+    from satcost_gnn.cli import main
+
     sys.argv.insert(1, "train")
     main()

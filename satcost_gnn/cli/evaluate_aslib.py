@@ -14,6 +14,7 @@ from typing import Any
 
 from satcost_gnn.data.schema import replacing
 from satcost_gnn.errors import ConfigError, DatasetError, SatcostError
+from satcost_gnn.search.interpreter import safe_path
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
         _say(f"{name}: done in {result['cpu_seconds']:.0f} CPU seconds")
 
     if options.jobs > 1 and len(waiting) > 1:
-        with ProcessPoolExecutor(min(options.jobs, len(waiting)), mp_context=get_context("spawn")) as pool:
+        context = get_context("spawn")
+        with safe_path(), ProcessPoolExecutor(min(options.jobs, len(waiting)), mp_context=context) as pool:
             running = {pool.submit(_evaluated, source, options.seed, names): source for source in waiting}
             for future in as_completed(running):
                 keep(running[future], future.result)

@@ -6,10 +6,10 @@ counted once. Ray itself is an extra, imported when an executor is used.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
-import tempfile
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,7 +21,9 @@ from satcost_gnn.data.execution import CollectLimits, Request, Unmade, machine_d
 from satcost_gnn.data.schema import Run
 from satcost_gnn.errors import ExecutorError, SatcostError
 from satcost_gnn.search.external import ExternalSpec, register_here
+from satcost_gnn.search.interpreter import safe_path
 from satcost_gnn.search.sandbox import Sandbox
+from satcost_gnn.search.scratch_space import scratch_directory
 from satcost_gnn.search.solvers import solver_spec
 
 # How often Ray starts a run again whose node or worker has died under it.
@@ -54,7 +56,12 @@ def _register_once(program: ExternalSpec) -> None:
 
 
 def make_on_node(
-    request: Request, size: int, content: bytes | None, program: ExternalSpec | None, limits: CollectLimits
+    request: Request,
+    size: int,
+    content: bytes | None,
+    program: ExternalSpec | None,
+    limits: CollectLimits,
+    directory: Path | None = None,
 ) -> dict[str, Any]:
     """Make one run; executed as a Ray task on whatever node.
 
@@ -70,12 +77,17 @@ def make_on_node(
         The solver's definition if it is a program.
     limits
         Limits of the run.
+    directory
+        The driver's current directory, in which programs run where a node has it, too; None for the worker's.
 
     Returns
     -------
     dict
         ``run``: columns of the run; or ``unseen``: this node has no such file; or ``failed``: why nothing can be run.
     """
+    if directory is not None:
+        with contextlib.suppress(OSError):
+            os.chdir(directory)
     try:
         if program is not None:
             _register_once(program)
@@ -88,8 +100,8 @@ def make_on_node(
         elif content is None:
             return {"unseen": platform.node()}
         else:
-            with tempfile.TemporaryDirectory(prefix="satcost-instance-") as directory:
-                copy = Path(directory, request.path.name)
+            with scratch_directory() as place:
+                copy = place / request.path.name
                 copy.write_bytes(zstandard.decompress(content))
                 run = make_run(_sandbox(), replace(request, path=copy), limits, _machine())
             # The user knows the file by its own name.
@@ -171,12 +183,17 @@ class RayExecutor:
             options["address"] = address
         else:
             options |= {
+                # Not one that somebody else has started here.
+                "address": "local",
                 "num_cpus": self.jobs,
                 "include_dashboard": False,
                 "object_store_memory": _OBJECT_STORE_BYTES,
             }
         try:
-            ray.init(**options)
+            # Ray has its workers look for modules in the driver's current directory first. It is this one meanwhile,
+            # which they look through anyway.
+            with safe_path(), contextlib.chdir(Path(os.__file__).parent):
+                ray.init(**options)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             where = f"no Ray cluster at {address}" if address else "cannot start Ray on this machine"
             raise ExecutorError(
@@ -189,13 +206,15 @@ class RayExecutor:
         memory = limits.memory_mb * 2**20
         task = ray.remote(make_on_node).options(num_cpus=1, memory=memory, max_retries=_RETRIES)
         _check_room(ray, memory)
+        directory = Path.cwd()
 
         def submit(request: Request, content: bytes | None = None) -> None:
             spec = solver_spec(request.solver)
             program = spec if isinstance(spec, ExternalSpec) else None
             # A worker's current directory is not ours.
             absolute = replace(request, path=request.path.absolute())
-            pending[task.remote(absolute, request.path.stat().st_size, content, program, limits)] = request
+            size = request.path.stat().st_size
+            pending[task.remote(absolute, size, content, program, limits, directory)] = request
 
         while True:
             room = self.jobs or max(2, 2 * int(ray.cluster_resources().get("CPU", 0)))

@@ -11,8 +11,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -24,6 +22,7 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs, write_dimacs
 from satcost_gnn.formula.gbdc_process import call_gbdc
 from satcost_gnn.formula.mixing import mixed
+from satcost_gnn.search.scratch_space import scratch_directory
 
 __all__ = [
     "ORDER_FEATURE_NAMES",
@@ -557,8 +556,8 @@ def _gbdc_features(formula: Formula) -> dict[str, float]:
         formula.literals, np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths[lengths > 0])])
     )
     # gbdc refuses comments within clauses and SATLIB's end mark: it reads our own text of the formula.
-    with TemporaryDirectory(prefix="satcost-") as directory:
-        path = Path(directory) / "formula.cnf"
+    with scratch_directory() as directory:
+        path = directory / "formula.cnf"
         write_dimacs(filled, path)
         try:
             base = call_gbdc("extract_base_features", str(path))

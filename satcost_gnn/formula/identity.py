@@ -10,14 +10,13 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import clause_text, read_dimacs, render_integers, write_dimacs
 from satcost_gnn.formula.gbdc_process import call_gbdc
+from satcost_gnn.search.scratch_space import scratch_directory
 
 __all__ = ["Identity", "gbdhash", "identity", "isohash", "isohash2"]
 
@@ -91,8 +90,8 @@ def isohash2(formula: Formula | str | os.PathLike[str]) -> str:
     number = np.cumsum(used, dtype=np.int64)[variables]
     literals = np.where(formula.literals < 0, -number, number)
     dense = Formula.from_arrays(literals, formula.offsets, int(np.count_nonzero(used)), formula.source)
-    with TemporaryDirectory(prefix="satcost-") as directory:
-        path = Path(directory) / "formula.cnf"
+    with scratch_directory() as directory:
+        path = directory / "formula.cnf"
         write_dimacs(dense, path)
         return str(call_gbdc("isohash2", str(path)))
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +29,7 @@ from satcost_gnn.portfolio.schedule import Slice
 from satcost_gnn.portfolio.solver_child import ANSWER_CHILD, Glimpse, Watch
 from satcost_gnn.search.external import ExternalSpec
 from satcost_gnn.search.sandbox import Limits, Outcome, Sandbox
+from satcost_gnn.search.scratch_space import ScratchSpace
 from satcost_gnn.search.solvers import satisfies, solver_spec
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class ConcurrentRuns:
         self._cores = [_Core(k, self) for k in range(settings.cores)]
         self._busy = 0
         # Holds what solvers that run already are told later.
-        self._letters = tempfile.TemporaryDirectory(prefix="satcost-solve-") if settings.watch else None
+        self._letters = ScratchSpace.make() if settings.watch else None
 
     def __enter__(self) -> Self:
         return self
@@ -211,7 +211,7 @@ class ConcurrentRuns:
                 if isinstance(item, tuple):
                     self.attempts.append(item[0])
         if self._letters is not None:
-            self._letters.cleanup()
+            self._letters.remove()
 
     def left_s(self) -> float:
         """Wall seconds that are left."""
@@ -351,7 +351,7 @@ class ConcurrentRuns:
 
     def _letter(self, solver: str) -> str:
         assert self._letters is not None
-        return str(Path(self._letters.name, f"{self._fallbacks.index(solver)}.npy"))
+        return str(self._letters.path / f"{self._fallbacks.index(solver)}.npy")
 
     def _send_prior(self, solver: str) -> None:
         prior = self._prior(solver)

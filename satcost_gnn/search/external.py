@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import array
 import contextlib
-import ctypes
 import hashlib
 import math
 import os
@@ -35,7 +34,15 @@ from numpy.typing import NDArray
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs, write_dimacs
-from satcost_gnn.search.process_tree import below, proportional_mb, usage
+from satcost_gnn.search import process_limits
+from satcost_gnn.search.process_tree import (
+    adopt_orphans,
+    below,
+    die_with_parent,
+    end_all_below,
+    proportional_mb,
+    usage,
+)
 from satcost_gnn.search.sandbox import Limits, Sandbox, scratch
 from satcost_gnn.search.solvers import (
     SOLVERS,
@@ -46,9 +53,6 @@ from satcost_gnn.search.solvers import (
     satisfies,
     seeded,
 )
-
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
 
 # Seconds between the signal that asks a program to end and the one that ends it.
 _GRACE_S = 0.5
@@ -232,7 +236,13 @@ def describe_program(program: str) -> str:
 
 def version_child(program: str) -> str:
     """Ask a program for its version; executed in a sandboxed child."""
-    done = subprocess.run([program, "--version"], capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    done = subprocess.run(
+        [program, "--version"],
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+        preexec_fn=process_limits.lift_address_space,
+    )
     # A number in whatever text, or the word that is all there is (CaDiCaL's "sc2021").
     found = re.search(rb"\d+\.\d+[\w.+-]*", done.stdout) or re.fullmatch(rb"\s*\S{1,40}\s*", done.stdout)
     return found.group(0).decode("ascii", "replace").strip() if found else ""
@@ -361,28 +371,6 @@ class _Used:
         self.largest_mb = max(self.largest_mb, spent.ru_maxrss / 1024)
 
 
-def _end_all(used: _Used) -> None:
-    """Kill and reap every process below this one."""
-    deadline = time.monotonic() + 5.0
-    while time.monotonic() < deadline:
-        for pid in below(os.getpid()):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        try:
-            while True:
-                pid, _, spent = os.wait4(-1, os.WNOHANG)
-                if pid == 0:
-                    break
-                used.reap(spent)
-        except ChildProcessError:
-            return
-        time.sleep(0.002)
-
-
-def _prctl(option: int, value: int) -> None:
-    ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
-
-
 @dataclass
 class _Watched:
     """How the program ended: ``code`` is negative for a signal; ``over`` the status of a limit and what it was."""
@@ -396,13 +384,12 @@ class _Watched:
 
 def _watch(arguments: list[str], output: SolverOutput, cpu_s: float, wall_s: float, memory_mb: int) -> _Watched:
     # Orphans of the program come to this process, so that they are found, counted and ended.
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    seconds = math.ceil(cpu_s) + 1
+    adopt_orphans()
 
     def prepare() -> None:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        resource.setrlimit(resource.RLIMIT_AS, (memory_mb * 2**20,) * 2)
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+        die_with_parent(signal.SIGKILL)
+        process_limits.lift_address_space()
+        process_limits.limit_cpu(cpu_s)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
 
@@ -468,7 +455,7 @@ def _watch(arguments: list[str], output: SolverOutput, cpu_s: float, wall_s: flo
                     os.kill(process.pid, _known(arguments[0]).stop)
                 end = now + _GRACE_S
         wall = time.monotonic() - start
-        _end_all(used)
+        end_all_below(used.reap)
         if process.returncode is None:
             process.returncode = -signal.SIGKILL
         # Nobody is left to write: what is in the pipes is the end of it.
@@ -494,9 +481,17 @@ def _conclude(
         return {"status": "TIMEOUT", "detail": f"CPU limit of {cpu_s:g} s"}
     answers = output.answers
     if watched.code < 0 or not answers or answers == ["UNKNOWN"]:
-        if output.memory_mark or full:
+        inherited_mb = process_limits.inherited_address_space_mb()
+        if full or (output.memory_mark and inherited_mb < math.inf):
             reason = output.memory_mark or output.last_line or "no message"
-            return {"status": "MEMOUT", "detail": f"memory limit of {memory_mb} MiB ({reason})"}
+            limit = (
+                f"memory limit of {memory_mb}" if full else f"address space limit (`ulimit -v`) of {inherited_mb:.0f}"
+            )
+            return {"status": "MEMOUT", "detail": f"{limit} MiB ({reason})"}
+        if output.memory_mark:
+            # Not at our limit: at one of its own, or it asks for what no machine has.
+            used = f"having used {watched.peak_memory_mb:.0f} of {memory_mb} MiB"
+            return {"status": "CRASHED", "detail": f"says that it has no memory, {used} ({output.memory_mark})"}
         if watched.code == -signal.SIGKILL:
             return {
                 "status": "MEMOUT",
@@ -549,7 +544,8 @@ def solve_external_child(
         Handed to the program if its command names ``{seed}``, else that of
         :func:`~satcost_gnn.search.solvers.seeded`.
     cpu_s, wall_s, memory_mb
-        Limits of the program with all processes that it starts; the memory limit also is one of address space of each.
+        Limits of the program with all processes that it starts; memory is what is resident, however much address space
+        is reserved. An inherited limit counts if it is lower.
     conflicts
         Must be None.
     with_model
@@ -574,6 +570,7 @@ def solve_external_child(
         formula = read_dimacs(formula)
     if not any("{seed}" in part for part in command):
         formula = seeded(formula, seed)
+    cpu_s = min(cpu_s, process_limits.inherited_cpu_s())
     directory = scratch()
     file, result = directory / "formula.cnf", directory / "result"
     try:

@@ -1,10 +1,18 @@
-"""Which processes run below another one, and what they use, as told by ``/proc`` (Linux only)."""
+"""Which processes run below another one, what they use, and how they are ended (Linux only)."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import resource
+import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 
 _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -19,23 +27,26 @@ def _cpu_s(fields: list[str]) -> float:
     return sum(map(int, fields[11:15])) * _TICK_S
 
 
-def process_table() -> dict[int, tuple[int, float]]:
-    """Return ``pid -> (parent pid, CPU seconds with those of its reaped children)`` of every process here."""
-    table = {}
+def adopt_orphans() -> None:
+    """Become the parent of every process below whose own parent ends, so that none gets out of reach."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with_parent(number: signal.Signals) -> None:
+    """Have the kernel send a signal to this process when the thread that started it ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+
+def _below_by_parents(root: int) -> list[int]:
+    parents = {}
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             with contextlib.suppress(OSError, ValueError, IndexError):
-                fields = _fields(int(entry.name))
-                table[int(entry.name)] = (int(fields[1]), _cpu_s(fields))
-    return table
-
-
-def descendants(root: int, table: dict[int, tuple[int, float]]) -> list[int]:
-    """Return ``root`` and every process below it."""
+                parents[int(entry.name)] = int(_fields(int(entry.name))[1])
     found = [root]
     for pid in found:
-        found.extend(child for child, (parent, _) in table.items() if parent == pid)
-    return found
+        found.extend(child for child, parent in parents.items() if parent == pid)
+    return found[1:]
 
 
 def below(root: int) -> list[int]:
@@ -44,7 +55,7 @@ def below(root: int) -> list[int]:
     One that is just being forked or reparented may be missing.
     """
     if not Path(f"/proc/self/task/{os.getpid()}/children").exists():
-        return descendants(root, process_table())[1:]
+        return _below_by_parents(root)
     found: list[int] = []
     waiting = [root]
     while waiting:
@@ -78,3 +89,36 @@ def proportional_mb(pids: list[int]) -> float:
                 if line.startswith("Pss:"):
                     total += int(line.split()[1])
     return total / 1024
+
+
+def signal_all(pids: list[int], number: signal.Signals) -> None:
+    """Send a signal to those of the processes that are still there."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+def end_all_below(on_reaped: Callable[[resource.struct_rusage], None] | None = None, within_s: float = 5.0) -> None:
+    """Kill and reap every process below this one, which :func:`adopt_orphans`.
+
+    Parameters
+    ----------
+    on_reaped
+        Called with what each process that was reaped has used.
+    within_s
+        Seconds after which it gives up on a process that the kernel doesn't end.
+    """
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        try:
+            while True:
+                pid, _, spent = os.wait4(-1, os.WNOHANG)
+                if pid == 0:
+                    break
+                if on_reaped is not None:
+                    on_reaped(spent)
+        except ChildProcessError:
+            # Whoever is below somebody else has become ours with that one's end.
+            return
+        signal_all(below(os.getpid()), signal.SIGKILL)
+        time.sleep(0.002)

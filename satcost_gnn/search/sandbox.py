@@ -4,7 +4,7 @@ Solvers are C and C++ code in our process: an abort, a segmentation fault or an 
 along. A :class:`Sandbox` therefore keeps one light helper interpreter (``satcost_gnn.search.sandbox_server``) that has
 PySAT, gbdc and numpy loaded and forks one limited child for each call. Forking from the helper costs milliseconds, the
 caller's process may hold threads, torch or CUDA without any of it being forked, and user scripts need no
-``if __name__ == "__main__"`` guard.
+``if __name__ == "__main__"`` guard. A process that is forked from the caller's gets helpers of its own.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import pickle
 import signal
 import struct
 import subprocess
-import sys
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +24,12 @@ from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
 from satcost_gnn.errors import SandboxError
+from satcost_gnn.search import interpreter
 
 #: Words on a running request, between :class:`Sandbox` and its helper.
 PAUSE, RESUME = "pause", "resume"
+#: First word of an answer that is no outcome: no child could be started.
+REFUSED = "refused"
 
 Status = Literal["OK", "TIMEOUT", "MEMOUT", "CRASHED", "ERROR", "CANCELLED"]
 
@@ -42,7 +45,12 @@ class Limits:
     wall_s
         Wall-clock seconds.
     memory_mb
-        Mebibytes of address space that the child may take beyond what the helper already holds.
+        Mebibytes of resident memory of the child and all its descendants, beyond what the helper already holds. Address
+        space that is reserved and not used doesn't count.
+
+    Notes
+    -----
+    Of these and the limits that the helper has inherited (``ulimit``, a batch system's), the smaller ones count.
     """
 
     cpu_s: float = 10.0
@@ -107,18 +115,19 @@ def report(value: Any) -> None:
 
 
 def scratch() -> Path:
-    """Return a directory of this call's own, from inside a sandboxed function; made when first asked for.
+    """Return a directory of this call's own, from inside a sandboxed function; :mod:`tempfile` uses it, too.
 
     It is removed with all that is in it when the child has ended, however it ends.
 
     Raises
     ------
     SandboxError
-        Outside a sandbox.
+        Outside a sandbox, or if there is no room for it.
     """
     if _scratch is None:
+        if in_child():
+            raise SandboxError("there is no room for temporary files; make some, or set TMPDIR to another directory")
         raise SandboxError("scratch() was called outside a sandboxed function, which alone has a directory")
-    _scratch.mkdir(mode=0o700, exist_ok=True)
     return _scratch
 
 
@@ -155,6 +164,35 @@ def read_frame(stream: Readable) -> Any:
     return pickle.loads(payload)
 
 
+class Exact:
+    """Reads exactly as many bytes as asked for from a file descriptor, so that none is held back from select."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def read(self, size: int) -> bytes:
+        """Return ``size`` bytes, fewer only at the end of the stream."""
+        parts = []
+        while size:
+            piece = os.read(self._fd, min(size, 1 << 20))
+            if not piece:
+                break
+            parts.append(piece)
+            size -= len(piece)
+        return b"".join(parts)
+
+
+# Those of this process, so that a forked one can let go of them.
+_sandboxes: weakref.WeakSet[Sandbox] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for one in list(_sandboxes):
+        one._let_go()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
 _CANCELLED = Outcome("CANCELLED", None, 0.0, 0.0, 0.0, "cancelled by the caller")
 
 
@@ -171,11 +209,27 @@ class Sandbox:
     """
 
     def __init__(self) -> None:
+        self._server: subprocess.Popen[bytes] | None = None
+        self._cancelled = threading.Event()
+        self._make_locks()
+        _sandboxes.add(self)
+
+    def _make_locks(self) -> None:
         self._lock = threading.Lock()
         # A word must not get into the middle of a request.
         self._sending = threading.Lock()
-        self._cancelled = threading.Event()
-        self._server: subprocess.Popen[bytes] | None = None
+
+    def _let_go(self) -> None:
+        """In a forked process: the helper is the parent's, and so is whoever holds the locks."""
+        server, self._server = self._server, None
+        self._make_locks()
+        if server is not None:
+            # The helper is to notice when the parent has gone, not when we have.
+            for stream in (server.stdin, server.stdout):
+                if stream is not None:
+                    stream.close()
+            # Not our child: nothing to wait for.
+            server.returncode = 0
 
     def __enter__(self) -> Self:
         self._start()
@@ -190,19 +244,16 @@ class Sandbox:
         if self._server is not None and self._server.poll() is not None:
             self._discard()
         if self._server is None:
-            environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-            package_root = str(Path(__file__).resolve().parents[2])
-            environment["PYTHONPATH"] = os.pathsep.join(
-                part for part in (package_root, environment.get("PYTHONPATH", "")) if part
-            )
             try:
                 # A session of its own: Ctrl-C in the terminal reaches us, and we decide what becomes of the children.
+                # Unbuffered: a forked process can close its copies whoever was reading.
                 self._server = subprocess.Popen(
-                    [sys.executable, "-m", "satcost_gnn.search.sandbox_server"],
+                    interpreter.command("satcost_gnn.search.sandbox_server"),
+                    bufsize=0,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     start_new_session=True,
-                    env=environment,
+                    env=interpreter.environment(),
                 )
             except OSError as error:
                 raise SandboxError(f"cannot start the process that runs limited children: {error}") from error
@@ -246,8 +297,15 @@ class Sandbox:
                 assert server.stdin is not None and server.stdout is not None
                 try:
                     with self._sending:
+                        if self._cancelled.is_set():
+                            # After the look above, when there was no helper yet.
+                            self._discard()
+                            return _CANCELLED
                         write_frame(server.stdin.fileno(), (function, dict(kwargs), limits, on_report is not None))
-                    while not isinstance(outcome := read_frame(server.stdout), Outcome):
+                    answers = Exact(server.stdout.fileno())
+                    while not isinstance(outcome := read_frame(answers), Outcome):
+                        if outcome[0] == REFUSED:
+                            raise SandboxError(outcome[1])
                         if on_report is not None:
                             on_report(outcome[1])
                 except (EOFError, OSError) as error:
@@ -303,7 +361,8 @@ class Sandbox:
             for stream in (server.stdin, server.stdout):
                 if stream is not None:
                     stream.close()
-            # Its standard input has closed: it kills its child and ends by itself.
+            # It ends what runs below, removes its files, and itself.
+            server.terminate()
             try:
                 server.wait(timeout=5)
             except subprocess.TimeoutExpired:

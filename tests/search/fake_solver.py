@@ -1,6 +1,7 @@
 """A solver for tests: ``python fake_solver.py BEHAVIOUR FORMULA [SEED]``. Tiny formulas only."""
 
 import itertools
+import mmap
 import os
 import signal
 import sys
@@ -132,6 +133,10 @@ def main() -> int:
                 time.sleep(60)
                 print(len(held))
         time.sleep(60)
+    if behaviour == "reserve":
+        # Never touched.
+        held_for_later = mmap.mmap(-1, 64 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ)
+        return answer(model(path)) + 0 * len(held_for_later)
     if behaviour == "bad-alloc":
         print("terminate called after throwing an instance of 'std::bad_alloc'", file=sys.stderr, flush=True)
         os.abort()

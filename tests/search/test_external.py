@@ -174,10 +174,16 @@ def test_memory_limit_of_all_processes_together(run: Run, left_over: LeftOver) -
     assert left_over() == []
 
 
-def test_exhausted_memory_is_known_by_the_message(run: Run) -> None:
+def test_address_space_that_is_reserved_is_no_memory(run: Run) -> None:
+    found = run("reserve", memory_mb=256)
+    assert found.status == "SAT"
+    assert found.peak_memory_mb < 256
+
+
+def test_what_ends_far_below_its_limit_is_no_memout_whatever_it_says(run: Run) -> None:
     found = run("bad-alloc")
-    assert found.status == "MEMOUT"
-    assert "bad_alloc" in found.detail
+    assert found.status == "CRASHED"
+    assert "bad_alloc" in found.detail and "of 1024 MiB" in found.detail
 
 
 def test_limit_on_conflicts_is_unsupported(sandbox: Sandbox) -> None:
