@@ -6,7 +6,6 @@ another model than the one asked for.
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from satcost_gnn.errors import ConfigError
+from satcost_gnn.output_files import write_json
 
 Branch = Literal["graph", "static", "online"]
 
@@ -271,7 +271,7 @@ def read_config(path: Path | str, *, root: Path | None = None, cache: Path | Non
 
 def write_config(config: TrainingConfig, path: Path) -> None:
     """Write every setting of a run, defaults included, as JSON."""
-    path.write_text(json.dumps(config.model_dump(mode="json"), indent=2) + "\n")
+    write_json(path, config.model_dump(mode="json"), indent=2)
 
 
 def _section_at(section: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseModel]:

@@ -58,6 +58,10 @@ class ConfigError(SatcostError):
     """A configuration file has an unknown key or an invalid value."""
 
 
+class OutputError(ConfigError):
+    """An output can't be written where it is wanted, must not be written there, or is not one to continue."""
+
+
 class EstimatorError(SatcostError):
     """An estimator lacks what it needs to be fitted or to predict."""
 

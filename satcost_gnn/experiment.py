@@ -35,6 +35,7 @@ from satcost_gnn.instance import Instance
 from satcost_gnn.instance_cache import InstanceCache
 from satcost_gnn.model_card import card, read_new_families
 from satcost_gnn.out_of_distribution import NoveltyDetector
+from satcost_gnn.output_files import write_json
 from satcost_gnn.portfolio.select import overhead_of
 from satcost_gnn.portfolio.training_fit import fit_portfolio
 from satcost_gnn.portfolio.training_side import PORTFOLIO_FILE
@@ -313,7 +314,7 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
     config.directory.mkdir(parents=True, exist_ok=True)
     write_config(config, config.directory / "config.json")
     sides = dict(sorted(split_sides(dataset, config).items()))
-    (config.directory / "split.json").write_text(json.dumps(sides) + "\n")
+    write_json(config.directory / "split.json", sides)
     with tempfile.TemporaryDirectory(dir=config.directory) as folder:
         staging = Path(folder) / target.name
         staging.mkdir()
@@ -396,7 +397,7 @@ def write_portfolio(
         fresh,
     )
     if portfolio is not None:
-        path.write_text(json.dumps(portfolio.to_json(), indent=1) + "\n")
+        write_json(path, portfolio.to_json(), indent=1)
 
 
 def not_learnt_from(config: TrainingConfig) -> tuple[str, ...]:

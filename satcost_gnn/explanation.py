@@ -26,6 +26,7 @@ from satcost_gnn.errors import CheckpointError, ConfigError, EstimatorError
 from satcost_gnn.estimators.feature_matrix import FeatureMatrix, features_for_unit
 from satcost_gnn.feature_vector import FeatureVector
 from satcost_gnn.instance import Instance
+from satcost_gnn.output_files import replacing
 from satcost_gnn.search.second_search import PREFIX
 
 if TYPE_CHECKING:
@@ -382,8 +383,9 @@ class Explanation:
             fontsize="medium",
         )
         try:
-            figure.savefig(path)
-        except (ValueError, OSError) as error:
+            with replacing(path) as temporary:
+                figure.savefig(temporary, format=path.suffix.removeprefix(".").lower() or "png")
+        except ValueError as error:
             raise ConfigError(f"{path}: cannot write the plot: {error}") from error
 
 

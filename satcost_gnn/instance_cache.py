@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from satcost_gnn.feature_vector import FeatureVector
 from satcost_gnn.formula.graph import CompactGraph
 from satcost_gnn.instance import Instance
+from satcost_gnn.output_files import replacing, write_text
 from satcost_gnn.preprocess import Preprocessed, PreprocessSettings, preprocess_many
 from satcost_gnn.search.probe import ProbeResult, ProbeSettings
 from satcost_gnn.search.trace import Trace
@@ -58,10 +58,8 @@ def _write(path: Path, instance: Instance) -> None:
         arrays |= _prefixed("trace", probe.trace.to_arrays())
     if instance.graph is not None:
         arrays |= _prefixed("graph", instance.graph.to_arrays())
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with temporary.open("wb") as stream:
+    with replacing(path) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, header=np.array(json.dumps(header)), **arrays)
-    temporary.replace(path)
 
 
 def _read(path: Path) -> Instance:
@@ -110,7 +108,7 @@ class InstanceCache:
         key = settings.key()
         self.directory = directory / hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
         self.directory.mkdir(parents=True, exist_ok=True)
-        (self.directory / "KEY.txt").write_text(key + "\n")
+        write_text(self.directory / "KEY.txt", key + "\n")
 
     def _path(self, instance: str) -> Path:
         return self.directory / f"{instance}.npz"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from satcost_gnn.errors import ConfigError, SolverError
+from satcost_gnn.output_files import write_json
 from satcost_gnn.search.probe import ProbeResult
 from satcost_gnn.search.sandbox import Sandbox
 from satcost_gnn.search.solvers import run_solver
@@ -181,10 +182,7 @@ def machine_file() -> Path | None:
 
 def write_speed(speed: MachineSpeed, path: Path) -> None:
     """Write the file, under its name only once it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(speed.to_json(), indent=1) + "\n")
-    temporary.replace(path)
+    write_json(path, speed.to_json(), indent=1)
 
 
 def read_factor(path: Path | None = None) -> tuple[float, Path] | None:

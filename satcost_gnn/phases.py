@@ -28,6 +28,7 @@ from satcost_gnn.checkpoint import checkpoint_directories
 from satcost_gnn.errors import CheckpointError, PhaseError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.graph import CompactGraph
+from satcost_gnn.output_files import new_directory, replacing, write_json, write_text
 from satcost_gnn.search.phase_graph import PHASE_GRAPH_LIMIT, PhaseGraph, read_phase_graph
 from satcost_gnn.search.probe import ProbeSettings
 from satcost_gnn.search.sandbox import Sandbox
@@ -91,7 +92,7 @@ class Phases:
         the lines of values that solvers print: ``v``, signed variable numbers, and 0 at the end.
         """
         if path.suffix == ".csv":
-            with path.open("w", newline="") as stream:
+            with replacing(path) as temporary, temporary.open("w", newline="") as stream:
                 writer = csv.writer(stream, lineterminator="\n")
                 writer.writerow(("variable", "probability_true"))
                 for variable, probability in zip(self.variables.tolist(), self.probability.tolist(), strict=True):
@@ -101,7 +102,7 @@ class Phases:
         lines = [f"c phases by {self.label}, source {self.source}"]
         for start in range(0, len(values), _LITERALS_A_LINE):
             lines.append("v " + " ".join(map(str, values[start : start + _LITERALS_A_LINE])))
-        path.write_text("\n".join(lines) + "\n")
+        write_text(path, "\n".join(lines) + "\n")
 
 
 def read_phases(path: Path | str, confidence: float = 0.5) -> list[int]:
@@ -174,16 +175,16 @@ def save_phase_checkpoint(directory: Path, model: PhaseModel, training: dict[str
 
     if directory.exists():
         raise CheckpointError(f"{directory} exists; checkpoints are never overwritten, choose the next version")
-    directory.mkdir(parents=True)
-    save_file(model.state_dict(), directory / _WEIGHTS)
-    header = {
-        "format_version": FORMAT_VERSION,
-        "package_version": __version__,
-        "model": model.config.model_dump(),
-        "sha256": _sha256(directory / _WEIGHTS),
-        "training": training,
-    }
-    (directory / _HEADER).write_text(json.dumps(header, indent=1) + "\n")
+    with new_directory(directory) as staging:
+        save_file(model.state_dict(), staging / _WEIGHTS)
+        header = {
+            "format_version": FORMAT_VERSION,
+            "package_version": __version__,
+            "model": model.config.model_dump(),
+            "sha256": _sha256(staging / _WEIGHTS),
+            "training": training,
+        }
+        write_json(staging / _HEADER, header, indent=1)
 
 
 def _sha256(path: Path) -> str:

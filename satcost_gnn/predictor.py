@@ -7,7 +7,6 @@ passed over. Whatever readable CNF comes in, a prediction comes out.
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,6 +26,7 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.instance import Instance
 from satcost_gnn.machine_speed import on_training_machine, read_factor
 from satcost_gnn.out_of_distribution import NoveltyDetector
+from satcost_gnn.output_files import write_json
 from satcost_gnn.preprocess import Preprocessed, PreprocessSettings, preprocess, preprocess_many
 from satcost_gnn.search.sandbox import Sandbox
 
@@ -564,5 +564,4 @@ def write_probe_offsets(path: Path, offsets: dict[str, NDArray[np.float64]], poi
     """Write the distribution of log10(cost / probe's cost) of each solver as evenly spaced quantiles."""
     levels = (np.arange(points) + 0.5) / points
     table = {name: np.quantile(values, levels).round(4).tolist() for name, values in offsets.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(table) + "\n")
+    write_json(path, table)

@@ -44,6 +44,7 @@ from satcost_gnn.data.batching import (
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.models.cost_model import CostModel, ModelShape
 from satcost_gnn.models.losses import batch_losses
+from satcost_gnn.output_files import replacing, write_json
 
 Say = Callable[[str], None]
 
@@ -285,7 +286,7 @@ class EpochLog(Callback):  # type: ignore[misc]
                     for row in csv.DictReader(stream)
                     if (int(row["member"]), int(row["epoch"])) < (self.member, trainer.current_epoch)
                 ]
-        with self.path.open("w", newline="") as stream:
+        with replacing(self.path) as temporary, temporary.open("w", newline="") as stream:
             writer = csv.DictWriter(stream, _LOG_COLUMNS, lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
@@ -529,4 +530,4 @@ def open_run(directory: Path, config: Mapping[str, Any], split: Mapping[str, Seq
             )
     directory.mkdir(parents=True, exist_ok=True)
     for name, values in wanted.items():
-        (directory / f"{name}.json").write_text(json.dumps(values, indent=1) + "\n")
+        write_json(directory / f"{name}.json", values, indent=1)

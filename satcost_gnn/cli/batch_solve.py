@@ -25,6 +25,7 @@ from satcost_gnn.cli.options import (
 )
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.inputs import expand_all
+from satcost_gnn.output_files import check_outputs
 from satcost_gnn.portfolio.batch import BATCH_COLUMNS, Aim, BatchSettings, solve_batch
 from satcost_gnn.portfolio.run import programs_of
 from satcost_gnn.prediction_table import JsonLinesWriter, RowWriter, open_output
@@ -67,6 +68,7 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
         raise ConfigError("found - among the inputs; a batch reads files only")
     if options.resume and options.output is None:
         raise ConfigError("--resume continues a file: name it with -o")
+    check_outputs({"-o": options.output}, [*options.paths, *names])
     settings = BatchSettings(
         limit_s=options.time_limit,
         memory_limit_mb=options.memory_limit,

@@ -23,6 +23,7 @@ from satcost_gnn.machine_speed import (
     time_workloads,
     write_speed,
 )
+from satcost_gnn.output_files import check_outputs
 from satcost_gnn.progress import ProgressLine
 from satcost_gnn.search.sandbox import Sandbox
 
@@ -47,6 +48,8 @@ def run_calibrate(options: CalibrateOptions) -> int:
     place = options.output or machine_file()
     if place is None and not options.dry_run:
         raise ConfigError(f"{VARIABLE}=none says that no factor is wanted; unset it or name a file with -o")
+    if not options.dry_run:
+        check_outputs({"-o" if options.output else VARIABLE: place})
     with Sandbox() as sandbox, ProgressLine(len(WORKLOADS) * options.repeats, "timed runs") as progress:
         seconds = time_workloads(sandbox, options.repeats, progress.advance)
     speed = compare(seconds, machine_description())

@@ -22,6 +22,7 @@ from satcost_gnn.data.race import DEFAULT_LIMITS_S, checked_limits
 from satcost_gnn.data.schema import ManifestRow, Origin, read_manifest, write_manifest
 from satcost_gnn.errors import DatasetError, ExecutorError, FormulaError
 from satcost_gnn.inputs import expand
+from satcost_gnn.output_files import check_directory
 from satcost_gnn.progress import ProgressLine
 from satcost_gnn.search.external import is_definition, register_external
 from satcost_gnn.search.sandbox import Limits, Sandbox
@@ -229,6 +230,7 @@ def run_collect(options: CollectOptions) -> int:
 
     Start the same command again to continue. Exit code 1 if some files were left out.
     """
+    check_directory("-o", options.output)
     executor = _executor(options)
     race_s = race_limits(options.race, options.limits, options.cpu_s)
     named = [*options.solvers, *(options.more_solvers or [])]
@@ -251,7 +253,6 @@ def run_collect(options: CollectOptions) -> int:
         instances, bad = _from_files(options, known)
     for row, _ in instances:
         known.setdefault(row.instance, row)
-    options.output.mkdir(parents=True, exist_ok=True)
     write_manifest(manifest, known.values())
     requests = list(plan(((row.instance, path) for row, path in instances), solvers, options.seeds))
     problems: list[str] = []

@@ -20,9 +20,10 @@ from satcost_gnn.cli.numbers import COUNT, FACTOR, MEBIBYTES, NATURAL, SECONDS
 from satcost_gnn.cli.options import Checkpoint, Device, Overwrite, Unit
 from satcost_gnn.data.generate.cube import with_units
 from satcost_gnn.distribution import UNIT_LABELS
-from satcost_gnn.errors import ConfigError, FormulaError
+from satcost_gnn.errors import ConfigError, FormulaError, OutputError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
+from satcost_gnn.output_files import check_outputs, replacing
 from satcost_gnn.portfolio.cube_sampling import SampledTotal, design, estimate, spread_of_stopped
 from satcost_gnn.portfolio.cubes import (
     STATIC_ESTIMATOR,
@@ -215,24 +216,22 @@ def _row(
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write the table of cubes by the suffix of its name, under the name only once it is complete."""
-    temporary = path.with_name(path.name + ".tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+    with replacing(path) as temporary:
+        if path.suffix == ".parquet":
+            import pyarrow as pa
+            import pyarrow.parquet as pq
 
-        kinds = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
-        schema = pa.schema([pa.field(name, kinds[kind]) for name, kind in COLUMNS.items()])
-        pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema), temporary, compression="zstd")
-    else:
-        with temporary.open("w", newline="") as stream:
+            kinds = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
+            schema = pa.schema([pa.field(name, kinds[kind]) for name, kind in COLUMNS.items()])
+            pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema), temporary, compression="zstd")
+            return
+        with temporary.open("w", newline="", encoding="utf-8") as stream:
             if path.suffix == ".csv":
                 writer = csv.DictWriter(stream, fieldnames=list(COLUMNS), lineterminator="\n")
                 writer.writeheader()
                 writer.writerows(rows)
             else:
                 stream.writelines(json.dumps(row) + "\n" for row in rows)
-    temporary.replace(path)
 
 
 def _number(value: float | None) -> str:
@@ -264,7 +263,10 @@ def run_cubes(options: CubesOptions) -> int:
             found_suffix = options.output.suffix
             raise ConfigError(f"{options.output}: found suffix {found_suffix!r}; expected {', '.join(SUFFIXES)}")
         if options.output.exists() and not options.overwrite:
-            raise ConfigError(f"{options.output} exists; add --overwrite to replace it")
+            raise OutputError(f"{options.output} exists; add --overwrite to replace it")
+        check_outputs(
+            {"-o": options.output}, [options.formula, *([] if options.cubes is None else [str(options.cubes)])]
+        )
     if options.output_format not in ("text", "json"):
         raise ConfigError(f"--format: found {options.output_format!r}; expected text or json")
     formula, cubes = _read(options)

@@ -15,6 +15,7 @@ from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import COST, COUNT, Commas
 from satcost_gnn.config import NetworkConfig, TrainingConfig, read_config
 from satcost_gnn.errors import CheckpointError, ConfigError
+from satcost_gnn.output_files import check_directory
 from satcost_gnn.progress import ProgressLine
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def run_evaluate(options: EvaluateOptions) -> int:
     """
     if options.output is None:
         raise ConfigError("found no output directory; name one with -o")
+    check_directory("-o", options.output)
     seeds = _seeds(options.seeds, "--seeds")
     try:
         if options.aslib or options.runtimes is not None:

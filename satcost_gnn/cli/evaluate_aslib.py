@@ -12,8 +12,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from satcost_gnn.data.schema import replacing
 from satcost_gnn.errors import ConfigError, DatasetError, SatcostError
+from satcost_gnn.output_files import write_json, write_text
 from satcost_gnn.search.interpreter import safe_path
 
 
@@ -109,8 +109,7 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
     command = shlex.join(["satcost", *sys.argv[1:]])
     report = aslib_report(results, failed, command)
     _write(options.output / "metrics.json", {"command": command, "scenarios": results, "failed": failed})
-    with replacing(options.output / "report.md") as temporary:
-        temporary.write_text(report, encoding="utf-8")
+    write_text(options.output / "report.md", report)
     print(report)
     return 1 if failed or any(result["errors"] for result in results) else 0
 
@@ -147,5 +146,4 @@ def _stored(path: Path, seed: int, names: list[str]) -> dict[str, Any] | None:
 
 
 def _write(path: Path, values: dict[str, Any]) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    write_json(path, values, indent=1)

@@ -15,6 +15,7 @@ from satcost_gnn.cli.options import Checkpoint, Device, Estimator, Inputs, Unit
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.explanation import Explainer, Explanation
 from satcost_gnn.inputs import expand_all
+from satcost_gnn.output_files import check_outputs
 from satcost_gnn.predictor import Predictor
 
 
@@ -58,6 +59,7 @@ def run_explain(options: ExplainOptions) -> int:
     names = expand_all(options.paths)
     if options.plot is not None and len(names) > 1:
         raise ConfigError(f"--plot draws one instance: found {len(names)} files")
+    check_outputs({"--plot": options.plot}, [*options.paths, *names])
     failed = 0
     with Predictor.from_checkpoint(
         options.checkpoint, unit=options.unit, device=options.device, start=options.estimator

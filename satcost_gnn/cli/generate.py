@@ -31,11 +31,11 @@ from satcost_gnn.data.generate.base import SHUFFLE, Family, Parameter, Value, re
 from satcost_gnn.data.generate.cube import cubes as make_cubes
 from satcost_gnn.data.generate.cube import identity as cube_parent_name
 from satcost_gnn.data.generate.target_cost import ConflictCost, spread
-from satcost_gnn.data.schema import replacing
-from satcost_gnn.errors import ConfigError, DatasetError, SolverError
+from satcost_gnn.errors import ConfigError, DatasetError, OutputError, SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.formula.identity import gbdhash, identity
+from satcost_gnn.output_files import check_directory, check_outputs, write_bytes, write_text
 from satcost_gnn.progress import ProgressLine
 from satcost_gnn.search.probe import ProbeSettings, probe
 from satcost_gnn.search.sandbox import Sandbox
@@ -192,11 +192,14 @@ class InstanceWriter:
         If the compression is unknown.
     DatasetError
         If the index in the directory is not one of ours.
+    OutputError
+        If the directory can't be written into.
     """
 
     def __init__(self, directory: Path, compress: str, overwrite: bool) -> None:
         if compress not in COMPRESSIONS:
             raise ConfigError(f"--compress: found {compress!r}, expected one of {', '.join(COMPRESSIONS)}")
+        check_directory("-o", directory)
         self.directory = directory
         self.index = directory / INDEX_FILE
         self._compress = compress == "xz"
@@ -217,8 +220,7 @@ class InstanceWriter:
             writer = csv.DictWriter(text, INDEX_COLUMNS, lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows[name] for name in sorted(rows))
-            with replacing(self.index) as temporary:
-                temporary.write_text(text.getvalue(), encoding="utf-8")
+            write_text(self.index, text.getvalue())
 
     def path(self, stem: str) -> Path:
         """Return the file of an instance."""
@@ -251,8 +253,7 @@ class InstanceWriter:
         if found.gbdhash in self._by_hash:
             return self._by_hash[found.gbdhash]
         text = formula.to_dimacs().encode("ascii")
-        with replacing(path) as temporary:
-            temporary.write_bytes(lzma.compress(text, preset=6) if self._compress else text)
+        write_bytes(path, lzma.compress(text, preset=6) if self._compress else text)
         self._by_hash[found.gbdhash] = path.name
         self._rows[path.name] = {
             "file": path.name,
@@ -434,22 +435,25 @@ def read_index_row(path: Path, instance: str) -> dict[str, str]:
     return row if row.get("gbdhash") == instance else {}
 
 
-def _write_one(formula: Formula, output: Path | None, overwrite: bool) -> None:
+def _check_one(output: Path | None, source: Path | None, overwrite: bool) -> None:
+    check_outputs({"-o": output}, [source] if source is not None else [], formulas=True)
+    if output is not None and output.is_file() and not overwrite:
+        raise OutputError(f"{output}: found a file of this name; give --overwrite to replace it")
+
+
+def _write_one(formula: Formula, output: Path | None) -> None:
     if output is None:
         sys.stdout.write(formula.to_dimacs())
         sys.stdout.flush()
         return
-    if output.exists() and not overwrite:
-        raise DatasetError(f"{output}: found a file of this name; give --overwrite to replace it")
-    data = formula_bytes(formula, output.suffix == ".xz")
-    with replacing(output) as temporary:
-        temporary.write_bytes(data)
+    write_bytes(output, formula_bytes(formula, output.suffix == ".xz"))
 
 
 def run_cnfgen(options: CnfgenOptions) -> int:
     """Write a formula of the `cnfgen` command, if it is installed, and print its recipe."""
+    _check_one(options.output, None, options.overwrite)
     formula = cnfgen_command.generate(options.arguments, options.seed)
-    _write_one(formula, options.output, options.overwrite)
+    _write_one(formula, options.output)
     print(formula.source, file=sys.stderr)
     return 0
 
@@ -466,10 +470,11 @@ def run_recipe(options: RecipeOptions) -> int:
             raise ConfigError(f"{source}: found instance {gbdhash(formula)}, expected the cube's parent {name}")
         return formula
 
+    _check_one(options.output, options.source, options.overwrite)
     formula = from_recipe(options.text, parent)
     for warning in formula.warnings:
         print(f"satcost: {warning}", file=sys.stderr)
-    _write_one(formula, options.output, options.overwrite)
+    _write_one(formula, options.output)
     return 0
 
 

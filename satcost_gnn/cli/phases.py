@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from satcost_gnn.errors import ConfigError, PhaseError
+from satcost_gnn.errors import ConfigError, OutputError, PhaseError
 from satcost_gnn.phases import PhasePredictor
 
 
@@ -21,8 +21,8 @@ def check_phases(names: Sequence[str], out: Path, overwrite: bool) -> None:
     if len(names) != 1 or names[0] == "-":
         found = "standard input" if list(names) == ["-"] else f"{len(names)} files"
         raise ConfigError(f"--phases: found {found}; expected one file, whose phases go to {out}")
-    if out.exists() and not overwrite:
-        raise ConfigError(f"--phases: {out} exists; name another file, or replace it with --overwrite")
+    if out.is_file() and not overwrite:
+        raise OutputError(f"--phases: {out} exists; name another file, or replace it with --overwrite")
 
 
 def write_phases(name: str, out: Path) -> bool:
@@ -31,10 +31,8 @@ def write_phases(name: str, out: Path) -> bool:
         with PhasePredictor.from_checkpoint() as predictor:
             phases = predictor.predict(name)
         phases.write(out)
-    except PhaseError as error:
+    except (PhaseError, OutputError) as error:
         print(f"satcost: --phases: {error}", file=sys.stderr)
         return False
-    except OSError as error:
-        raise ConfigError(f"--phases: {out} cannot be written: {error}") from error
     print(f"phases of {len(phases.variables)} variables by {phases.label} in {out}", file=sys.stderr)
     return True

@@ -28,6 +28,7 @@ from satcost_gnn.cli.options import (
 from satcost_gnn.cli.phases import check_phases, write_phases
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.inputs import expand_all
+from satcost_gnn.output_files import check_outputs
 from satcost_gnn.prediction_table import CsvWriter, JsonLinesWriter, Row, RowWriter, open_output
 from satcost_gnn.predictor import Prediction, Predictor
 from satcost_gnn.progress import ProgressLine
@@ -140,6 +141,7 @@ def run_predict(options: PredictOptions) -> int:
     Exit code 0: all predicted; 1: some files could not be read (their rows say why); 2: wrong usage.
     """
     names = expand_all(options.paths)
+    check_outputs({"-o": options.output, "--phases": options.phases}, [*options.paths, *names])
     if options.phases is not None:
         check_phases(names, options.phases, options.overwrite)
     predictor = Predictor.from_checkpoint(

@@ -15,6 +15,7 @@ from satcost_gnn.cli.numbers import SECONDS, SHARE
 from satcost_gnn.cli.options import Checkpoint, Cores, Device, Jobs, Objective, Solvers
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.inputs import expand_all
+from satcost_gnn.output_files import check_outputs
 from satcost_gnn.portfolio.schedule import Schedule, Scheduler, write_aslib_schedules
 
 
@@ -76,6 +77,7 @@ def run_schedule(options: ScheduleOptions) -> int:
     names = expand_all(options.paths)
     if options.aslib is not None and options.cores > 1:
         raise ConfigError("--aslib: the format holds sequential schedules only; take --cores 1")
+    check_outputs({"--aslib": options.aslib}, [*options.paths, *names])
     with Scheduler.from_checkpoint(
         options.checkpoint,
         objective=options.objective,

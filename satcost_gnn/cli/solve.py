@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from numpy.typing import NDArray
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import SECONDS
 from satcost_gnn.cli.options import Checkpoint, Cores, Device, MemoryLimit, Objective, Programs, Solvers
-from satcost_gnn.errors import FormulaError
+from satcost_gnn.errors import FormulaError, OutputError
+from satcost_gnn.output_files import check_outputs, write_json
 from satcost_gnn.portfolio import objective as objectives
 from satcost_gnn.portfolio.run import PortfolioSolver, Progress, Solution, SolveSettings, programs_of
 from satcost_gnn.predictor import Predictor
@@ -129,6 +129,7 @@ def run_solve(options: SolveOptions) -> int:
     Prints `s SATISFIABLE`, `s UNSATISFIABLE` or `s UNKNOWN`, and `v` lines. Exit code 10: satisfiable; 20:
     unsatisfiable; 0: unknown; 1: the file could not be read; 2: wrong usage.
     """
+    check_outputs({"--proof": options.proof, "--json": options.json}, [options.path])
     live = sys.stderr.isatty() if options.live is None else options.live
     settings = SolveSettings(
         time_limit_s=options.time_limit,
@@ -154,11 +155,16 @@ def run_solve(options: SolveOptions) -> int:
             print("satcost: interrupted", file=sys.stderr)
             return 130
     _tell(solution)
-    if options.json is not None:
-        options.json.write_text(json.dumps(solution.to_json(), indent=1) + "\n")
     print(_LINES[solution.status])
     if solution.model is not None and options.model:
         print("\n".join(model_lines(solution.model)))
+    sys.stdout.flush()
+    if options.json is not None:
+        try:
+            write_json(options.json, solution.to_json(), indent=1)
+        except OutputError as error:
+            # The answer has been given, and its exit code tells it.
+            print(f"satcost: --json: {error}", file=sys.stderr)
     return solution.exit_code
 
 

@@ -14,6 +14,7 @@ import typer
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.config import read_config
 from satcost_gnn.experiment import run_experiment
+from satcost_gnn.output_files import check_directory
 from satcost_gnn.progress import ProgressLine, duration
 
 
@@ -40,10 +41,11 @@ def run_train(options: TrainOptions) -> int:
     def say(text: str) -> None:
         print(f"[{duration(time.monotonic() - start)}] {text}", file=sys.stderr, flush=True)
 
+    settings = read_config(options.config, root=options.root, cache=options.cache)
+    for name, place in (("directory", settings.directory), ("checkpoint.directory", settings.checkpoint.directory)):
+        check_directory(f"{options.config}: {name}", place)
     try:
-        checkpoint = run_experiment(
-            read_config(options.config, root=options.root, cache=options.cache), say, ProgressLine
-        )
+        checkpoint = run_experiment(settings, say, ProgressLine)
     except KeyboardInterrupt:
         print(f"interrupted; to continue: {shlex.join(['satcost', *sys.argv[1:]])}", file=sys.stderr)
         return 130

@@ -17,8 +17,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from satcost_gnn.data.schema import replacing
 from satcost_gnn.errors import DatasetError
+from satcost_gnn.output_files import write_text
 
 NUMERIC = "numeric"
 STRING = "string"
@@ -289,5 +289,4 @@ def write_arff(path: Path | str, relation: str, attributes: Sequence[Attribute],
         If a value doesn't fit into ARFF or the file can't be written.
     """
     text = format_arff(relation, attributes, columns)
-    with replacing(Path(path)) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(Path(path), text)

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from satcost_gnn.data.arff import NUMERIC, STRING, ArffTable, Attribute, Column, read_arff, write_arff
 from satcost_gnn.data.dataset import SHORTEST_S, CostMatrix, CostUnit, Dataset, outcome_within, run_cost
-from satcost_gnn.data.schema import ManifestRow, Run, RunStatus, replacing
+from satcost_gnn.data.schema import ManifestRow, Run, RunStatus
 from satcost_gnn.data.splits import group_instances
 from satcost_gnn.errors import DatasetError
 from satcost_gnn.feature_vector import FeatureVector
+from satcost_gnn.output_files import write_text
 
 Description: TypeAlias = "str | int | float | bool | list[Description] | dict[str, Description] | None"
 
@@ -280,8 +281,7 @@ class AslibScenario:
                 [names, *(list(values) for values in self.ground_truth.values())],
             )
         # Last, since it is what tells a scenario from an unfinished one.
-        with replacing(directory / DESCRIPTION_FILE) as temporary:
-            temporary.write_text(format_description(self.description), encoding="utf-8")
+        write_text(directory / DESCRIPTION_FILE, format_description(self.description))
 
 
 _TIME_FEATURE = re.compile(r"feature[-_.]?time$|^lptime$", re.IGNORECASE)

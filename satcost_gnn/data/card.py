@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from satcost_gnn.data.dataset import Dataset
-from satcost_gnn.data.schema import Origin, RunStatus, replacing
+from satcost_gnn.data.schema import Origin, RunStatus
 from satcost_gnn.data.splits import EXCLUDED
 from satcost_gnn.data.summary import (
     DatasetSummary,
@@ -19,6 +19,7 @@ from satcost_gnn.data.summary import (
     solver_table,
     summarise,
 )
+from satcost_gnn.output_files import write_text
 
 
 def format_card(dataset: Dataset) -> str:
@@ -103,8 +104,7 @@ def write_card(dataset: Dataset, path: Path | str) -> None:
         If the tables don't fit together or the file can't be written.
     """
     text = format_card(dataset)
-    with replacing(Path(path)) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(Path(path), text)
 
 
 def _block(lines: list[str]) -> list[str]:

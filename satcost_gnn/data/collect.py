@@ -22,7 +22,7 @@ from satcost_gnn.data.execution import CollectLimits, Executor, LocalExecutor, R
 from satcost_gnn.data.race import Race, checked_limits
 from satcost_gnn.data.run_store import RunStore
 from satcost_gnn.data.schema import Run
-from satcost_gnn.errors import DatasetError
+from satcost_gnn.errors import DatasetError, OutputError
 from satcost_gnn.search.solvers import solver_spec
 
 
@@ -164,7 +164,7 @@ def collect(
     finally:
         try:
             store.close()
-        except DatasetError:
+        except (DatasetError, OutputError):
             # What stopped the runs comes first; the journal is still there for the next collector.
             if not failed:
                 raise

@@ -13,6 +13,7 @@ from satcost_gnn.errors import DatasetError, SatcostError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.formula.identity import gbdhash
+from satcost_gnn.output_files import write_bytes
 
 
 def materialise(
@@ -85,9 +86,7 @@ def materialise(
                 say(str(error))
                 step(1)
                 continue
-            temporary = path.with_suffix(".tmp")
-            temporary.write_bytes(lzma.compress(formula.to_dimacs().encode(), preset=0))
-            temporary.replace(path)
+            write_bytes(path, lzma.compress(formula.to_dimacs().encode(), preset=0))
         files[name] = path
         step(1)
     return files

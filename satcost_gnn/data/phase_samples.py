@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.data.batching import GraphBatch, GraphSample, collate
 from satcost_gnn.formula.graph import VARIABLE_INPUTS, CompactGraph
+from satcost_gnn.output_files import replacing
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +58,7 @@ class PhaseSample:
             arrays[name] = getattr(self, name)
         arrays["n_models"] = np.array(self.n_models)
         arrays["probe_result"] = np.array(self.probe_result)
-        with path.open("wb") as stream:
+        with replacing(path) as temporary, temporary.open("wb") as stream:
             np.savez_compressed(stream, allow_pickle=False, **arrays)
 
     @classmethod

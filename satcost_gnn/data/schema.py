@@ -7,13 +7,9 @@ reader never sees half a table and a crash leaves the old one.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import json
 import math
-import os
-import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +20,7 @@ import pyarrow.parquet as pq
 
 from satcost_gnn.data.schema_versions import SCHEMA_VERSION, conformed, with_defaults
 from satcost_gnn.errors import DatasetError
+from satcost_gnn.output_files import replacing
 
 RunKey: TypeAlias = tuple[str, str, int, float]
 
@@ -427,39 +424,6 @@ def read_runs(path: Path | str) -> list[Run]:
     return runs_from_table(_read_table(Path(path)), str(path))
 
 
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its place, flushed to the disk, when the block ends well.
-
-    Raises
-    ------
-    DatasetError
-        If the file can't be written; the old one stays.
-    """
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Not tempfile's: its files are private, and a table is as readable as any other file of the user.
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-        temporary.touch(exist_ok=False)
-        yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-        temporary = None
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be written ({error}); the old file is left as it was") from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-
-
 def _write_table(path: Path, table: pa.Table) -> None:
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", compression_level=9)
@@ -471,7 +435,9 @@ def write_manifest(path: Path | str, rows: Iterable[ManifestRow]) -> None:
     Raises
     ------
     DatasetError
-        If an instance is listed twice or the file can't be written.
+        If an instance is listed twice.
+    OutputError
+        If the file can't be written.
     """
     _write_table(Path(path), manifest_table(_sorted(rows, Path(path))))
 
@@ -482,7 +448,9 @@ def write_runs(path: Path | str, runs: Iterable[Run]) -> None:
     Raises
     ------
     DatasetError
-        If a run is listed twice or the file can't be written.
+        If a run is listed twice.
+    OutputError
+        If the file can't be written.
     """
     _write_table(Path(path), runs_table(_sorted(runs, Path(path))))
 
@@ -493,18 +461,6 @@ def _sorted(rows: Iterable[Any], path: Path) -> list[Any]:
         if before.key == after.key:
             raise DatasetError(f"{path}: found {after.key!r} twice, expected each once; drop one")
     return ordered
-
-
-def write_json(path: Path | str, value: object) -> None:
-    """Write a compact, sorted JSON file atomically.
-
-    Raises
-    ------
-    DatasetError
-        If it can't be written.
-    """
-    with replacing(Path(path)) as temporary:
-        temporary.write_text(json.dumps(value, sort_keys=True, separators=(",", ":")) + "\n", encoding="utf-8")
 
 
 assert [f.name for f in fields(ManifestRow)] == MANIFEST_SCHEMA.names

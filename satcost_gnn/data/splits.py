@@ -23,8 +23,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Self
 
-from satcost_gnn.data.schema import ManifestRow, write_json
+from satcost_gnn.data.schema import ManifestRow
 from satcost_gnn.errors import DatasetError
+from satcost_gnn.output_files import write_json
 
 SPLITS_VERSION = 1
 SIDES = ("train", "validation", "calibration", "test")
@@ -372,7 +373,7 @@ class Splits:
         DatasetError
             If it can't be written.
         """
-        write_json(path, self.to_json())
+        write_json(Path(path), self.to_json(), sort_keys=True, separators=(",", ":"))
 
 
 def _rank(seed: int, name: str) -> str:

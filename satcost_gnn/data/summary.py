@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.data.dataset import SHORTEST_S, CostUnit, Dataset, outcome_within
-from satcost_gnn.data.schema import RunStatus, replacing
+from satcost_gnn.data.schema import RunStatus
 from satcost_gnn.data.splits import EXCLUDED, SIDES, check_splits
 from satcost_gnn.errors import DatasetError
+from satcost_gnn.output_files import check_outputs, replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -568,7 +569,7 @@ def write_histogram(histogram: CostHistogram, path: Path | str) -> None:
 
     Raises
     ------
-    DatasetError
+    OutputError
         If the file can't be written.
     """
     figure = histogram_figure(histogram)
@@ -701,6 +702,9 @@ def info(directory: Path | str, *, as_json: bool = False, histogram: Path | str 
     DatasetError
         If the data set can't be read, or there are no costs for the picture.
     """
+    if histogram is not None:
+        tables = [path for path in Path(directory).glob("*") if path.is_file()]
+        check_outputs({"--histogram": Path(histogram)}, tables)
     summary = summarise(Dataset.open(directory))
     if histogram is not None:
         if summary.histogram is None:

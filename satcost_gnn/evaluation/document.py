@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from satcost_gnn.data.schema import replacing
+from satcost_gnn.output_files import write_bytes, write_text
 
 
 @dataclass(frozen=True)
@@ -170,12 +170,10 @@ class Document:
         """
         for block in self.blocks:
             if isinstance(block, Picture):
-                with replacing(directory / "figures" / f"{block.name}.svg") as temporary:
-                    temporary.write_bytes(block.svg)
+                write_bytes(directory / "figures" / f"{block.name}.svg", block.svg)
         paths = directory / f"{name}.md", directory / f"{name}.html"
         for path, text in zip(paths, (self.to_markdown("figures"), self.to_html()), strict=True):
-            with replacing(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+            write_text(path, text)
         return paths
 
 

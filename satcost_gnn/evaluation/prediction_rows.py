@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from satcost_gnn.evaluation.protocol import Predicted, Results
+from satcost_gnn.output_files import replacing
 
 #: Quantile levels of the table.
 LEVELS = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
@@ -57,20 +59,19 @@ class PredictionRows:
 
     def __init__(self, path: Path, results: Results, cutoffs: dict[str, float]) -> None:
         self._path, self._results, self._cutoffs = path, results, cutoffs
-        self._temporary = path.with_name(f".{path.name}.tmp")
+        self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        self._writer = pq.ParquetWriter(self._temporary, SCHEMA, compression="zstd")
+        with ExitStack() as opened:
+            temporary = opened.enter_context(replacing(self._path))
+            self._writer = opened.enter_context(pq.ParquetWriter(temporary, SCHEMA, compression="zstd"))
+            self._open = opened.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
-        if kind is None:
-            self._temporary.replace(self._path)
-        else:
-            self._temporary.unlink(missing_ok=True)
+        self._open.__exit__(kind, error, trace)
 
     def write(self, name: str, predicted: Predicted) -> None:
         """Append the predictions of a contender and seed."""

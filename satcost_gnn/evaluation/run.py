@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, is_dataclass
@@ -14,7 +13,6 @@ import numpy as np
 from satcost_gnn import __version__
 from satcost_gnn.checkpoint import Checkpoint
 from satcost_gnn.config import TrainingConfig
-from satcost_gnn.data.schema import replacing
 from satcost_gnn.distribution import GRIDS
 from satcost_gnn.errors import EvaluationError
 from satcost_gnn.evaluation.comparison import RELIABILITY_LEVELS, Comparison, compare_all
@@ -25,6 +23,7 @@ from satcost_gnn.evaluation.report import report
 from satcost_gnn.evaluation.scores import MEASURES
 from satcost_gnn.evaluation.selection import SelectionProblem
 from satcost_gnn.experiment import default_cutoffs
+from satcost_gnn.output_files import write_json
 
 METRICS_VERSION = 1
 
@@ -130,8 +129,7 @@ def run_evaluation(
                 results, math.log10(cutoffs[settings.unit]), settings.resamples, progress, rows.write
             )
         found = metrics(comparison, settings)
-        with replacing(output / "metrics.json") as temporary:
-            temporary.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(output / "metrics.json", found, indent=1, allow_nan=False)
         _, html = report(comparison, settings.command, output).write(output, "report")
         return html, results
 

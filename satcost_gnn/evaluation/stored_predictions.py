@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from satcost_gnn.data.schema import replacing
+from satcost_gnn.output_files import replacing
 
 SIDES_STORED = ("calibration", "test")
 

@@ -8,7 +8,6 @@ ends early that way, the solvers that have not failed are given what is left of 
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import threading
 import time
@@ -20,10 +19,10 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from satcost_gnn.data.schema import replacing
 from satcost_gnn.distribution import CostDistribution
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.output_files import replacing
 from satcost_gnn.portfolio.objective import Objective
 from satcost_gnn.portfolio.schedule import Slice
 from satcost_gnn.portfolio.solver_child import ANSWER_CHILD, Glimpse, Watch
@@ -169,11 +168,19 @@ class _Core(threading.Thread):
 class ConcurrentRuns:
     """The runs on one formula: first those of a head start, then, once it is known, those of a schedule.
 
-    Use as a context manager: at its end, whatever happens, no process is left behind.
+    Use as a context manager: at its end, whatever happens, no process is left behind. Proofs are written into the
+    directory ``proofs``, if there is one.
     """
 
-    def __init__(self, formula: Formula, fallbacks: Sequence[str], settings: SolveSettings, begin: float) -> None:
-        self.formula, self.settings, self.begin = formula, settings, begin
+    def __init__(
+        self,
+        formula: Formula,
+        fallbacks: Sequence[str],
+        settings: SolveSettings,
+        begin: float,
+        proofs: Path | None = None,
+    ) -> None:
+        self.formula, self.settings, self.begin, self._proofs = formula, settings, begin, proofs
         self.ended: queue.SimpleQueue[tuple[Attempt, Outcome, Path | None] | BaseException | None] = queue.SimpleQueue()
         self.glimpses: dict[str, Glimpse | None] = {}
         self.attempts: list[Attempt] = []
@@ -288,8 +295,8 @@ class ConcurrentRuns:
         settings = self.settings
         program = settings.programs.get(part.solver, part.solver)
         proof = None
-        if settings.proof is not None:
-            proof = settings.proof.with_name(f".{settings.proof.name}.{os.getpid()}-{core.number}")
+        if self._proofs is not None:
+            proof = self._proofs / str(core.number)
         limits = Limits(part.cpu_s, max(self.left_s(), SHORTEST_S), settings.memory_limit_mb)
         spec = solver_spec(program)
         sandbox = core.sandbox

@@ -8,9 +8,9 @@ who then run by a schedule in its place. With several cores it goes on in any ca
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from satcost_gnn.errors import ConfigError, SolverError
+from satcost_gnn.errors import ConfigError, OutputError, SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
+from satcost_gnn.output_files import check_outputs, publish, staging_directory, write_text
 from satcost_gnn.portfolio.concurrent_runs import SHORTEST_S, Attempt, ConcurrentRuns, Progress, SolveSettings
 from satcost_gnn.portfolio.deciding import DecidesByPredictor
 from satcost_gnn.portfolio.schedule import Schedule, ScheduleSettings, Slice, plan, way_on, ways_on
@@ -175,8 +176,12 @@ class PortfolioSolver(DecidesByPredictor):
         ------
         FormulaError
             If the formula cannot be read.
+        OutputError
+            If the proof can't be written where it is wanted. Should that only come out once there is an answer, the
+            answer is returned, with the reason and without a proof.
         """
         begin = time.monotonic()
+        check_outputs({"proof": self.settings.proof}, [source] if isinstance(source, (str, Path)) else [])
 
         def tell(phase: str) -> None:
             if on_progress is not None:
@@ -196,8 +201,10 @@ class PortfolioSolver(DecidesByPredictor):
         usual = self.training.order(self.solvers)
         prediction: Prediction | None = None
         schedule: Schedule | None = None
-        try:
-            with ConcurrentRuns(formula, usual, self.settings, begin) as portfolio:
+        with ExitStack() as stack:
+            proof = self.settings.proof
+            staging = stack.enter_context(staging_directory(proof)) if proof is not None else None
+            with ConcurrentRuns(formula, usual, self.settings, begin, staging) as portfolio:
                 portfolio.start(usual[0])
                 head_start_s = self._head_start_s()
                 over = portfolio.watch(on_progress, every_s, head_start_s)
@@ -214,8 +221,6 @@ class PortfolioSolver(DecidesByPredictor):
                         portfolio.resume()
                         portfolio.watch(on_progress, every_s)
             return self._solution(portfolio, prediction, schedule, parse_s)
-        finally:
-            self._remove_proofs()
 
     def _head_start_s(self) -> float:
         """Return the wall seconds after which the first solver is looked at."""
@@ -232,8 +237,11 @@ class PortfolioSolver(DecidesByPredictor):
             attempt, outcome, proof = portfolio.won
             status, solver = attempt.status, attempt.solver
             if status == "UNSAT" and proof is not None and self.settings.proof is not None:
-                proof.replace(self.settings.proof)
-                written = self.settings.proof
+                lost = str(outcome.value.get("proof_error", "")) or _delivered(proof, self.settings.proof)
+                if lost:
+                    reason = f"{self.settings.proof}: the proof is lost: {lost}"
+                else:
+                    written = self.settings.proof
             if status == "SAT":
                 model = complete_model(portfolio.formula, outcome.value["model"])
         elif prediction is not None and schedule is None:
@@ -263,8 +271,12 @@ class PortfolioSolver(DecidesByPredictor):
             return None
         unsatisfiable = bool(formula.n_clauses)
         proof = self.settings.proof if unsatisfiable else None
+        lost = ""
         if proof is not None:
-            proof.write_text("0\n")
+            try:
+                write_text(proof, "0\n")
+            except OutputError as error:
+                proof, lost = None, f"; the proof is lost: {error}"
         return Solution(
             path=formula.source,
             status="UNSAT" if unsatisfiable else "SAT",
@@ -274,7 +286,7 @@ class PortfolioSolver(DecidesByPredictor):
             schedule=None,
             proof=proof,
             source="",
-            reason="it has an empty clause" if unsatisfiable else "it has no clauses",
+            reason=("it has an empty clause" if unsatisfiable else "it has no clauses") + lost,
             wall_s=time.monotonic() - begin,
             timings={"parse": parse_s},
         )
@@ -310,11 +322,14 @@ class PortfolioSolver(DecidesByPredictor):
         ways = ways_on(distribution, able, settings, running, spent_s, paths=(prediction.path,))
         return way_on(ways, self.training.least_gain)
 
-    def _remove_proofs(self) -> None:
-        proof = self.settings.proof
-        if proof is not None:
-            for k in range(self.settings.cores):
-                proof.with_name(f".{proof.name}.{os.getpid()}-{k}").unlink(missing_ok=True)
+
+def _delivered(written: Path, proof: Path) -> str:
+    """Move a proof to where it is wanted; return what is in the way, empty if nothing is."""
+    try:
+        publish(written, proof)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def programs_of(definitions: Sequence[str]) -> dict[str, str]:

@@ -30,6 +30,7 @@ import numpy as np
 from satcost_gnn.distribution import CostDistribution, Floats, grid_for
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.output_files import replacing
 from satcost_gnn.portfolio.deciding import DecidesByPredictor
 from satcost_gnn.portfolio.objective import Objective, partial_moment
 from satcost_gnn.portfolio.select import overhead_of
@@ -836,7 +837,7 @@ def write_aslib_schedules(path: Path, schedules: Mapping[str, Schedule]) -> None
     ConfigError
         If one of them is for several cores, for which the format has no place.
     """
-    with path.open("w", newline="") as stream:
+    with replacing(path) as temporary, temporary.open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["instanceID", "runID", "solver", "timeLimit"])
         for instance, schedule in schedules.items():

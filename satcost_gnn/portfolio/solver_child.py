@@ -107,7 +107,8 @@ def answer_child(
     Returns
     -------
     dict
-        ``status`` (``SAT``, ``UNSAT`` or ``UNKNOWN``), ``cpu_s`` of loading and solving, and ``model`` (int32).
+        ``status`` (``SAT``, ``UNSAT`` or ``UNKNOWN``), ``cpu_s`` of loading and solving, ``model`` (int32), and
+        ``proof_error`` if the proof couldn't be written.
     """
     from pysat.solvers import Solver
 
@@ -125,7 +126,11 @@ def answer_child(
     if answer:
         found["model"] = np.array(engine.get_model() or [], dtype=np.int32)
     if answer is False and proof is not None:
-        _write_proof(engine, Path(proof))
+        try:
+            _write_proof(engine, Path(proof))
+        except OSError as error:
+            # The answer stands without it: the disk may be full.
+            found["proof_error"] = error.strerror or str(error)
     return found
 
 

@@ -7,7 +7,6 @@ to be compared along the search. Files are numpy's ``.npz`` with plain arrays an
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.errors import DatasetError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.output_files import replacing
 from satcost_gnn.search.probe import ProbeResult, ProbeSettings, run_probe
 from satcost_gnn.search.sandbox import Sandbox
 from satcost_gnn.search.trace import Trace
@@ -83,19 +83,14 @@ class Recording:
     def save(self, path: Path) -> None:
         """Write the file, under its name only once it is complete."""
         header = {name: getattr(self, name) for name in ("solver", "status", "conflicts", "search_s")}
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("wb") as stream:
-                np.savez_compressed(
-                    stream,
-                    allow_pickle=False,
-                    header=np.array(json.dumps(header)),
-                    numbers=self.numbers,
-                    **self.trace.to_arrays(),
-                )
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(
+                stream,
+                allow_pickle=False,
+                header=np.array(json.dumps(header)),
+                numbers=self.numbers,
+                **self.trace.to_arrays(),
+            )
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -15,7 +15,7 @@ from satcost_gnn.cli.generate import INDEX_COLUMNS, parse_range, stem_of
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.generate import FAMILIES, from_recipe
 from satcost_gnn.data.materialise import materialise
-from satcost_gnn.errors import ConfigError, DatasetError, SatcostError, SolverError
+from satcost_gnn.errors import ConfigError, DatasetError, OutputError, SatcostError, SolverError
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.formula.identity import gbdhash
 
@@ -175,7 +175,7 @@ def test_recipe_to_standard_output_and_file(tmp_path: Path) -> None:
     assert run("recipe", text).stdout == expected
     run("recipe", text, "-o", tmp_path / "a.cnf.xz")
     assert lzma.decompress((tmp_path / "a.cnf.xz").read_bytes()).decode() == expected
-    assert "--overwrite" in refused(DatasetError, "recipe", text, "-o", tmp_path / "a.cnf.xz")
+    assert "--overwrite" in refused(OutputError, "recipe", text, "-o", tmp_path / "a.cnf.xz")
 
 
 def test_list_names_every_family_and_its_bounds() -> None:

@@ -14,7 +14,6 @@ from satcost_gnn.data.schema import (
     manifest_table,
     read_manifest,
     read_runs,
-    replacing,
     runs_from_table,
     runs_table,
     write_manifest,
@@ -147,18 +146,6 @@ def test_unreadable_files_are_named(tmp_path):
     (tmp_path / "runs.parquet").write_bytes(b"PAR1 but then rubbish")
     with pytest.raises(DatasetError, match=r"runs\.parquet: found no readable parquet table"):
         read_runs(tmp_path / "runs.parquet")
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
-    path = tmp_path / "x"
-    path.write_text("old")
-    with pytest.raises(KeyError), replacing(path) as temporary:
-        temporary.write_text("half")
-        raise KeyError
-    with pytest.raises(DatasetError, match="left as it was"), replacing(path) as temporary:
-        raise OSError(28, "No space left on device")
-    assert path.read_text() == "old"
-    assert [file.name for file in tmp_path.iterdir()] == ["x"]
 
 
 def test_a_written_file_has_ordinary_permissions(tmp_path, make_row):

@@ -24,7 +24,7 @@ from satcost_gnn.data.summary import (
     summarise,
     write_histogram,
 )
-from satcost_gnn.errors import DatasetError
+from satcost_gnn.errors import DatasetError, OutputError
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_a_histogram_as_text_shows_every_bin():
 def test_a_histogram_as_a_picture(small_dataset, tmp_path):
     write_histogram(cost_histogram(small_dataset(), "other"), tmp_path / "h.png")
     assert (tmp_path / "h.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    with pytest.raises(DatasetError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         write_histogram(cost_histogram(small_dataset(), "other"), tmp_path / "h.png" / "h.png")
 
 
