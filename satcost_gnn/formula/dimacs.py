@@ -10,25 +10,31 @@ from __future__ import annotations
 
 import os
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO, Final, NoReturn, Protocol, cast
+from typing import BinaryIO, Final, NoReturn, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.errors import FormulaError, FormulaTooLargeError
 from satcost_gnn.formula.cnf import MAX_VARIABLE, Formula
+from satcost_gnn.formula.compressed import Readable
+from satcost_gnn.formula.foreign_formats import foreign_header, foreign_word
+from satcost_gnn.formula.text_stream import STANDARD_LIMITS, ReadLimits, TextPieces, open_bytes, system_errors
 
-__all__ = ["ReadLimits", "clause_text", "parse_dimacs", "read_dimacs", "render_integers", "write_dimacs"]
+__all__ = [
+    "ReadLimits",
+    "clause_text",
+    "parse_clauses",
+    "parse_dimacs",
+    "read_dimacs",
+    "render_integers",
+    "write_dimacs",
+]
 
-# Pieces of this size keep the temporary arrays of the parser in the processor's cache.
-_PIECE: Final = 1 << 18
 # A line longer than this is parsed in parts, so that a formula on one line does not cost more memory than another.
 _LONGEST_LINE: Final = 1 << 20
 _MAX_DIGITS: Final = len(str(MAX_VARIABLE))
@@ -40,90 +46,72 @@ _END_LINE: Final = re.compile(rb"^[ \t\r]*%", re.MULTILINE)
 _TOKEN: Final = re.compile(rb"[^ \t\r\n]+")
 _INTEGER: Final = re.compile(rb"-?[0-9]+")
 
-_HINTS: Final = {
-    b"p": "a second header, or a header after the first clause",
-    b"w": "a weight of a weighted formula",
-    b"h": "a hard clause of a weighted formula (WCNF)",
-    b"e": "a quantifier (QDIMACS)",
-    b"a": "a quantifier (QDIMACS)",
-    b"x": "an XOR clause (CryptoMiniSat's dialect)",
-    b"%": "SATLIB's end mark, which must start its line",
-}
 
-_MAGIC: Final = (
-    (b"\x1f\x8b", "gzip"),
-    (b"BZh", "bzip2"),
-    (b"\xfd7zXZ\x00", "xz"),
-    (b"\x5d\x00\x00", "lzma"),
-    (b"\x28\xb5\x2f\xfd", "zstandard"),
-    *((bytes([0x50 + i, 0x2A, 0x4D, 0x18]), "zstandard") for i in range(16)),
-)
-_FOREIGN: Final = (
-    (b"PK\x03\x04", "a zip archive"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
-    (b"\x1f\x9d", "an old compress (.Z) file"),
-    (b"\xff\xfe", "UTF-16 text"),
-    (b"\xfe\xff", "UTF-16 text"),
-)
-
-
-@dataclass(frozen=True)
-class ReadLimits:
-    """Largest input that a reader accepts; beyond it :class:`~satcost_gnn.errors.FormulaTooLargeError` is raised.
-
-    Parameters
-    ----------
-    max_bytes
-        Bytes of text, after decompression.
-    max_vars
-        Variables, whether announced by the header or found in a clause.
-    max_literals
-        Literal occurrences over all clauses.
-    """
-
-    max_bytes: int = 4 << 30
-    max_vars: int = 50_000_000
-    max_literals: int = 500_000_000
-
-
-class _Readable(Protocol):
-    def read(self, size: int = ..., /) -> bytes: ...
-
-
-def read_dimacs(path: str | os.PathLike[str] | BinaryIO, *, limits: ReadLimits = ReadLimits()) -> Formula:
+def read_dimacs(
+    path: str | os.PathLike[str] | BinaryIO,
+    *,
+    limits: ReadLimits = STANDARD_LIMITS,
+    name: str | None = None,
+    deadline: float | None = None,
+) -> Formula:
     """Read a DIMACS CNF.
 
     Clauses may run over several lines or share one; comments may stand on any line, and after a clause as a lone ``c``;
-    a line that starts with ``%`` ends the formula (SATLIB). A missing header, and one that disagrees with the body, are
-    warnings in :attr:`Formula.warnings`: the body counts.
+    a line that starts with ``%`` ends the formula (SATLIB). A missing header, and one that announces less than the
+    body has, are warnings in :attr:`Formula.warnings`: the body counts. A body with fewer clauses than announced may
+    be what is left of a larger one: it is an error, unless the limits are ``relaxed``.
 
     Parameters
     ----------
     path
         File name, ``"-"`` for standard input, or a binary stream (which is left open). Text compressed by gzip, bzip2,
-        xz, lzma or zstandard is recognised by its first bytes, whatever the name.
+        xz, lzma or zstandard is recognised by its first bytes, whatever the name; all of it is verified, with its check
+        sums. A pipe, ``/dev/stdin`` and ``/dev/fd/N`` are read like files.
     limits
-        Largest input accepted.
+        Largest input accepted, and how strictly it is read.
+    name
+        Name of the input for messages and :attr:`Formula.source`, if not its own.
+    deadline
+        When to give up, on the clock of :func:`time.monotonic`; None for never.
 
     Raises
     ------
     FormulaError
-        If the input cannot be opened, is no text, is truncated or malformed; the message names the line.
+        If the input cannot be opened, is no text, is truncated or malformed, or does not end by the deadline; the
+        message names the line.
     FormulaTooLargeError
         If a limit is passed.
     """
     if not isinstance(path, str | os.PathLike):
-        return _read_stream(path, str(getattr(path, "name", "<stream>")), limits)
-    name = os.fsdecode(path)
-    if name == "-":
-        return _read_stream(sys.stdin.buffer, "<stdin>", limits)
-    with _system_errors(name), Path(name).open("rb", buffering=0) as stream:
-        return _read_stream(cast(BinaryIO, stream), name, limits)
+        source = name or str(getattr(path, "name", "<stream>"))
+        with system_errors(source):
+            return _parse_stream(path, source, limits, deadline)
+    found = os.fsdecode(path)
+    with open_bytes(found, deadline) as stream:
+        return _parse_stream(stream, name or ("<stdin>" if found == "-" else found), limits, deadline)
 
 
-def parse_dimacs(data: bytes, source: str = "<bytes>", limits: ReadLimits = ReadLimits()) -> Formula:
+def parse_dimacs(data: bytes, source: str = "<bytes>", limits: ReadLimits = STANDARD_LIMITS) -> Formula:
     """Parse a DIMACS CNF held in memory, plain or compressed; otherwise like :func:`read_dimacs`."""
-    return _read_stream(BytesIO(data), source, limits)
+    return _parse_stream(BytesIO(data), source, limits, None)
+
+
+def parse_clauses(text: bytes, source: str, limits: ReadLimits, header: tuple[int, int] | None) -> Formula:
+    """Parse the clauses of a text whose header, if it has one, has been taken out and is given as its two numbers."""
+    parser = _Parser(source, limits, header)
+    parser.feed(text)
+    return parser.finish(len(text), ())
+
+
+def _parse_stream(stream: Readable, source: str, limits: ReadLimits, deadline: float | None) -> Formula:
+    text = TextPieces(stream, source, limits.max_bytes, deadline)
+    parser = _Parser(source, limits)
+    pieces = iter(text)
+    for piece in pieces:
+        if parser.feed(piece):
+            text.verify_rest(pieces)
+            break
+    return parser.finish(text.size, text.warnings)
 
 
 def write_dimacs(formula: Formula, path: str | os.PathLike[str] | BinaryIO) -> None:
@@ -174,156 +162,6 @@ def render_integers(values: NDArray[np.integer], *, line_end_after_zero: bool = 
         text[place] = (size - quotient * ten).astype(np.uint8) + np.uint8(ord("0"))
         size = quotient
     return text.tobytes()
-
-
-# ---------------------------------------------------------------------------------------------------- input streams
-
-
-@contextmanager
-def _system_errors(source: str) -> Iterator[None]:
-    """Turn what the operating system refuses into FormulaError."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise FormulaError("no such file; expected a DIMACS CNF file", source) from None
-    except IsADirectoryError:
-        raise FormulaError("found a directory; expected a DIMACS CNF file", source) from None
-    except PermissionError:
-        raise FormulaError("no permission to read this file; make it readable for this user", source) from None
-    except OSError as error:
-        raise FormulaError(f"cannot be read: {error.strerror or error}", source) from error
-    except ValueError as error:
-        if "null" not in str(error):  # a file name with a NUL byte
-            raise
-        raise FormulaError("the file name has a NUL byte in it", source) from None
-
-
-class _Rejoined:
-    """A stream whose first bytes have been read already, put back in front."""
-
-    def __init__(self, head: bytes, stream: _Readable) -> None:
-        self._head = head
-        self._stream = stream
-
-    def read(self, size: int = -1, /) -> bytes:
-        if not self._head:
-            return self._stream.read(size)
-        if size < 0:
-            head, self._head = self._head, b""
-            return head + self._stream.read()
-        head, self._head = self._head[:size], self._head[size:]
-        return head
-
-
-def _read_stream(stream: BinaryIO, source: str, limits: ReadLimits) -> Formula:
-    with _system_errors(source):
-        return _parse_stream(stream, source, limits)
-
-
-def _parse_stream(stream: BinaryIO, source: str, limits: ReadLimits) -> Formula:
-    head = b""
-    while len(head) < 8:
-        part = stream.read(8 - len(head))
-        if not isinstance(part, bytes):
-            raise FormulaError("found a text stream; expected one opened in binary mode", source)
-        if not part:
-            break
-        head += part
-    for magic, what in _FOREIGN:
-        if head.startswith(magic):
-            raise FormulaError(f"found {what}; expected DIMACS text, plain or as .gz, .bz2, .xz or .zst", source)
-    raw = _Rejoined(head, stream)
-    kind = next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
-    pieces = _plain_pieces(raw) if kind is None else _inflated_pieces(raw, kind, source)
-    parser = _Parser(source, limits)
-    total = 0
-    for piece in pieces:
-        if total == 0 and piece.startswith(b"\xef\xbb\xbf"):
-            piece = piece[3:]  # the byte order mark that some editors put before UTF-8
-        total += len(piece)
-        if total > limits.max_bytes:
-            raise FormulaTooLargeError(
-                f"more than {limits.max_bytes} bytes of text{'' if kind is None else f' after {kind} decompression'}; "
-                "raise max_bytes to read it",
-                source,
-            )
-        if parser.feed(piece):
-            break
-    return parser.finish(total)
-
-
-def _plain_pieces(raw: _Readable) -> Iterator[bytes]:
-    while piece := raw.read(_PIECE):
-        yield piece
-
-
-def _inflated_pieces(raw: _Readable, kind: str, source: str) -> Iterator[bytes]:
-    import bz2
-    import gzip
-    import lzma
-    import zlib
-
-    import zstandard
-
-    stream = cast(BinaryIO, raw)
-    produced = 0
-    try:
-        with ExitStack() as stack:
-            if kind == "zstandard":
-                pieces = _zstandard_pieces(raw)
-            elif kind == "gzip":
-                pieces = _plain_pieces(stack.enter_context(gzip.GzipFile(fileobj=stream, mode="rb")))
-            elif kind == "bzip2":
-                pieces = _plain_pieces(stack.enter_context(bz2.BZ2File(stream, "rb")))
-            else:
-                pieces = _plain_pieces(stack.enter_context(lzma.LZMAFile(stream, "rb")))
-            for piece in pieces:
-                produced += len(piece)
-                yield piece
-    except EOFError:
-        raise FormulaError(
-            f"the {kind} data end early, after {produced} bytes of text; expected a complete file: fetch it again",
-            source,
-        ) from None
-    except (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise FormulaError(
-            f"the {kind} data are damaged after {produced} bytes of text ({error}); expected a complete file: fetch it "
-            "again",
-            source,
-        ) from error
-
-
-def _zstandard_pieces(raw: _Readable) -> Iterator[bytes]:
-    """Inflate zstandard frames; EOFError if the last one is cut short (which the library's own stream lets pass)."""
-    import zstandard
-
-    # A block of 4 bytes can stand for 128 KiB of text: small steps bound what one of them can produce.
-    step = 256
-    frame = None
-    ready: list[bytes] = []
-    size = 0
-    while data := raw.read(_PIECE):
-        position = 0
-        while position < len(data):
-            if frame is None:
-                frame = zstandard.ZstdDecompressor().decompressobj()
-            taken = data[position : position + step]
-            text = frame.decompress(taken)
-            ready.append(text)
-            size += len(text)
-            position += len(taken)
-            if frame.eof:
-                position -= len(frame.unused_data)
-                frame = None
-            if size >= _PIECE:
-                yield b"".join(ready)
-                ready, size = [], 0
-    if size:
-        yield b"".join(ready)
-    if frame is not None:
-        raise EOFError
 
 
 # ------------------------------------------------------------------------------------------------------------ parser
@@ -401,7 +239,7 @@ def _fast_integers(text: bytes) -> NDArray[np.int32] | None:
 class _Parser:
     """Takes text in pieces of any size and returns the formula at the end."""
 
-    def __init__(self, source: str, limits: ReadLimits) -> None:
+    def __init__(self, source: str, limits: ReadLimits, header: tuple[int, int] | None = None) -> None:
         self._source = source
         self._limits = limits
         self._rest = b""
@@ -410,7 +248,7 @@ class _Parser:
         self._in_comment = False
         self._ended = False
         self._in_body = False
-        self._header: tuple[int, int] | None = None
+        self._header = header
         self._literals: list[NDArray[np.int32]] = []
         self._ends: list[NDArray[np.int64]] = [np.zeros(1, dtype=np.int64)]
         self._n_literals = 0
@@ -430,7 +268,7 @@ class _Parser:
             self._rest = self._part_of_line(self._rest)
         return self._ended
 
-    def finish(self, n_bytes: int) -> Formula:
+    def finish(self, n_bytes: int, warnings: Iterable[str]) -> Formula:
         """Return the formula; raises FormulaError if the text may not end here."""
         if self._rest and not self._ended:
             self._lines(self._rest)
@@ -449,15 +287,19 @@ class _Parser:
         n_clauses = len(offsets) - 1
         if self._header is None and n_clauses == 0:
             raise FormulaError("found neither a header nor a clause; expected a DIMACS CNF", self._source, self._line)
-        if self._header is not None and self._header[1] > 0 and n_clauses == 0:
+        if self._header is not None and self._header[1] > n_clauses and (not n_clauses or not self._limits.relaxed):
+            found = f"the header announces {self._header[1]} clauses"
             raise FormulaError(
-                f"the header announces {self._header[1]} clauses and none follows; the file may be truncated",
+                f"{found}, the file has {n_clauses}; it may be truncated: fetch it again, or read it as it is with "
+                "--relaxed (ReadLimits(relaxed=True))"
+                if n_clauses
+                else f"{found} and none follows; the file may be truncated",
                 self._source,
                 self._line,
             )
         literals = np.concatenate([np.zeros(0, dtype=np.int32), *self._literals])
         n_vars = max(self._largest, self._header[0] if self._header else 0)
-        return Formula(literals, offsets, n_vars, self._source, self._warnings(n_clauses))
+        return Formula(literals, offsets, n_vars, self._source, (*warnings, *self._warnings(n_clauses)))
 
     def _warnings(self, n_clauses: int) -> tuple[str, ...]:
         if self._header is None:
@@ -530,7 +372,7 @@ class _Parser:
     def _parse_header(self, line: bytes) -> tuple[int, int]:
         words = _COMMENT_IN_LINE.sub(b"", line).split()
         if len(words) != 4 or words[:2] != [b"p", b"cnf"] or not (words[2].isdigit() and words[3].isdigit()):
-            self._fail(f"found header {_shown(line)}; expected 'p cnf VARIABLES CLAUSES'")
+            self._fail(f"found {foreign_header(words) or 'header'} {_shown(line)}; expected 'p cnf VARIABLES CLAUSES'")
         if max(len(words[2]), len(words[3])) > 18:
             self._fail(f"found header {_shown(line)}; a number in it is out of range")
         n_vars, n_clauses = int(words[2]), int(words[3])
@@ -612,11 +454,11 @@ class _Parser:
         return np.array(values, dtype=np.int32)
 
     def _bad_token(self, word: bytes, line: int) -> NoReturn:
-        hint = _HINTS.get(word[:1])
-        if any(code < 32 or code > 126 for code in word[:40]):
+        hint = foreign_word(word)
+        if not hint and any(code < 32 or code > 126 for code in word[:40]):
             found = f"found bytes {_shown(word)}, which are no DIMACS text"
         else:
-            found = f"found {_shown(word)}" + (f" ({hint})" if hint else "")
+            found = f"found {_shown(word)}" + (f", {hint}" if hint else "")
         self._fail(f"{found}; expected a signed variable number, 0, or a comment line", line)
 
     def _fail(self, message: str, line: int | None = None) -> NoReturn:

@@ -129,11 +129,22 @@ def test_header_variables_count_even_if_unused():
     ],
 )
 def test_disagreeing_header_is_a_warning(text, n_vars, n_clauses, warnings):
-    formula = parse_dimacs(text)
+    formula = parse_dimacs(text, limits=ReadLimits(relaxed=True))
     assert (formula.n_vars, formula.n_clauses) == (n_vars, n_clauses)
     assert len(formula.warnings) == len(warnings)
     for found, expected in zip(formula.warnings, warnings, strict=True):
         assert expected in found
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [(b"p cnf 3 5\n1 -3 0\n", 3), (b"p cnf 1 3\n1 0\n%\n0\n", 5), (b"p cnf 2 2\n1 2 0", 2)]
+)
+def test_fewer_clauses_than_announced_are_an_error_unless_relaxed(text, line):
+    message = r"announces \d clauses, the file has 1; it may be truncated.*--relaxed"
+    with pytest.raises(FormulaError, match=message) as caught:
+        parse_dimacs(text)
+    assert caught.value.line == line
+    assert parse_dimacs(text, limits=ReadLimits(relaxed=True)).n_clauses == 1
 
 
 def test_largest_literals():
@@ -160,20 +171,20 @@ def test_largest_literals():
         (b"p cnf 3 2\n3 -0\n", 2, "found '-0'"),
         (b"p cnf 3 2\n1 0\n\x002 0\n", 3, r"found bytes '\\x002', which are no DIMACS text"),
         (b"p cnf 3 2\n1 0\n2\x0c0\n", 3, "found bytes"),
-        (b"p cnf 3 2\n1 0 %\n", 2, "found '%' .SATLIB's end mark"),
+        (b"p cnf 3 2\n1 0 %\n", 2, "found '%', SATLIB's end mark"),
         (b"p cnf 3 2\n2147483648 0\n", 2, "'2147483648' is out of range; the largest variable is 2147483647"),
         (b"p cnf 3 2\n1 0\n-2147483648 0\n", 3, "'-2147483648' is out of range"),
         (b"p cnf 3 2\n1 0\n99999999999999999999999 0\n", 3, "is out of range"),
         (b"p cnf 3 2\n1 0\n2 3", 3, "ends inside clause 2; expected its closing 0"),
         (b"p cnf 3 2\n1 0\n2 3\nc end\n\n", 3, "ends inside clause 2"),
         (b"p cnf 3 2\n1 0\n2\n3\n%\n0\n", 4, "ends inside clause 2"),
-        (b"p cnf 3 2\nw 1 0.5 0\n1 0\n", 2, "found 'w' .a weight"),
+        (b"p cnf 3 2\nw 1 0.5 0\n1 0\n", 2, "found 'w', a weight"),
         (b"p cnf 3 2\n1 0\np cnf 3 2\n", 3, "a second header"),
         (b"1 0\np cnf 3 2\n2 0\n", 2, "a second header, or a header after the first clause"),
         (b"p cnf 3 2\ne 1 2 0\n1 0\n", 2, "a quantifier"),
-        (b"p cnf 3 2\nx1 2 0\n", 2, "an XOR clause"),
+        (b"p cnf 3 2\nx1 2 0\n", 2, "a native XOR constraint"),
         (b"p cnf 3 2\nh 1 2 0\n", 2, "WCNF"),
-        (b"c\nc\np wcnf 3 2 4\n", 3, "found header 'p wcnf 3 2 4'; expected 'p cnf VARIABLES CLAUSES'"),
+        (b"c\nc\np wcnf 3 2 4\n", 3, r"found the header of a weighted formula \(.*\) 'p wcnf 3 2 4'; expected 'p cnf"),
         (b"p cnf 3\n1 0\n", 1, "found header 'p cnf 3'"),
         (b"p cnf -3 1\n1 0\n", 1, "found header"),
         (b"p cnf 3 1 1 0\n", 1, "found header"),
@@ -385,7 +396,7 @@ def reference(text):
                 clause = []
     if clause:
         return last_line
-    if not clauses and (not has_header or announced):
+    if len(clauses) < announced or not (clauses or has_header):
         return None
     return clauses
 
