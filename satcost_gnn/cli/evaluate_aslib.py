@@ -88,29 +88,43 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
         name = _name(source)
         try:
             result = make()
-        except SatcostError as error:
-            failed[name] = str(error)
-            _say(f"{name}: {error}")
+        # Whatever is wrong with a scenario must not cost the others.
+        except Exception as error:
+            failed[name] = str(error) if isinstance(error, SatcostError) else f"{type(error).__name__}: {error}"
+            _say(f"{name}: {failed[name]}")
             return
         done[name] = result
         _write(folder / f"{name}.json", result)
         _say(f"{name}: done in {result['cpu_seconds']:.0f} CPU seconds")
 
-    if options.jobs > 1 and len(waiting) > 1:
-        context = get_context("spawn")
-        with safe_path(), ProcessPoolExecutor(min(options.jobs, len(waiting)), mp_context=context) as pool:
-            running = {pool.submit(_evaluated, source, options.seed, names): source for source in waiting}
-            for future in as_completed(running):
-                keep(running[future], future.result)
-    else:
-        for source in waiting:
-            keep(source, lambda source=source: _evaluated(source, options.seed, names))  # type: ignore[misc]
+    stopped = False
+    try:
+        if options.jobs > 1 and len(waiting) > 1:
+            context = get_context("spawn")
+            with safe_path(), ProcessPoolExecutor(min(options.jobs, len(waiting)), mp_context=context) as pool:
+                running = {pool.submit(_evaluated, source, options.seed, names): source for source in waiting}
+                try:
+                    for future in as_completed(running):
+                        keep(running[future], future.result)
+                except KeyboardInterrupt:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
+        else:
+            for source in waiting:
+                keep(source, lambda source=source: _evaluated(source, options.seed, names))  # type: ignore[misc]
+    except KeyboardInterrupt:
+        stopped = True
     results = [done[_name(source)] for source in sources if _name(source) in done]
     command = shlex.join(["satcost", *sys.argv[1:]])
     report = aslib_report(results, failed, command)
     _write(options.output / "metrics.json", {"command": command, "scenarios": results, "failed": failed})
     write_text(options.output / "report.md", report)
-    print(report)
+    print(report, flush=True)
+    for name, reason in failed.items():
+        _say(f"not evaluated: {name}: {reason}")
+    if stopped:
+        _say(f"interrupted with {len(results)} of {len(sources)} scenarios; the same command goes on: {command}")
+        return 130
     return 1 if failed or any(result["errors"] for result in results) else 0
 
 
@@ -120,6 +134,8 @@ def _evaluated(source: tuple[Path, ...], seed: int, names: list[str]) -> dict[st
     from satcost_gnn.evaluation.aslib_protocol import CONTENDERS, evaluate_scenario
 
     scenario = read_scenario(source[0]) if len(source) == 1 else read_runtime_table(source[0], source[1], seed)
+    for warning in scenario.warnings:
+        _say(f"{_name(source)}: {warning}")
     return evaluate_scenario(scenario, seed, [c for c in CONTENDERS if c.name in names], _say)
 
 

@@ -8,25 +8,25 @@ others, "ASlib: a benchmark library for algorithm selection", Artificial Intelli
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from satcost_gnn.data.arff import NUMERIC, STRING, ArffTable, Attribute, Column, read_arff, write_arff
+from satcost_gnn.data.arff import NUMERIC, STRING, ArffTable, Column, Kind, read_arff, write_arff
+from satcost_gnn.data.aslib_description import Description, format_description, read_description
 from satcost_gnn.data.dataset import SHORTEST_S, CostMatrix, CostUnit, Dataset, outcome_within, run_cost
 from satcost_gnn.data.schema import ManifestRow, Run, RunStatus
 from satcost_gnn.data.splits import group_instances
 from satcost_gnn.errors import DatasetError
 from satcost_gnn.feature_vector import FeatureVector
 from satcost_gnn.output_files import write_text
-
-Description: TypeAlias = "str | int | float | bool | list[Description] | dict[str, Description] | None"
 
 DESCRIPTION_FILE = "description.txt"
 RUNS_FILE = "algorithm_runs.arff"
@@ -218,7 +218,7 @@ class AslibScenario:
             )
         stem = self.name
         once = np.ones(len(self.instances))
-        head = [Attribute("instance_id", STRING), Attribute("repetition", NUMERIC)]
+        head: list[tuple[str, Kind]] = [("instance_id", STRING), ("repetition", NUMERIC)]
         names: list[str | None] = list(self.instances)
         runs = [
             (self.instances[i], float(r + 1), self.algorithms[j], self.runtimes[i, j, r], str(self.statuses[i, j, r]))
@@ -228,9 +228,9 @@ class AslibScenario:
         statuses = (*RUN_STATUSES, *sorted({run[4] for run in runs} - set(RUN_STATUSES)))
         run_attributes = [
             *head,
-            Attribute("algorithm", STRING),
-            Attribute(self.measure, NUMERIC),
-            Attribute.nominal("runstatus", statuses),
+            ("algorithm", STRING),
+            (self.measure, NUMERIC),
+            ("runstatus", statuses),
         ]
         run_columns: list[Column] = [
             [run[0] for run in runs],
@@ -243,21 +243,21 @@ class AslibScenario:
         write_arff(
             directory / VALUES_FILE,
             f"FEATURE_VALUES_{stem}",
-            [*head, *(Attribute(name, NUMERIC) for name in self.feature_names)],
+            [*head, *((name, NUMERIC) for name in self.feature_names)],
             [names, once, *self.features.T],
         )
         states = (*FEATURE_STATUSES, *sorted(set(self.feature_statuses.flat) - {"", *FEATURE_STATUSES}))
         write_arff(
             directory / STATUS_FILE,
             f"FEATURE_RUNSTATUS_{stem}",
-            [*head, *(Attribute.nominal(step.name, map(str, states)) for step in self.steps)],
+            [*head, *((step.name, tuple(map(str, states))) for step in self.steps)],
             [names, once, *([str(state) or None for state in column] for column in self.feature_statuses.T)],
         )
         if self.feature_costs is not None:
             write_arff(
                 directory / COSTS_FILE,
                 f"FEATURE_COSTS_{stem}",
-                [*head, *(Attribute(step.name, NUMERIC) for step in self.steps)],
+                [*head, *((step.name, NUMERIC) for step in self.steps)],
                 [names, once, *self.feature_costs.T],
             )
         if self.folds is not None:
@@ -265,7 +265,7 @@ class AslibScenario:
             write_arff(
                 directory / FOLDS_FILE,
                 f"CV_{stem}",
-                [*head, Attribute("fold", NUMERIC)],
+                [*head, ("fold", NUMERIC)],
                 [
                     [name for name in names for _ in range(rounds)],
                     np.tile(np.arange(1.0, rounds + 1), len(names)),
@@ -277,13 +277,21 @@ class AslibScenario:
             write_arff(
                 directory / TRUTH_FILE,
                 f"GROUND_TRUTH_{stem}",
-                [head[0], *(Attribute.nominal(name, choices[name]) for name in self.ground_truth)],
+                [head[0], *((name, choices[name]) for name in self.ground_truth)],
                 [names, *(list(values) for values in self.ground_truth.values())],
             )
         # Last, since it is what tells a scenario from an unfinished one.
         write_text(directory / DESCRIPTION_FILE, format_description(self.description))
 
 
+# Words that publishers use for statuses besides those of ASlib.
+_SPELLINGS: Mapping[str, str] = {
+    "time_out": "timeout",
+    "mem_out": "memout",
+    "memory_out": "memout",
+    "crashed": "crash",
+    "notapplicable": "not_applicable",
+}
 _TIME_FEATURE = re.compile(r"feature[-_.]?time$|^lptime$", re.IGNORECASE)
 
 
@@ -307,8 +315,10 @@ def read_scenario(directory: Path | str) -> AslibScenario:
             "get the missing files from where the scenario is published, or use another one"
         )
     description = read_description(directory / DESCRIPTION_FILE)
+    named = read_description(directory / DESCRIPTION_FILE, names=True)
     place = f"{directory / DESCRIPTION_FILE}"
-    measure = _first(description, "performance_measures", place)
+    measure = _first(named, "performance_measures", place)
+    kind = _first(named, "performance_type", place).lower()
     warnings: list[str] = []
 
     runs = read_arff(directory / RUNS_FILE)
@@ -320,15 +330,15 @@ def read_scenario(directory: Path | str) -> AslibScenario:
     if measure.lower() not in [name.lower() for name in columns]:
         warnings.append(f"{runs.source}: found no {measure!r} as named in {DESCRIPTION_FILE}; {columns[0]!r} is taken")
         measure = columns[0]
-    instances, algorithms, runtimes, statuses = _runs(runs, measure)
+    instances, algorithms, runtimes, statuses = _runs(runs, measure, kind == "runtime", warnings)
 
     values = read_arff(directory / VALUES_FILE)
     skipped = {"instance_id", "repetition"}
     feature_names = tuple(name for name in values.names if name.lower() not in skipped)
-    features = _per_instance(values, feature_names, instances, warnings)
+    features = _without_sentinels(_per_instance(values, feature_names, instances, warnings), values.source, warnings)
     state = read_arff(directory / STATUS_FILE)
     step_names = tuple(name for name in state.names if name.lower() not in skipped)
-    steps = _steps(description, step_names, feature_names, place, warnings)
+    steps = _steps(named, step_names, feature_names, place, warnings)
     costs = None
     if (directory / COSTS_FILE).is_file():
         cost_table = read_arff(directory / COSTS_FILE)
@@ -336,7 +346,9 @@ def read_scenario(directory: Path | str) -> AslibScenario:
         costs = np.full((len(instances), len(step_names)), np.nan)
         for k, step in enumerate(step_names):
             if step.lower() in present:
-                costs[:, k] = _per_instance(cost_table, (step,), instances, warnings)[:, 0]
+                its = _per_instance(cost_table, (step,), instances, warnings)[:, 0]
+                # No step takes negative time: a code for a missing value.
+                costs[:, k] = np.where(its < 0, np.nan, its)
             else:
                 warnings.append(f"{cost_table.source}: found no cost of feature step {step!r}")
     folds = None
@@ -345,20 +357,19 @@ def read_scenario(directory: Path | str) -> AslibScenario:
     truth: dict[str, tuple[str | None, ...]] = {}
     if (directory / TRUTH_FILE).is_file():
         truth = _ground_truth(read_arff(directory / TRUTH_FILE), instances)
-    listed = description.get("metainfo_algorithms")
+    listed = named.get("metainfo_algorithms")
     if isinstance(listed, dict):
         odd = sorted(set(listed) ^ set(algorithms))
         if odd:
             warnings.append(f"{place}: metainfo_algorithms and {RUNS_FILE} differ in {', '.join(odd)}")
-    kind = _first(description, "performance_type", place)
     return AslibScenario(
-        name=str(description.get("scenario_id") or directory.name),
+        name=str(named.get("scenario_id") or directory.name),
         instances=instances,
         algorithms=algorithms,
         measure=measure,
         is_runtime=kind == "runtime",
-        maximise=_first(description, "maximize", place, default="False").lower() in ("true", "yes"),
-        cutoff_s=_optional_number(description.get("algorithm_cutoff_time"), place, "algorithm_cutoff_time"),
+        maximise=_first(named, "maximize", place, default="False").lower() in ("true", "yes"),
+        cutoff_s=_optional_number(named.get("algorithm_cutoff_time"), place, "algorithm_cutoff_time"),
         runtimes=runtimes,
         statuses=statuses,
         feature_names=feature_names,
@@ -366,7 +377,7 @@ def read_scenario(directory: Path | str) -> AslibScenario:
         steps=steps,
         feature_statuses=_feature_statuses(state, step_names, instances),
         feature_costs=costs,
-        default_steps=tuple(map(str, _as_list(description.get("default_steps")))),
+        default_steps=tuple(map(str, _as_list(named.get("default_steps")))),
         folds=folds,
         ground_truth=truth,
         description=description,
@@ -382,16 +393,23 @@ def _repetitions(table: ArffTable) -> NDArray[np.int64]:
     bad = np.flatnonzero(~(np.isfinite(numbers) & (numbers >= 1) & (numbers == np.floor(numbers))))
     if len(bad):
         raise DatasetError(
-            f"{table.source}: data row {bad[0] + 1}: repetition: found {numbers[bad[0]]:g}, expected 1, 2, ..."
+            f"{table.source}:{table.lines[bad[0]]}: repetition: found {numbers[bad[0]]:g}, expected 1, 2, ..."
         )
     # Numbers as published may have gaps.
     return np.searchsorted(np.unique(numbers), numbers).astype(np.int64)
 
 
+def _status(text: str) -> str:
+    """Return a status as we write it, whatever its case and the sign between its words."""
+    name = re.sub(r"[\s_-]+", "_", text.strip().lower())
+    return _SPELLINGS.get(name, name)
+
+
 def _runs(
-    table: ArffTable, measure: str
+    table: ArffTable, measure: str, is_runtime: bool, warnings: list[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...], NDArray[np.float64], NDArray[np.str_]]:
-    names, solvers, status = table.texts("instance_id"), table.texts("algorithm"), table.texts("runstatus")
+    names, solvers = table.texts("instance_id"), table.texts("algorithm")
+    status = [_status(text or "") for text in table.values("runstatus")]
     instances, algorithms = tuple(dict.fromkeys(names)), tuple(dict.fromkeys(solvers))
     if not instances:
         raise DatasetError(f"{table.source}: found no runs, expected some")
@@ -401,15 +419,48 @@ def _runs(
     shape = (len(instances), len(algorithms), int(repetitions.max()) + 1)
     runtimes = np.full(shape, np.nan)
     statuses = np.full(shape, "", dtype=f"<U{max(map(len, (*RUN_STATUSES, *status)))}")
+    seen = np.zeros(shape, dtype=np.bool_)
     for k, (name, solver) in enumerate(zip(names, solvers, strict=True)):
         cell = (row_of[name], column_of[solver], int(repetitions[k]))
-        if statuses[cell]:
+        if seen[cell]:
             raise DatasetError(
-                f"{table.source}: data row {k + 1}: found {name}, {solver}, repetition {cell[2] + 1} again, "
+                f"{table.source}:{table.lines[k]}: found {name}, {solver}, repetition {cell[2] + 1} again, "
                 "expected each once"
             )
-        runtimes[cell], statuses[cell] = performance[k], status[k].strip()
+        runtimes[cell], statuses[cell], seen[cell] = performance[k], status[k], True
+    negative = runtimes < 0 if is_runtime else np.zeros(shape, dtype=np.bool_)
+    runtimes[negative] = np.nan
+    lost = (statuses == "ok") & np.isnan(runtimes)
+    for count, what in (
+        (int((statuses == "").sum()), f"of {statuses.size} runs are missing; they count as no answer"),
+        (int(negative.sum()), "negative times are taken as missing"),
+        (int(lost.sum()), "runs are ok but have no time; they count as no answer"),
+    ):
+        if count:
+            warnings.append(f"{table.source}: {count} {what}")
+    odd = Counter(text for text in statuses.flat if text and text not in RUN_STATUSES)
+    if odd:
+        listed = ", ".join(f"{text} ({count})" for text, count in odd.most_common(5))
+        warnings.append(f"{table.source}: found status {listed}, which counts as no answer")
     return instances, algorithms, runtimes, statuses
+
+
+def _without_sentinels(features: NDArray[np.float64], source: str, warnings: list[str]) -> NDArray[np.float64]:
+    """Return the features with the codes that feature extractors write for missing values as NaN.
+
+    Those are -512 (SATzilla's), and -1 in a column that is never negative otherwise.
+    """
+    sentinel = features == -512.0
+    rest = np.where(sentinel | (features == -1.0), np.nan, features)
+    never_negative = ~(rest < 0).any(axis=0)
+    sentinel |= (features == -1.0) & never_negative
+    if sentinel.any():
+        columns = int(sentinel.any(axis=0).sum())
+        warnings.append(
+            f"{source}: {int(sentinel.sum())} values of {columns} features are codes for missing ones (-512, -1); "
+            "they are taken as missing"
+        )
+    return np.where(sentinel, np.nan, features)
 
 
 def _rows_of(table: ArffTable, instances: Sequence[str]) -> dict[str, list[int]]:
@@ -448,11 +499,11 @@ def _per_instance(
 
 def _feature_statuses(table: ArffTable, names: Sequence[str], instances: Sequence[str]) -> NDArray[np.str_]:
     rows = _rows_of(table, instances)
-    columns = [table.columns[table.position(name)] for name in names]
+    columns = [table.values(name) for name in names]
     result = np.full((len(instances), len(names)), "", dtype="<U32")
     for i, name in enumerate(instances):
         for k, column in enumerate(columns):
-            states = [str(column[row] or "").strip().lower() for row in rows.get(name, [])]
+            states = [_status(column[row] or "") for row in rows.get(name, [])]
             result[i, k] = next((state for state in states if state != "ok"), "ok" if states else "")
     return result
 
@@ -464,7 +515,7 @@ def _folds(table: ArffTable, instances: Sequence[str]) -> NDArray[np.int64]:
     for k, name in enumerate(table.texts("instance_id")):
         if name in row_of:
             if not np.isfinite(numbers[k]):
-                raise DatasetError(f"{table.source}: data row {k + 1}: fold: found '?', expected a number")
+                raise DatasetError(f"{table.source}:{table.lines[k]}: fold: found '?', expected a number")
             folds[row_of[name], repetitions[k]] = int(numbers[k])
     without = np.flatnonzero((folds < 0).any(axis=1))
     if len(without):
@@ -480,9 +531,8 @@ def _ground_truth(table: ArffTable, instances: Sequence[str]) -> dict[str, tuple
     truth = {}
     for name in table.names:
         if name.lower() not in ("instance_id", "repetition"):
-            column = table.columns[table.position(name)]
-            values = [column[rows[instance][0]] if instance in rows else None for instance in instances]
-            truth[name] = tuple(None if value is None else str(value) for value in values)
+            column = table.values(name)
+            truth[name] = tuple(column[rows[instance][0]] if instance in rows else None for instance in instances)
     return truth
 
 
@@ -502,12 +552,15 @@ def _first(description: Mapping[str, Description], key: str, place: str, default
 
 
 def _optional_number(value: Description, place: str, key: str) -> float | None:
-    if value is None or value in ("?", ""):
+    if value is None or value in ("?", "", "~", "null"):
         return None
     try:
-        return float(str(value))
+        number = float(str(value))
     except ValueError:
-        raise DatasetError(f"{place}: {key}: found {value!r}, expected a number or '?'") from None
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise DatasetError(f"{place}: {key}: found {value!r}, expected a number > 0 or '?'")
+    return number
 
 
 def _steps(
@@ -536,214 +589,6 @@ def _steps(
     if absent:
         warnings.append(f"{place}: {len(absent)} features that a step provides are not in {VALUES_FILE}")
     return tuple(steps)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# description.txt: the small part of YAML that scenarios use.
-
-
-class _Line(NamedTuple):
-    number: int
-    indent: int
-    text: str
-
-
-def read_description(path: Path | str) -> dict[str, Description]:
-    """Read ``description.txt``.
-
-    Raises
-    ------
-    DatasetError
-        If it can't be read or uses more of YAML than :func:`parse_description` knows.
-    """
-    try:
-        return parse_description(Path(path).read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: cannot be read as UTF-8 text: {error}") from error
-
-
-def parse_description(text: str, source: str = "<memory>") -> dict[str, Description]:
-    """Parse the part of YAML that descriptions use.
-
-    That is: mappings nested by indentation, lists of scalars (``- x`` at or below the indentation of their key, or
-    ``[x, y]``), scalars plain or quoted (numbers, ``true``/``false``, ``null``, text), and comments.
-
-    Raises
-    ------
-    DatasetError
-        If the text uses anything else; the message has source and line.
-    """
-    lines = []
-    for number, raw in enumerate(text.split("\n"), 1):
-        stripped = raw.strip()
-        if not stripped or stripped.startswith("#") or stripped in ("---", "..."):
-            continue
-        if "\t" in raw[: len(raw) - len(raw.lstrip())]:
-            raise DatasetError(f"{source}:{number}: found a tab as indentation, expected spaces")
-        lines.append(_Line(number, len(raw) - len(raw.lstrip(" ")), stripped))
-    if not lines:
-        raise DatasetError(f"{source}: found nothing, expected the description of a scenario")
-    value, end = _block(lines, 0, lines[0].indent, source)
-    if end < len(lines):
-        raise _unexpected(lines[end], source, "a line at the indentation of those before it")
-    if not isinstance(value, dict):
-        raise _unexpected(lines[0], source, "KEY: VALUE")
-    return value
-
-
-def _unexpected(line: _Line, source: str, expected: str) -> DatasetError:
-    return DatasetError(f"{source}:{line.number}: found {line.text[:60]!r}, expected {expected}")
-
-
-def _is_item(text: str) -> bool:
-    return text == "-" or text.startswith("- ")
-
-
-def _block(lines: Sequence[_Line], start: int, indent: int, source: str) -> tuple[Description, int]:
-    """Parse the list or mapping whose lines are at ``indent``; return it and where it ends."""
-    if _is_item(lines[start].text):
-        items: list[Description] = []
-        end = start
-        while end < len(lines) and lines[end].indent == indent and _is_item(lines[end].text):
-            content = lines[end].text[1:].strip()
-            if not content or (_KEY.match(content) and content[0] not in "'\""):
-                raise _unexpected(lines[end], source, "a scalar in the list")
-            items.append(_scalar(content, lines[end], source))
-            end += 1
-        return items, end
-    mapping: dict[str, Description] = {}
-    end = start
-    while end < len(lines) and lines[end].indent == indent and not _is_item(lines[end].text):
-        line = lines[end]
-        match = _KEY.match(line.text)
-        if match is None:
-            raise _unexpected(line, source, "KEY: VALUE")
-        key = _plain(match.group(1))
-        if key in mapping:
-            raise _unexpected(line, source, "each key once")
-        rest = _without_comment(match.group(2))
-        end += 1
-        if rest:
-            mapping[key] = _scalar(rest, line, source)
-        elif end < len(lines) and (
-            lines[end].indent > indent or (lines[end].indent == indent and _is_item(lines[end].text))
-        ):
-            mapping[key], end = _block(lines, end, lines[end].indent, source)
-        else:
-            mapping[key] = None
-    return mapping, end
-
-
-_QUOTED = r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\""""
-_KEY = re.compile(rf"({_QUOTED}|[^'\"\s].*?)\s*:(?:\s+(.*)|$)")
-_FULLY_QUOTED = re.compile(_QUOTED)
-_INTEGER = re.compile(r"[-+]?\d+")
-_FLOAT = re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d+)?")
-_WORDS: Mapping[str, Description] = {
-    "true": True,
-    "yes": True,
-    "false": False,
-    "no": False,
-    "null": None,
-    "~": None,
-}
-
-
-def _without_comment(text: str | None) -> str:
-    if not text:
-        return ""
-    if text[0] in "'\"":
-        match = _FULLY_QUOTED.match(text)
-        if match is not None and text[match.end() :].lstrip().startswith("#"):
-            return match.group(0)
-        return text
-    return re.sub(r"(^|\s)#.*", "", text).strip()
-
-
-def _plain(text: str) -> str:
-    if len(text) >= 2 and text[0] == text[-1] == "'":
-        return text[1:-1].replace("''", "'")
-    if len(text) >= 2 and text[0] == text[-1] == '"':
-        return re.sub(r"\\(.)", r"\1", text[1:-1])
-    return text
-
-
-def _scalar(text: str, line: _Line, source: str) -> Description:
-    text = _without_comment(text)
-    if text and text[0] in "'\"":
-        if _FULLY_QUOTED.fullmatch(text) is None:
-            raise _unexpected(line, source, "a quoted text that ends on its line")
-        return _plain(text)
-    if text == "{}":
-        return {}
-    if text.startswith("[") and text.endswith("]"):
-        inner = text[1:-1].strip()
-        return [_scalar(part.strip(), line, source) for part in inner.split(",")] if inner else []
-    if text and text[0] in "&*!|>{[@`%":
-        raise _unexpected(line, source, "a plain or quoted scalar on one line")
-    if text.lower() in _WORDS:
-        return _WORDS[text.lower()]
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    return text
-
-
-def _emit(text: str) -> str:
-    """Return a text as a YAML scalar that is read back as the same text."""
-    plain = (
-        re.fullmatch(r"[A-Za-z_(/.][^\n#:'\"]*", text) is not None
-        and text == text.strip()
-        and text.lower() not in _WORDS
-        and not _FLOAT.fullmatch(text)
-        and text not in ("...",)
-    )
-    return text if plain else "'" + text.replace("'", "''") + "'"
-
-
-def _emit_value(value: Description) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return repr(value)
-    if isinstance(value, list):
-        return "[]"
-    if isinstance(value, dict):
-        return "{}"
-    return _emit(value)
-
-
-def format_description(description: Mapping[str, Description]) -> str:
-    """Return the text of a description that :func:`parse_description` and YAML readers understand.
-
-    Raises
-    ------
-    DatasetError
-        If a text has a line break, or a list holds more than scalars.
-    """
-    return "\n".join(_emit_lines(description, 0)) + "\n"
-
-
-def _emit_lines(description: Mapping[str, Description], indent: int) -> Iterator[str]:
-    space = " " * indent
-    for key, value in description.items():
-        texts = [key, *(value if isinstance(value, list) else [value])]
-        if any(isinstance(text, str) and "\n" in text for text in texts):
-            raise DatasetError(f"description: {key!r}: found a line break, expected texts on one line")
-        if isinstance(value, dict) and value:
-            yield f"{space}{_emit(key)}:"
-            yield from _emit_lines(value, indent + 2)
-        elif isinstance(value, list) and value:
-            yield f"{space}{_emit(key)}:"
-            for item in value:
-                if isinstance(item, (list, dict)):
-                    raise DatasetError(f"description: {key!r}: found {item!r} in a list, expected scalars")
-                yield f"{space}- {_emit_value(item)}"
-        else:
-            yield f"{space}{_emit(key)}: {_emit_value(value)}"
 
 
 # ---------------------------------------------------------------------------------------------------------------------

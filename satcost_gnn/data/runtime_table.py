@@ -6,15 +6,13 @@ each solver, and ``NAME_features.csv`` with ``hash`` and one column for each fea
 
 from __future__ import annotations
 
-import csv
-import lzma
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.data.aslib import AslibScenario, FeatureStep
+from satcost_gnn.data.published_tables import csv_rows
 from satcost_gnn.errors import DatasetError
 
 #: Columns that are no solver.
@@ -73,6 +71,8 @@ def read_runtime_table(runtimes: Path | str, features: Path | str, seed: int = 0
             f"features; expected at least {_FOLDS}, 1 and 1"
         )
     times = np.array([seconds[name] for name in shared])
+    negative = int((times < 0).sum())
+    times = np.where(times < 0, np.nan, times)
     cutoff = float(np.nanmax(times)) / 2
     statuses = np.where(np.isnan(times), "", np.where(times <= cutoff, "ok", "timeout"))
     chosen = [names[k] for k in names_kept]
@@ -91,24 +91,21 @@ def read_runtime_table(runtimes: Path | str, features: Path | str, seed: int = 0
         steps=(FeatureStep("all", tuple(chosen)),),
         feature_statuses=np.full((len(shared), 1), "ok"),
         default_steps=("all",),
+        warnings=(f"{runtimes}: {negative} negative times are taken as missing",) if negative else (),
         folds=(np.random.default_rng(seed).permutation(len(shared)) % _FOLDS + 1)[:, None],
     )
 
 
 def _table(path: Path, about: frozenset[str]) -> tuple[dict[str, NDArray[np.float64]], tuple[str, ...]]:
     """Return hash -> values, and the names of the columns of values."""
-    try:
-        with lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8") as lines:
-            rows = list(csv.reader(lines))
-    except (OSError, lzma.LZMAError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: cannot be read: {error}") from error
-    header: Sequence[str] = rows[0] if rows else ()
+    rows = csv_rows(path)
+    _, header = next(rows, (0, []))
     if "hash" not in header:
         raise DatasetError(f"{path}: found no column 'hash', expected one in the first line")
     key = header.index("hash")
     columns = [k for k, name in enumerate(header) if name not in about]
     found: dict[str, NDArray[np.float64]] = {}
-    for line, row in enumerate(rows[1:], start=2):
+    for line, row in rows:
         if len(row) != len(header):
             raise DatasetError(f"{path}:{line}: found {len(row)} fields, expected {len(header)}")
         if row[key] in found:

@@ -67,13 +67,19 @@ def pose(scenario: AslibScenario, solvers: int = BEST_SOLVERS) -> ScenarioProble
     Raises
     ------
     DatasetError
-        If the scenario has no cutoff, no folds, no features but times, or its measure is no runtime.
+        If the scenario has no cutoff, no folds, no features but times, no run with an answer, or its measure is no
+        runtime.
     """
     penalised = scenario.par(2.0)
     if scenario.folds is None:
         raise DatasetError(f"{scenario.name}: found no cv.arff, expected the published folds; get the file")
     if scenario.cutoff_s is None or len(np.unique(scenario.folds[:, 0])) < 2:
         raise DatasetError(f"{scenario.name}: found a single fold, expected at least 2 in cv.arff")
+    if not scenario.solved.any():
+        raise DatasetError(
+            f"{scenario.name}: found no run that is ok within the cutoff of {scenario.cutoff_s:g} s, expected some; "
+            "there is nothing to learn or to choose"
+        )
     features = np.flatnonzero(~scenario.is_time_feature)
     if not len(features):
         raise DatasetError(f"{scenario.name}: found no feature besides times of feature extraction, expected some")

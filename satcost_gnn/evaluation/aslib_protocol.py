@@ -40,7 +40,7 @@ Integers = NDArray[np.int64]
 
 COVERAGE = 0.8
 #: Raised when results change their meaning or form, so that stored ones are not taken for new ones.
-RESULT_VERSION = 2
+RESULT_VERSION = 3
 _INNER_FOLDS = 3
 _LOG10_2 = float(np.log10(2.0))
 
@@ -212,6 +212,7 @@ def evaluate_scenario(
         "cutoff_s": scenario.cutoff_s,
         "features": len(problem.features),
         "time_features_dropped": int(scenario.is_time_feature.sum()),
+        "warnings": list(scenario.warnings),
         "seed": seed,
     }
     if members:

@@ -163,9 +163,9 @@ def _scenario(result: Mapping[str, Any]) -> list[str]:
         ]
     if "selection" in result:
         lines += _selection(result["selection"])
-    lines += [f"- {name}: {reason}" for name, reason in result["errors"].items()]
-    if result["errors"]:
-        lines.append("")
+    notes = [*result.get("warnings", ()), *(f"{name}: {reason}" for name, reason in result["errors"].items())]
+    if notes:
+        lines += [*(f"- {note}" for note in notes), ""]
     return lines
 
 

@@ -6,14 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from satcost_gnn.data.aslib import (
-    format_description,
-    parse_description,
-    read_description,
-    read_scenario,
-    scenario_from_dataset,
-    write_scenario,
-)
+from satcost_gnn.data.aslib import read_scenario, scenario_from_dataset, write_scenario
+from satcost_gnn.data.aslib_description import format_description, parse_description, read_description
 from satcost_gnn.data.splits import group_instances, make_splits
 from satcost_gnn.errors import DatasetError
 from satcost_gnn.feature_vector import FeatureVector
@@ -234,10 +228,20 @@ def test_costs_folds_and_truth_may_be_missing(tiny):
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
-        ("algorithm_runs.arff", "b.cnf,1,fast", "b.cnf,2,fast", r"data row 7: found b.cnf, fast, repetition 2 again"),
-        ("algorithm_runs.arff", "b.cnf,1,fast", "b.cnf,0,fast", r"data row 5: repetition: found 0, expected 1, 2"),
+        (
+            "algorithm_runs.arff",
+            "b.cnf,1,fast",
+            "b.cnf,2,fast",
+            r"algorithm_runs.arff:14: found b.cnf, fast, repetition 2 again",
+        ),
+        (
+            "algorithm_runs.arff",
+            "b.cnf,1,fast",
+            "b.cnf,0,fast",
+            r"algorithm_runs.arff:12: repetition: found 0, expected 1, 2",
+        ),
         ("cv.arff", "b.cnf,1,2", "c.cnf,1,2", r"cv\.arff: found no fold of b\.cnf \(1 such"),
-        ("cv.arff", "b.cnf,1,2", "b.cnf,1,?", r"cv\.arff: data row 2: fold: found '\?'"),
+        ("cv.arff", "b.cnf,1,2", "b.cnf,1,?", r"cv\.arff:7: fold: found '\?'"),
         ("description.txt", "cutoff_time: 100.0", "cutoff_time: soon", "algorithm_cutoff_time: found 'soon'"),
         ("description.txt", "performance_type:\n    - runtime\n", "", "found no performance_type"),
         ("description.txt", "feature_steps:", "steps:", "found no feature_steps"),
@@ -292,62 +296,156 @@ def test_without_a_cutoff_bounds_are_what_was_reached(tiny):
         scenario.par()
 
 
-def test_descriptions_are_the_yaml_that_others_read():
-    yaml = pytest.importorskip("yaml", reason="PyYAML is what the small parser is compared with")
+def test_a_description_has_the_values_of_yaml_and_the_names_as_they_are_written():
     parsed = parse_description(DESCRIPTION)
-    assert parsed == yaml.safe_load(DESCRIPTION)
-    assert parse_description(format_description(parsed)) == yaml.safe_load(format_description(parsed)) == parsed
+    assert parsed["algorithm_cutoff_time"] == 100.0 and parsed["features_cutoff_time"] == 10
+    assert parsed["maximize"] == [False] and parsed["features_deterministic"] is None
+    assert parsed["metainfo_algorithms"]["slow: one"] == {"configuration": "--it''s"}
+    assert parsed["metainfo_algorithms"]["fast"] == {"configuration": "", "deterministic": True}
+    assert parse_description(format_description(parsed)) == parsed
+    odd = "a: 007\nb: [1.0, no, 2016-01-01]\nno: {7: x}\n"
+    assert parse_description(odd, names=True) == {"a": "007", "b": ["1.0", "no", "2016-01-01"], "no": {"7": "x"}}
+    assert parse_description(odd) == {"a": 7, "b": [1.0, False, "2016-01-01"], "no": {"7": "x"}}
+
+
+def test_descriptions_as_people_write_them():
+    text = "\ufeffa: ?\nb:\n\t- x\n\t- ?\nc: 'what ?'\nd: x # ?\n...\n"
+    assert parse_description(text.removeprefix("\ufeff")) == {"a": "?", "b": ["x", "?"], "c": "what ?", "d": "x"}
+    assert parse_description("a: 1\r\nb:\r\n- x\r\n") == {"a": 1, "b": ["x"]}
 
 
 @pytest.mark.parametrize(
-    "texts",
+    "text",
     [
-        [
-            "true",
-            "No",
-            "null",
-            "12",
-            "-3.5",
-            "1e3",
-            "?",
-            "",
-            " padded ",
-            "a: b",
-            "a #b",
-            "it's",
-            "- x",
-            "[x]",
-            "{",
-            "%",
-        ],
-        ["clauses_>=_9", "name+default", "BINARY+", "a'b\"c", "&x", "*x", "!x", "|", ">", "@x", "`x", "~", "x:", "..."],
+        "true",
+        "No",
+        "null",
+        "12",
+        "-3.5",
+        "1e3",
+        "?",
+        " padded ",
+        "a: b",
+        "a #b",
+        "it's",
+        "- x",
+        "[x]",
+        "{",
+        "%",
+        "&x",
+        "clauses_>=_9",
+        "name+default",
+        "BINARY+",
+        "a'b\"c",
+        "*x",
+        "!x",
+        "|",
+        ">",
+        "@x",
+        "`x",
+        "~",
+        "x:",
+        "...",
+        "2016-01-01",
     ],
 )
-def test_any_text_survives_a_description(texts):
-    description = {"list": texts, **{text: {"inner": text} for text in texts if text.strip() == text and text}}
+def test_any_text_survives_a_description(text):
+    description = {"list": [text], text: {"inner": text}}
     assert parse_description(format_description(description)) == description
-    yaml = pytest.importorskip("yaml")
-    assert yaml.safe_load(format_description(description)) == description
+    assert parse_description(format_description(description), names=True) == description
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "found nothing"),
-        ("- a\n- b\n", r"d:1: found '- a', expected KEY: VALUE"),
-        ("a: 1\n  b: 2\n", r"d:2: found 'b: 2', expected a line at the indentation"),
-        ("a:\n\t- b\n", r"d:2: found a tab"),
-        ("a: |\n  text\n", r"d:1: found 'a: \|', expected a plain or quoted scalar"),
-        ("a: &x 1\n", "plain or quoted scalar"),
-        ("a: 'open\n", "quoted text that ends on its line"),
-        ("a:\n- b: c\n", r"d:2: found '- b: c', expected a scalar in the list"),
-        ("just words\n", r"d:1: found 'just words', expected KEY: VALUE"),
-        ("a: 1\na: 2\n", r"d:2: found 'a: 2', expected each key once"),
+        ("", "d: found nothing, expected KEY: VALUE"),
+        ("- a\n- b\n", r"d: found list, expected KEY: VALUE"),
+        ("just words\n", "d: found str, expected KEY: VALUE"),
+        ("a: 1\n  b: 2\n", r"d:2: found no YAML"),
+        ("b: 1\na: 'open", "d:2: found no YAML"),
+        ("a: 1\na: 2\n", r"d:2: found no YAML \(found 'a' twice, expected each key once\)"),
+        ("a: !!python/object/apply:os.getcwd []\n", "d:1: found no YAML"),
+        ("a: \x00\n", "d: found no YAML"),
+        ("[" * 5000, "d: found too many levels"),
     ],
 )
-def test_yaml_beyond_the_subset_is_refused_with_its_line(text, message):
+def test_what_is_no_description_is_refused_with_its_line(text, message):
     with pytest.raises(DatasetError, match=message):
         parse_description(text, "d")
+
+
+def test_codes_for_missing_values_are_missing(tiny):
+    values = VALUES.replace("'a, 1.cnf',1,10,4.25,2,0.25", "'a, 1.cnf',1,-512,-1,-1,0.25").replace(
+        "'a, 1.cnf',2,10,4.25,4,?", "'a, 1.cnf',2,-512,-1,-1,?"
+    )
+    (tiny / "feature_values.arff").write_text(values.replace("b.cnf,1,20,?,6,0.5", "b.cnf,1,20,4.25,-3,-512"))
+    (tiny / "feature_costs.arff").write_text(COSTS.replace("b.cnf,1,?,?", "b.cnf,1,-1,2"))
+    scenario = read_scenario(tiny)
+    # -1 is a value where a feature takes negative values.
+    np.testing.assert_array_equal(scenario.features, [[np.nan, np.nan, -1, 0.25], [20, 4.25, -3, np.nan]])
+    np.testing.assert_allclose(scenario.feature_costs, [[0.2, 3], [np.nan, 2]])
+    assert "3 values of 3 features are codes for missing ones (-512, -1)" in "\n".join(scenario.warnings)
+
+
+def test_statuses_are_read_whatever_their_case(tiny):
+    before = read_scenario(tiny)
+    for name in ("algorithm_runs.arff", "feature_runstatus.arff"):
+        text = (tiny / name).read_text()
+        head, rows = text.split("@data\n" if "@data" in text else "@DATA\n")
+        rows = (
+            rows.replace("ok", "OK")
+            .replace("timeout", "Time-Out")
+            .replace("memout", "MEMOUT")
+            .replace("crash", "Crash")
+        )
+        (tiny / name).write_text(head + "@data\n" + rows)
+    after = read_scenario(tiny)
+    assert_same(before, after)
+    assert after.warnings == ()
+
+
+def test_ids_of_digits_stay_ids(tiny):
+    for name in (
+        "algorithm_runs.arff",
+        "feature_values.arff",
+        "feature_runstatus.arff",
+        "feature_costs.arff",
+        "cv.arff",
+    ):
+        text = (tiny / name).read_text().replace("'a, 1.cnf'", "007").replace("b.cnf", "7").replace("fast", "1e1")
+        text = text.replace("instance_id string", "instance_id NUMERIC").replace(
+            "Instance_ID STRING", "instance_id NUMERIC"
+        )
+        (tiny / name).write_text(text.replace("algorithm STRING", "algorithm NUMERIC"))
+    (tiny / "ground_truth.arff").unlink()
+    (tiny / "description.txt").write_text(DESCRIPTION.replace("  fast:", "  1e1:").replace("n vars", "010"))
+    (tiny / "feature_values.arff").write_text((tiny / "feature_values.arff").read_text().replace("'n vars'", "010"))
+    scenario = read_scenario(tiny)
+    assert scenario.instances == ("007", "7") and scenario.algorithms == ("1e1", "slow: one")
+    assert scenario.steps[0].provides == ("010", "ratio") and scenario.warnings == ()
+    np.testing.assert_array_equal(scenario.features[:, 0], [10, 20])
+    assert scenario.folds.tolist() == [[1], [2]]
+
+
+def test_missing_runs_negative_times_and_odd_statuses_are_said(tiny):
+    runs = RUNS.replace("b.cnf,1,'slow: one',30,crash\n", "").replace("',1,fast,1,ok", "',1,fast,-512,ok")
+    (tiny / "algorithm_runs.arff").write_text(runs.replace("b.cnf,1,fast,101.5,timeout", "b.cnf,1,fast,-1,presolved"))
+    scenario = read_scenario(tiny)
+    assert np.isnan(scenario.runtimes[:, 0, 0]).all() and scenario.statuses[1, 1, 0] == ""
+    np.testing.assert_allclose(scenario.par(2), [[101.5, 105], [200, 200]])
+    assert not scenario.cost_matrix().known[:, 0].any()
+    said = "\n".join(scenario.warnings)
+    assert "1 of 8 runs are missing; they count as no answer" in said
+    assert "2 negative times are taken as missing" in said
+    assert "1 runs are ok but have no time" in said
+    assert "found status presolved (1), which counts as no answer" in said
+
+
+@pytest.mark.parametrize("cutoff", ["-1", "0", "nan", "inf"])
+def test_a_cutoff_that_is_none_is_refused(tiny, cutoff):
+    (tiny / "description.txt").write_text(DESCRIPTION.replace("cutoff_time: 100.0", f"cutoff_time: {cutoff}"))
+    with pytest.raises(DatasetError, match=r"algorithm_cutoff_time: found .*, expected a number > 0"):
+        read_scenario(tiny)
 
 
 @pytest.mark.parametrize(
@@ -362,7 +460,7 @@ def test_a_published_scenario_survives_the_round_trip(tmp_path, name):
     if not directory.is_dir():
         pytest.skip(f"no published scenario at {directory}; set SATCOST_ASLIB to a directory of them")
     scenario = read_scenario(directory)
-    assert scenario.warnings == ()
+    assert all("codes for missing ones" in warning for warning in scenario.warnings)
     n = len(scenario.instances)
     assert scenario.statuses.shape == scenario.runtimes.shape == (n, len(scenario.algorithms), 1)
     assert set(np.unique(scenario.folds)) == set(range(1, 11)) and (scenario.statuses != "").all()

@@ -6,6 +6,7 @@ import pytest
 
 from satcost_gnn.cli.evaluate_aslib import AslibOptions, run_evaluate_aslib
 from satcost_gnn.data.aslib import AslibScenario, FeatureStep
+from satcost_gnn.data.runtime_table import read_runtime_table
 from satcost_gnn.distribution import CostDistribution, grid_for
 from satcost_gnn.errors import ConfigError, DatasetError
 from satcost_gnn.evaluation import aslib_protocol as protocol
@@ -224,3 +225,63 @@ def test_command(tmp_path, capsys, monkeypatch):
     assert "taken from" not in capsys.readouterr().err
     with pytest.raises(ConfigError, match="magic"):
         run_evaluate_aslib(replace(options, estimators=["magic"]))
+
+
+def named(name, **values):
+    return replace(scenario(), name=name, description={**scenario().description, "scenario_id": name}, **values)
+
+
+def test_a_scenario_in_which_nothing_is_solved_is_named_and_the_others_go_on(tmp_path, capsys):
+    named("nothing", statuses=np.full((80, 3, 1), "timeout")).write(tmp_path / "1-nothing")
+    # The measure says that it is ok, but not in time.
+    named("late", statuses=np.full((80, 3, 1), "ok"), runtimes=np.full((80, 3, 1), 2000.0)).write(tmp_path / "2-late")
+    named("upper", statuses=np.char.upper(scenario().statuses)).write(tmp_path / "3-upper")
+    options = AslibOptions(sorted(tmp_path.iterdir()), tmp_path / "out", None, 0, 1, ["constant"])
+    assert run_evaluate_aslib(options) == 1
+    captured = capsys.readouterr()
+    for name in ("1-nothing: nothing", "2-late: late"):
+        assert f"not evaluated: {name}: found no run that is ok within the cutoff of 1000 s" in captured.err
+    stored = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert [one["scenario"] for one in stored["scenarios"]] == ["upper"]
+    assert sorted(stored["failed"]) == ["1-nothing", "2-late"]
+    # Capitals change nothing.
+    measured = protocol.evaluate_scenario(scenario(), 0, [c for c in protocol.CONTENDERS if c.name == "constant"])
+    assert stored["scenarios"][0]["contenders"] == measured["contenders"]
+
+
+def test_whatever_goes_wrong_in_one_scenario_costs_no_other_and_a_stop_keeps_what_is_finished(
+    tmp_path, capsys, monkeypatch
+):
+    for name in ("a", "b", "c", "d"):
+        named(name).write(tmp_path / "in" / name)
+    evaluate = protocol.evaluate_scenario
+
+    def fragile(one, *arguments):
+        if one.name == "a":
+            raise ZeroDivisionError("float division by zero")
+        if one.name == "c":
+            raise KeyboardInterrupt
+        return evaluate(one, *arguments)
+
+    options = AslibOptions(sorted((tmp_path / "in").iterdir()), tmp_path / "out", None, 0, 1, ["constant"])
+    with monkeypatch.context() as patch:
+        patch.setattr(protocol, "evaluate_scenario", fragile)
+        assert run_evaluate_aslib(options) == 130
+    captured = capsys.readouterr()
+    assert "a: ZeroDivisionError: float division by zero" in captured.err
+    assert "interrupted with 1 of 4 scenarios; the same command goes on" in captured.err
+    assert [one["scenario"] for one in json.loads((tmp_path / "out" / "metrics.json").read_text())["scenarios"]] == [
+        "b"
+    ]
+    assert run_evaluate_aslib(options) == 0
+    assert "b: taken from" in capsys.readouterr().err
+
+
+def test_negative_times_of_a_table_are_missing_and_said(tmp_path, capsys):
+    rows = [f"h{k},{k}.cnf,{-1 if k == 3 else 10 + k},{10000 if k % 2 else 7}" for k in range(40)]
+    (tmp_path / "table.csv").write_text("\ufeffhash,benchmark,one,two\r\n" + "\r\n".join(rows) + "\r\n")
+    (tmp_path / "table_features.csv").write_text("hash,a\n" + "\n".join(f"h{k},{k % 4}" for k in range(40)) + "\n")
+    read = read_runtime_table(tmp_path / "table.csv", tmp_path / "table_features.csv")
+    assert read.cutoff_s == 5000 and (read.statuses == "").sum() == 1 and np.nanmin(read.runtimes) == 7
+    assert run_evaluate_aslib(AslibOptions([], tmp_path / "out", tmp_path, 0, 1, ["constant"])) == 0
+    assert "1 negative times are taken as missing" in capsys.readouterr().err
