@@ -19,7 +19,7 @@ from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.search.loading import append_clauses
 from satcost_gnn.search.sandbox import report
-from satcost_gnn.search.solvers import solver_spec
+from satcost_gnn.search.solvers import Budget, SolverSpec, open_engine, solver_spec
 
 ANSWER_CHILD = "satcost_gnn.portfolio.solver_child:answer_child"
 
@@ -41,9 +41,6 @@ PROVING = frozenset(
         "lingeling",
     }
 )
-
-# Solvers that know no limits: `solve_limited` is not theirs.
-_UNLIMITED = ("lingeling", "kissat404")
 
 
 def can_prove(solver: str) -> bool:
@@ -110,15 +107,11 @@ def answer_child(
         ``status`` (``SAT``, ``UNSAT`` or ``UNKNOWN``), ``cpu_s`` of loading and solving, ``model`` (int32), and
         ``proof_error`` if the proof couldn't be written.
     """
-    from pysat.solvers import Solver
-
     spec = solver_spec(solver)
     begin = time.process_time()
-    engine = Solver(name=spec.pysat_name, **({"with_proof": True} if proof is not None else {}))
-    if spec.options:
-        engine.configure(dict(spec.options))
+    engine = open_engine(spec, **({"with_proof": True} if proof is not None else {}))
     append_clauses(engine, formula)
-    answer = _watched(engine, spec.pysat_name, watch) if watch is not None else _plain(engine, spec.pysat_name)
+    answer = _watched(engine, spec, watch) if watch is not None else _plain(engine, spec)
     found: dict[str, Any] = {
         "status": {True: "SAT", False: "UNSAT", None: "UNKNOWN"}[answer],
         "cpu_s": time.process_time() - begin,
@@ -134,12 +127,12 @@ def answer_child(
     return found
 
 
-def _plain(engine: Any, name: str) -> bool | None:
-    answer: bool | None = engine.solve() if name in _UNLIMITED else engine.solve_limited()
+def _plain(engine: Any, spec: SolverSpec) -> bool | None:
+    answer: bool | None = engine.solve() if spec.budget is Budget.NONE else engine.solve_limited()
     return answer
 
 
-def _watched(engine: Any, name: str, watch: Watch) -> bool | None:
+def _watched(engine: Any, spec: SolverSpec, watch: Watch) -> bool | None:
     from satcost_gnn.portfolio.monitor import CostMonitor, Estimate
 
     def tell(estimate: Estimate) -> bool:
@@ -158,7 +151,7 @@ def _watched(engine: Any, name: str, watch: Watch) -> bool | None:
         monitor = CostMonitor(engine, watch.prior, unit="cpu_seconds", every_s=watch.every_s)
     except SolverError:
         # It shows nothing while it runs.
-        return _plain(engine, name)
+        return _plain(engine, spec)
     return monitor.run(callback=tell)
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from importlib import metadata
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,15 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.formula.shuffle import shuffled
 from satcost_gnn.random_stream import Draws
+from satcost_gnn.search.capsule import capsule_pointer
+from satcost_gnn.search.cpu_alarm import at_cpu_limit
+from satcost_gnn.search.cryptominisat import CryptoMiniSat
+from satcost_gnn.search.kissat import kissat_counters, kissat_stopper
 from satcost_gnn.search.sandbox import Limits, Sandbox, report
 
 Counter = StrEnum("Counter", ["conflicts", "decisions", "propagations", "restarts"])
 _ALL = frozenset(str(c) for c in Counter)
 _NO_PROPAGATIONS = _ALL - {"propagations"}
-_NOTHING: frozenset[str] = frozenset()
 
 
 class Stop(StrEnum):
@@ -36,7 +40,16 @@ class Stop(StrEnum):
 
     TERMINATE = "the C++ object's own terminate()"
     SNAPSHOT = "its counters are read on the spot and the child ends"
+    BUDGET = "it has a limit on CPU seconds of its own"
     KILL = "killed by the sandbox; its counters are lost"
+
+
+class Budget(StrEnum):
+    """When a solver looks at its limit on conflicts."""
+
+    CONFLICT = "at every conflict, or a few later"
+    RESTART = "when it restarts: it may go over the limit many times"
+    NONE = "it takes none"
 
 
 @dataclass(frozen=True)
@@ -76,6 +89,12 @@ class SolverSpec:
         Which of the statistics it reports truthfully.
     stop
         How it is brought to a halt at its CPU limit.
+    budget
+        When it looks at a limit on conflicts. What a limited run has done is told by its counters, not by the limit.
+    package
+        Distribution that it comes with, where that is not PySAT; optional.
+    extra
+        Extra of this package that installs it.
     """
 
     name: str
@@ -84,10 +103,25 @@ class SolverSpec:
     options: Mapping[str, int] = field(default_factory=dict)
     counters: frozenset[str] = _ALL
     stop: Stop = Stop.SNAPSHOT
+    budget: Budget = Budget.CONFLICT
+    package: str = ""
+    extra: str = ""
+
+    @property
+    def installed(self) -> bool:
+        """Whether the package that it comes with is there."""
+        return not self.package or find_spec(self.package) is not None
+
+    @property
+    def missing(self) -> str:
+        """What to do where it is not installed."""
+        return f"{self.name} is not installed; install it with `pip install 'satcost-gnn[{self.extra}]'`"
 
     @property
     def version(self) -> str:
-        """Version string recorded with each run: PySAT's release fixes the solver's source."""
+        """Version string recorded with each run: that of the package fixes the solver's source."""
+        if self.package:
+            return f"{self.package} {metadata.version(self.package) if self.installed else 'not installed'}"
         import pysat
 
         return f"{self.pysat_name} (python-sat {pysat.__version__})"
@@ -134,11 +168,11 @@ def _specs() -> dict[str, SolverSpec]:
             {"stabilize": 0, "walk": 0},
             stop=Stop.TERMINATE,
         ),
-        SolverSpec("glucose3", "glucose3", "Glucose 3"),
-        SolverSpec("glucose4", "glucose4", "Glucose 4.1"),
-        SolverSpec("glucose42", "glucose42", "Glucose 4.2.1"),
-        SolverSpec("gluecard3", "gluecard3", "Glucose 3 with native cardinality constraints"),
-        SolverSpec("gluecard4", "gluecard4", "Glucose 4.1 with native cardinality constraints"),
+        SolverSpec("glucose3", "glucose3", "Glucose 3", budget=Budget.RESTART),
+        SolverSpec("glucose4", "glucose4", "Glucose 4.1", budget=Budget.RESTART),
+        SolverSpec("glucose42", "glucose42", "Glucose 4.2.1", budget=Budget.RESTART),
+        SolverSpec("gluecard3", "gluecard3", "Glucose 3 with native cardinality constraints", budget=Budget.RESTART),
+        SolverSpec("gluecard4", "gluecard4", "Glucose 4.1 with native cardinality constraints", budget=Budget.RESTART),
         SolverSpec("maplechrono", "maplechrono", "MapleLCM with chronological backtracking, winner of 2018"),
         SolverSpec("maplecm", "maplecm", "MapleCM", counters=_NO_PROPAGATIONS),
         SolverSpec("maplesat", "maplesat", "MapleCOMSPS with learning-rate branching", counters=_NO_PROPAGATIONS),
@@ -146,8 +180,24 @@ def _specs() -> dict[str, SolverSpec]:
         SolverSpec("minicard", "minicard", "MiniSat with native cardinality constraints"),
         SolverSpec("minisat22", "minisat22", "MiniSat 2.2"),
         SolverSpec("minisatep", "minisatep", "MiniSat with an external propagator interface"),
-        SolverSpec("lingeling", "lingeling", "Lingeling"),
-        SolverSpec("kissat404", "kissat404", "Kissat 4.0.4", counters=_NOTHING, stop=Stop.KILL),
+        # PySAT reads no restarts of it: they are 0 whatever it did.
+        SolverSpec("lingeling", "lingeling", "Lingeling", counters=_ALL - {"restarts"}, budget=Budget.NONE),
+        SolverSpec(
+            "kissat404",
+            "kissat404",
+            "Kissat 4.0.4",
+            counters=frozenset({"conflicts", "decisions"}),
+            stop=Stop.TERMINATE,
+        ),
+        SolverSpec(
+            "cryptominisat",
+            "",
+            "CryptoMiniSat 5 with Gauss-Jordan elimination",
+            counters=frozenset(),
+            stop=Stop.BUDGET,
+            package="pycryptosat",
+            extra="cryptominisat",
+        ),
     ]
     return {spec.name: spec for spec in specs}
 
@@ -240,16 +290,35 @@ def satisfies(formula: Formula, model: NDArray[np.integer[Any]] | list[int]) -> 
     return bool(np.logical_or.reduceat(hit, formula.offsets[:-1]).all()) if formula.n_clauses else True
 
 
-def _capsule_pointer(capsule: object) -> int:
-    name = ctypes.pythonapi.PyCapsule_GetName
-    name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
-    pointer = ctypes.pythonapi.PyCapsule_GetPointer
-    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    return int(pointer(capsule, name(capsule)))
+def open_engine(spec: SolverSpec, **options: Any) -> Any:
+    """Return a solver's engine, with PySAT's interface and without clauses.
+
+    Parameters
+    ----------
+    spec
+        The solver, in its configuration.
+    options
+        Further arguments of :class:`pysat.solvers.Solver`.
+
+    Raises
+    ------
+    SolverError
+        If its package is not installed.
+    """
+    if spec.package == "pycryptosat":
+        return CryptoMiniSat()
+    from pysat.solvers import Solver
+
+    engine = Solver(name=spec.pysat_name, **options)
+    if spec.options:
+        engine.configure(dict(spec.options))
+    return engine
 
 
 def _stopper(spec: SolverSpec, solver: Any, cpu_s: float) -> Callable[[], None] | None:
     """Return what the signal handler calls at the CPU limit."""
+    if spec.pysat_name == "kissat404":
+        return kissat_stopper(solver)
     if spec.stop is Stop.TERMINATE:
         # PySAT doesn't offer CaDiCaL's terminate(), which only sets a flag and is made for signal handlers. Its symbol
         # is visible in PySAT's extension module: CaDiCaL<version>::Solver::terminate(), with the object as argument.
@@ -260,7 +329,7 @@ def _stopper(spec: SolverSpec, solver: Any, cpu_s: float) -> Callable[[], None] 
         if terminate is None:
             return None
         terminate.argtypes, terminate.restype = [ctypes.c_void_p], None
-        pointer = _capsule_pointer(solver.solver.cadical)
+        pointer = capsule_pointer(solver.solver.cadical)
         return lambda: terminate(pointer)
     if spec.stop is Stop.SNAPSHOT:
         # MiniSat and its kin look at interrupt() only when they restart, which can be long after the limit. Their
@@ -271,43 +340,6 @@ def _stopper(spec: SolverSpec, solver: Any, cpu_s: float) -> Callable[[], None] 
 
         return snapshot
     return None
-
-
-def _at_cpu_limit(seconds: float, action: Callable[[], None]) -> Callable[[], None]:
-    """Call ``action`` from a C signal handler when this process has used ``seconds`` of CPU time from now on.
-
-    A Python handler would wait until the solver returns to the interpreter, that is for ever.
-
-    Returns
-    -------
-    Callable
-        Ends the timer; to be kept as long as the handler may be called.
-    """
-    handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda _: action())
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.signal.argtypes, libc.signal.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
-    # Not SIGALRM, which is a timer's default: MapleLCM sets a handler of its own for it.
-    libc.signal(signal.SIGPROF, ctypes.cast(handler, ctypes.c_void_p))
-    # A timer on the scheduler's own clock. ITIMER_PROF counts whole ticks to whoever runs when they strike: on a busy
-    # machine it was seen to end runs after less than nine tenths of their time.
-    timer = ctypes.c_void_p()
-    # struct sigevent, 64 bytes: a value of 8 bytes, the signal, how to notify (0: by the signal).
-    event = (ctypes.c_int * 16)(0, 0, signal.SIGPROF, 0)
-    if libc.timer_create(time.CLOCK_PROCESS_CPUTIME_ID, event, ctypes.byref(timer)):
-        raise OSError(f"cannot set a timer on CPU time: timer_create failed with errno {ctypes.get_errno()}")
-    # struct itimerspec: interval (none), then the first expiry, each in seconds and nanoseconds.
-    nanoseconds = max(1, round(seconds * 1e9))
-    when = (ctypes.c_long * 4)(0, 0, nanoseconds // 10**9, nanoseconds % 10**9)
-    libc.timer_settime(timer, 0, when, None)
-
-    def disarm() -> None:
-        libc.timer_delete(timer)
-        signal.signal(signal.SIGPROF, signal.SIG_IGN)
-        # Kept alive until here.
-        del held[:]
-
-    held = [handler]
-    return disarm
 
 
 def solve_child(
@@ -333,34 +365,31 @@ def solve_child(
     dict
         ``status``, the counters, ``cpu_s``, ``wall_s`` and for SAT whether the model was ``verified``.
     """
-    from pysat.solvers import Solver
-
     spec = solver_spec(solver)
     if isinstance(formula, str):
         formula = read_dimacs(formula)
     formula = seeded(formula, seed)
     clauses = formula.clauses()
     cpu, wall = time.process_time(), time.monotonic()
-    engine = Solver(name=spec.pysat_name)
-    if spec.options:
-        engine.configure(dict(spec.options))
+    engine = open_engine(spec)
     stop = _stopper(spec, engine, cpu_s)
-    disarm = _at_cpu_limit(cpu_s, stop) if stop is not None else None
+    disarm = at_cpu_limit(cpu_s, stop) if stop is not None else None
     for clause in clauses:
         engine.add_clause(clause)
-    limited = spec.pysat_name not in ("lingeling", "kissat404")
     if conflicts is not None:
-        if not limited:
+        if spec.budget is Budget.NONE:
             raise NotImplementedError(f"{spec.name} takes no limit on conflicts")
         engine.conf_budget(conflicts)
-    answer = engine.solve_limited() if limited else engine.solve()
+    if spec.stop is Stop.BUDGET:
+        engine.time_budget(cpu_s - (time.process_time() - cpu))
+    answer = engine.solve() if spec.budget is Budget.NONE else engine.solve_limited()
     if disarm is not None:
         disarm()
     # Past the limit by a hair before the handler struck, or a run that the handler couldn't stop: no answer in time.
     if time.process_time() - cpu > 1.05 * cpu_s + 0.05:
         answer = None
     used = {"cpu_s": time.process_time() - cpu, "wall_s": time.monotonic() - wall}
-    counted = engine.accum_stats() if spec.counters else {}
+    counted = kissat_counters(engine) if spec.pysat_name == "kissat404" else engine.accum_stats()
     result: dict[str, Any] = {"status": {True: "SAT", False: "UNSAT", None: "TIMEOUT"}[answer], **counted, **used}
     if answer:
         result["verified"] = satisfies(formula, engine.get_model() or [])
@@ -406,6 +435,8 @@ def run_solver(
         If the solver is unknown, or is a program that can't be started.
     """
     spec = solver_spec(solver)
+    if not spec.installed:
+        return SolverRun("UNSUPPORTED", None, None, None, None, 0.0, 0.0, 0.0, spec.missing)
     call = spec.child_call(
         formula,
         seed=seed,

@@ -1,13 +1,19 @@
+import itertools
 import random
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from pysat.solvers import Solver
+from typer.testing import CliRunner
 
+from satcost_gnn.cli import app
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.search.sandbox import Sandbox
-from satcost_gnn.search.solvers import SOLVERS, run_solver, satisfies, seeded, solver_spec
+from satcost_gnn.search.solvers import SOLVERS, Budget, Counter, run_solver, satisfies, seeded, solver_spec
 
 UNSATISFIABLE = Formula.from_clauses([[1, 2], [-1, 2], [1, -2], [-1, -2]])
 SATISFIABLE = Formula.from_clauses([[1, 2], [-1, 3], [-3, -2, 4], [2, 2, -2]])
@@ -18,6 +24,10 @@ def random_3sat(n: int, ratio: float, seed: int) -> Formula:
     return Formula.from_clauses(
         [[v * rng.choice((-1, 1)) for v in rng.sample(range(1, n + 1), 3)] for _ in range(int(ratio * n))]
     )
+
+
+# Unsatisfiable, and out of reach for all.
+HARD = random_3sat(400, 4.6, 3)
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +66,102 @@ def test_conflict_limit(sandbox: Sandbox) -> None:
     assert (run.status, run.conflicts) == ("TIMEOUT", 500)
 
 
+@pytest.mark.parametrize(
+    "name", [name for name, spec in SOLVERS.items() if spec.budget is Budget.CONFLICT and spec.counters]
+)
+def test_a_limit_on_conflicts_is_kept(name: str, sandbox: Sandbox) -> None:
+    run = run_solver(sandbox, name, HARD, cpu_s=60, conflicts=500)
+    assert run.status == "TIMEOUT"
+    assert run.conflicts is not None and 500 <= run.conflicts <= 520
+
+
+@pytest.mark.parametrize("name", [name for name, spec in SOLVERS.items() if spec.budget is Budget.RESTART])
+def test_who_goes_over_its_limit_is_censored_at_what_it_did(name: str, sandbox: Sandbox) -> None:
+    formula = HARD
+    run = run_solver(sandbox, name, formula, cpu_s=60, conflicts=500)
+    assert run.status == "TIMEOUT"
+    with Solver(name=SOLVERS[name].pysat_name, bootstrap_with=formula.clauses()) as engine:
+        engine.conf_budget(500)
+        assert engine.solve_limited() is None
+        assert run.conflicts == engine.accum_stats()["conflicts"] > 520
+
+
 def test_conflict_limit_where_there_is_none_is_unsupported(sandbox: Sandbox) -> None:
-    run = run_solver(sandbox, "kissat404", SATISFIABLE, conflicts=5)
+    run = run_solver(sandbox, "lingeling", SATISFIABLE, conflicts=5)
     assert run.status == "UNSUPPORTED"
     assert "conflicts" in run.detail
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_counters_that_are_told_move(name: str, sandbox: Sandbox) -> None:
+    spec = SOLVERS[name]
+    run = run_solver(sandbox, name, HARD, cpu_s=1.5)
+    assert run.status == "TIMEOUT"
+    counts = {counter: getattr(run, counter) for counter in Counter}
+    # A counter that stands still is not told.
+    assert {counter for counter, count in counts.items() if count is not None} == spec.counters
+    assert all(count > 0 for count in counts.values() if count is not None)
+    assert counts["conflicts"] is None or counts["conflicts"] > 2000
+
+
+def test_kissat_tells_the_conflicts_of_its_own_limit(sandbox: Sandbox) -> None:
+    for limit in (1, 77, 5000):
+        run = run_solver(sandbox, "kissat404", HARD, cpu_s=60, conflicts=limit)
+        assert run.status == "TIMEOUT" and run.conflicts is not None and limit <= run.conflicts <= limit + 2
+    easy = run_solver(sandbox, "kissat404", random_3sat(100, 3.0, 3), cpu_s=60)
+    assert easy.status == "SAT" and easy.conflicts is not None and easy.decisions is not None
+    # The whole run, and the run with its cost as the limit plus one, are the same run.
+    whole = run_solver(sandbox, "kissat404", random_3sat(150, 4.26, 1), cpu_s=60)
+    assert whole.status in ("SAT", "UNSAT") and whole.conflicts is not None
+    again = run_solver(sandbox, "kissat404", random_3sat(150, 4.26, 1), cpu_s=60, conflicts=whole.conflicts + 1)
+    assert (again.status, again.conflicts, again.decisions) == (whole.status, whole.conflicts, whole.decisions)
+
+
+def test_reading_the_file_is_not_in_the_time_of_a_solver(sandbox: Sandbox, tmp_path: Path) -> None:
+    formula = random_3sat(60_000, 3.0, 4)
+    path = tmp_path / "large.cnf"
+    path.write_text(formula.to_dimacs())
+    run = run_solver(sandbox, "kissat404", str(path), cpu_s=0.2)
+    # The child needs longer than the limit to read it; Kissat is stopped after its own time.
+    assert run.status == "TIMEOUT" and run.conflicts is not None
+
+
+def test_a_solver_whose_package_is_missing_is_unsupported(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = replace(SOLVERS["cryptominisat"], name="absent", package="nosuchpackage", extra="nosuchextra")
+    monkeypatch.setitem(SOLVERS, "absent", missing)
+    with Sandbox() as fresh:
+        run = run_solver(fresh, "absent", SATISFIABLE)
+    assert run.status == "UNSUPPORTED"
+    assert "absent is not installed; install it with `pip install 'satcost-gnn[nosuchextra]'`" in run.detail
+    assert missing.version == "nosuchpackage not installed"
+    shown = CliRunner().invoke(app, ["solvers"]).output.splitlines()
+    assert next(line for line in shown if line.startswith("absent ")).endswith(
+        "(not installed: pip install 'satcost-gnn[nosuchextra]')"
+    )
+    assert "installed" not in next(line for line in shown if line.startswith("cadical195 "))
+
+
+def test_cryptominisat_solves_parity_by_elimination(sandbox: Sandbox) -> None:
+    # Parities of a random cubic graph's edges with an odd sum: exponential for clause learning alone.
+    rng = random.Random(0)
+    nodes = 60
+    ends = [v for v in range(nodes) for _ in range(3)]
+    while True:
+        rng.shuffle(ends)
+        pairs = [frozenset(ends[k : k + 2]) for k in range(0, len(ends), 2)]
+        if len(set(pairs)) == len(pairs) and all(len(pair) == 2 for pair in pairs):
+            break
+    clauses = []
+    for node in range(nodes):
+        edges = [k + 1 for k, pair in enumerate(pairs) if node in pair]
+        for bits in itertools.product((0, 1), repeat=3):
+            if sum(bits) % 2 != (node == 0):
+                clauses.append([-edge if bit else edge for edge, bit in zip(edges, bits, strict=True)])
+    formula = Formula.from_clauses(clauses)
+    run = run_solver(sandbox, "cryptominisat", formula, cpu_s=30)
+    plain = run_solver(sandbox, "minisat22", formula, cpu_s=60, conflicts=20_000)
+    assert run.status == "UNSAT"
+    assert plain.status == "TIMEOUT"
 
 
 def test_memory_limit(sandbox: Sandbox) -> None:
