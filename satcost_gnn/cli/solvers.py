@@ -16,7 +16,8 @@ class SolversOptions:
 def run_solvers(options: SolversOptions) -> int:
     """List the solvers that can be run."""
     for name, spec in SOLVERS.items():
-        print(f"{name:18} {spec.summary}")
+        absent = "" if spec.available else f" (not installed: pip install 'satcost-gnn[{spec.extra}]')"
+        print(f"{name:18} {spec.summary}{absent}")
     print("NAME=COMMAND       a program that reads DIMACS; see `satcost collect --help`")
     return 0
 

@@ -108,7 +108,7 @@ class SolverSpec:
     extra: str = ""
 
     @property
-    def installed(self) -> bool:
+    def available(self) -> bool:
         """Whether the package that it comes with is there."""
         return not self.package or find_spec(self.package) is not None
 
@@ -121,7 +121,7 @@ class SolverSpec:
     def version(self) -> str:
         """Version string recorded with each run: that of the package fixes the solver's source."""
         if self.package:
-            return f"{self.package} {metadata.version(self.package) if self.installed else 'not installed'}"
+            return f"{self.package} {metadata.version(self.package) if self.available else 'not installed'}"
         import pysat
 
         return f"{self.pysat_name} (python-sat {pysat.__version__})"
@@ -435,7 +435,7 @@ def run_solver(
         If the solver is unknown, or is a program that can't be started.
     """
     spec = solver_spec(solver)
-    if not spec.installed:
+    if not spec.available:
         return SolverRun("UNSUPPORTED", None, None, None, None, 0.0, 0.0, 0.0, spec.missing)
     call = spec.child_call(
         formula,

@@ -28,6 +28,7 @@ def random_3sat(n: int, ratio: float, seed: int) -> Formula:
 
 # Unsatisfiable, and out of reach for all.
 HARD = random_3sat(400, 4.6, 3)
+COUNTED = [name for name, spec in SOLVERS.items() if "conflicts" in spec.counters]
 
 
 @pytest.fixture(scope="module")
