@@ -11,7 +11,6 @@ by a signal first, upon which most solvers print what they have counted, and hal
 
 from __future__ import annotations
 
-import array
 import contextlib
 import hashlib
 import math
@@ -24,12 +23,11 @@ import shutil
 import signal
 import subprocess
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
@@ -44,6 +42,7 @@ from satcost_gnn.search.process_tree import (
     usage,
 )
 from satcost_gnn.search.sandbox import Limits, Sandbox, scratch
+from satcost_gnn.search.solver_output import SolverOutput
 from satcost_gnn.search.solvers import (
     SOLVERS,
     ChildCall,
@@ -61,28 +60,7 @@ _SHORTEST_LOOK_S, _LONGEST_LOOK_S = 0.02, 0.1
 _MARGIN_S, _MARGIN_MB = 120.0, 4096
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]*")
-# A count that is scaled ("12 M") is no count.
-_STATISTIC = re.compile(
-    rb"(?:c\s+)?(conflicts|decisions|propagations|restarts)\s*:\s*(\d+)(?![\d.]*\s*[kKMG]\b)(?:[\s(]|$)"
-)
-_ANSWERS = {
-    b"SATISFIABLE": "SAT",
-    b"UNSATISFIABLE": "UNSAT",
-    b"UNKNOWN": "UNKNOWN",
-    b"INDETERMINATE": "UNKNOWN",
-}
-# First line of a file that MiniSat or Glucose wrote.
-_RESULT_ANSWERS = {b"SAT": "SAT", b"UNSAT": "UNSAT", b"INDET": "UNKNOWN"}
 _EXIT_CODES = {"SAT": (0, 10), "UNSAT": (0, 20)}
-_MEMORY_MARKS = (
-    "bad_alloc",
-    "out of memory",
-    "out-of-memory",
-    "outofmemory",
-    "cannot allocate memory",
-    "memory exhausted",
-    "memoryerror",
-)
 
 
 @dataclass(frozen=True)
@@ -96,6 +74,8 @@ class _Known:
 _KNOWN = {
     "cadical": _Known(),
     "kissat": _Known(),
+    "clasp": _Known(),
+    "picosat": _Known(),
     "cryptominisat": _Known(stop=signal.SIGINT),
     "minisat": _Known(version=False, stop=signal.SIGINT),
     "glucose": _Known(version=False, stop=signal.SIGINT),
@@ -246,112 +226,6 @@ def version_child(program: str) -> str:
     # A number in whatever text, or the word that is all there is (CaDiCaL's "sc2021").
     found = re.search(rb"\d+\.\d+[\w.+-]*", done.stdout) or re.fullmatch(rb"\s*\S{1,40}\s*", done.stdout)
     return found.group(0).decode("ascii", "replace").strip() if found else ""
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# What a program prints.
-
-
-@dataclass
-class SolverOutput:
-    """Reads what a solver prints, piece by piece, in bounded memory whatever it is.
-
-    Parameters
-    ----------
-    n_vars
-        Variables of the formula: many times more literals than that are no model.
-    """
-
-    n_vars: int
-    answers: list[str] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
-    values: array.array[int] = field(default_factory=lambda: array.array("i"))
-    malformed: str = ""
-    last_line: str = ""
-    memory_mark: str = ""
-    _held: bytes = b""
-    # Where the line began of which a part has been read: "v" for values, "-" for one that is passed over.
-    _within: str = ""
-
-    # A line is read in parts from this length on.
-    longest_line = 1 << 20
-
-    def feed(self, data: bytes) -> None:
-        """Take in the next piece."""
-        *lines, self._held = (self._held + data).split(b"\n")
-        for line in lines:
-            self._line(line)
-        if len(self._held) > self.longest_line:
-            if self._within == "v" or (not self._within and self._held.startswith(b"v")):
-                cut = max(self._held.rfind(b" "), self._held.rfind(b"\t"), 0)
-                self._values(self._held[:cut].removeprefix(b"" if self._within else b"v"))
-                self._within, self._held = "v", self._held[cut:][-self.longest_line // 2 :]
-            else:
-                self._within, self._held = "-", b""
-
-    def close(self) -> None:
-        """Take in a last line without its end."""
-        if self._held or self._within:
-            self._line(self._held)
-        self._held = b""
-
-    def feed_result(self, path: Path) -> None:
-        """Take in a file that MiniSat or Glucose wrote: ``SAT`` and the model, ``UNSAT`` or ``INDET``."""
-        with contextlib.suppress(FileNotFoundError), path.open("rb") as stream:
-            first = stream.readline(64).strip()
-            if first in _RESULT_ANSWERS:
-                self._answer(_RESULT_ANSWERS[first])
-                self.feed(b"v ")
-                while piece := stream.read(1 << 18):
-                    self.feed(piece.replace(b"\n", b"\nv "))
-                self.close()
-
-    def _answer(self, answer: str) -> None:
-        if answer not in self.answers:
-            self.answers.append(answer)
-
-    def _line(self, line: bytes) -> None:
-        within, self._within = self._within, ""
-        if within == "-":
-            return
-        line = line.strip()
-        if within == "v":
-            self._values(line)
-        elif line[:2] in (b"v ", b"v\t", b"v"):
-            self._values(line[1:])
-        elif line.removeprefix(b"s ").strip() in _ANSWERS:
-            self._answer(_ANSWERS[line.removeprefix(b"s ").strip()])
-        elif line:
-            found = _STATISTIC.match(line)
-            if found is not None and len(found[2]) < 19:
-                self.counts[found[1].decode()] = int(found[2])
-            self.note(line)
-
-    def note(self, text: bytes) -> None:
-        """Remember the last line of a text, which is told if the program fails, and any word of an exhausted memory."""
-        for line in text.decode("utf-8", "replace").splitlines():
-            line = line.strip()[:200]
-            if line not in ("", "c"):
-                self.last_line = line
-            if any(mark in line.lower() for mark in _MEMORY_MARKS):
-                self.memory_mark = line
-
-    def _values(self, text: bytes) -> None:
-        if self.malformed:
-            return
-        try:
-            self.values.extend(map(int, text.split()))
-        except (ValueError, OverflowError) as error:
-            self.malformed = f"its model is no list of literals ({str(error)[:80]})"
-        if len(self.values) > 4 * self.n_vars + 1024:
-            self.malformed = f"its model has more than {4 * self.n_vars + 1024} literals for {self.n_vars} variables"
-            del self.values[:]
-
-    def model(self) -> NDArray[np.int64]:
-        """Return the literals printed as the model, without zeros."""
-        literals: NDArray[np.int64] = np.array(self.values, dtype=np.int64)
-        literals = literals[literals != 0]
-        return literals
 
 
 # ---------------------------------------------------------------------------------------------------------------------

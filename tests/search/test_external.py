@@ -13,8 +13,9 @@ from satcost_gnn.data.schema import ManifestRow, Origin, write_manifest
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.search import solvers
-from satcost_gnn.search.external import SolverOutput, parse_definition, register_external
+from satcost_gnn.search.external import parse_definition, register_external
 from satcost_gnn.search.sandbox import Sandbox
+from satcost_gnn.search.solver_output import SolverOutput
 from satcost_gnn.search.solvers import SolverRun, run_solver, satisfies, solver_spec
 
 UNSATISFIABLE = Formula.from_clauses([[1, 2], [-1, 2], [1, -2], [-1, -2]])
@@ -279,6 +280,15 @@ c propagations             : 9021        (29.10     props/conflict)
 c conflicts                : 310         (62000.00  / sec)
 c conf lits non-minim      : 2722        (8.78      lit/confl)
 """,
+    "picosat": """c 7 iterations
+c 3 restarts
+c 0 failed literals
+c 310 conflicts
+c 420 decisions
+c 105 fixed variables
+c 9021 propagations
+c 7.9 megaprops/second
+""",
 }
 
 
@@ -288,6 +298,47 @@ def test_statistics_of_known_solvers(solver: str) -> None:
     output.feed(STATISTICS[solver].encode())
     output.close()
     assert output.counts == {"conflicts": 310, "decisions": 420, "propagations": 9021, "restarts": 3}
+
+
+def test_statistics_of_clasp() -> None:
+    output = SolverOutput(10)
+    output.feed(
+        b"""c Choices        : 420
+c Conflicts      : 310      (Analyzed: 309)
+c Restarts       : 3        (Average: 103.33 Last: 12)
+c Lemmas         : 309      (Deleted: 0)
+c   Conflict     : 305      (Average Length:    6.4 Ratio: 100.00%)
+c Backjumps      : 305      (Average:  1.16 Max:   5 Sum:    984)
+"""
+    )
+    output.close()
+    # It tells no propagations.
+    assert output.counts == {"conflicts": 310, "decisions": 420, "restarts": 3}
+
+
+BANNER = b"c --- [ banner ] ---------\nc \nc CaDiCaL Radically Simplified CDCL SAT Solver\nc Version sc2021\n"
+SECTION = b"c --- [ statistics ] -----\nc \nc decisions:       5     12.00    per second\n"
+ZEROS = {"conflicts": 0, "decisions": 5, "propagations": 0, "restarts": 0}
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        # CaDiCaL prints no count that is zero.
+        (BANNER + SECTION + b"c --- [ resources ] -----\n", ZEROS),
+        # The end of the section is not there: it was cut off, or more may follow.
+        (BANNER + SECTION, {"decisions": 5}),
+        (BANNER, {}),
+        (BANNER + b"c --- [ parsing ] ---\nc --- [ solving ] ---\n", {}),
+        # Another solver may leave out what it doesn't count.
+        (SECTION + b"c --- [ resources ] -----\n", {"decisions": 5}),
+    ],
+)
+def test_a_count_that_cadical_leaves_out_is_zero(text: bytes, counts: dict[str, int]) -> None:
+    output = SolverOutput(10)
+    output.feed(text)
+    output.close()
+    assert output.counts == counts
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 10**9])
