@@ -121,7 +121,7 @@ def test_distances_may_be_of_static_features_alone(tmp_path):
 
 
 def test_how_a_file_is_written_does_not_make_it_new():
-    names = ("gap_mean", "jump_mean", *STATIC)
+    names = ("gap_mean", "gbdc_balancevars_entropy", *STATIC)
     rng = np.random.default_rng(0)
 
     def written(orders):
@@ -134,3 +134,22 @@ def test_how_a_file_is_written_does_not_make_it_new():
     detector = NoveltyDetector("static").fit(written(rng.normal(size=(len(FAMILIES), 2))))
     usual, odd = (detector.in_distribution(written(np.full((len(FAMILIES), 2), value)))[1] for value in (0.0, 50.0))
     np.testing.assert_array_equal(usual, odd)
+
+
+def test_a_detector_from_before_a_feature_was_found_to_tell_the_order_goes_on_reading_it(tmp_path, monkeypatch):
+    names = ("gbdc_balancevars_mean", *STATIC)
+    known = [
+        replace(one, static=FeatureVector(names, np.append(np.float32(k % 7), one.static.values)))
+        for k, one in enumerate(instances(FAMILIES, online=False))
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr("satcost_gnn.out_of_distribution.ORDER_FEATURE_NAMES", frozenset())
+        before = NoveltyDetector("static").fit(known)
+        expected = before.in_distribution(known)[1]
+    before.save(tmp_path)
+    np.testing.assert_array_equal(NoveltyDetector.load(tmp_path).in_distribution(known)[1], expected)
+    # The next one that is fitted doesn't.
+    odd = [replace(one, static=FeatureVector(names, np.append(np.float32(50), one.static.values[1:]))) for one in known]
+    after = NoveltyDetector("static").fit(known)
+    np.testing.assert_array_equal(after.in_distribution(odd)[1], after.in_distribution(known)[1])
+    assert not np.array_equal(before.in_distribution(odd)[1], before.in_distribution(known)[1])

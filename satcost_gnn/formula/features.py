@@ -165,9 +165,15 @@ STATIC_FEATURE_NAMES: Final[tuple[str, ...]] = tuple(STATIC_FEATURES)
 """Names in the order of the vector."""
 
 ORDER_FEATURE_NAMES: Final = frozenset(
-    name for name, feature in STATIC_FEATURES.items() if feature.group == "order" or name == "gbdc_bytes_log"
+    name
+    for name, feature in STATIC_FEATURES.items()
+    if feature.group == "order" or name == "gbdc_bytes_log" or name.startswith("gbdc_balancevars_")
 )
-"""Those of them that depend on how variables are numbered and clauses ordered: renaming and shuffling change them."""
+"""Those of them that depend on how variables are numbered and clauses ordered: renaming and shuffling change them.
+
+gbdc's balance of a variable's signs leaves out the variable of the largest number. What is fitted says which features
+it reads, so that a checkpoint from before a name was listed here goes on reading it.
+"""
 
 
 def static_features(

@@ -377,3 +377,31 @@ def test_load_options(fitted, tmp_path):
     assert torch_device("cpu").type == "cpu"
     with pytest.raises(EstimatorError, match="cannot use device 'nonsense'"):
         torch_device("nonsense")
+
+
+def test_features_of_the_order_are_read_by_no_network_that_is_fitted_now_and_by_those_that_were(tmp_path, monkeypatch):
+    table = make_graph_table(8, 0)
+    names = (*table.instances[0].static.names, "gbdc_balancevars_mean", "gap_mean")
+
+    def with_order(value):
+        return [
+            replace(one, static=FeatureVector(names, np.append(one.static.values, [value, value]).astype(np.float32)))
+            for one in table.instances
+        ]
+
+    known = replace(table, instances=with_order(0.5))
+    now = GnnEstimator({**TINY, "members": 1}, device="cpu").fit(known, say=quiet)
+    np.testing.assert_array_equal(now.predict(with_order(9.0)).cdf, now.predict(known.instances).cdf)
+    with monkeypatch.context() as patch:
+        patch.setattr("satcost_gnn.estimators.gnn.ORDER_FEATURE_NAMES", frozenset({"gap_mean"}))
+        before = GnnEstimator({**TINY, "members": 1}, device="cpu").fit(known, say=quiet)
+    before.save(tmp_path)
+    header = json.loads((tmp_path / "config.json").read_text())
+    assert header["inputs"]["static"] == list(names[:-1])
+    loaded = load_estimator("gnn", tmp_path)
+    np.testing.assert_array_equal(loaded.predict(known.instances).cdf, before.predict(known.instances).cdf)
+
+
+def test_the_network_that_ships_reads_what_it_was_trained_with():
+    shipped = json.loads((Path(__file__).parents[2] / "checkpoints/satcost-v7/gnn/config.json").read_text())
+    assert "gbdc_balancevars_mean" in shipped["inputs"]["static"]

@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from satcost_gnn.errors import FormulaError, SandboxError
 from satcost_gnn.formula import Formula, parse_dimacs, write_dimacs
-from satcost_gnn.formula.features import STATIC_FEATURE_NAMES, STATIC_FEATURES, STATIC_VERSION, static_features
+from satcost_gnn.formula.features import (
+    ORDER_FEATURE_NAMES,
+    STATIC_FEATURE_NAMES,
+    STATIC_FEATURES,
+    STATIC_VERSION,
+    static_features,
+)
 from satcost_gnn.formula.gbdc_process import call_gbdc
 
 SMALL = Formula.from_clauses([[1, -2], [2, 3], [-1], [-2, -3, 4]], n_vars=5)
@@ -153,10 +159,21 @@ def test_names_of_variables_matter_to_the_order_group_only(seed):
     name_of = np.concatenate([[0], rng.permutation(formula.n_vars) + 1])
     literals = np.sign(formula.literals) * name_of[np.abs(formula.literals)]
     first, second = static_features(formula), static_features(Formula.from_arrays(literals, formula.offsets, 60))
+    # Every variable occurs: gbdc counts unused ones below the largest number.
+    assert first["unused_var_share"] == 0
     for name in STATIC_FEATURE_NAMES:
-        # gbdc leaves the largest variable out of some statistics, and counts an unused variable 0 in others.
-        if name not in ORDER and name not in GBDC:
+        if name not in ORDER_FEATURE_NAMES:
             assert first[name] == pytest.approx(second[name], rel=1e-5, abs=1e-6, nan_ok=True), name
+
+
+def test_the_balance_of_gbdc_leaves_out_the_last_variable_and_so_depends_on_the_numbering():
+    # Variable 1 is balanced, the other two are not; then variable 3 is.
+    first = static_features(Formula.from_clauses([[1, 2], [-1, 3], [2, 3]]))
+    second = static_features(Formula.from_clauses([[3, 2], [-3, 1], [2, 1]]))
+    assert first["balance_mean"] == second["balance_mean"]
+    assert first["gbdc_balancevars_mean"] != second["gbdc_balancevars_mean"]
+    moments = ("mean", "variance", "min", "max", "entropy")
+    assert {f"gbdc_balancevars_{moment}" for moment in moments} <= ORDER_FEATURE_NAMES <= set(STATIC_FEATURE_NAMES)
 
 
 def test_flipping_every_sign_swaps_the_signed_features():
