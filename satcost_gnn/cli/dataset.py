@@ -14,8 +14,9 @@ from satcost_gnn.cli.numbers import NATURAL, SECONDS
 from satcost_gnn.data.card import write_card
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.import_runtimes import import_runtimes
+from satcost_gnn.data.source_speed import source_speeds, speed_rows, write_speeds
 from satcost_gnn.data.splits import make_splits
-from satcost_gnn.data.summary import check, info
+from satcost_gnn.data.summary import check, info, plain_table
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Data set directory.")]
 
@@ -81,6 +82,17 @@ class ImportOptions:
     ] = 5000.0
 
 
+@dataclass(frozen=True)
+class SpeedOptions:
+    """Options of ``satcost dataset source-speed``."""
+
+    directory: Directory
+    own: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Data set with further runs of our own; may be given several times."),
+    ] = None
+
+
 def run_info(options: InfoOptions) -> int:
     """Say what is in a data set: families, statuses, costs, duplicates, contradictions, single and virtual best."""
     print(info(options.directory, as_json=options.as_json, histogram=options.histogram))
@@ -128,9 +140,21 @@ def run_import(options: ImportOptions) -> int:
     return 1 if report.bad else 0
 
 
+def run_speed(options: SpeedOptions) -> int:
+    """Estimate how fast the machines of published runs were, from solvers of one generation that ran on both.
+
+    Writes sources.json into the data set; `satcost dataset card` shows it.
+    """
+    speeds = source_speeds(Dataset.open(options.directory), [Dataset.open(path) for path in options.own or ()])
+    write_speeds(options.directory, speeds)
+    print("\n".join(plain_table(*speed_rows(speeds))))
+    return 0
+
+
 app = new_app(no_args_is_help=True, help="Look at, check and split data sets of measured costs.")
 add_command(app, "info", InfoOptions, run_info)
 add_command(app, "check", CheckOptions, run_check)
 add_command(app, "split", SplitOptions, run_split)
 add_command(app, "card", CardOptions, run_card)
 add_command(app, "import-runtimes", ImportOptions, run_import)
+add_command(app, "source-speed", SpeedOptions, run_speed)

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.data.dataset import CostUnit, Dataset
 from satcost_gnn.data.schema import Origin, RunStatus
+from satcost_gnn.data.source_speed import read_speeds, speed_rows
 from satcost_gnn.data.splits import EXCLUDED
 from satcost_gnn.data.summary import (
     DatasetSummary,
@@ -59,12 +60,22 @@ def format_card(dataset: Dataset) -> str:
         *_table_block(("CPU s / wall s / MiB", "runs"), list(summary.limits.items())),
         *_table_block(("machine", "runs"), list(summary.machines.items())),
     ]
-    if summary.histogram is not None:
+    speeds = read_speeds(dataset.directory)
+    if speeds:
         lines += [
-            "## Costs",
+            "## Sources",
             "",
-            f"{summary.mid_range} instances take {summary.reference} between 10^3 and 10^6 conflicts.",
+            "Seconds of a source are those of its machines. The factor (seconds there for a second on ours) is the "
+            "median over instances that took relatives of one of our solvers 1 to 60 s there; starred is the "
+            "generation whose ratios spread least, which gives the factor (`satcost dataset source-speed`).",
             "",
+            *_table_block(*speed_rows(speeds)),
+        ]
+    if summary.histogram is not None:
+        lines += ["## Costs", ""]
+        if summary.histogram.unit == CostUnit.CONFLICTS:
+            lines += [f"{summary.mid_range} instances take {summary.reference} between 10^3 and 10^6 conflicts.", ""]
+        lines += [
             *_block(histogram_lines(summary.histogram)),
         ]
     if summary.portfolios:
@@ -150,8 +161,14 @@ def _gaps(dataset: Dataset, summary: DatasetSummary) -> list[str]:
     easy = [
         family.family
         for family in summary.families
-        if family.instances >= 5 and not family.mid_range and family.without_runs < family.instances
+        if family.instances >= 5
+        and not family.mid_range
+        and family.without_runs < family.instances
+        and (summary.histogram is None or summary.histogram.unit == CostUnit.CONFLICTS)
     ]
+    published = [run for run in dataset.runs if run.source]
+    renamed = sum("renamed copy" in run.detail for run in published)
+    claimed = sum("not verified" in run.detail for run in published)
     copies = sum(len(its) - 1 for its in summary.duplicates.values())
     found = [
         (without, f"{without} instances have no runs."),
@@ -162,6 +179,14 @@ def _gaps(dataset: Dataset, summary: DatasetSummary) -> list[str]:
             "can't take the formula.",
         ),
         (lost, f"{lost} runs that were cut off have no counters, because their solver doesn't tell them."),
+        (
+            len(published),
+            f"{len(published)} runs are published ones: seconds and answers only. What their tables code as no answer "
+            "stands as TIMEOUT at the limit, though it may have been a crash, too little memory, or an answer whose "
+            "proof was not checked in time.",
+        ),
+        (renamed, f"{renamed} of them are of a renamed copy of the instance."),
+        (claimed, f"{claimed} of them have an answer that was claimed, not verified."),
         (len(thin), f"{len(thin)} families have fewer than five instances: {', '.join(thin)}."),
         (
             len(easy),

@@ -234,6 +234,12 @@ def reference_solver(dataset: Dataset) -> str | None:
     return dataset.solvers[0] if dataset.solvers else None
 
 
+def _unit(dataset: Dataset, solver: str) -> CostUnit:
+    """Return what costs of a solver are shown in: conflicts, or CPU seconds where only they are known."""
+    counted = any(run.conflicts is not None for run in dataset.runs if run.solver == solver)
+    return CostUnit.CONFLICTS if counted else CostUnit.CPU_SECONDS
+
+
 def cost_histogram(dataset: Dataset, solver: str, unit: str = CostUnit.CONFLICTS, width: float = 0.5) -> CostHistogram:
     """Return how the costs of a solver with seed 0 are spread, in bins of ``width`` decades.
 
@@ -446,7 +452,7 @@ def summarise(
         solvers=_solver_summaries(dataset),
         reference=reference or "",
         mid_range=len(middle),
-        histogram=cost_histogram(dataset, reference) if reference is not None else None,
+        histogram=cost_histogram(dataset, reference, _unit(dataset, reference)) if reference is not None else None,
         portfolios=tuple(found for found in portfolios if found is not None),
         noise=noise_summaries(dataset),
         machines=dict(Counter(run.machine for run in dataset.runs).most_common()),
@@ -663,11 +669,9 @@ def _text(summary: DatasetSummary) -> list[str]:
     if summary.solvers:
         lines += ["", *solver_table(summary)]
     if summary.histogram is not None:
-        lines += [
-            "",
-            f"{summary.mid_range} instances take {summary.reference} 10^3 to 10^6 conflicts",
-            *histogram_lines(summary.histogram),
-        ]
+        if summary.histogram.unit == CostUnit.CONFLICTS:
+            lines += ["", f"{summary.mid_range} instances take {summary.reference} 10^3 to 10^6 conflicts"]
+        lines += ["", *histogram_lines(summary.histogram)]
     for portfolio in summary.portfolios:
         lines += ["", *portfolio_lines(portfolio)]
     if summary.noise:
