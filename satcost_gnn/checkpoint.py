@@ -3,7 +3,7 @@
 ::
 
     <name>-v<N>/
-      config.json        format, solvers, units, order of the estimators, preprocessing, sizes and hashes of all files
+      config.json        format, solvers, units, order of the estimators, preprocessing, hashes of all files
       gnn/               model.safetensors and config.json of the network
       <unit>/<name>/     the classical estimators for one cost unit
       <unit>/probe_offset.json   what other solvers cost where the probe has solved the instance, relative to the probe
@@ -13,6 +13,9 @@
       portfolio.json     what the solvers are worth as a portfolio: see satcost_gnn.portfolio.training_side
       metrics.json       accuracy on instances never trained on
       CARD.md            what it was trained on and where it fails
+
+Every file but the card is compared with its hash when a checkpoint is opened. A damaged estimator is passed over by
+whoever tries the chain; anything else that is damaged makes the checkpoint unusable.
 """
 
 from __future__ import annotations
@@ -21,22 +24,34 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
-from satcost_gnn import __version__
-from satcost_gnn.errors import CheckpointError
+from pydantic import Field, field_validator, model_validator
 
-FORMAT_VERSION = 1
+from satcost_gnn import __version__
+from satcost_gnn.config import Section
+from satcost_gnn.errors import CheckpointError, DamagedFileError
+from satcost_gnn.output_files import write_json
+from satcost_gnn.stored_files import checked, parse_json, read_bytes, read_json, read_json_object, sha256
+
+FORMAT_VERSION = 2
 #: Environment variable that names a directory of checkpoints, looked at before the package's own.
 CHECKPOINT_DIRECTORY = "SATCOST_CHECKPOINTS"
+NETWORK = "gnn"
+
+_CONFIG = "config.json"
+_OWN_HASH = "sha256"
+_ADVICE = (
+    "get the checkpoint again (one that ships with the package: install satcost-gnn again), or, if it was changed on "
+    "purpose, write its hashes anew with Checkpoint.seal"
+)
 
 
-@dataclass(frozen=True)
-class CheckpointConfig:
+class CheckpointConfig(Section):
     """``config.json`` of a checkpoint.
 
     Parameters
@@ -59,23 +74,47 @@ class CheckpointConfig:
         Its key when the checkpoint was made; a package that preprocesses differently must not use it.
     training
         What it was trained on: data set, hashes of its tables, split, numbers of instances.
+    format_version, package_version
+        Of this file, and of the package that wrote it.
     files
-        sha256 of every other file of the directory.
+        sha256 of every other file of the directory but the card.
+    sha256
+        Of all other values of this file.
     """
 
     name: str
     version: int
-    solvers: tuple[str, ...]
+    solvers: tuple[str, ...] = Field(min_length=1, max_length=10_000)
     probe_solver: str
-    units: tuple[str, ...]
+    units: tuple[str, ...] = Field(min_length=1)
     cutoffs: dict[str, float]
-    chain: tuple[str, ...]
+    chain: tuple[str, ...] = Field(min_length=1)
     preprocess: dict[str, Any]
     preprocess_key: str
     training: dict[str, Any]
     format_version: int = FORMAT_VERSION
     package_version: str = __version__
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = Field(default_factory=dict)
+    sha256: str = ""
+
+    @field_validator("files")
+    @classmethod
+    def _inside(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or not path.parts:
+                raise ValueError(f"{name!r} is no file of the directory")
+        return value
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        for name, values in (("solvers", self.solvers), ("units", self.units), ("chain", self.chain)):
+            if len(set(values)) != len(values):
+                raise ValueError(f"{name} must not name anything twice")
+        without = [unit for unit in self.units if unit not in self.cutoffs]
+        if without:
+            raise ValueError(f"found no cutoff in {without[0]}")
+        return self
 
     @property
     def label(self) -> str:
@@ -83,49 +122,58 @@ class CheckpointConfig:
         return f"{self.name}-v{self.version}"
 
     @classmethod
-    def from_dict(cls, found: dict[str, Any], source: str) -> Self:
+    def from_dict(cls, found: Any, source: str) -> Self:
         """Build it from the JSON.
 
         Raises
         ------
         CheckpointError
-            If it is of a newer format, or incomplete.
+            If it is of a newer format, has an unknown key, lacks one, or a value is not what it should be.
         """
-        version = found.get("format_version")
-        if not isinstance(version, int) or version > FORMAT_VERSION:
+        version = found.get("format_version") if isinstance(found, dict) else None
+        if isinstance(version, int) and version > FORMAT_VERSION:
             raise CheckpointError(
                 f"{source}: found format version {version!r}, expected at most {FORMAT_VERSION}; "
                 "install a newer satcost-gnn"
             )
-        try:
-            values: dict[str, Any] = {
-                k: tuple(v) if k in ("solvers", "units", "chain") else v for k, v in found.items()
-            }
-            return cls(**values)
-        except TypeError as error:
-            raise CheckpointError(f"{source}: {error}; expected the keys of a checkpoint's config.json") from None
+        return checked(cls, found, source)
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while piece := stream.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
+def _own_hash(values: Mapping[str, Any]) -> str:
+    """Return the hash of a configuration without the one that it states."""
+    others = {key: value for key, value in values.items() if key != _OWN_HASH}
+    return hashlib.sha256(json.dumps(others, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _files(directory: Path) -> Iterator[Path]:
     for path in sorted(directory.rglob("*")):
-        if path.is_file() and path.name not in ("CARD.md",) and path != directory / "config.json":
+        if path.is_file() and path.name not in ("CARD.md",) and path != directory / _CONFIG:
             yield path
+
+
+def _member_of(name: str) -> str:
+    """Return the directory of the estimator that a file belongs to, empty if it belongs to none."""
+    parts = PurePosixPath(name).parts
+    if parts[0] == NETWORK:
+        return NETWORK
+    return "/".join(parts[:2]) if len(parts) == 3 else ""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint directory and its configuration."""
+    """A checkpoint directory and its configuration.
+
+    Parameters
+    ----------
+    directory, config
+        Where it is and what it says.
+    damaged
+        Directory of an estimator, relative to the checkpoint's -> what is wrong with its files.
+    """
 
     directory: Path
     config: CheckpointConfig
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def open(cls, where: str | Path | None = None) -> Checkpoint:
@@ -134,28 +182,47 @@ class Checkpoint:
         Raises
         ------
         CheckpointError
-            If there is none there, or it can't be used by this version of the package.
+            If there is none there, it can't be used by this version of the package, or a file that no estimator can do
+            without is missing or damaged.
         """
         directory = find_checkpoint(where)
-        path = directory / "config.json"
-        try:
-            found = json.loads(path.read_text())
-        except FileNotFoundError:
-            raise CheckpointError(f"{path}: found no such file; expected a checkpoint's config.json") from None
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path}: cannot be read as JSON: {error}") from error
-        return cls(directory, CheckpointConfig.from_dict(found, str(path)))
+        path = directory / _CONFIG
+        found = parse_json(read_bytes(path), str(path))
+        config = CheckpointConfig.from_dict(found, str(path))
+        if config.sha256 != _own_hash(found):
+            raise DamagedFileError(f"{path}: it differs from when the checkpoint was made; {_ADVICE}")
+        damaged: dict[str, list[str]] = {}
+        for name, problem in cls(directory, config)._problems():
+            member = _member_of(name)
+            if not member:
+                raise DamagedFileError(f"{problem}; {_ADVICE}")
+            damaged.setdefault(member, []).append(problem)
+        return cls(directory, config, {member: "; ".join(problems) for member, problems in damaged.items()})
+
+    def _problems(self) -> Iterator[tuple[str, str]]:
+        for name, expected in self.config.files.items():
+            path = self.directory / name
+            try:
+                if sha256(path) != expected:
+                    yield name, f"{path}: it differs from when the checkpoint was made"
+            except DamagedFileError as error:
+                yield name, str(error)
 
     def check_files(self) -> list[str]:
         """Return what is missing or differs from when the checkpoint was made; empty if all is well."""
-        problems = []
-        for name, expected in self.config.files.items():
-            path = self.directory / name
-            if not path.is_file():
-                problems.append(f"{path} is missing")
-            elif _sha256(path) != expected:
-                problems.append(f"{path} differs from when the checkpoint was made")
-        return problems
+        return [problem for _, problem in self._problems()]
+
+    def member(self, name: str) -> Path:
+        """Return the directory of an estimator by its name relative to the checkpoint.
+
+        Raises
+        ------
+        CheckpointError
+            If one of its files was found damaged when the checkpoint was opened.
+        """
+        if name in self.damaged:
+            raise DamagedFileError(self.damaged[name])
+        return self.directory / name
 
     def read_json(self, name: str) -> Any:
         """Read one of the directory's JSON files.
@@ -165,11 +232,28 @@ class Checkpoint:
         CheckpointError
             If it is missing or not JSON.
         """
-        path = self.directory / name
-        try:
-            return json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path}: cannot be read: {error}") from error
+        return read_json(self.directory / name)
+
+    @classmethod
+    def seal(cls, directory: Path, config: CheckpointConfig | None = None) -> Checkpoint:
+        """Write ``config.json`` with the hashes of all files as they are now.
+
+        Parameters
+        ----------
+        directory
+            Of the checkpoint.
+        config
+            What the file is to say; None for what it says already.
+        """
+        path = directory / _CONFIG
+        if config is None:
+            config = CheckpointConfig.from_dict(read_json_object(path), str(path))
+        hashes = {path.relative_to(directory).as_posix(): sha256(path) for path in _files(directory)}
+        updated = config.model_copy(update={"files": hashes, "format_version": FORMAT_VERSION})
+        values = updated.model_dump(mode="json")
+        values[_OWN_HASH] = _own_hash(values)
+        write_json(path, values, indent=2, sort_keys=True)
+        return cls(directory, CheckpointConfig.from_dict(values, str(path)))
 
     @classmethod
     def write(cls, staging: Path, target: Path, config: CheckpointConfig) -> Checkpoint:
@@ -182,12 +266,10 @@ class Checkpoint:
         """
         if target.exists():
             raise CheckpointError(f"{target} exists; checkpoints are never overwritten, choose the next version")
-        hashes = {str(path.relative_to(staging)): _sha256(path) for path in _files(staging)}
-        full = CheckpointConfig(**{**asdict(config), "files": hashes})
-        (staging / "config.json").write_text(json.dumps(asdict(full), indent=2, sort_keys=True) + "\n")
+        sealed = cls.seal(staging, config)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(staging, target)
-        return cls(target, full)
+        return cls(target, sealed.config)
 
 
 def checkpoint_directories() -> list[Path]:

@@ -84,21 +84,25 @@ class ModelConfig(Section):
 
     branches: tuple[Branch, ...] = Field(default=("graph", "static", "online"), description="What the network sees.")
     node_evidence: bool = Field(default=True, description="Whether the graph carries what the probe did with it.")
-    width: int = Field(default=48, ge=4, description="Channels of a node.")
+    width: int = Field(default=48, ge=4, le=4096, description="Channels of a node.")
     rounds: int = Field(
-        default=3, ge=0, description="Rounds of message passing, clauses and variables each once a round."
+        default=3, ge=0, le=100, description="Rounds of message passing, clauses and variables each once a round."
     )
-    mean_channels: int = Field(default=24, ge=1, description="Channels of a message that are averaged.")
+    mean_channels: int = Field(default=24, ge=1, le=4096, description="Channels of a message that are averaged.")
     extreme_channels: int = Field(
-        default=8, ge=0, description="Channels of a message of which a soft maximum is taken."
+        default=8, ge=0, le=4096, description="Channels of a message of which a soft maximum is taken."
     )
-    heads: int = Field(default=4, ge=1, description="Heads of the attention that pools nodes into a vector.")
-    graph_width: int = Field(default=16, ge=2, description="Width that a graph's vector is narrowed to before fusion.")
-    fused_width: int = Field(default=128, ge=4, description="Width of the layers that fuse the branches.")
+    heads: int = Field(default=4, ge=1, le=4096, description="Heads of the attention that pools nodes into a vector.")
+    graph_width: int = Field(
+        default=16, ge=2, le=65536, description="Width that a graph's vector is narrowed to before fusion."
+    )
+    fused_width: int = Field(default=128, ge=4, le=65536, description="Width of the layers that fuse the branches.")
     fused_members: int = Field(
-        default=16, ge=1, description="Members of the ensemble that shares the layers of the fusion."
+        default=16, ge=1, le=1000, description="Members of the ensemble that shares the layers of the fusion."
     )
-    hazard_basis: int = Field(default=12, ge=2, description="Smooth functions of cost that a hazard is made of.")
+    hazard_basis: int = Field(
+        default=12, ge=2, le=1000, description="Smooth functions of cost that a hazard is made of."
+    )
     dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout between layers.")
     branch_dropout: float = Field(
         default=0.1, ge=0, lt=1, description="Probability that a branch is missing in training."
@@ -201,7 +205,7 @@ class NetworkConfig(Section):
     loss: LossConfig = LossConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     batches: BatchConfig = BatchConfig()
-    members: int = Field(default=1, ge=1, description="Networks of different seeds whose hazards are averaged.")
+    members: int = Field(default=1, ge=1, le=100, description="Networks of different seeds whose hazards are averaged.")
     seed: int = Field(default=0, ge=0, description="Seed of the first member; the others count up.")
     accelerator: str = Field(default="auto", description="auto, cpu, gpu …: where training runs.")
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = Field(

@@ -54,6 +54,10 @@ class CheckpointError(SatcostError):
     """A checkpoint is missing, incomplete, or written by an incompatible version."""
 
 
+class DamagedFileError(CheckpointError):
+    """A file that this package has written is missing, damaged, no regular file, or larger than it may be."""
+
+
 class ConfigError(SatcostError):
     """A configuration file has an unknown key or an invalid value."""
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.calibration import Calibration
 from satcost_gnn.checkpoint import Checkpoint, CheckpointConfig
+from satcost_gnn.checkpoint_contents import write_probe_offsets
 from satcost_gnn.config import TrainingConfig, write_config
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.materialise import materialise
@@ -40,7 +41,7 @@ from satcost_gnn.portfolio.select import overhead_of
 from satcost_gnn.portfolio.training_fit import fit_portfolio
 from satcost_gnn.portfolio.training_side import PORTFOLIO_FILE
 from satcost_gnn.portfolio.training_side import UNIT as PORTFOLIO_UNIT
-from satcost_gnn.predictor import probe_cost, write_probe_offsets
+from satcost_gnn.predictor import probe_cost
 from satcost_gnn.preprocess import PreprocessSettings
 from satcost_gnn.progress import ProgressLine
 from satcost_gnn.search.probe import ProbeSettings

@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from satcost_gnn.errors import CheckpointError, ConfigError, EstimatorError
+from satcost_gnn.errors import ConfigError, DamagedFileError, EstimatorError
 from satcost_gnn.estimators.feature_matrix import FeatureMatrix, features_for_unit
 from satcost_gnn.feature_vector import FeatureVector
 from satcost_gnn.instance import Instance
 from satcost_gnn.output_files import replacing
 from satcost_gnn.search.second_search import PREFIX
+from satcost_gnn.stored_files import read_arrays
 
 if TYPE_CHECKING:
     from satcost_gnn.formula.cnf import Formula
@@ -211,13 +212,13 @@ class Background:
         CheckpointError
             If the file is missing or damaged.
         """
+        arrays = read_arrays(path)
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                names, values = tuple(str(name) for name in arrays["names"]), arrays["values"].astype(np.float32)
+            names, values = tuple(str(name) for name in arrays["names"]), arrays["values"].astype(np.float32)
             if values.ndim != 2 or values.shape[1] != len(names) or not len(values):
                 raise ValueError(f"found values of shape {values.shape} for {len(names)} features")
-        except (OSError, KeyError, ValueError, EOFError) as error:
-            raise CheckpointError(f"{path}: the background of explanations can't be read: {error}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedFileError(f"{path}: the background of explanations can't be read: {error}") from error
         return cls(names, values, _described(len(values)))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +24,7 @@ from satcost_gnn.output_files import replacing, write_text
 from satcost_gnn.preprocess import Preprocessed, PreprocessSettings, preprocess_many
 from satcost_gnn.search.probe import ProbeResult, ProbeSettings
 from satcost_gnn.search.trace import Trace
+from satcost_gnn.stored_files import parse_json, read_arrays
 
 
 def _prefixed(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -58,14 +60,16 @@ def _write(path: Path, instance: Instance) -> None:
         arrays |= _prefixed("trace", probe.trace.to_arrays())
     if instance.graph is not None:
         arrays |= _prefixed("graph", instance.graph.to_arrays())
+    if path.exists() and not path.is_file():
+        # Nothing of ours, and no file can take its place.
+        path.rename(path.with_suffix(f".{os.getpid()}.not-an-entry"))
     with replacing(path) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, header=np.array(json.dumps(header)), **arrays)
 
 
 def _read(path: Path) -> Instance:
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
-    header = json.loads(str(arrays.pop("header")))
+    arrays = read_arrays(path)
+    header = parse_json(str(arrays.pop("header")), str(path))
 
     def vector(name: str) -> FeatureVector | None:
         about = header.get(name)
@@ -108,20 +112,22 @@ class InstanceCache:
         key = settings.key()
         self.directory = directory / hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
         self.directory.mkdir(parents=True, exist_ok=True)
-        write_text(self.directory / "KEY.txt", key + "\n")
+        if not (self.directory / "KEY.txt").exists():
+            write_text(self.directory / "KEY.txt", key + "\n")
 
     def _path(self, instance: str) -> Path:
         return self.directory / f"{instance}.npz"
 
     def has(self, instance: str) -> bool:
-        """Whether an instance is there."""
-        return self._path(instance).exists()
+        """Whether an instance is there and can be read; a damaged one counts as missing, and is made again."""
+        return self.get(instance) is not None
 
     def get(self, instance: str) -> Instance | None:
         """Return a cached instance, None if it isn't there or can't be read."""
         try:
             return _read(self._path(instance))
-        except (OSError, ValueError, KeyError, TypeError):
+        except Exception:
+            # Whatever is wrong with an entry, it costs no more than to be made again.
             return None
 
     def fill(

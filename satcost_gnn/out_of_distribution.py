@@ -11,10 +11,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from satcost_gnn.errors import CheckpointError, EstimatorError
+from satcost_gnn.errors import CheckpointError, DamagedFileError, EstimatorError
 from satcost_gnn.estimators.feature_matrix import FeatureMatrix, Standardiser, feature_parts
 from satcost_gnn.formula.features import ORDER_FEATURE_NAMES
 from satcost_gnn.instance import Instance
+from satcost_gnn.stored_files import read_arrays, read_json_object
 
 Floats = NDArray[np.float64]
 
@@ -226,7 +227,8 @@ class NoveltyDetector:
         """
         directory = Path(directory)
         try:
-            header = json.loads((directory / _FILE).read_text())
+            header = read_json_object(directory / _FILE)
+            arrays = read_arrays(directory / _ARRAYS)
             if int(header["format"]) > _FORMAT:
                 raise CheckpointError(
                     f"{directory / _FILE}: found format {header['format']}, expected at most {_FORMAT}; "
@@ -237,16 +239,24 @@ class NoveltyDetector:
             detector._standardiser = Standardiser.from_json(header["standardiser"])
             columns = np.arange(len(detector._standardiser.names))
             detector._judged = np.isin(columns, header.get("judged", columns))
-            with np.load(directory / _ARRAYS, allow_pickle=False) as arrays:
-                detector._centre = arrays["centre"].astype(np.float64)
-                detector._directions, detector._training = arrays["directions"], arrays["training"]
+            detector._centre = arrays["centre"].astype(np.float64)
+            detector._directions, detector._training = (
+                arrays[name].astype(np.float32) for name in ("directions", "training")
+            )
             if not (
                 detector._directions.shape[1:] == detector._centre.shape == (int(detector._judged.sum()),)
                 and detector._training.shape[1:] == detector._directions.shape[:1]
             ):
                 raise ValueError("the arrays disagree with each other")
-        except (OSError, KeyError, TypeError, ValueError, EOFError) as error:
-            raise CheckpointError(
+            if len(detector._training) < _NEIGHBOURS or not 0 < detector._inside <= detector._far < np.inf:
+                raise ValueError(
+                    f"found {len(detector._training)} training instances and bounds of {detector._inside} and "
+                    f"{detector._far}"
+                )
+        except CheckpointError as error:
+            raise type(error)(f"the saved novelty detector can't be read: {error}") from error
+        except (EstimatorError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise DamagedFileError(
                 f"{directory}: the saved novelty detector can't be read: {type(error).__name__}: {error}"
             ) from error
         return detector

@@ -12,8 +12,6 @@ directory of its own beside those of the cost models::
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,13 +23,15 @@ from numpy.typing import NDArray
 
 from satcost_gnn import __version__
 from satcost_gnn.checkpoint import checkpoint_directories
-from satcost_gnn.errors import CheckpointError, PhaseError
+from satcost_gnn.config import Section
+from satcost_gnn.errors import CheckpointError, DamagedFileError, PhaseError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.graph import CompactGraph
 from satcost_gnn.output_files import new_directory, replacing, write_json, write_text
 from satcost_gnn.search.phase_graph import PHASE_GRAPH_LIMIT, PhaseGraph, read_phase_graph
 from satcost_gnn.search.probe import ProbeSettings
 from satcost_gnn.search.sandbox import Sandbox
+from satcost_gnn.stored_files import checked, read_json_object, sha256
 
 if TYPE_CHECKING:
     from satcost_gnn.models.phase_model import PhaseModel
@@ -42,6 +42,16 @@ FORMAT_VERSION = 1
 _HEADER = "phases.json"
 _WEIGHTS = "model.safetensors"
 _LITERALS_A_LINE = 20
+
+
+class PhaseHeader(Section):
+    """``phases.json``: sizes of the network, hash of its weights, and how it was trained, for the record."""
+
+    format_version: int
+    package_version: str
+    model: dict[str, Any]
+    sha256: str
+    training: dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +155,7 @@ def find_phase_checkpoint(where: Path | str | None = None) -> Path:
         If there is none.
     """
     if where is not None:
-        if (Path(where) / _HEADER).is_file():
+        if (Path(where) / _HEADER).exists():
             return Path(where)
         raise CheckpointError(f"{where}: found no {_HEADER}; expected the directory of a phase network")
     known = [path.parent for root in checkpoint_directories() for path in root.glob(f"*-v*/{_HEADER}")]
@@ -181,14 +191,10 @@ def save_phase_checkpoint(directory: Path, model: PhaseModel, training: dict[str
             "format_version": FORMAT_VERSION,
             "package_version": __version__,
             "model": model.config.model_dump(),
-            "sha256": _sha256(staging / _WEIGHTS),
+            "sha256": sha256(staging / _WEIGHTS),
             "training": training,
         }
         write_json(staging / _HEADER, header, indent=1)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 class PhasePredictor:
@@ -226,27 +232,26 @@ class PhasePredictor:
         CheckpointError
             If there is none, or it is damaged or of a newer format.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         from satcost_gnn.models.phase_model import PhaseModel, PhaseModelConfig
+        from satcost_gnn.models.stored_weights import check_weights, planned, read_weights
 
         directory = find_phase_checkpoint(where)
         header_path, weights = directory / _HEADER, directory / _WEIGHTS
-        try:
-            header = json.loads(header_path.read_text())
-            version = header["format_version"]
-            if version > FORMAT_VERSION:
-                raise CheckpointError(
-                    f"{header_path}: found format version {version}, expected at most {FORMAT_VERSION}; install a "
-                    "newer satcost-gnn"
-                )
-            if _sha256(weights) != header["sha256"]:
-                raise CheckpointError(f"{weights} differs from when the checkpoint was made; get it again")
-            model = PhaseModel(PhaseModelConfig.checked(header["model"], str(header_path)))
-            model.load_state_dict(load_file(weights))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            raise CheckpointError(f"{directory}: cannot be loaded as a phase network: {error}") from error
+        found = read_json_object(header_path)
+        version = found.get("format_version")
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise CheckpointError(
+                f"{header_path}: found format version {version}, expected at most {FORMAT_VERSION}; install a "
+                "newer satcost-gnn"
+            )
+        header = checked(PhaseHeader, found, str(header_path))
+        if sha256(weights) != header.sha256:
+            raise DamagedFileError(f"{weights} differs from when the checkpoint was made; get it again")
+        config = checked(PhaseModelConfig, header.model, f"{header_path}: model")
+        tensors = read_weights(weights)
+        check_weights(tensors, planned(lambda: PhaseModel(config)), weights)
+        model = PhaseModel(config)
+        model.load_state_dict(tensors)
         return cls(model, directory.name)
 
     def __enter__(self) -> Self:

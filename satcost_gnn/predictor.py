@@ -17,16 +17,14 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from satcost_gnn.calibration import Calibration
 from satcost_gnn.checkpoint import Checkpoint
+from satcost_gnn.checkpoint_contents import open_estimator, read_calibrations, read_probe_offsets, source_of
 from satcost_gnn.distribution import GRIDS, CostDistribution
 from satcost_gnn.errors import CheckpointError, ConfigError
-from satcost_gnn.estimators import load_estimator
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.instance import Instance
 from satcost_gnn.machine_speed import on_training_machine, read_factor
 from satcost_gnn.out_of_distribution import NoveltyDetector
-from satcost_gnn.output_files import write_json
 from satcost_gnn.preprocess import Preprocessed, PreprocessSettings, preprocess, preprocess_many
 from satcost_gnn.search.sandbox import Sandbox
 
@@ -154,11 +152,6 @@ class Prediction:
         ]
 
 
-def source_of(name: str) -> str:
-    """Return the kind of estimator that a member of the chain is: ``forest_static`` is a forest."""
-    return name.removesuffix("_static")
-
-
 def missing_need(need: str, instance: Instance) -> str:
     """Return why an instance lacks what an estimator needs, empty if it has it."""
     if need == "graph" and instance.graph is None:
@@ -251,11 +244,8 @@ class Predictor:
         if self.unit == "cpu_seconds" and machine_factor is None and (kept := read_factor()) is not None:
             self.machine_factor, place = kept
             self.notes += (f"seconds are those of the training machine times {self.machine_factor:.3g} ({place})",)
-        self._calibrations = {
-            name: Calibration.from_json(found)
-            for name, found in checkpoint.read_json("calibration.json").get(self.unit, {}).items()
-        }
-        self._offsets: dict[str, list[float]] = checkpoint.read_json(f"{self.unit}/probe_offset.json")
+        self._calibrations = read_calibrations(checkpoint, self.unit)
+        self._offsets = read_probe_offsets(checkpoint, self.unit)
         self.novelty = NoveltyDetector.load(checkpoint.directory / "novelty")
         self._estimators: dict[str, Estimator | str] = {}
         self._sandbox: Sandbox | None = None
@@ -280,16 +270,7 @@ class Predictor:
     def _estimator(self, name: str) -> Estimator | str:
         """Return an estimator of the chain, or why it can't be had."""
         if name not in self._estimators:
-            place = self.checkpoint.directory / ("gnn" if name == "gnn" else f"{self.unit}/{name}")
-            try:
-                if name == "gnn":
-                    self._estimators[name] = load_estimator(name, place, unit=self.unit, device=self.device)
-                else:
-                    self._estimators[name] = load_estimator(source_of(name), place)
-            except ImportError as error:
-                self._estimators[name] = f"{error.name or error} is not installed"
-            except (CheckpointError, OSError, ValueError, KeyError, RuntimeError) as error:
-                self._estimators[name] = f"cannot be loaded ({error})"
+            self._estimators[name] = open_estimator(self.checkpoint, name, self.unit, self.device)
         return self._estimators[name]
 
     def predict(self, source: Formula | CNF | str | Path | Iterable[Iterable[int]]) -> Prediction:
@@ -558,10 +539,3 @@ def probe_cost(instance: Instance, unit: str) -> float:
     assert probe is not None
     spent = {"conflicts": probe.conflicts, "propagations": probe.propagations, "cpu_seconds": probe.cpu_s}[unit]
     return float(np.log10(max(float(spent or 0), 10.0 ** GRIDS[unit].low)))
-
-
-def write_probe_offsets(path: Path, offsets: dict[str, NDArray[np.float64]], points: int = 101) -> None:
-    """Write the distribution of log10(cost / probe's cost) of each solver as evenly spaced quantiles."""
-    levels = (np.arange(points) + 0.5) / points
-    table = {name: np.quantile(values, levels).round(4).tolist() for name, values in offsets.items()}
-    write_json(path, table)

@@ -28,7 +28,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities.seed import isolate_rng
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -41,9 +41,10 @@ from satcost_gnn.data.batching import (
     encoded_sample,
     plan_batches,
 )
-from satcost_gnn.errors import ConfigError
+from satcost_gnn.errors import ConfigError, DamagedFileError
 from satcost_gnn.models.cost_model import CostModel, ModelShape
 from satcost_gnn.models.losses import batch_losses
+from satcost_gnn.models.stored_weights import check_training_state, check_weights, planned, read_weights
 from satcost_gnn.output_files import replacing, write_json
 
 Say = Callable[[str], None]
@@ -444,12 +445,15 @@ def train_member(
             use_distributed_sampler=False,
             reload_dataloaders_every_n_epochs=1,
         )
+        state = last if resume and last is not None and last.exists() else None
+        if state is not None:
+            check_training_state(state)
         trainer.fit(
             CostModule(model, config, seed),
             datamodule=GraphData(train, validation, config, seed),
-            ckpt_path=str(last) if resume and last is not None and last.exists() else None,
-            # Our own file, written by this run: it holds the optimiser's and the callbacks' state.
-            weights_only=False,
+            ckpt_path=None if state is None else str(state),
+            # Tensors and plain values only: a file must not be able to run code.
+            weights_only=True,
         )
         model = CostModel(config.model, shape)
     model.load_state_dict(best.weights)
@@ -475,11 +479,17 @@ def train_network(
     for member in range(config.members):
         done = directory / f"member-{member}" / "model.safetensors" if directory is not None else None
         if resume and done is not None and done.exists():
-            model = CostModel(config.model, shape)
-            model.load_state_dict(load_file(done))
-            say(f"member {member}: finished before")
-            members.append(model.eval())
-            continue
+            try:
+                weights = read_weights(done)
+                check_weights(weights, planned(lambda: CostModel(config.model, shape)), done)
+            except DamagedFileError as error:
+                say(f"{error}; the member is trained again")
+            else:
+                model = CostModel(config.model, shape)
+                model.load_state_dict(weights)
+                say(f"member {member}: finished before")
+                members.append(model.eval())
+                continue
         model = train_member(
             config, shape, train, validation, marginal, member=member, directory=directory, resume=resume, say=say
         )

@@ -49,6 +49,7 @@ def copy(target: Path, without: tuple[str, ...] = (), preprocess: dict[str, Any]
                 config["preprocess"][name] = value
         config["preprocess_key"] = PreprocessSettings.from_dict(config["preprocess"]).key()
         path.write_text(json.dumps(config))
+        Checkpoint.seal(target)
     return target
 
 
@@ -69,6 +70,7 @@ def test_another_release_of_the_solver_is_noted_not_refused(tmp_path: Path) -> N
     assert release
     config["preprocess_key"] = f"{name}0.0{rest}"
     (other / "config.json").write_text(json.dumps(config))
+    Checkpoint.seal(other)
     with Predictor.from_checkpoint(other) as older:
         assert len(older.notes) == 1 and "another release" in older.notes[0]
         assert older.predict(HARD).source == "gnn"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from satcost_gnn.data.batching import GraphBatch, GraphSample, collate
 from satcost_gnn.formula.graph import VARIABLE_INPUTS, CompactGraph
 from satcost_gnn.output_files import replacing
+from satcost_gnn.stored_files import read_arrays
 
 if TYPE_CHECKING:
     import torch
@@ -67,11 +68,12 @@ class PhaseSample:
 
         Raises
         ------
+        DamagedFileError
+            If the file can't be read.
         ValueError
             If another version of the graph's module made it.
         """
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        arrays = read_arrays(path)
         graph = {name.removeprefix("graph."): array for name, array in arrays.items() if name.startswith("graph.")}
         return cls(
             CompactGraph.from_arrays(graph),

@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from satcost_gnn.distribution import GRIDS, CostDistribution, CostGrid, grid_for
-from satcost_gnn.errors import CheckpointError, EstimatorError
+from satcost_gnn.errors import CheckpointError, DamagedFileError, EstimatorError
+from satcost_gnn.estimators.stored_estimator import FORMAT, EstimatorHeader, read_header
 from satcost_gnn.instance import Instance
+from satcost_gnn.stored_files import read_arrays
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -28,7 +30,6 @@ Arrays = dict[str, NDArray[Any]]
 #: What an estimator can need of an instance.
 NEEDS = frozenset({"static", "online", "trace", "graph"})
 
-_FORMAT = 1
 _HEADER = "estimator.json"
 _ARRAYS = "arrays.npz"
 
@@ -315,7 +316,7 @@ class Estimator(ABC):
         directory.mkdir(parents=True, exist_ok=True)
         header = {
             "estimator": self.name,
-            "format": _FORMAT,
+            "format": FORMAT,
             "unit": self.unit,
             "solvers": solvers,
             "parameters": self.parameters(),
@@ -345,21 +346,19 @@ class Estimator(ABC):
         if options:
             raise EstimatorError(f"estimator {cls.name!r} takes no options; found {', '.join(sorted(options))}")
         path = Path(directory) / _HEADER
-        header = read_header(path)
-        if header.get("estimator") != cls.name:
-            raise CheckpointError(f"{path}: found estimator {header.get('estimator')!r}; expected {cls.name!r}")
-        arrays: Arrays = {}
+        header = read_header(path, EstimatorHeader, cls.name)
         array_path = Path(directory) / _ARRAYS
+        arrays: Arrays = read_arrays(array_path) if array_path.exists() else {}
         try:
-            if array_path.exists():
-                with np.load(array_path, allow_pickle=False) as stored:
-                    arrays = {key: stored[key] for key in stored.files}
-            estimator = cls(**header["parameters"])
-            estimator._solvers, estimator._unit = tuple(header["solvers"]), str(header["unit"])
+            estimator = cls(**header.parameters)
+            estimator._solvers, estimator._unit = header.solvers, header.unit
             grid_for(estimator._unit)
-            estimator._restore(header["state"], arrays)
-        except (KeyError, TypeError, ValueError, IndexError, EOFError, OSError) as error:
-            raise CheckpointError(
+            estimator._restore(header.state, arrays)
+        except (CheckpointError, ImportError):
+            raise
+        except Exception as error:
+            # What estimators raise for values that they have not written is no closed list.
+            raise DamagedFileError(
                 f"{directory}: the saved estimator {cls.name!r} is damaged or of another version: "
                 f"{type(error).__name__}: {error}"
             ) from error
@@ -408,29 +407,6 @@ def register(cls: EstimatorType) -> EstimatorType:
         raise EstimatorError(f"the name {cls.name!r} of {cls.__name__} is taken by {other.__name__}")
     ESTIMATORS[cls.name] = cls
     return cls
-
-
-def read_header(path: Path) -> dict[str, Any]:
-    """Read the JSON part of a saved estimator.
-
-    Raises
-    ------
-    CheckpointError
-        If it is missing, damaged or of a newer format.
-    """
-    try:
-        header = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: found no such file; expected a saved estimator") from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read as JSON: {error}") from error
-    if not isinstance(header, dict) or not isinstance(header.get("format"), int):
-        raise CheckpointError(f"{path}: expected the description of a saved estimator")
-    if header["format"] > _FORMAT:
-        raise CheckpointError(
-            f"{path}: found format {header['format']}, expected at most {_FORMAT}; install a newer satcost-gnn"
-        )
-    return header
 
 
 def group_folds(groups: Sequence[str], folds: int, seed: int = 0) -> Integers:

@@ -244,8 +244,12 @@ class Imputer:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Build it from :meth:`to_json`."""
-        return cls(tuple(values["names"]), np.array(values["median"], dtype=np.float64), tuple(values["indicated"]))
+        """Build it from :meth:`to_json`; ValueError if its parts are of different sizes."""
+        names, indicated = tuple(values["names"]), tuple(values["indicated"])
+        median = np.array(values["median"], dtype=np.float64)
+        if not all(isinstance(name, str) for name in (*names, *indicated)) or median.shape != (len(names),):
+            raise ValueError(f"found medians of shape {median.shape} for {len(names)} features")
+        return cls(names, median, indicated)
 
 
 @dataclass(frozen=True, eq=False)
@@ -329,12 +333,14 @@ class Standardiser:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Build it from :meth:`to_json`."""
-        return cls(
-            Imputer.from_json(values["imputer"]),
-            np.array(values["logarithmic"], dtype=bool),
-            *(np.array(values[key], dtype=np.float64) for key in ("centre", "scale", "low", "high")),
-        )
+        """Build it from :meth:`to_json`; ValueError if its parts are of different sizes."""
+        imputer = Imputer.from_json(values["imputer"])
+        logarithmic = np.array(values["logarithmic"], dtype=bool)
+        numbers = [np.array(values[key], dtype=np.float64) for key in ("centre", "scale", "low", "high")]
+        for part in (logarithmic, *numbers):
+            if part.shape != (len(imputer.output_names),):
+                raise ValueError(f"found values of shape {part.shape} for {len(imputer.output_names)} features")
+        return cls(imputer, logarithmic, *numbers)
 
 
 def _signed_log(values: Floats) -> Floats:

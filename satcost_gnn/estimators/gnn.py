@@ -11,25 +11,24 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from satcost_gnn import __version__
 from satcost_gnn.config import NetworkConfig, TrainingConfig
 from satcost_gnn.data.batching import GraphBatch, GraphSample, TargetRow, collate, graph_sample, plan_batches
-from satcost_gnn.distribution import GRIDS, CostDistribution, CostGrid, grid_for
-from satcost_gnn.errors import CheckpointError, ConfigError, EstimatorError
+from satcost_gnn.distribution import CostDistribution, CostGrid, grid_for
+from satcost_gnn.errors import DamagedFileError, EstimatorError
 from satcost_gnn.estimators import load_estimator
-from satcost_gnn.estimators.base import Bools, Estimator, TrainingTable, group_folds, read_header, register
+from satcost_gnn.estimators.base import Bools, Estimator, TrainingTable, group_folds, register
 from satcost_gnn.estimators.kept_fit import kept_fit
+from satcost_gnn.estimators.network_files import NetworkHeader, check_header, graph_inputs, read_members
 from satcost_gnn.estimators.new_formulas import NewFormulas
+from satcost_gnn.estimators.stored_estimator import FORMAT, read_header
 from satcost_gnn.formula.features import ORDER_FEATURE_NAMES
-from satcost_gnn.formula.graph import CLAUSE_INPUTS, GRAPH_INPUTS, GRAPH_VERSION, VARIABLE_INPUTS
 from satcost_gnn.instance import Instance
 from satcost_gnn.models.cost_model import CostModel, ModelShape, hazard_logits
 from satcost_gnn.training import Say, open_run, tell, train_network
 
-_FORMAT = 1
 _WEIGHTS = "model.safetensors"
 _HEADER = "config.json"
 # Estimators that a network can be mixed with. A third of the features at a split is as accurate as all of them, in a
@@ -425,7 +424,7 @@ class GnnEstimator(Estimator):
         }
         header = {
             "estimator": self.name,
-            "format": _FORMAT,
+            "format": FORMAT,
             "package_version": __version__,
             "parameters": self.parameters(),
             "unit": next(iter(shape.solvers)),
@@ -433,10 +432,7 @@ class GnnEstimator(Estimator):
             "inputs": {
                 "static": list(self._static_names),
                 "online": list(self._online_names),
-                "graph_version": GRAPH_VERSION,
-                "variable": list(VARIABLE_INPUTS),
-                "clause": list(CLAUSE_INPUTS),
-                "graph": list(GRAPH_INPUTS),
+                **graph_inputs(),
             },
             "grids": {unit: grid_for(unit).to_json() for unit in shape.solvers},
             "beside": {unit: beside.name for unit, beside in self._beside.items()},
@@ -471,31 +467,31 @@ class GnnEstimator(Estimator):
         if unknown:
             raise EstimatorError(f"network: found options {', '.join(unknown)}; expected unit or device")
         directory = Path(directory)
-        header = read_header(directory / _HEADER)
-        _check_inputs(header, directory / _HEADER)
-        try:
-            estimator = cls(header["parameters"]["settings"], device=options.get("device") or "auto")
-            estimator._shape = ModelShape.from_json(header["shape"])
-            estimator._static_names = tuple(header["inputs"]["static"])
-            estimator._online_names = tuple(header["inputs"]["online"])
-            estimator._unit = str(header["unit"])
-            estimator._solvers = estimator._shape.solvers[estimator._unit]
-            weights = load_file(directory / _WEIGHTS, device="cpu")
-            for number in range(estimator.settings.members):
-                model = CostModel(estimator.settings.model, estimator._shape)
-                head = f"{number}."
-                model.load_state_dict({k.removeprefix(head): v for k, v in weights.items() if k.startswith(head)})
-                estimator._members.append(model.eval())
-            for unit, name in header["beside"].items():
-                estimator._beside[unit] = load_estimator(name, directory / f"beside-{unit}")
-            if estimator.for_new:
-                estimator._on_new = NewFormulas.load(directory, estimator.units, *estimator._shares_on_new)
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OSError, ConfigError) as error:
-            raise CheckpointError(_damaged(directory, error)) from error
-        except SafetensorError as error:
-            raise CheckpointError(_damaged(directory, error)) from error
-        unit = options.get("unit")
-        return estimator if unit in (None, estimator._unit) else estimator.for_unit(str(unit))
+        header = read_header(directory / _HEADER, NetworkHeader, cls.name)
+        check_header(header, directory / _HEADER)
+        estimator = cls(header.parameters.settings, device=options.get("device") or "auto")
+        estimator._shape = ModelShape.from_json(header.shape.model_dump())
+        estimator._static_names, estimator._online_names = header.inputs.static, header.inputs.online
+        estimator._unit = header.unit
+        estimator._solvers = estimator._shape.solvers[estimator._unit]
+        estimator._members = read_members(directory / _WEIGHTS, estimator.settings, estimator._shape)
+        for unit, name in header.beside.items():
+            estimator._beside[unit] = load_estimator(name, directory / f"beside-{unit}")
+        if estimator.for_new:
+            estimator._on_new = NewFormulas.load(directory, estimator.units, *estimator._shares_on_new)
+        estimator._check_parts(directory)
+        wanted = options.get("unit")
+        return estimator if wanted in (None, estimator._unit) else estimator.for_unit(str(wanted))
+
+    def _check_parts(self, directory: Path) -> None:
+        """Refuse classical estimators that are for other solvers or units than the network."""
+        parts = [*self._beside.items(), *(self._on_new.parts() if self._on_new is not None else ())]
+        for unit, part in parts:
+            if (part.unit, part.solvers) != (unit, self._fitted_shape.solvers.get(unit)):
+                raise DamagedFileError(
+                    f"{directory}: found a part for {', '.join(part.solvers)} in {part.unit}; the network's are "
+                    f"{', '.join(self._fitted_shape.solvers.get(unit, ()))} in {unit}"
+                )
 
 
 @dataclass(frozen=True)
@@ -622,29 +618,3 @@ def _out_of_memory(error: BaseException) -> bool:
     # What torch raises on a CPU is a plain RuntimeError that only its text tells apart.
     text = str(error).lower()
     return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
-
-
-def _damaged(directory: Path, error: BaseException) -> str:
-    return f"{directory}: the saved network is damaged or of another version: {type(error).__name__}: {error}"
-
-
-def _check_inputs(header: Mapping[str, Any], path: Path) -> None:
-    """Refuse a network that was trained on other inputs or grids than this version computes."""
-    if header.get("estimator") != GnnEstimator.name:
-        raise CheckpointError(f"{path}: found estimator {header.get('estimator')!r}; expected {GnnEstimator.name!r}")
-    inputs = header.get("inputs") or {}
-    here = {
-        "graph_version": GRAPH_VERSION,
-        "variable": list(VARIABLE_INPUTS),
-        "clause": list(CLAUSE_INPUTS),
-        "graph": list(GRAPH_INPUTS),
-    }
-    for name, value in here.items():
-        if inputs.get(name) != value:
-            raise CheckpointError(
-                f"{path}: the network was trained on other graph inputs ({name} differs); install satcost-gnn "
-                f"{header.get('package_version', 'of that time')} or train it again"
-            )
-    for unit, grid in (header.get("grids") or {}).items():
-        if unit not in GRIDS or GRIDS[unit].to_json() != grid:
-            raise CheckpointError(f"{path}: the network was trained on another grid of {unit}; train it again")

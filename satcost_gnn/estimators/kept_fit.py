@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -12,10 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from satcost_gnn.errors import CheckpointError
 from satcost_gnn.estimators import load_estimator, make_estimator
 from satcost_gnn.estimators.base import Estimator, TrainingTable
+from satcost_gnn.output_files import write_json
+from satcost_gnn.stored_files import read_json_object, sha256
 
-_FORMAT = "2"
+_FORMAT = "3"
+_HASHES = "hashes.json"
 
 
 def kept_fit(name: str, settings: Mapping[str, Any], table: TrainingTable, store: Path | None = None) -> Estimator:
@@ -29,22 +34,48 @@ def kept_fit(name: str, settings: Mapping[str, Any], table: TrainingTable, store
         Labels in one unit.
     store
         Directory that keeps what was fitted; an estimator found there for these labels and features is not fitted
-        again.
+        again, unless it is damaged.
     """
     estimator = make_estimator(name, **settings)
     place = None if store is None else store / _key(estimator, table)
-    if place is not None and place.is_dir():
-        return load_estimator(name, place)
+    if place is not None and (found := _kept(name, place)) is not None:
+        return found
     estimator.fit(table)
     if place is not None:
         place.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(dir=place.parent))
         estimator.save(staging)
+        hashes = {path.relative_to(staging).as_posix(): sha256(path) for path in staging.rglob("*") if path.is_file()}
+        write_json(staging / _HASHES, hashes, indent=1)
+        _put(name, staging, place)
+    return estimator
+
+
+def _kept(name: str, place: Path) -> Estimator | None:
+    """Return what is kept, None if there is nothing or it is damaged."""
+    try:
+        hashes = read_json_object(place / _HASHES)
+        if not hashes or any(sha256(place / file) != expected for file, expected in hashes.items()):
+            return None
+        return load_estimator(name, place)
+    except CheckpointError:
+        return None
+
+
+def _put(name: str, staging: Path, place: Path) -> None:
+    """Give what was fitted its place, unless another process was faster; what is damaged there makes room."""
+    for _ in range(2):
         try:
             staging.rename(place)
-        except OSError:  # another process was faster
-            shutil.rmtree(staging)
-    return estimator
+            return
+        except OSError:
+            if _kept(name, place) is not None:
+                break
+            aside = Path(tempfile.mkdtemp(dir=place.parent))
+            with contextlib.suppress(OSError):
+                place.rename(aside / place.name)
+            shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(staging, ignore_errors=True)
 
 
 def _key(estimator: Estimator, table: TrainingTable) -> str:

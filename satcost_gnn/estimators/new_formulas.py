@@ -113,6 +113,10 @@ class NewFormulas:
         own = 1.0 - sum(weights, np.zeros_like(degree))
         return distribution.mix(np.stack([own, *weights]), [other for _, other in others])
 
+    def parts(self) -> list[tuple[str, Estimator]]:
+        """Return the estimators that it consists of, each with the unit that it is used for."""
+        return [*self._forests.items(), *self._constants.items()]
+
     def save(self, directory: Path) -> None:
         """Write all of it into a directory of its own below that of the estimator it belongs to."""
         own = Path(directory) / _DIRECTORY

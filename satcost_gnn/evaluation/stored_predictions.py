@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from satcost_gnn.errors import DamagedFileError
 from satcost_gnn.output_files import replacing
+from satcost_gnn.stored_files import parse_json, read_arrays
 
 SIDES_STORED = ("calibration", "test")
 
@@ -90,18 +91,17 @@ class StoredPredictions:
     def read(cls, path: Path) -> Self | None:
         """Read them; None if there are none, or none of this format."""
         try:
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-                header = json.loads(str(stored["header"]))
-                if header.pop("format") != _FORMAT:
-                    return None
-                cdf: dict[tuple[str, str], NDArray[np.float32]] = {}
-                for name in stored.files:
-                    if name != "header":
-                        unit, _, side = name.rpartition(".")
-                        cdf[unit, side] = stored[name]
+            stored = read_arrays(path)
+            header = parse_json(str(stored.pop("header")), str(path))
+            if header.pop("format") != _FORMAT:
+                return None
+            cdf: dict[tuple[str, str], NDArray[np.float32]] = {}
+            for name, array in stored.items():
+                unit, _, side = name.rpartition(".")
+                cdf[unit, side] = array
             header["needs"] = tuple(header["needs"])
             return cls(cdf=cdf, **header)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        except (DamagedFileError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
 

@@ -54,10 +54,12 @@ _LOGIT_LIMIT = 8.0
 class PhaseModelConfig(Section):
     """Sizes of the network."""
 
-    width: int = Field(default=32, ge=4, description="Channels of a node.")
-    rounds: int = Field(default=5, ge=1, description="Rounds of message passing, clauses and literals each once.")
-    mean_channels: int = Field(default=20, ge=1, description="Channels of a message that are averaged.")
-    extreme_channels: int = Field(default=8, ge=0, description="Channels of which a soft maximum is taken.")
+    width: int = Field(default=32, ge=4, le=4096, description="Channels of a node.")
+    rounds: int = Field(
+        default=5, ge=1, le=100, description="Rounds of message passing, clauses and literals each once."
+    )
+    mean_channels: int = Field(default=20, ge=1, le=4096, description="Channels of a message that are averaged.")
+    extreme_channels: int = Field(default=8, ge=0, le=4096, description="Channels of which a soft maximum is taken.")
 
 
 def _columns(names: Iterable[str], of: tuple[str, ...]) -> list[int]:

@@ -11,12 +11,15 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from pydantic import Field
 
 from satcost_gnn.checkpoint import Checkpoint
-from satcost_gnn.errors import CheckpointError
+from satcost_gnn.config import Section
+from satcost_gnn.errors import CheckpointError, DamagedFileError
 from satcost_gnn.estimators import load_estimator
 from satcost_gnn.feature_vector import FeatureVector
 from satcost_gnn.instance import Instance
+from satcost_gnn.stored_files import checked
 
 if TYPE_CHECKING:
     from satcost_gnn.data.dataset import Dataset
@@ -30,6 +33,20 @@ DEFAULT_LEAST_SEPARATION = 0.1
 DEFAULT_DEPENDENCE = 0.5
 # Promised gain for such a checkpoint.
 DEFAULT_LEAST_GAIN = 0.5
+
+
+class _Stored(Section):
+    """What the file holds: see :class:`TrainingPortfolio`."""
+
+    par2: dict[str, float]
+    solved: dict[str, float]
+    cutoff_s: float = Field(gt=0)
+    instances: int = Field(ge=0)
+    least_separation: float = DEFAULT_LEAST_SEPARATION
+    dependence: float = Field(default=DEFAULT_DEPENDENCE, ge=0, le=1)
+    head_start_s: float | None = Field(default=None, ge=0)
+    least_gain: float = DEFAULT_LEAST_GAIN
+    origin: str = "runs"
 
 
 @dataclass(frozen=True)
@@ -89,17 +106,14 @@ class TrainingPortfolio:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any], source: str) -> Self:
-        """Build it from :meth:`to_json`; keys that a newer version has added are passed over.
+        """Build it from :meth:`to_json`.
 
         Raises
         ------
         CheckpointError
-            If a key is missing.
+            If a key is unknown or missing, or a value is not what it should be.
         """
-        try:
-            return cls(**{name: found[name] for name in cls.__dataclass_fields__ if name in found})
-        except TypeError as error:
-            raise CheckpointError(f"{source}: {error}; expected what TrainingPortfolio.to_json writes") from None
+        return cls(**checked(_Stored, found, source).model_dump())
 
     @classmethod
     def of_dataset(
@@ -146,10 +160,16 @@ class TrainingPortfolio:
             raise CheckpointError(
                 f"{checkpoint.directory}: it predicts {', '.join(config.units)}; a portfolio needs one for {UNIT}"
             )
-        if (checkpoint.directory / PORTFOLIO_FILE).is_file():
-            return cls.from_json(checkpoint.read_json(PORTFOLIO_FILE), str(checkpoint.directory / PORTFOLIO_FILE))
+        if PORTFOLIO_FILE in config.files:
+            place = str(checkpoint.directory / PORTFOLIO_FILE)
+            portfolio = cls.from_json(checkpoint.read_json(PORTFOLIO_FILE), place)
+            if not set(config.solvers) <= set(portfolio.par2) & set(portfolio.solved):
+                raise DamagedFileError(
+                    f"{place}: found PAR2 of {', '.join(portfolio.par2)}; expected all of {', '.join(config.solvers)}"
+                )
+            return portfolio
         cutoff = config.cutoffs[UNIT]
-        constants = load_estimator("constant", checkpoint.directory / UNIT / "constant")
+        constants = load_estimator("constant", checkpoint.member(f"{UNIT}/constant"))
         nothing = Instance("", "", FeatureVector.missing(()))
         distribution = constants.predict([nothing])[0]
         par2 = distribution.expected_par(2, cutoff)

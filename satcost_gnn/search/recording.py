@@ -7,7 +7,6 @@ to be compared along the search. Files are numpy's ``.npz`` with plain arrays an
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -15,12 +14,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from satcost_gnn.errors import DatasetError
+from satcost_gnn.errors import DamagedFileError, DatasetError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.output_files import replacing
 from satcost_gnn.search.probe import ProbeResult, ProbeSettings, run_probe
 from satcost_gnn.search.sandbox import Sandbox
 from satcost_gnn.search.trace import Trace
+from satcost_gnn.stored_files import parse_json, read_arrays
 
 RECORDING_CHILD = "satcost_gnn.search.recording:record_child"
 
@@ -102,13 +102,10 @@ class Recording:
             If it is missing, damaged, or of another layout.
         """
         try:
-            # Opened here: numpy leaves a file open in which it finds no archive.
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-            return cls(
-                **json.loads(str(arrays.pop("header"))), numbers=arrays.pop("numbers"), trace=Trace.from_arrays(arrays)
-            )
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            arrays = read_arrays(path)
+            header = parse_json(str(arrays.pop("header")), str(path))
+            return cls(**header, numbers=arrays.pop("numbers"), trace=Trace.from_arrays(arrays))
+        except (DamagedFileError, ValueError, KeyError, TypeError) as error:
             raise DatasetError(f"{path}: found no recording ({error}); delete the file and record it again") from error
 
 

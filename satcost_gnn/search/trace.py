@@ -224,6 +224,10 @@ class Trace:
         return cls(events=expand_events(codes, np.asarray(arrays["event_decisions"], dtype=np.int64)), **parts)
 
 
+# Events of one search: far beyond any that is recorded, and not more than memory holds.
+_MOST_EVENTS = 1 << 28
+
+
 def expand_events(codes: NDArray[np.int32], decisions: NDArray[np.int64]) -> NDArray[np.int32]:
     """Build the event sequence from its codes and the decisions before each and after the last.
 
@@ -238,6 +242,8 @@ def expand_events(codes: NDArray[np.int32], decisions: NDArray[np.int64]) -> NDA
     values[1::2] = codes
     counts = np.ones(len(values), dtype=np.int64)
     counts[::2] = decisions
+    if counts.min() < 0 or int(counts.astype(object).sum()) > _MOST_EVENTS:
+        raise ValueError(f"found {len(codes)} codes with impossible numbers of decisions between them")
     return np.repeat(values, counts)
 
 

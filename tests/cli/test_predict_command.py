@@ -222,6 +222,7 @@ def test_checkpoint_of_another_preprocessing_is_refused(good: Path, tmp_path: Pa
     config = json.loads((copy / "config.json").read_text())
     config["preprocess_key"] = "s0-o0"
     (copy / "config.json").write_text(json.dumps(config))
+    Checkpoint.seal(copy)
     done = run(good, "--checkpoint", str(copy))
     assert done.returncode == 2
     assert "s0-o0" in done.stderr

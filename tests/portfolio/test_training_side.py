@@ -17,10 +17,11 @@ CORPUS = Path(__file__).parents[2] / "datasets" / "corpus"
 GRID = GRIDS["cpu_seconds"]
 
 
-def test_json_round_trip_and_keys_of_a_newer_version() -> None:
+def test_json_round_trip_and_unknown_keys() -> None:
     found = TrainingPortfolio({"a": 1.0, "b": 2.0}, {"a": 0.9, "b": 0.8}, 10.0, 7, 0.2, head_start_s=0.1)
-    text = json.dumps({**found.to_json(), "added_later": 1})
-    assert TrainingPortfolio.from_json(json.loads(text), "x") == found
+    assert TrainingPortfolio.from_json(json.loads(json.dumps(found.to_json())), "x") == found
+    with pytest.raises(CheckpointError, match=r"x: found unknown key 'other'"):
+        TrainingPortfolio.from_json({**found.to_json(), "other": 1}, "x")
     with pytest.raises(CheckpointError, match=r"x: .*cutoff_s"):
         TrainingPortfolio.from_json({"par2": {}, "solved": {}}, "x")
 
@@ -35,11 +36,13 @@ def test_of_a_checkpoint_with_and_without_the_file(tmp_path: Path) -> None:
     shipped = Checkpoint.open()
     shutil.copytree(shipped.directory, tmp_path / "c-v1")
     (tmp_path / "c-v1" / PORTFOLIO_FILE).unlink(missing_ok=True)
+    Checkpoint.seal(tmp_path / "c-v1")
     derived = TrainingPortfolio.of_checkpoint(Checkpoint.open(tmp_path / "c-v1"))
     assert derived.origin == "constants" and tuple(derived.par2) == shipped.config.solvers
     assert all(0 < value < 2 * derived.cutoff_s for value in derived.par2.values())
-    made = TrainingPortfolio(dict.fromkeys(shipped.config.solvers, 1.0), {}, 60.0, 9, 0.3)
+    made = TrainingPortfolio(*[dict.fromkeys(shipped.config.solvers, 1.0)] * 2, 60.0, 9, 0.3)
     (tmp_path / "c-v1" / PORTFOLIO_FILE).write_text(json.dumps(made.to_json()))
+    Checkpoint.seal(tmp_path / "c-v1")
     assert TrainingPortfolio.of_checkpoint(Checkpoint.open(tmp_path / "c-v1")) == made
 
 
@@ -47,6 +50,7 @@ def test_a_checkpoint_without_cpu_seconds_is_refused(tmp_path: Path) -> None:
     shutil.copytree(Checkpoint.open().directory, tmp_path / "c-v1")
     path = tmp_path / "c-v1" / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "units": ["conflicts"]}))
+    Checkpoint.seal(tmp_path / "c-v1")
     with pytest.raises(CheckpointError, match="a portfolio needs one for cpu_seconds"):
         TrainingPortfolio.of_checkpoint(Checkpoint.open(tmp_path / "c-v1"))
 
