@@ -44,7 +44,7 @@ from satcost_gnn.data.batching import (
 from satcost_gnn.errors import ConfigError, DamagedFileError
 from satcost_gnn.models.cost_model import CostModel, ModelShape
 from satcost_gnn.models.losses import batch_losses
-from satcost_gnn.models.stored_weights import check_training_state, check_weights, planned, read_weights
+from satcost_gnn.models.stored_weights import check_training_state, load_weights
 from satcost_gnn.output_files import replacing, write_json
 
 Say = Callable[[str], None]
@@ -445,14 +445,11 @@ def train_member(
             use_distributed_sampler=False,
             reload_dataloaders_every_n_epochs=1,
         )
-        state = last if resume and last is not None and last.exists() else None
-        if state is not None:
-            check_training_state(state)
+        state = check_training_state(last) if resume and last is not None and last.exists() else None
         trainer.fit(
             CostModule(model, config, seed),
             datamodule=GraphData(train, validation, config, seed),
             ckpt_path=None if state is None else str(state),
-            # Tensors and plain values only: a file must not be able to run code.
             weights_only=True,
         )
         model = CostModel(config.model, shape)
@@ -480,16 +477,11 @@ def train_network(
         done = directory / f"member-{member}" / "model.safetensors" if directory is not None else None
         if resume and done is not None and done.exists():
             try:
-                weights = read_weights(done)
-                check_weights(weights, planned(lambda: CostModel(config.model, shape)), done)
+                members.append(load_weights(done, CostModel(config.model, shape)))
+                say(f"member {member}: finished before")
+                continue
             except DamagedFileError as error:
                 say(f"{error}; the member is trained again")
-            else:
-                model = CostModel(config.model, shape)
-                model.load_state_dict(weights)
-                say(f"member {member}: finished before")
-                members.append(model.eval())
-                continue
         model = train_member(
             config, shape, train, validation, marginal, member=member, directory=directory, resume=resume, say=say
         )

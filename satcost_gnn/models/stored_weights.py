@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 
 from satcost_gnn.errors import DamagedFileError
 from satcost_gnn.stored_files import read_bytes
+
+Model = TypeVar("Model", bound=nn.Module)
 
 #: Bytes of a training state at most.
 LARGEST_STATE = 4 << 30
@@ -48,8 +51,16 @@ def check_weights(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], p
             raise DamagedFileError(f"{path}: found {name} to be {here}; expected {there}")
 
 
-def check_training_state(path: Path) -> None:
-    """Refuse a training state (``.ckpt``) that can't be resumed.
+def load_weights(path: Path, model: Model) -> Model:
+    """Give a network the weights in a file and return it for predictions; DamagedFileError if they are not its own."""
+    weights = read_weights(path)
+    check_weights(weights, model.state_dict(), path)
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def check_training_state(path: Path) -> Path:
+    """Return the path of a training state (``.ckpt``) that can be resumed without running code that it names.
 
     Raises
     ------
@@ -65,10 +76,11 @@ def check_training_state(path: Path) -> None:
         raise DamagedFileError(
             f"{path}: cannot be read as the state of a training: {reason}; delete it, and the member is trained anew"
         ) from error
+    return path
 
 
 def _described(tensor: Tensor | None) -> str:
     return "missing" if tensor is None else f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"
 
 
-__all__ = ["check_training_state", "check_weights", "planned", "read_weights"]
+__all__ = ["check_training_state", "check_weights", "load_weights", "planned", "read_weights"]
