@@ -53,15 +53,18 @@ def read_bytes(path: Path, largest: int = LARGEST_FILE) -> bytes:
     """
     try:
         # Opening a named pipe that nobody writes to would wait for ever.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
-            about = os.fstat(stream.fileno())
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            about = os.fstat(handle)
             if not stat.S_ISREG(about.st_mode):
                 kind = next((name for test, name in _KINDS if test(about.st_mode)), "something else")
                 raise DamagedFileError(f"{path}: found {kind}; expected a regular file")
             if about.st_size > largest:
                 raise DamagedFileError(f"{path}: found {about.st_size:,} bytes; expected at most {largest:,}")
-            # No more than that: a buffer of the size asked for is made at once.
-            return stream.read(about.st_size)
+            with open(handle, "rb", closefd=False) as stream:
+                return stream.read(about.st_size)
+        finally:
+            os.close(handle)
     except FileNotFoundError:
         raise DamagedFileError(f"{path}: found no such file") from None
     except (OSError, ValueError) as error:
