@@ -72,6 +72,13 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
             sources += find_runtime_tables(options.runtimes)
         except DatasetError as error:
             failed[str(options.runtimes)] = str(error)
+    by_name: dict[str, tuple[Path, ...]] = {}
+    for source in sources:
+        if by_name.setdefault(_name(source), source) != source:
+            failed[str(source[0])] = (
+                f"has the name of {by_name[_name(source)][0]}, expected another; rename one of them"
+            )
+    sources = list(by_name.values())
     folder = options.output / "scenarios"
     folder.mkdir(parents=True, exist_ok=True)
     done: dict[str, dict[str, Any]] = {}
@@ -140,7 +147,9 @@ def _evaluated(source: tuple[Path, ...], seed: int, names: list[str]) -> dict[st
 
 
 def _name(source: tuple[Path, ...]) -> str:
-    return source[0].resolve().name.split(".")[0]
+    name = source[0].resolve().name
+    # Of a scenario the directory's name, which may have dots; of a table its file's without .csv or .csv.xz.
+    return name if len(source) == 1 else name.split(".")[0]
 
 
 def _say(text: str) -> None:

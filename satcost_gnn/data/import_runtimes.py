@@ -34,7 +34,7 @@ from satcost_gnn.errors import DatasetError
 #: Seconds that the SAT competitions give a solver.
 LIMIT_S = 5000.0
 #: A time that this many runs of a solver share to the last digit, all of them the longest, is a limit.
-_SHARED_BY = 3
+_SHARED_BY = 2
 _EXAMPLES = 5
 _ENDED: Mapping[str, RunStatus] = {
     "timeout": RunStatus.TIMEOUT,

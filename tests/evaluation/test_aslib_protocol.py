@@ -285,3 +285,13 @@ def test_negative_times_of_a_table_are_missing_and_said(tmp_path, capsys):
     assert read.cutoff_s == 5000 and (read.statuses == "").sum() == 1 and np.nanmin(read.runtimes) == 7
     assert run_evaluate_aslib(AslibOptions([], tmp_path / "out", tmp_path, 0, 1, ["constant"])) == 0
     assert "1 negative times are taken as missing" in capsys.readouterr().err
+
+
+def test_scenarios_whose_names_differ_after_a_dot_are_two_and_those_of_one_name_are_said(tmp_path, capsys):
+    for place in ("a/s.v1", "a/s.v2", "b/s.v1"):
+        named(place.replace("/", "-")).write(tmp_path / place)
+    paths = [tmp_path / place for place in ("a/s.v1", "a/s.v2", "b/s.v1")]
+    assert run_evaluate_aslib(AslibOptions(paths, tmp_path / "out", None, 0, 1, ["constant"])) == 1
+    assert f"{paths[2]}: has the name of {paths[0]}" in capsys.readouterr().err
+    stored = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert [one["scenario"] for one in stored["scenarios"]] == ["a-s.v1", "a-s.v2"]
