@@ -208,6 +208,11 @@ class Checkpoint:
             except DamagedFileError as error:
                 yield name, str(error)
 
+    @property
+    def identity(self) -> str:
+        """Name and version, and a digest of the configuration, which holds the hashes of all other files."""
+        return f"{self.config.label} {sha256(self.directory / 'config.json')[:16]}"
+
     def check_files(self) -> list[str]:
         """Return what is missing or differs from when the checkpoint was made; empty if all is well."""
         return [problem for _, problem in self._problems()]

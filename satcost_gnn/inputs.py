@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -56,7 +57,9 @@ def _expand_one(argument: str) -> Iterator[str]:
         if not listing.is_file():
             yield argument
             return
-        for line in listing.read_text().splitlines():
+        # Names are bytes: those that are no UTF-8 are held as those of directories are. A byte order mark is none.
+        text = listing.read_bytes().removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="surrogateescape")
+        for line in text.replace("\r\n", "\n").split("\n"):
             if line.strip() and not line.startswith("#"):
                 yield line.strip()
     elif Path(argument).is_dir():

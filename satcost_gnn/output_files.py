@@ -50,7 +50,7 @@ def _descriptor(path: Path) -> int | None:
     return None
 
 
-def _is_stream(path: Path) -> bool:
+def is_stream(path: Path) -> bool:
     """Whether a path is written into as it is: a FIFO, a character device, or a descriptor of ours."""
     if _descriptor(path) is not None:
         return True
@@ -93,7 +93,7 @@ def check_outputs(
     seen: dict[Path, str] = {}
     for option, path in given.items():
         _check_file(option, path, formulas)
-        if not _is_stream(path):
+        if not is_stream(path):
             target = target_of(path)
             if target in seen:
                 raise OutputError(f"{option}: {path} is what {seen[target]} names; expected another file")
@@ -255,7 +255,7 @@ def replacing(path: Path) -> Iterator[Path]:
         If it can't be written; an old file stays as it is.
     """
     try:
-        if _is_stream(path):
+        if is_stream(path):
             with tempfile.TemporaryDirectory(prefix="satcost-") as folder:
                 temporary = Path(folder, path.name)
                 temporary.touch()
@@ -324,7 +324,7 @@ def publish(written: Path, path: Path) -> None:
     OSError
         If it can't be written.
     """
-    if _is_stream(path):
+    if is_stream(path):
         _pour(written, path)
         written.unlink()
         return
@@ -366,17 +366,17 @@ def new_directory(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def staging_directory(path: Path) -> Iterator[Path]:
     """Yield a private directory for files of which one is to be published at ``path``; removed at the end."""
-    folder = None if _is_stream(path) else target_of(path).parent
+    folder = None if is_stream(path) else target_of(path).parent
     with tempfile.TemporaryDirectory(prefix=".satcost-", dir=folder, ignore_cleanup_errors=True) as name:
         yield Path(name)
 
 
 def _pour(written: Path, path: Path) -> None:
-    with written.open("rb") as source, _open_stream(path) as stream:
+    with written.open("rb") as source, open_stream(path) as stream:
         shutil.copyfileobj(source, stream, 1 << 20)
 
 
-def _open_stream(path: Path) -> BinaryIO:
+def open_stream(path: Path) -> BinaryIO:
     """Open a FIFO, a device or a descriptor for writing; a FIFO must find a reader within some seconds.
 
     Raises

@@ -104,16 +104,21 @@ def _main(
 
 def main() -> None:
     """Run the command line; errors of ours become a message and exit code 2."""
-    from satcost_gnn.errors import SatcostError
+    from satcost_gnn.cli.standard_streams import with_standard_streams
 
     # Torch's threads would wait for each other by spinning, which on a busy machine costs several times the work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    sys.exit(with_standard_streams(_run))
+
+
+def _run() -> int:
+    from satcost_gnn.errors import SatcostError
+
     try:
         app()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 1 if ended.code else 0
     except SatcostError as error:
         print(f"satcost: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:
-        # The reader of our output has gone (`satcost predict … | head`).
-        sys.stderr.close()
-        sys.exit(1)
+        return 2
+    return 0

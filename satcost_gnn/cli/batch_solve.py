@@ -28,9 +28,11 @@ from satcost_gnn.inputs import expand_all
 from satcost_gnn.output_files import check_outputs
 from satcost_gnn.portfolio.batch import BATCH_COLUMNS, Aim, BatchSettings, solve_batch
 from satcost_gnn.portfolio.run import programs_of
-from satcost_gnn.prediction_table import JsonLinesWriter, RowWriter, open_output
 from satcost_gnn.predictor import Predictor
 from satcost_gnn.progress import ProgressLine
+from satcost_gnn.resumable_table import OpenedTable, open_table
+from satcost_gnn.row_writers import JsonLinesWriter, StreamSink
+from satcost_gnn.table_kind import TableKind
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,21 @@ class BatchSolveOptions:
     device: Device = "auto"
 
 
+def _opened(options: BatchSolveOptions, predictor: Predictor) -> OpenedTable:
+    if options.output is None:
+        return OpenedTable(JsonLinesWriter(StreamSink(sys.stdout), BATCH_COLUMNS), {})
+    kind = TableKind(
+        command="batch-solve",
+        columns=BATCH_COLUMNS,
+        unit=predictor.unit,
+        cutoff=options.time_limit,
+        checkpoint=predictor.checkpoint.identity,
+        solvers=predictor.solvers,
+        settings={"memory_limit": options.memory_limit, "programs": sorted(options.programs or [])},
+    )
+    return open_table(options.output, kind, resume=options.resume, overwrite=options.overwrite)
+
+
 def run_batch_solve(options: BatchSolveOptions) -> int:
     """Solve many CNFs in an order and with limits made from the predictions: one row a file.
 
@@ -82,21 +99,13 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
     unknown = [name for name in settings.programs if name not in predictor.solvers]
     if unknown:
         raise ConfigError(f"--program: found {unknown[0]!r}; expected one of {', '.join(predictor.solvers)}")
-    writer: RowWriter
-    if options.output is None:
-        writer, done = JsonLinesWriter(sys.stdout, BATCH_COLUMNS), set[str]()
-    else:
-        writer, done = open_output(
-            options.output,
-            resume=options.resume,
-            overwrite=options.overwrite,
-            rows_per_instance=1,
-            columns=BATCH_COLUMNS,
-        )
+    table = _opened(options, predictor)
+    writer, left = table.writer, table.left(names)
+    failed = table.failed(names)
     counts: Counter[str] = Counter()
     try:
         with predictor, writer, ProgressLine(len(names), "files") as progress:
-            progress.skip(len(done))
+            progress.skip(len(names) - len(left))
 
             def take(row: dict[str, Any]) -> None:
                 writer.write([row])
@@ -105,11 +114,14 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
                     progress.message(f"satcost: {row['error']}")
                 progress.advance()
 
-            solve_batch(predictor, (name for name in names if name not in done), settings, take)
+            solve_batch(predictor, left, settings, take)
     except KeyboardInterrupt:
         return interrupted(options.output)
     print(", ".join(f"{count} {status}" for status, count in sorted(counts.items())), file=sys.stderr)
-    return 1 if counts["error"] else 0
+    failed += counts["error"]
+    if failed:
+        print(f"{failed} of {len(names)} files could not be read; see the column error", file=sys.stderr)
+    return 1 if failed else 0
 
 
 app = command_app("batch-solve", BatchSolveOptions, run_batch_solve)

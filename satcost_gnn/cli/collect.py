@@ -21,6 +21,7 @@ from satcost_gnn.data.materialise import materialise
 from satcost_gnn.data.race import DEFAULT_LIMITS_S, checked_limits
 from satcost_gnn.data.schema import ManifestRow, Origin, read_manifest, write_manifest
 from satcost_gnn.errors import DatasetError, ExecutorError, FormulaError
+from satcost_gnn.file_names import escaped
 from satcost_gnn.inputs import expand
 from satcost_gnn.output_files import check_directory
 from satcost_gnn.progress import ProgressLine
@@ -168,7 +169,7 @@ def _from_files(options: CollectOptions, known: dict[str, ManifestRow]) -> tuple
     root = options.root or common_root(names)
     with Sandbox() as sandbox, ProgressLine(len(names), "files identified") as progress:
         for name in names:
-            relative = os.path.relpath(name, root)
+            relative = escaped(os.path.relpath(name, root))
             row = by_path.get(relative)
             if row is None:
                 outcome = sandbox.run(
@@ -179,7 +180,9 @@ def _from_files(options: CollectOptions, known: dict[str, ManifestRow]) -> tuple
                     progress.message(f"left out: {value['error']}")
                     bad += 1
                     continue
-                row = ManifestRow(family=Path(name).resolve().parent.name, path=relative, origin=Origin.REAL, **value)
+                row = ManifestRow(
+                    family=escaped(Path(name).resolve().parent.name), path=relative, origin=Origin.REAL, **value
+                )
             found.append((row, Path(name)))
             progress.advance()
     return found, bad

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -27,11 +27,15 @@ from satcost_gnn.cli.options import (
 )
 from satcost_gnn.cli.phases import check_phases, write_phases
 from satcost_gnn.errors import ConfigError
+from satcost_gnn.file_names import escaped
 from satcost_gnn.inputs import expand_all
 from satcost_gnn.output_files import check_outputs
-from satcost_gnn.prediction_table import CsvWriter, JsonLinesWriter, Row, RowWriter, open_output
+from satcost_gnn.prediction_table import COLUMNS
 from satcost_gnn.predictor import Prediction, Predictor
 from satcost_gnn.progress import ProgressLine
+from satcost_gnn.resumable_table import OpenedTable, open_table
+from satcost_gnn.row_writers import CsvWriter, JsonLinesWriter, Row, RowWriter, StreamSink
+from satcost_gnn.table_kind import TableKind
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ class TableWriter(RowWriter):
                 )
                 print(self._HEAD)
                 self._started = True
-            name = Path(row["path"]).name if position == 0 else ""
+            name = escaped(Path(row["path"]).name) if position == 0 else ""
             name = name if len(name) <= 32 else "…" + name[-31:]
             if row["status"] == "error":
                 print(f"{name:32} {row['error']}")
@@ -116,23 +120,38 @@ class TableWriter(RowWriter):
         """Nothing is held back."""
 
 
-def _writer(options: PredictOptions, rows_per_instance: int) -> tuple[RowWriter, set[str]]:
+def _opened(options: PredictOptions, predictor: Predictor) -> OpenedTable:
     if options.output is not None:
-        return open_output(
-            options.output, resume=options.resume, overwrite=options.overwrite, rows_per_instance=rows_per_instance
+        kind = TableKind(
+            command="predict",
+            columns=COLUMNS,
+            unit=predictor.unit,
+            cutoff=predictor.cutoff,
+            checkpoint=predictor.checkpoint.identity,
+            solvers=predictor.solvers,
+            settings={"estimator": options.estimator, "machine_factor": predictor.machine_factor},
+            rows_per_instance=len(predictor.solvers),
+            row_values={
+                "cost_unit": predictor.unit,
+                "checkpoint": predictor.checkpoint.config.label,
+                "cutoff": float(predictor.cutoff),
+            },
+            solver_column=True,
         )
+        return open_table(options.output, kind, resume=options.resume, overwrite=options.overwrite)
     if options.resume:
         raise ConfigError("--resume continues a file: name it with -o")
-    kind = options.output_format
-    if kind == "auto":
-        kind = "table" if sys.stdout.isatty() else "jsonl"
-    if kind == "table":
-        return TableWriter(), set()
-    if kind == "csv":
-        return CsvWriter(sys.stdout), set()
-    if kind == "jsonl":
-        return JsonLinesWriter(sys.stdout), set()
-    raise ConfigError(f"--format: found {kind!r}; expected table, jsonl or csv")
+    kinds: dict[str, Callable[[], RowWriter]] = {
+        "table": TableWriter,
+        "csv": lambda: CsvWriter(StreamSink(sys.stdout), COLUMNS),
+        "jsonl": lambda: JsonLinesWriter(StreamSink(sys.stdout), COLUMNS),
+    }
+    wanted = options.output_format
+    if wanted == "auto":
+        wanted = "table" if sys.stdout.isatty() else "jsonl"
+    if wanted not in kinds:
+        raise ConfigError(f"--format: found {wanted!r}; expected table, jsonl or csv")
+    return OpenedTable(kinds[wanted](), {})
 
 
 def run_predict(options: PredictOptions) -> int:
@@ -155,12 +174,13 @@ def run_predict(options: PredictOptions) -> int:
     )
     for note in predictor.notes:
         print(f"satcost: {predictor.checkpoint.config.label}: {note}", file=sys.stderr)
-    writer, done = _writer(options, len(predictor.solvers))
-    failed = 0
+    table = _opened(options, predictor)
+    writer, left = table.writer, table.left(names)
+    failed = table.failed(names)
     try:
         with predictor, writer, ProgressLine(len(names), "files") as progress:
-            progress.skip(len(done))
-            for prediction in predictor.predict_many((name for name in names if name not in done), jobs=options.jobs):
+            progress.skip(len(names) - len(left))
+            for prediction in predictor.predict_many(left, jobs=options.jobs):
                 writer.write(prediction.rows())
                 _tell(prediction, progress)
                 failed += prediction.status == "error"

@@ -35,6 +35,7 @@ from satcost_gnn.data.schema import (
 )
 from satcost_gnn.data.splits import Splits
 from satcost_gnn.errors import DatasetError, FormulaError
+from satcost_gnn.file_names import unescaped
 from satcost_gnn.formula.identity import gbdhash
 
 MANIFEST_FILE = "manifest.parquet"
@@ -420,9 +421,8 @@ class Dataset:
         paths: dict[str, Path] = {}
         wrong: dict[str, Path] = {}
         for row in wanted:
-            if row.path is not None and (root / row.path).is_file():
-                fits = _fits(root / row.path, row, verify)
-                (paths if fits else wrong)[row.instance] = root / row.path
+            if row.path is not None and (path := root / unescaped(row.path)).is_file():
+                (paths if _fits(path, row, verify) else wrong)[row.instance] = path
         lost = {row.instance: row for row in wanted if row.instance not in paths}
         if lost:
             for instance, path in indexed_files(root):

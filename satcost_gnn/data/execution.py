@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from satcost_gnn.data.schema import Run, RunStatus
+from satcost_gnn.file_names import one_line
 from satcost_gnn.search.sandbox import Sandbox
 from satcost_gnn.search.solvers import run_solver, solver_spec
 
@@ -175,7 +176,7 @@ def make_run(sandbox: Sandbox, request: Request, limits: CollectLimits, machine:
         memory_limit_mb=limits.memory_mb,
         solver_version=solver_spec(request.solver).version,
         machine=machine,
-        detail=result.detail,
+        detail=one_line(result.detail),
     )
 
 
