@@ -15,6 +15,7 @@ from satcost_gnn.data.card import write_card
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.import_runtimes import import_runtimes
 from satcost_gnn.data.source_speed import source_speeds, speed_rows, write_speeds
+from satcost_gnn.data.split_following import follow_splits
 from satcost_gnn.data.splits import make_splits
 from satcost_gnn.data.summary import check, info, plain_table
 
@@ -44,6 +45,10 @@ class SplitOptions:
 
     directory: Directory
     seed: Annotated[int, typer.Option(parser=NATURAL, help="Seed of the split; an existing split keeps its own.")] = 0
+    like: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Data set whose sides and folds hold for its instances and their relatives."),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,11 @@ def run_check(options: CheckOptions) -> int:
 def run_split(options: SplitOptions) -> int:
     """Split a data set by instance and by family, or extend its splits: what is on a test side stays there."""
     dataset = Dataset.open(options.directory)
-    dataset.with_splits(make_splits(dataset.manifest, options.seed, previous=dataset.splits)).write()
+    if options.like is not None:
+        splits = follow_splits(dataset.manifest, Dataset.open(options.like), dataset.splits)
+    else:
+        splits = make_splits(dataset.manifest, options.seed, previous=dataset.splits)
+    dataset.with_splits(splits).write()
     return 0
 
 

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from satcost_gnn.data.arff import NUMERIC, STRING, ArffTable, Column, Kind, read_arff, write_arff
 from satcost_gnn.data.aslib_description import Description, format_description, read_description
-from satcost_gnn.data.dataset import SHORTEST_S, CostMatrix, CostUnit, Dataset, outcome_within, run_cost
+from satcost_gnn.data.dataset import SHORTEST_S, CostMatrix, CostUnit, Dataset, run_cost
+from satcost_gnn.data.run_outcome import outcome_within
 from satcost_gnn.data.schema import ManifestRow, Run, RunStatus
 from satcost_gnn.data.splits import group_instances
 from satcost_gnn.errors import DatasetError

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from satcost_gnn.data.dataset import CostUnit, Dataset
+from satcost_gnn.data.race import CAP_FACTOR, LEAST_CAP_S
+from satcost_gnn.data.race_summary import LEAST_BEST_S, race_summary, raced_runs
 from satcost_gnn.data.schema import Origin, RunStatus
 from satcost_gnn.data.source_speed import read_speeds, speed_rows
 from satcost_gnn.data.splits import EXCLUDED
@@ -90,6 +92,7 @@ def format_card(dataset: Dataset) -> str:
         ]
         for portfolio in summary.portfolios:
             lines += _block(portfolio_lines(portfolio))
+    lines += _race_lines(dataset)
     lines += ["## Noise of a label", ""]
     if summary.noise:
         lines += [
@@ -137,6 +140,33 @@ def _split_lines(summary: DatasetSummary) -> list[str]:
         "Test sets stay as they are when the data set grows.",
         "",
         *_block(plain_table(("part", "instances"), list(summary.splits.items()))),
+    ]
+
+
+def _race_lines(dataset: Dataset) -> list[str]:
+    raced = raced_runs(dataset)
+    if not raced:
+        return []
+    rows = [
+        (r.solver, r.instances, r.solved, r.compared, r.best, r.close, f"{r.without_s:.3f}")
+        for r in race_summary(dataset)
+    ]
+    header = ("solver", "instances", "solved", "compared", "best", "within 2 x best", "without it s")
+    cut = sum(run.status.censored for run in raced)
+    return [
+        "## Races",
+        "",
+        f"On an instance solvers ran in turn under rising limits. Once one had answered, the others were given "
+        f"{CAP_FACTOR:g} times the best time so far (at least {LEAST_CAP_S:g} s): {len(raced)} runs, {cut} of which it "
+        "cut off. **When such a run is censored depends on how fast another solver was**: censoring is not independent "
+        "of the cost where the costs of solvers on an instance are related. A fit that takes it for independent has "
+        "to be checked on runs that were made without racing.",
+        "",
+        "One run counts for a solver and an instance: the one with an answer, else the longest. Compared: instances "
+        f"that several solvers were run on and that take the best at least {LEAST_BEST_S:g} s. Without it: mean "
+        "seconds by which the best of the others is slower than the best, a lower bound where they were cut off.",
+        "",
+        *_table_block(header, rows),
     ]
 
 

@@ -24,6 +24,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from satcost_gnn.data.run_outcome import survived_s
 from satcost_gnn.data.schema import (
     ManifestRow,
     Run,
@@ -133,15 +134,6 @@ class Located:
     wrong: Mapping[str, Path] = field(default_factory=dict)
 
 
-def survived_s(run: Run) -> float:
-    """Return the CPU seconds that a censored run has gone through without an answer.
-
-    The CPU limit, or the time used if the wall-clock limit struck well before.
-    """
-    early = run.status is RunStatus.TIMEOUT and run.cpu_s < 0.95 * run.cpu_limit_s
-    return run.cpu_s if early else run.cpu_limit_s
-
-
 def run_cost(run: Run, unit: CostUnit | str) -> tuple[float, bool] | None:
     """Return the cost of a run in ``unit`` (not a logarithm) and whether it is a lower bound; None if unknown.
 
@@ -158,37 +150,6 @@ def run_cost(run: Run, unit: CostUnit | str) -> tuple[float, bool] | None:
         return max(run.cpu_s if status.solved else survived_s(run), SHORTEST_S), status.censored
     count: int | None = getattr(run, unit)
     return None if count is None else (float(max(1, count)), status.censored)
-
-
-def outcome_within(runs: Iterable[Run], cutoff_s: float) -> tuple[Run, RunStatus] | None:
-    """Return what one solver does within a CPU limit, as told by its runs under whatever limits.
-
-    Parameters
-    ----------
-    runs
-        Runs of one solver on one instance with one seed.
-    cutoff_s
-        CPU seconds.
-
-    Returns
-    -------
-    The run that tells, and its status within the cutoff: that of the run, or ``TIMEOUT`` if the run took longer. None
-    if no run tells, because all ended at limits below the cutoff.
-    """
-    candidates = list(runs)
-    for run in candidates:
-        if run.status.solved and run.cpu_s <= cutoff_s:
-            return run, run.status
-    for run in candidates:
-        if run.cpu_s > cutoff_s and (run.status.solved or run.status.censored):
-            return run, RunStatus.TIMEOUT
-    for run in candidates:
-        if run.status.censored and survived_s(run) >= cutoff_s:
-            return run, run.status
-    for run in candidates:
-        if not (run.status.solved or run.status.censored):
-            return run, run.status
-    return None
 
 
 @dataclass(frozen=True, eq=False)

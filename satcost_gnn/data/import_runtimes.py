@@ -28,7 +28,8 @@ from satcost_gnn.data.published_tables import (
     read_published,
 )
 from satcost_gnn.data.schema import ManifestRow, Run, RunStatus, write_manifest, write_runs
-from satcost_gnn.data.splits import Splits, make_splits
+from satcost_gnn.data.split_following import follow_splits
+from satcost_gnn.data.splits import make_splits
 from satcost_gnn.errors import DatasetError
 
 #: Seconds that the SAT competitions give a solver.
@@ -206,7 +207,11 @@ def import_runtimes(
         report.statuses = Counter(str(run.status) for run in runs)
         if runs:
             manifest = tuple(sorted((rows | fresh).values(), key=lambda row: row.key))
-            _write(Dataset(directory, manifest, (*old.runs, *runs), _splits(manifest, old.splits, splits)))
+            if splits is None:
+                made = make_splits(manifest, previous=old.splits)
+            else:
+                made = follow_splits(manifest, Dataset.open(splits), old.splits)
+            _write(Dataset(directory, manifest, (*old.runs, *runs), made))
     return report
 
 
@@ -439,37 +444,6 @@ def _run(
         machine=f"published: {cell.track}",
         detail=detail,
         source=cell.track,
-    )
-
-
-def _splits(manifest: Sequence[ManifestRow], old: Splits | None, splits: Path | None) -> Splits:
-    """Return splits in which instances and their relatives are where another data set has them."""
-    present = {row.instance for row in manifest}
-    if splits is None:
-        return make_splits(manifest, previous=old)
-    other = Dataset.open(splits)
-    if other.splits is None:
-        raise DatasetError(f"{splits}: found no splits.json, expected one to follow; make the splits first")
-    previous = other.splits
-    if old is not None:
-        # What is only here keeps its place, too; where both have one, the other data set's counts.
-        previous = Splits(
-            previous.seed,
-            previous.fractions,
-            previous.n_folds,
-            {**old.side, **previous.side},
-            {**old.fold, **previous.fold},
-            {**old.blocks, **previous.blocks},
-        )
-    rows = [*manifest, *(row for row in other.manifest if row.instance not in present)]
-    made = make_splits(rows, previous=previous)
-    return Splits(
-        made.seed,
-        made.fractions,
-        made.n_folds,
-        {name: side for name, side in made.side.items() if name in present},
-        {name: fold for name, fold in made.fold.items() if name in present},
-        made.blocks,
     )
 
 

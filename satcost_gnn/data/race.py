@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from satcost_gnn.data.dataset import survived_s
 from satcost_gnn.data.execution import Request, Unmade
+from satcost_gnn.data.run_outcome import survived_s
 from satcost_gnn.data.run_store import RunStore
 from satcost_gnn.data.schema import Run, RunStatus
 from satcost_gnn.errors import DatasetError
@@ -42,6 +42,27 @@ def checked_limits(limits_s: Iterable[float]) -> tuple[float, ...]:
         found = ", ".join(f"{limit:g}" for limit in limits) or "none"
         raise DatasetError(f"limits of a race: found {found}, expected rising CPU seconds")
     return limits
+
+
+def cap_s(best_s: float) -> float:
+    """Return the CPU limit of the others once a solver has answered within ``best_s``."""
+    # Milliseconds, so that the limits in a table can be read.
+    return round(max(LEAST_CAP_S, CAP_FACTOR * best_s), 3)
+
+
+def stopped_by_another(run: Run, others: Iterable[Run]) -> bool:
+    """Whether the limit of a run is what another solver's time made it.
+
+    Parameters
+    ----------
+    run
+        The run.
+    others
+        Runs of the same instance and seed; ``run`` itself may be among them.
+    """
+    return any(
+        other.status.solved and other.solver != run.solver and cap_s(other.cpu_s) == run.cpu_limit_s for other in others
+    )
 
 
 def next_run(solvers: Sequence[str], limits_s: Sequence[float], runs: Iterable[Run]) -> tuple[str, float] | None:
@@ -77,9 +98,7 @@ def next_run(solvers: Sequence[str], limits_s: Sequence[float], runs: Iterable[R
     # Who has had least is next; of equals, who comes first.
     going = sorted((solver for solver in survived if solver not in out), key=survived.__getitem__)
     if best is not None:
-        # Milliseconds, so that the limits in a table can be read.
-        cap = round(max(LEAST_CAP_S, CAP_FACTOR * best), 3)
-        limits_s = (min(limits_s[-1], cap),)
+        limits_s = (min(limits_s[-1], cap_s(best)),)
     for limit in limits_s:
         for solver in going:
             if limit > survived[solver] and (solver, limit) not in made:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from satcost_gnn.data.dataset import SHORTEST_S, CostUnit, Dataset, outcome_within
+from satcost_gnn.data.dataset import SHORTEST_S, CostUnit, Dataset
+from satcost_gnn.data.race_summary import common_limits, limit_counts
+from satcost_gnn.data.run_outcome import outcome_within
 from satcost_gnn.data.schema import RunStatus
 from satcost_gnn.data.splits import EXCLUDED, SIDES, check_splits
 from satcost_gnn.errors import DatasetError
@@ -411,7 +413,7 @@ def summarise(
     solvers
         Portfolio whose complementarity is measured; by default all solvers that were run on a fair share of it.
     cutoffs
-        CPU limits in seconds for that; by default the limits of the runs.
+        CPU limits in seconds for that; by default the limits of the runs, but for those that a race has made.
 
     Raises
     ------
@@ -425,7 +427,7 @@ def summarise(
     for name in portfolio:
         if name not in dataset.solvers:
             raise DatasetError(f"found solver {name!r} without runs, expected some of {', '.join(dataset.solvers)}")
-    limits = sorted({run.cpu_limit_s for run in dataset.runs}) if cutoffs is None else sorted(cutoffs)
+    limits = common_limits(dataset) if cutoffs is None else sorted(cutoffs)
     portfolios = [
         portfolio_summary(dataset, portfolio, cutoff, scope, among)
         for cutoff in limits
@@ -456,7 +458,7 @@ def summarise(
         portfolios=tuple(found for found in portfolios if found is not None),
         noise=noise_summaries(dataset),
         machines=dict(Counter(run.machine for run in dataset.runs).most_common()),
-        limits=dict(Counter(run.limits for run in dataset.runs).most_common()),
+        limits=limit_counts(dataset),
         duplicates={isohash: tuple(sorted(its)) for isohash, its in sorted(same.items()) if len(its) > 1},
         contradictions=tuple(map(str, dataset.contradictions)),
         unlisted_runs=sum(run.instance not in dataset.by_instance for run in dataset.runs),

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import zstandard
 
-from satcost_gnn.data.dataset import CostUnit, Dataset, outcome_within, run_cost
+from satcost_gnn.data.dataset import CostUnit, Dataset, run_cost
+from satcost_gnn.data.run_outcome import outcome_within
 from satcost_gnn.data.schema import RunStatus
 from satcost_gnn.data.splits import make_splits
 from satcost_gnn.errors import DatasetError
