@@ -18,7 +18,7 @@ from satcost_gnn.data.dataset import MANIFEST_FILE, Dataset
 from satcost_gnn.data.execution import CollectLimits, Executor, LocalExecutor
 from satcost_gnn.data.instance_index import read_index
 from satcost_gnn.data.materialise import materialise
-from satcost_gnn.data.race import DEFAULT_LIMITS_S, checked_limits
+from satcost_gnn.data.race import RaceRules
 from satcost_gnn.data.schema import ManifestRow, Origin, read_manifest, write_manifest
 from satcost_gnn.errors import DatasetError, ExecutorError, FormulaError
 from satcost_gnn.file_names import escaped
@@ -108,31 +108,37 @@ class CollectOptions:
         ),
     ] = False
     limits: Annotated[
-        str | None,
+        list[float] | None,
         typer.Option(metavar="SECONDS,...", help="With --race: the CPU limits [default: 10,30,100,300]."),
+        Commas(SECONDS),
+    ] = None
+    scouts: Annotated[
+        int | None,
+        typer.Option(
+            parser=COUNT,
+            help="With --race: only so many of the solvers, the first ones, run before one has answered; the others "
+            "come in under four times its time [default: all].",
+        ),
     ] = None
 
 
-def race_limits(race: bool, limits: str | None, cpu_s: float | None) -> tuple[float, ...] | None:
-    """Return the CPU limits of a race from the options of the command, None for no race.
+def race_rules(options: CollectOptions) -> RaceRules | None:
+    """Return the rules of a race from the options of the command, None for no race.
 
     Raises
     ------
     DatasetError
         If the options don't fit together, or the limits are no rising numbers.
     """
-    if not race:
-        if limits is not None:
-            raise DatasetError("--limits are those of a race: expected --race with them, or --cpu for one limit")
+    if not options.race:
+        for name, value in (("--limits", options.limits), ("--scouts", options.scouts)):
+            if value is not None:
+                raise DatasetError(f"{name} belongs to a race: expected --race with it, or --cpu for one limit")
         return None
-    if cpu_s is not None:
+    if options.cpu_s is not None:
         raise DatasetError("--cpu: a race has several limits: expected --limits SECONDS,... in its place")
-    if limits is None:
-        return DEFAULT_LIMITS_S
-    try:
-        return checked_limits(float(text) for text in limits.split(","))
-    except ValueError:
-        raise DatasetError(f"--limits: found {limits!r}, expected CPU seconds such as 10,30,100,300") from None
+    limits = tuple(options.limits) if options.limits is not None else RaceRules().limits_s
+    return RaceRules(limits, options.scouts)
 
 
 def describe_child(path: str) -> dict[str, Any]:
@@ -235,7 +241,7 @@ def run_collect(options: CollectOptions) -> int:
     """
     check_directory("-o", options.output)
     executor = _executor(options)
-    race_s = race_limits(options.race, options.limits, options.cpu_s)
+    rules = race_rules(options)
     named = [*options.solvers, *(options.more_solvers or [])]
     # Before anything is read: a program that isn't there is told at once.
     solvers = [register_external(name) if is_definition(name) else name for name in named]
@@ -259,7 +265,7 @@ def run_collect(options: CollectOptions) -> int:
     write_manifest(manifest, known.values())
     requests = list(plan(((row.instance, path) for row, path in instances), solvers, options.seeds))
     problems: list[str] = []
-    racing = race_s is not None
+    racing = rules is not None
     steps = len(instances) * len(options.seeds) if racing else len(requests)
     with ProgressLine(steps, "instances raced" if racing else "runs") as bar:
 
@@ -278,7 +284,7 @@ def run_collect(options: CollectOptions) -> int:
                 requests,
                 options.output,
                 limits=CollectLimits(options.cpu_s or 10.0, options.wall_s, options.memory_mb),
-                race_s=race_s,
+                race=rules,
                 executor=executor,
                 on_progress=step,
                 on_problem=problem,

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from satcost_gnn.data.execution import CollectLimits, Executor, LocalExecutor, Request, Unmade
-from satcost_gnn.data.race import Race, checked_limits
+from satcost_gnn.data.race import Race, RaceRules
 from satcost_gnn.data.run_store import RunStore
 from satcost_gnn.data.schema import Run
 from satcost_gnn.errors import DatasetError, OutputError
@@ -59,7 +59,7 @@ def collect(
     directory: Path,
     *,
     limits: CollectLimits | None = None,
-    race_s: Sequence[float] | None = None,
+    race: RaceRules | None = None,
     jobs: int = 1,
     executor: Executor | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -76,9 +76,9 @@ def collect(
         Data set directory: ``runs.parquet`` and the journals.
     limits
         Limits of each run; a run under other limits is another run.
-    race_s
-        Rising CPU limits in seconds of a race on each instance (:mod:`satcost_gnn.data.race`), in place of the CPU
-        limit; progress is counted in instances then. None for no race.
+    race
+        Rules of a race on each instance (:mod:`satcost_gnn.data.race`), whose limits take the place of the CPU limit;
+        progress is counted in instances then. None for no race.
     jobs
         Runs at a time on this machine.
     executor
@@ -94,7 +94,7 @@ def collect(
     Raises
     ------
     DatasetError
-        If the directory can't be written, or the limits of a race don't rise.
+        If the directory can't be written.
     SolverError
         If a solver is unknown, or is a program that can no longer be started.
     SatcostError
@@ -103,8 +103,6 @@ def collect(
     bounds = limits or CollectLimits()
     for name in {request.solver for request in requests}:
         solver_spec(name)
-    if race_s is not None:
-        checked_limits(race_s)
     store = RunStore(directory)
     start, merged = time.monotonic(), time.monotonic()
     lock = threading.Lock()
@@ -141,20 +139,20 @@ def collect(
             else:
                 yield request
 
-    race = Race(requests, race_s, store, on_over=step, on_missing=vanished) if race_s is not None else None
-    total = race.total if race is not None else len(requests)
+    racing = Race(requests, race, store, on_over=step, on_missing=vanished) if race is not None else None
+    total = racing.total if racing is not None else len(requests)
     failed = True
     try:
         with contextlib.closing(
-            (executor or LocalExecutor(jobs)).execute(iter(race) if race is not None else missing(), bounds)
+            (executor or LocalExecutor(jobs)).execute(iter(racing) if racing is not None else missing(), bounds)
         ) as ended:
             for found in ended:
                 if isinstance(found, Unmade):
                     problem(found.reason)
                 else:
                     store.add(found)
-                if race is not None:
-                    race.ended(found)
+                if racing is not None:
+                    racing.ended(found)
                 elif isinstance(found, Run):
                     step(found)
                 if time.monotonic() - merged > merge_every_s:

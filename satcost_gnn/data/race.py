@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from satcost_gnn.data.execution import Request, Unmade
@@ -21,27 +21,41 @@ from satcost_gnn.data.run_store import RunStore
 from satcost_gnn.data.schema import Run, RunStatus
 from satcost_gnn.errors import DatasetError
 
-# The first limits of a race, in CPU seconds.
-DEFAULT_LIMITS_S = (10.0, 30.0, 100.0, 300.0)
 # How many times the best time so far the other solvers are given.
 CAP_FACTOR = 4.0
 # No race stops a solver before this: times of milliseconds say little of each other.
 LEAST_CAP_S = 1.0
 
 
-def checked_limits(limits_s: Iterable[float]) -> tuple[float, ...]:
-    """Return the limits of a race as they are used.
+@dataclass(frozen=True)
+class RaceRules:
+    """Rules of a race.
+
+    Parameters
+    ----------
+    limits_s
+        Rising CPU limits in seconds.
+    scouts
+        How many of the solvers, the first ones, run before one has answered; the others come in once there is a best
+        time, under four times of it. None for all.
 
     Raises
     ------
     DatasetError
-        If there is none, or they are not positive and rising.
+        If the limits are none, or not positive and rising, or there is no scout.
     """
-    limits = tuple(limits_s)
-    if not limits or not all(before < limit for before, limit in pairwise((0.0, *limits))):
-        found = ", ".join(f"{limit:g}" for limit in limits) or "none"
-        raise DatasetError(f"limits of a race: found {found}, expected rising CPU seconds")
-    return limits
+
+    limits_s: tuple[float, ...] = (10.0, 30.0, 100.0, 300.0)
+    scouts: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        limits = self.limits_s
+        if not limits or not all(before < limit for before, limit in pairwise((0.0, *limits))):
+            found = ", ".join(f"{limit:g}" for limit in limits) or "none"
+            raise DatasetError(f"limits of a race: found {found}, expected rising CPU seconds")
+        if self.scouts is not None and self.scouts < 1:
+            raise DatasetError(f"scouts of a race: found {self.scouts}, expected at least 1")
 
 
 def cap_s(best_s: float) -> float:
@@ -65,15 +79,15 @@ def stopped_by_another(run: Run, others: Iterable[Run]) -> bool:
     )
 
 
-def next_run(solvers: Sequence[str], limits_s: Sequence[float], runs: Iterable[Run]) -> tuple[str, float] | None:
+def next_run(solvers: Sequence[str], rules: RaceRules, runs: Iterable[Run]) -> tuple[str, float] | None:
     """Return the solver that runs next on an instance and its CPU limit, None if the race is over.
 
     Parameters
     ----------
     solvers
         Solvers that take part, the likely best first: the sooner one answers, the less the others are given.
-    limits_s
-        Rising CPU limits in seconds.
+    rules
+        Rules of the race.
     runs
         Runs of the instance and seed so far, of any solver and under any limit.
 
@@ -95,10 +109,13 @@ def next_run(solvers: Sequence[str], limits_s: Sequence[float], runs: Iterable[R
             out.add(run.solver)
         elif run.solver in survived:
             survived[run.solver] = max(survived[run.solver], survived_s(run))
-    # Who has had least is next; of equals, who comes first.
-    going = sorted((solver for solver in survived if solver not in out), key=survived.__getitem__)
-    if best is not None:
+    entrants, limits_s = list(survived), rules.limits_s
+    if best is None:
+        entrants = entrants[: rules.scouts]
+    else:
         limits_s = (min(limits_s[-1], cap_s(best)),)
+    # Who has had least is next; of equals, who comes first.
+    going = sorted((solver for solver in entrants if solver not in out), key=survived.__getitem__)
     for limit in limits_s:
         for solver in going:
             if limit > survived[solver] and (solver, limit) not in made:
@@ -113,8 +130,8 @@ class Race:
     ----------
     requests
         Instance x solver x seed; solvers run in the order in which they are here, instances begin in theirs.
-    limits_s
-        Rising CPU limits in seconds.
+    rules
+        Rules of the race.
     store
         The runs so far. What is handed out is found in it before :meth:`ended` is called.
     on_over
@@ -126,13 +143,13 @@ class Race:
     def __init__(
         self,
         requests: Iterable[Request],
-        limits_s: Iterable[float],
+        rules: RaceRules,
         store: RunStore,
         *,
         on_over: Callable[[Run | None], None],
         on_missing: Callable[[Request], None],
     ) -> None:
-        self._limits_s = checked_limits(limits_s)
+        self._rules = rules
         self._store = store
         self._on_over, self._on_missing = on_over, on_missing
         entries: dict[tuple[str, int], dict[str, Request]] = {}
@@ -167,7 +184,7 @@ class Race:
                 self._on_over(None)
                 continue
             self._store.refresh()
-            found = next_run(list(entrants), self._limits_s, self._store.runs_of(*key))
+            found = next_run(list(entrants), self._rules, self._store.runs_of(*key))
             if found is None:
                 self._on_over(last)
                 continue

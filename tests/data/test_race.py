@@ -3,13 +3,14 @@ import math
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from satcost_gnn.cli.collect import CollectOptions, race_limits, run_collect
+from satcost_gnn.cli.collect import CollectOptions, race_rules, run_collect
 from satcost_gnn.data.collect import collect, plan
 from satcost_gnn.data.execution import CollectLimits, LocalExecutor, Request, Unmade
-from satcost_gnn.data.race import next_run
+from satcost_gnn.data.race import RaceRules, next_run
 from satcost_gnn.data.schema import Run, RunStatus, read_runs
 from satcost_gnn.errors import DatasetError
 
@@ -58,9 +59,15 @@ SECONDS = {
 }
 
 
-def race(tmp_path: Path, executor: FakeExecutor, solvers: str = "abc", limits: tuple[float, ...] = LIMITS) -> list[Run]:
+def race(
+    tmp_path: Path,
+    executor: FakeExecutor,
+    solvers: str = "abc",
+    limits: tuple[float, ...] = LIMITS,
+    scouts: int | None = None,
+) -> list[Run]:
     return collect(
-        list(plan(files(tmp_path / "cnf", "pqrs"), list(solvers))), tmp_path / "set", race_s=limits,
+        list(plan(files(tmp_path / "cnf", "pqrs"), list(solvers))), tmp_path / "set", race=RaceRules(limits, scouts),
         executor=executor,
     )  # fmt: skip
 
@@ -115,19 +122,19 @@ def test_runs_under_any_limit_count(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", [RunStatus.MEMOUT, RunStatus.CRASHED, RunStatus.UNSUPPORTED])
 def test_whom_more_time_would_not_help_is_out(status: RunStatus) -> None:
-    assert next_run(["a"], LIMITS, [run("a", 10.0, status=status)]) is None
+    assert next_run(["a"], RaceRules(LIMITS), [run("a", 10.0, status=status)]) is None
 
 
 def test_a_run_that_the_wall_clock_ended_has_survived_what_it_used() -> None:
     early = run("a", 30.0, 12.0, status=RunStatus.TIMEOUT)
     # Not the same run again: it has its key. But under other limits above what it used.
-    assert next_run(["a"], (10.0, 30.0), [early]) is None
-    assert next_run(["a"], (10.0, 20.0), [early]) == ("a", 20.0)
-    assert next_run(["a", "b"], (100.0,), [early, run("b", 10.0, 4.0)]) == ("a", 16.0)
+    assert next_run(["a"], RaceRules((10.0, 30.0)), [early]) is None
+    assert next_run(["a"], RaceRules((10.0, 20.0)), [early]) == ("a", 20.0)
+    assert next_run(["a", "b"], RaceRules((100.0,)), [early, run("b", 10.0, 4.0)]) == ("a", 16.0)
 
 
 def test_the_best_time_of_solvers_that_take_no_part_counts() -> None:
-    assert next_run(["a"], LIMITS, [run("other", 300.0, 15.0)]) == ("a", 60.0)
+    assert next_run(["a"], RaceRules(LIMITS), [run("other", 300.0, 15.0)]) == ("a", 60.0)
 
 
 def write_formulas(directory: Path, count: int) -> list[tuple[str, Path]]:
@@ -147,7 +154,7 @@ def test_on_this_machine_each_instance_is_raced_once(tmp_path: Path, jobs: int) 
     steps: list[tuple[int, int, bool]] = []
     for _ in range(2):
         runs = collect(
-            list(plan(instances, solvers)), tmp_path / "set", race_s=(5.0, 9.0), executor=LocalExecutor(jobs),
+            list(plan(instances, solvers)), tmp_path / "set", race=RaceRules((5.0, 9.0)), executor=LocalExecutor(jobs),
             on_progress=lambda p: steps.append((p.done, p.total, p.last is not None)),
         )  # fmt: skip
     assert [(r.instance, r.solver) for r in runs] == [(name, solver) for name, _ in instances for solver in solvers]
@@ -161,7 +168,9 @@ def test_a_vanished_file_leaves_the_others(tmp_path: Path) -> None:
     instances = write_formulas(tmp_path / "cnf", 2)
     instances[0][1].unlink()
     problems: list[str] = []
-    runs = collect(list(plan(instances, ["minisat22"])), tmp_path / "set", race_s=(5.0,), on_problem=problems.append)
+    runs = collect(
+        list(plan(instances, ["minisat22"])), tmp_path / "set", race=RaceRules((5.0,)), on_problem=problems.append
+    )
     assert [r.instance for r in runs] == ["i1"]
     assert len(problems) == 1 and "i0.cnf" in problems[0]
 
@@ -180,31 +189,50 @@ def test_an_instance_that_cannot_be_run_is_given_up_and_the_rest_goes_on(tmp_pat
 
     problems: list[str] = []
     runs = collect(
-        list(plan(files(tmp_path / "cnf", "pq"), ["a", "b"])), tmp_path / "set", race_s=(10.0,), executor=Lossy({}),
+        list(plan(files(tmp_path / "cnf", "pq"), ["a", "b"])), tmp_path / "set", race=RaceRules((10.0,)),
+        executor=Lossy({}),
         on_problem=problems.append,
     )  # fmt: skip
     assert problems == ["its node has died"]
     assert [(r.instance, r.solver) for r in runs] == [("q", "a"), ("q", "b")]
 
 
+def test_the_others_come_in_once_a_scout_has_answered(tmp_path: Path) -> None:
+    executor = FakeExecutor(SECONDS)
+    race(tmp_path, executor, scouts=1)
+    assert executor.made == [
+        ("p", "a", 10.0), ("p", "a", 30.0), ("p", "b", 80.0), ("p", "c", 80.0),
+        ("q", "a", 10.0), ("q", "b", 1.0), ("q", "c", 1.0),
+        # Nobody else spends anything on what the scout can't answer.
+        *(("r", "a", limit) for limit in LIMITS), *(("s", "a", limit) for limit in LIMITS),
+    ]  # fmt: skip
+    # Without scouts, later: what the others have not tried yet, and nothing again.
+    rest = FakeExecutor(SECONDS)
+    race(tmp_path, rest)
+    assert {(name, solver) for name, solver, _ in rest.made} == {(name, solver) for name in "rs" for solver in "bc"}
+
+
 def test_options_of_the_command(tmp_path: Path) -> None:
-    assert race_limits(True, None, None) == (10.0, 30.0, 100.0, 300.0)
-    assert race_limits(True, "5,1000", None) == (5.0, 1000.0)
-    assert race_limits(False, None, 7.0) is None
-    for race_, limits, cpu_s, expected in (
-        (False, "10,30", None, "expected --race"),
-        (True, None, 7.0, "expected --limits"),
-        (True, "30,10", None, "found 30, 10, expected rising"),
-        (True, "0,10", None, "expected rising"),
-        (True, "10,x", None, "found '10,x'"),
+    def rules(**options: Any) -> RaceRules | None:
+        return race_rules(CollectOptions([], tmp_path, **options))
+
+    assert rules(race=True) == RaceRules((10.0, 30.0, 100.0, 300.0))
+    assert rules(race=True, limits=[5.0, 1000.0], scouts=2) == RaceRules((5.0, 1000.0), 2)
+    assert rules(cpu_s=7.0) is None
+    for options, expected in (
+        ({"limits": [10.0]}, "--limits belongs to a race"),
+        ({"scouts": 2}, "--scouts belongs to a race"),
+        ({"race": True, "cpu_s": 7.0}, "expected --limits"),
+        ({"race": True, "limits": [30.0, 10.0]}, "found 30, 10, expected rising"),
+        ({"race": True, "limits": [0.0, 10.0]}, "expected rising"),
+        ({"race": True, "scouts": 0}, "expected at least 1"),
     ):
         with pytest.raises(DatasetError, match=expected):
-            race_limits(race_, limits, cpu_s)
+            rules(**options)
     write_formulas(tmp_path / "cnf", 2)
     options = CollectOptions(
-        [str(tmp_path / "cnf")], tmp_path / "set", ["cadical195", "minisat22"], [0], None, None, 2048, 1, None,
-        race=True, limits="4",
-    )  # fmt: skip
+        [str(tmp_path / "cnf")], tmp_path / "set", ["cadical195", "minisat22"], memory_mb=2048, race=True, limits=[4.0]
+    )
     assert run_collect(options) == 0
     runs = read_runs(tmp_path / "set" / "runs.parquet")
     assert sorted({r.cpu_limit_s for r in runs}) == [1.0, 4.0]
