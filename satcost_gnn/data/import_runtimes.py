@@ -179,6 +179,8 @@ def import_runtimes(
     """
     if not 0 < limit_s < math.inf:
         raise DatasetError(f"limit: found {limit_s:g} s, expected a finite number > 0")
+    if directory.exists() and not directory.is_dir():
+        raise DatasetError(f"{directory}: found a file, expected a directory for the data set; name another place")
     with _locked(directory):
         old = Dataset.open(directory) if (directory / MANIFEST_FILE).exists() else Dataset(directory, ())
         known, answers = _known(old, index, splits)

@@ -326,6 +326,8 @@ def test_the_index_and_the_splits_must_be_there(tmp_path, index):
     table = wide(tmp_path / "sc2022.csv", [[h("i0"), "a", "sat", "sat", 1.5, 2.5]])
     with pytest.raises(DatasetError, match="found no instances to join the tables to"):
         import_runtimes([table], tmp_path / "out")
+    with pytest.raises(DatasetError, match="found a file, expected a directory"):
+        import_runtimes([table], table, index=index)
     with pytest.raises(DatasetError, match="limit: found nan"):
         import_runtimes([table], tmp_path / "out", index=index, limit_s=float("nan"))
     index.write_text(index.read_text().replace("f0/i0.cnf.xz,f0", "f0/i0.cnf.xz,").replace(",3,4,50", ",3,four,50", 1))
