@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from satcost_gnn.calibration import LEAST_RUNS, Calibration, widened
+from satcost_gnn.calibration import LEAST_RUNS, Calibration, _levels_of, widened
 from satcost_gnn.distribution import GRIDS, CostDistribution
 from satcost_gnn.errors import CheckpointError
 
@@ -148,3 +148,28 @@ def test_wrong_shapes_units_and_files_are_refused():
     ):
         with pytest.raises(CheckpointError, match="calibration: "):
             Calibration.from_json({**values, **change})
+
+
+def test_the_run_to_be_predicted_is_one_more():
+    """Of n calibration runs the largest PIT has the level n / (n + 1), never 1: knots beyond it would be made up."""
+    for n in (30, 98, 150):
+        predicted, cost, stopped, _ = runs(n, 6)
+        (fitted,) = Calibration.fit(predicted, cost, stopped).maps
+        inner = fitted.calibrated[1:-1]
+        assert 1 / (n + 1) <= inner[0] and inner[-1] <= n / (n + 1)
+        # As many as there can be.
+        levels = np.array([0.005, 0.01, 0.025, *np.arange(0.05, 0.951, 0.05), 0.975, 0.99, 0.995])
+        assert len(inner) == ((levels >= 1 / (n + 1)) & (levels <= n / (n + 1))).sum()
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_levels_of_the_smallest_set(stopped):
+    # Three PITs, the second of which may be a lower bound: by hand, with the fourth run still to come.
+    found, at = _levels_of(np.array([0.7, 0.2, 0.4]), np.array([False, False, stopped]))
+    if stopped:
+        # At .2 one of four runs ends; at .7 one of the two that are left.
+        np.testing.assert_allclose(found, [1 / 4, 1 - (3 / 4) * (1 / 2)])
+        np.testing.assert_allclose(at, [0.2, 0.7])
+    else:
+        np.testing.assert_allclose(found, [1 / 4, 2 / 4, 3 / 4])
+        np.testing.assert_allclose(at, [0.2, 0.4, 0.7])

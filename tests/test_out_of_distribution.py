@@ -153,3 +153,31 @@ def test_a_detector_from_before_a_feature_was_found_to_tell_the_order_goes_on_re
     after = NoveltyDetector("static").fit(known)
     np.testing.assert_array_equal(after.in_distribution(odd)[1], after.in_distribution(known)[1])
     assert not np.array_equal(before.in_distribution(odd)[1], before.in_distribution(known)[1])
+
+
+def at(*values):
+    """An instance whose first static feature is given, the others being the same everywhere but for a second one."""
+    rest = np.zeros(10)
+    return Instance(
+        "x", "", FeatureVector(STATIC, np.array([*values, *rest], np.float32)), FeatureVector.missing(ONLINE)
+    )
+
+
+def test_a_single_neighbour_does_not_make_an_instance_known():
+    """What counts is the second nearest training instance: one like it may be an accident."""
+    crowd = [at(0.1 * (k % 7), 0.1 * (k // 7)) for k in range(49)]
+    alone = at(2.5, 2.5)
+    detector = NoveltyDetector("static").fit([*crowd, alone])
+    (known,), (single,) = detector.judge([crowd[10]]), detector.judge([alone])
+    assert known.inside and not single.inside and single.score > 3
+    # With two of them there it is known.
+    both = NoveltyDetector("static").fit([*crowd, alone, at(2.5, 2.5)])
+    assert both.judge([alone])[0].inside
+
+
+def test_twins_do_not_make_the_usual_distance_nothing():
+    """Where every training instance has a copy, the next one beyond it says what is usual."""
+    crowd = [at(0.1 * (k % 7), 0.1 * (k // 7)) for k in range(49)]
+    detector = NoveltyDetector("static").fit([*crowd, *crowd])
+    between = detector.judge([at(0.1 * (k % 6) + 0.05, 0.1 * (k // 6) + 0.05) for k in range(36)])
+    assert all(item.inside for item in between)
