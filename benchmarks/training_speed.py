@@ -27,9 +27,10 @@ from satcost_gnn.data.execution import machine_description
 from satcost_gnn.estimators.gnn import marginal_logits
 from satcost_gnn.formula.features import ORDER_FEATURE_NAMES
 from satcost_gnn.formula.graph import CompactGraph
+from satcost_gnn.lightning_surroundings import quiet_lightning
 from satcost_gnn.models.cost_model import CostModel, ModelShape
 from satcost_gnn.models.losses import batch_losses
-from satcost_gnn.training import quiet_lightning, train_member
+from satcost_gnn.training import train_member
 
 _GRAPH = ("variable_inputs", "clause_inputs", "graph_inputs", "clause_offsets", "clause_literals")
 # Every so many instances one is held out.

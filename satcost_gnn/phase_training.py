@@ -18,8 +18,9 @@ from torch.utils.data import DataLoader
 from satcost_gnn.config import Section
 from satcost_gnn.data.batching import PlannedBatches, plan_batches
 from satcost_gnn.data.phase_samples import PhaseBatch, PhaseSample, collate_graphs, collate_phases
+from satcost_gnn.lightning_surroundings import one_process, quiet_lightning
 from satcost_gnn.models.phase_model import PhaseModel, PhaseModelConfig
-from satcost_gnn.training import BestWeights, Say, deterministic_torch, quiet_lightning, tell
+from satcost_gnn.training import BestWeights, Say, deterministic_torch, tell
 
 __all__ = ["PhaseTrainingConfig", "train_phases"]
 
@@ -174,13 +175,14 @@ def train_phases(
         With the weights of the best epoch, in evaluation mode.
     """
     best = BestWeights("loss")
-    with isolate_rng(), quiet_lightning(), deterministic_torch() as deterministic:
+    with one_process() as surroundings, isolate_rng(), quiet_lightning(), deterministic_torch() as deterministic:
         lightning.seed_everything(config.seed, workers=True, verbose=False)
         model = PhaseModel(config.model)
         model.set_statistics(collate_graphs([sample.graph]) for sample in _variants(train))
         trainer = lightning.Trainer(
             accelerator="cpu",
             devices=1,
+            plugins=[surroundings],
             max_epochs=config.epochs,
             gradient_clip_val=config.gradient_clip,
             deterministic=deterministic,

@@ -32,7 +32,7 @@ from satcost_gnn.instance import Instance
 from satcost_gnn.search.online import ONLINE_VERSION, online_features
 from satcost_gnn.search.probe import ProbeResult, ProbeSettings, run_probe
 from satcost_gnn.search.random_dives import DiveSettings, random_dives
-from satcost_gnn.search.sandbox import Limits, Outcome, Sandbox, report
+from satcost_gnn.search.sandbox import Limits, Outcome, Sandbox, cancel_all, report
 from satcost_gnn.search.second_search import SECOND_SEARCH_VERSION, search_again, second_features
 
 Key = TypeVar("Key")
@@ -346,16 +346,17 @@ def preprocess_many(
     waiting: queue.SimpleQueue[tuple[Key, Formula | str | Path] | None] = queue.SimpleQueue()
     ready: queue.SimpleQueue[tuple[Key, Preprocessed] | BaseException] = queue.SimpleQueue()
 
-    def work() -> None:
+    def work(own: Sandbox) -> None:
         try:
-            with Sandbox() as sandbox:
+            with own as sandbox:
                 while (job := waiting.get()) is not None:
                     ready.put((job[0], preprocess(job[1], settings, sandbox)))
         except BaseException as error:
             ready.put(error)
 
     # Daemons: an interrupted caller need not wait until a child has reached its limit.
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(max(1, jobs))]
+    sandboxes = [Sandbox() for _ in range(max(1, jobs))]
+    threads = [threading.Thread(target=work, args=(sandbox,), daemon=True) for sandbox in sandboxes]
     for thread in threads:
         thread.start()
     stream, under_way, exhausted = iter(sources), 0, False
@@ -384,5 +385,4 @@ def preprocess_many(
                 waiting.get_nowait()
         for _ in threads:
             waiting.put(None)
-        for thread in threads:
-            thread.join(timeout=5)
+        cancel_all(sandboxes, threads)

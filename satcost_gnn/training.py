@@ -13,10 +13,8 @@ from __future__ import annotations
 import copy
 import csv
 import json
-import logging
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +40,7 @@ from satcost_gnn.data.batching import (
     plan_batches,
 )
 from satcost_gnn.errors import ConfigError, DamagedFileError
+from satcost_gnn.lightning_surroundings import one_process, quiet_lightning
 from satcost_gnn.models.cost_model import CostModel, ModelShape
 from satcost_gnn.models.losses import batch_losses
 from satcost_gnn.models.stored_weights import check_training_state, load_weights
@@ -322,26 +321,6 @@ class EpochLog(Callback):  # type: ignore[misc]
 
 
 @contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Silence what Lightning says about choices that are made on purpose, and nothing else."""
-    log = logging.getLogger("lightning.pytorch")
-    level = log.level
-    log.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
-            warnings.filterwarnings("ignore", message=".*`training_step` returned `None`.*")
-            warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
-            warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
-            warnings.filterwarnings("ignore", category=DeprecationWarning)
-            warnings.filterwarnings("ignore", category=FutureWarning)
-            yield
-    finally:
-        log.setLevel(level)
-
-
-@contextmanager
 def deterministic_torch() -> Iterator[bool | str]:
     """Give the setting of Lightning's ``deterministic``, and undo what it sets in torch."""
     # A module whose one attribute is a property, which its type doesn't show.
@@ -406,7 +385,7 @@ def train_member(
     place = directory / f"member-{member}" if directory is not None else None
     settings = config.optimiser
     best = BestWeights(settings.monitor if validation else None)
-    with isolate_rng(), quiet_lightning(), deterministic_torch() as deterministic:
+    with one_process() as surroundings, isolate_rng(), quiet_lightning(), deterministic_torch() as deterministic:
         lightning.seed_everything(seed, workers=True, verbose=False)
         model = CostModel(config.model, shape)
         model.set_statistics(train, marginal)
@@ -431,6 +410,7 @@ def train_member(
         trainer = lightning.Trainer(
             accelerator=config.accelerator,
             devices=1,
+            plugins=[surroundings],
             precision=config.precision,
             max_epochs=settings.epochs,
             gradient_clip_val=settings.gradient_clip,

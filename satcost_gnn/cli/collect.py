@@ -279,11 +279,17 @@ def run_collect(options: CollectOptions) -> int:
             problems.append(text)
             bar.message(text)
 
+        limits = CollectLimits(options.cpu_s or 10.0, options.wall_s, options.memory_mb)
+        if isinstance(executor, LocalExecutor) and (here := limits.lowered()) != limits:
+            bar.message(
+                f"limits that were inherited (`ulimit`, a batch system) are lower and count: {here.cpu_s:g} CPU s, "
+                f"{here.memory_mb} MiB"
+            )
         try:
             runs = collect(
                 requests,
                 options.output,
-                limits=CollectLimits(options.cpu_s or 10.0, options.wall_s, options.memory_mb),
+                limits=limits,
                 race=rules,
                 executor=executor,
                 on_progress=step,

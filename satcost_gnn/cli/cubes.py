@@ -136,9 +136,16 @@ def _run_sample(
     found: dict[int, SolverRun] = {}
     try:
         with ThreadPoolExecutor(len(pool)) as workers, ProgressLine(len(chosen), "sampled cubes") as progress:
-            for cube, result in zip(chosen, workers.map(run, chosen), strict=True):
-                found[cube.number] = result
-                progress.advance()
+            try:
+                for cube, result in zip(chosen, workers.map(run, chosen), strict=True):
+                    found[cube.number] = result
+                    progress.advance()
+            except BaseException:
+                # An interrupt waits neither for what runs nor for what would come next.
+                for sandbox in pool:
+                    sandbox.cancel()
+                workers.shutdown(wait=True, cancel_futures=True)
+                raise
     finally:
         for sandbox in pool:
             sandbox.close()

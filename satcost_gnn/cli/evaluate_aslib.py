@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,10 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
                 try:
                     for future in as_completed(running):
                         keep(running[future], future.result)
-                except KeyboardInterrupt:
+                except BaseException:
+                    # An interrupt doesn't wait for what is being evaluated.
+                    for process in active_children():
+                        process.kill()
                     pool.shutdown(wait=False, cancel_futures=True)
                     raise
         else:

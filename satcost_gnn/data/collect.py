@@ -23,6 +23,7 @@ from satcost_gnn.data.race import Race, RaceRules
 from satcost_gnn.data.run_store import RunStore
 from satcost_gnn.data.schema import Run
 from satcost_gnn.errors import DatasetError, OutputError
+from satcost_gnn.search.process_limits import inherited_cpu_s
 from satcost_gnn.search.solvers import solver_spec
 
 
@@ -100,7 +101,12 @@ def collect(
     SatcostError
         If the executor can make no more runs.
     """
+    executor = executor or LocalExecutor(jobs)
     bounds = limits or CollectLimits()
+    if isinstance(executor, LocalExecutor):
+        # Lower limits that this process has inherited count; the nodes of a cluster have limits of their own.
+        bounds = bounds.lowered()
+        race = race and race.within(inherited_cpu_s())
     for name in {request.solver for request in requests}:
         solver_spec(name)
     store = RunStore(directory)
@@ -143,9 +149,7 @@ def collect(
     total = racing.total if racing is not None else len(requests)
     failed = True
     try:
-        with contextlib.closing(
-            (executor or LocalExecutor(jobs)).execute(iter(racing) if racing is not None else missing(), bounds)
-        ) as ended:
+        with contextlib.closing(executor.execute(iter(racing) if racing is not None else missing(), bounds)) as ended:
             for found in ended:
                 if isinstance(found, Unmade):
                     problem(found.reason)

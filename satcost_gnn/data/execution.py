@@ -17,7 +17,8 @@ from typing import Protocol
 
 from satcost_gnn.data.schema import Run, RunStatus
 from satcost_gnn.file_names import one_line
-from satcost_gnn.search.sandbox import Sandbox
+from satcost_gnn.search.process_limits import inherited_address_space_mb, inherited_cpu_s
+from satcost_gnn.search.sandbox import Sandbox, cancel_all
 from satcost_gnn.search.solvers import run_solver, solver_spec
 
 # Wall-clock limit of a run where none is named, from its CPU limit.
@@ -37,7 +38,7 @@ class CollectLimits:
         Wall-clock seconds, None for :data:`WALL_FACTOR` times the CPU limit and :data:`WALL_EXTRA_S`: a safety net for
         runs that wait for nothing. On a busy machine a run may get a small share of a processor.
     memory_mb
-        Mebibytes of address space.
+        Mebibytes of resident memory, of all processes of the run together.
     """
 
     cpu_s: float = 10.0
@@ -48,6 +49,11 @@ class CollectLimits:
     def wall_limit_s(self) -> float:
         """The wall-clock limit in force, in seconds."""
         return self.wall_s if self.wall_s is not None else WALL_FACTOR * self.cpu_s + WALL_EXTRA_S
+
+    def lowered(self) -> CollectLimits:
+        """Return those that count here: limits that this process has inherited may be lower (``ulimit``)."""
+        memory_mb = min(self.memory_mb, inherited_address_space_mb())
+        return replace(self, cpu_s=min(self.cpu_s, inherited_cpu_s()), memory_mb=int(memory_mb))
 
 
 @dataclass(frozen=True)
@@ -149,7 +155,7 @@ def make_run(sandbox: Sandbox, request: Request, limits: CollectLimits, machine:
     SolverError
         If the solver is unknown, or is a program that can't be started.
     """
-    limits = request.limits(limits)
+    limits = request.limits(limits.lowered())
     result = run_solver(
         sandbox,
         request.solver,
@@ -212,9 +218,9 @@ class LocalExecutor:
                     taking.wait()
             return None
 
-        def work() -> None:
+        def work(own: Sandbox) -> None:
             try:
-                with Sandbox() as sandbox:
+                with own as sandbox:
                     while (request := take()) is not None:
                         ended.put(make_run(sandbox, request, limits, machine))
             except BaseException as error:
@@ -223,9 +229,11 @@ class LocalExecutor:
                 ended.put(None)
 
         workers = max(1, self.jobs)
+        sandboxes = [Sandbox() for _ in range(workers)]
+        threads = [threading.Thread(target=work, args=(one,), daemon=True, name="collect") for one in sandboxes]
         try:
-            for number in range(workers):
-                threading.Thread(target=work, daemon=True, name=f"collect-{number}").start()
+            for thread in threads:
+                thread.start()
             while workers:
                 found = ended.get()
                 if isinstance(found, BaseException):
@@ -238,5 +246,9 @@ class LocalExecutor:
                         taking.notify_all()
         finally:
             stop.set()
+            # Before the lock: whoever holds it may wait for what runs.
+            for sandbox in sandboxes:
+                sandbox.cancel()
             with taking:
                 taking.notify_all()
+            cancel_all(sandboxes, threads)

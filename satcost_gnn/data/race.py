@@ -57,6 +57,11 @@ class RaceRules:
         if self.scouts is not None and self.scouts < 1:
             raise DatasetError(f"scouts of a race: found {self.scouts}, expected at least 1")
 
+    def within(self, most_s: float) -> RaceRules:
+        """Return the rules with the limits up to ``most_s``, which takes the place of those beyond it."""
+        below = tuple(limit for limit in self.limits_s if limit < most_s)
+        return self if len(below) == len(self.limits_s) else replace(self, limits_s=(*below, most_s))
+
 
 def cap_s(best_s: float) -> float:
     """Return the CPU limit of the others once a solver has answered within ``best_s``."""

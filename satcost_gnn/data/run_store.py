@@ -14,8 +14,11 @@ from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
 
-from satcost_gnn.data.schema import Run, RunKey, read_runs, write_runs
+from satcost_gnn.data.schema import Run, RunKey, RunStatus, read_runs, write_runs
 from satcost_gnn.errors import DatasetError
+
+# What Python said where a limit was inherited that is lower than the one to be set; tables of former versions have it.
+_REFUSED_LIMIT = "not allowed to raise maximum limit"
 
 
 class RunStore:
@@ -59,7 +62,8 @@ class RunStore:
                 self._take(run)
 
     def _take(self, run: Run) -> None:
-        if run.key not in self._runs:
+        # Made again: what a limit of this process came in the way of is no outcome of the solver.
+        if run.key not in self._runs and not (run.status == RunStatus.CRASHED and _REFUSED_LIMIT in run.detail):
             self._runs[run.key] = run
             self._of[run.instance, run.seed].append(run)
 

@@ -30,7 +30,7 @@ from satcost_gnn.errors import ConfigError
 from satcost_gnn.portfolio.objective import Objective, partial_moment, scores
 from satcost_gnn.portfolio.training_side import UNIT
 from satcost_gnn.predictor import Predictor
-from satcost_gnn.search.sandbox import Sandbox
+from satcost_gnn.search.sandbox import Sandbox, cancel_all
 from satcost_gnn.search.solvers import SolverRun, run_solver
 
 # Limits of runs: so many from a thousandth of the largest to the largest, each about twice the one before.
@@ -414,7 +414,4 @@ def _run_all(
     finally:
         for _ in threads:
             tasks.put(None)
-        for sandbox in sandboxes:
-            sandbox.cancel()
-        for thread in threads:
-            thread.join(timeout=10)
+        cancel_all(sandboxes, threads)

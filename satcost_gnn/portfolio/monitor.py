@@ -335,6 +335,14 @@ class CostMonitor:
         return None, "no prediction before the run"
 
     def _slices(self, assumptions: list[int], callback: Callback | None, limit_s: float) -> bool | None:
+        try:
+            return self._slices_of_budget(assumptions, callback, limit_s)
+        finally:
+            # However it ends, a later call of the caller's own is not cut short; CaDiCaL forgets its limits by itself
+            # once it has searched.
+            self.solver.conf_budget(-1)
+
+    def _slices_of_budget(self, assumptions: list[int], callback: Callback | None, limit_s: float) -> bool | None:
         answer: bool | None = None
         state = self._state(0.0)
         while True:
@@ -361,9 +369,6 @@ class CostMonitor:
             self.overhead_s += time.thread_time() - end
             if answer is not None or self.stopped_by or idle:
                 break
-        # So that a later call of the caller's own is not cut short; CaDiCaL forgets its limits by itself.
-        if type(getattr(self.solver, "solver", self.solver)).__name__ in _WATCHED:
-            self.solver.conf_budget(-1)
         return answer
 
     def _watch(self, assumptions: list[int], callback: Callback | None, limit_s: float) -> bool | None:

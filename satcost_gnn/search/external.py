@@ -444,7 +444,8 @@ def solve_external_child(
         formula = read_dimacs(formula)
     if not any("{seed}" in part for part in command):
         formula = seeded(formula, seed)
-    cpu_s = min(cpu_s, process_limits.inherited_cpu_s())
+    # Before the kernel's own limit strikes: the program is asked to end first, and told apart from one that was killed.
+    cpu_s = process_limits.before_kernels_limit(cpu_s)
     directory = scratch()
     file, result = directory / "formula.cnf", directory / "result"
     try:

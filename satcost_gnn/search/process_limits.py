@@ -11,6 +11,8 @@ import resource
 # Address space is no memory: allocators, Java and sanitizers reserve far more than they use. The limit on it only
 # stands behind the one on resident memory, for what is asked for all at once.
 _BACKSTOP_FACTOR, _BACKSTOP_MB = 4, 8192
+# CPU seconds between the end of a run and that of its process by the kernel.
+_BEFORE_KERNEL_S = 0.3
 
 
 def in_force(kind: int) -> float:
@@ -22,6 +24,11 @@ def in_force(kind: int) -> float:
 def inherited_cpu_s() -> float:
     """Return the CPU seconds that a process started from here may use (``ulimit -t``); infinite for any number."""
     return in_force(resource.RLIMIT_CPU)
+
+
+def before_kernels_limit(cpu_s: float, used_s: float = 0.0) -> float:
+    """Return a limit of CPU seconds, lowered so that it is met before the kernel ends a process that has used some."""
+    return min(cpu_s, max(inherited_cpu_s() - used_s - _BEFORE_KERNEL_S, _BEFORE_KERNEL_S))
 
 
 # The limit of address space before it was lowered here, in a sandboxed child.

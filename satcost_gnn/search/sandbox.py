@@ -17,7 +17,7 @@ import struct
 import subprocess
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +30,9 @@ from satcost_gnn.search import interpreter
 PAUSE, RESUME = "pause", "resume"
 #: First word of an answer that is no outcome: no child could be started.
 REFUSED = "refused"
+
+# A thread whose helper has been told to end is done in milliseconds, unless the machine has stopped.
+_JOIN_S = 5.0
 
 Status = Literal["OK", "TIMEOUT", "MEMOUT", "CRASHED", "ERROR", "CANCELLED"]
 
@@ -376,3 +379,12 @@ class Sandbox:
     def __del__(self) -> None:
         if getattr(self, "_server", None) is not None:
             self._discard()
+
+
+def cancel_all(sandboxes: Iterable[Sandbox], threads: Iterable[threading.Thread]) -> None:
+    """End what runs in sandboxes, all at once, and wait for the threads that use them and have nothing left to do."""
+    for sandbox in sandboxes:
+        sandbox.cancel()
+    for thread in threads:
+        if thread.ident is not None:
+            thread.join(timeout=_JOIN_S)

@@ -28,6 +28,7 @@ from satcost_gnn.search.capsule import capsule_pointer
 from satcost_gnn.search.cpu_alarm import at_cpu_limit
 from satcost_gnn.search.cryptominisat import CryptoMiniSat
 from satcost_gnn.search.kissat import kissat_counters, kissat_stopper
+from satcost_gnn.search.process_limits import before_kernels_limit
 from satcost_gnn.search.sandbox import Limits, Sandbox, report
 
 Counter = StrEnum("Counter", ["conflicts", "decisions", "propagations", "restarts"])
@@ -372,6 +373,9 @@ def solve_child(
     clauses = formula.clauses()
     cpu, wall = time.process_time(), time.monotonic()
     engine = open_engine(spec)
+    if spec.stop is not Stop.KILL:
+        # Reading counts for the kernel; if its limit struck first, the counters would be lost.
+        cpu_s = before_kernels_limit(cpu_s, time.process_time())
     stop = _stopper(spec, engine, cpu_s)
     disarm = at_cpu_limit(cpu_s, stop) if stop is not None else None
     for clause in clauses:

@@ -232,3 +232,24 @@ def test_torch_is_not_loaded() -> None:
         "assert 'torch' not in sys.modules and 'sklearn' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", ["cadical195", "minisat22"])
+def test_an_exception_leaves_no_budget_on_the_solver(name: str) -> None:
+    def fail(_: Estimate) -> None:
+        raise RuntimeError("the caller's own")
+
+    with Solver(name=name, bootstrap_with=clauses(190)) as alone:
+        expected = alone.solve()
+    with Solver(name=name, bootstrap_with=clauses(190)) as solver:
+        monitor = CostMonitor(solver, prior(), first=50, mode="slices")
+        with pytest.raises(RuntimeError, match="the caller's own"):
+            monitor.run(callback=fail)
+        assert solver.solve_limited() == expected
+
+
+@pytest.mark.parametrize("name", ["cadical195", "minisat22"])
+def test_stopping_leaves_no_budget_on_the_solver(name: str) -> None:
+    with Solver(name=name, bootstrap_with=clauses(190)) as solver:
+        assert CostMonitor(solver, prior(), first=50, mode="slices").run(callback=lambda _: True) is None
+        assert solver.solve_limited() is not None
