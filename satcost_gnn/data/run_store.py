@@ -53,11 +53,20 @@ class RunStore:
         self._guard = threading.Lock()
         self._runs: dict[RunKey, Run] = {}
         self._of: dict[tuple[str, int], list[Run]] = defaultdict(list)
+        self._seen: tuple[int, int] | None = None
         self._read_table()
         self.refresh()
 
+    def _state_of_table(self) -> tuple[int, int] | None:
+        try:
+            found = self.table.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
     def _read_table(self) -> None:
-        if self.table.exists():
+        self._seen = self._state_of_table()
+        if self._seen is not None:
             for run in read_runs(self.table):
                 self._take(run)
 
@@ -78,8 +87,7 @@ class RunStore:
                         stream.seek(self._positions.get(path, 0))
                         data = stream.read()
                 except FileNotFoundError:
-                    # Merged into the table by another collector between the listing and now.
-                    self._read_table()
+                    # Merged into the table by another collector between the listing and now; see below.
                     continue
                 whole = data.rfind(b"\n") + 1
                 self._positions[path] = self._positions.get(path, 0) + whole
@@ -90,6 +98,9 @@ class RunStore:
                         # A line torn by a full disk or a power cut: that run is made again.
                         continue
                     self._take(run)
+            # A journal that has ended since the last look is in the table, whether it was listed just now or not.
+            if self._state_of_table() != self._seen:
+                self._read_table()
 
     def __contains__(self, key: RunKey) -> bool:
         return key in self._runs

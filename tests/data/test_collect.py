@@ -240,3 +240,13 @@ def test_more_runs_on_the_instances_of_a_data_set(tmp_path: Path) -> None:
         run_collect(more)
     with pytest.raises(DatasetError, match="expected a data set directory"):
         run_collect(replace(more, paths=[str(tmp_path)]))
+
+
+def test_what_another_collector_has_merged_meanwhile_is_known(tmp_path: Path) -> None:
+    first, second = RunStore(tmp_path / "set"), RunStore(tmp_path / "set")
+    second.add(RUN)
+    # Its journal is gone before it was ever looked at.
+    second.close()
+    first.refresh()
+    assert RUN.key in first
+    first.close()
