@@ -38,7 +38,8 @@ def _usable_size() -> Callable[[int], int]:
 def kissat_pointer(engine: Any) -> int | None:
     """Return the address of Kissat's own object behind a :class:`pysat.solvers.Solver`, None if it isn't known."""
     wrapper = capsule_pointer(engine.solver.kissat)
-    if _usable_size()(wrapper) != _WRAPPER_BYTES:
+    # The allocator may hand out a place that is a little larger, if what remained of it were none.
+    if not 0 <= _usable_size()(wrapper) - _WRAPPER_BYTES <= 16:
         return None
     pointer = ctypes.c_uint64.from_address(wrapper).value
     return pointer if pointer and pointer % 16 == 0 else None
