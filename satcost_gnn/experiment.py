@@ -45,6 +45,7 @@ from satcost_gnn.predictor import probe_cost
 from satcost_gnn.preprocess import PreprocessSettings
 from satcost_gnn.progress import ProgressLine
 from satcost_gnn.search.probe import ProbeSettings
+from satcost_gnn.training_warnings import card_section, training_warnings
 
 if TYPE_CHECKING:
     from satcost_gnn.estimators.gnn import GnnEstimator
@@ -335,6 +336,14 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
             for name, estimator in fitted[unit].items():
                 estimator.save(staging / unit / name)
             write_probe_offsets(staging / unit / "probe_offset.json", data.probe_offsets[unit])
+        known, fresh = (
+            {unit: data.tables[unit].subset(data.side(*sides)) for unit in config.data.units}
+            for sides in (("train", "validation"), ("calibration",))
+        )
+        told = {unit: network.for_unit(unit).predict(table.instances) for unit, table in known.items()}
+        metrics["warnings"] = warnings = training_warnings(known, told, fresh)
+        for line in warnings:
+            say(f"warning: {line}")
         (staging / "calibration.json").write_text(json.dumps(calibrations) + "\n")
         (staging / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
         if PORTFOLIO_UNIT in config.data.units:
@@ -370,6 +379,7 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
                 max(run.cpu_limit_s for run in dataset.runs),
                 read_new_families(Path(found)) if found else None,
             )
+            + card_section(warnings)
         )
         checkpoint = Checkpoint.write(staging, target, about)
     say(f"wrote {checkpoint.directory}")

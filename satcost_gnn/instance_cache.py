@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -62,7 +62,7 @@ def _write(path: Path, instance: Instance) -> None:
         arrays |= _prefixed("graph", instance.graph.to_arrays())
     if path.exists() and not path.is_file():
         # Nothing of ours, and no file can take its place.
-        path.rename(path.with_suffix(f".{os.getpid()}.not-an-entry"))
+        path.rename(path.with_suffix(f".{uuid.uuid4().hex}.not-an-entry"))
     with replacing(path) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, header=np.array(json.dumps(header)), **arrays)
 

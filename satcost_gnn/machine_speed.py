@@ -16,11 +16,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from satcost_gnn.errors import ConfigError, SolverError
+from satcost_gnn.errors import ConfigError, DamagedFileError, SolverError
 from satcost_gnn.output_files import write_json
 from satcost_gnn.search.probe import ProbeResult
 from satcost_gnn.search.sandbox import Sandbox
 from satcost_gnn.search.solvers import run_solver
+from satcost_gnn.stored_files import read_json_object
 
 #: Environment variable that names the file instead of the usual one; ``none`` for no factor at all.
 VARIABLE = "SATCOST_MACHINE"
@@ -196,17 +197,23 @@ def read_factor(path: Path | None = None) -> tuple[float, Path] | None:
     Raises
     ------
     ConfigError
-        If the file is there but can't be read, or what it says is no factor.
+        If the file is there but can't be read, what it says is no factor, or ``$SATCOST_MACHINE`` names a file that is
+        not there.
     """
     place = path if path is not None else machine_file()
     if place is None:
         return None
-    try:
-        found = json.loads(place.read_text())
-        factor = float(found["factor"])
-    except FileNotFoundError:
+    if not os.path.lexists(place):
+        if path is None and os.environ.get(VARIABLE):
+            raise ConfigError(
+                f"{place}: found no such file, which {VARIABLE} names; run `satcost calibrate-machine`, "
+                f"which writes it, or unset {VARIABLE} ({VARIABLE}=none for no factor)"
+            )
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    try:
+        found = read_json_object(place)
+        factor = float(found["factor"])
+    except (DamagedFileError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{place}: found no factor of this machine's speed ({error}); run `satcost calibrate-machine` again"
         ) from None

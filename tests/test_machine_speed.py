@@ -80,6 +80,9 @@ def test_the_variable_goes_before_the_usual_place(tmp_path: Path, monkeypatch: p
     other.write_text('{"factor": 1.5}')
     monkeypatch.setenv("SATCOST_MACHINE", str(other))
     assert read_factor() == (1.5, other)
+    monkeypatch.setenv("SATCOST_MACHINE", str(tmp_path / "absent.json"))
+    with pytest.raises(ConfigError, match=r"absent\.json: found no such file, which SATCOST_MACHINE names"):
+        read_factor()
     monkeypatch.setenv("SATCOST_MACHINE", "none")
     assert machine_file() is None
     assert read_factor() is None

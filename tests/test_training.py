@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import pickle
 import random
 
 import numpy as np
 import pytest
 import torch
+from damaging import DAMAGES
 from lightning.pytorch.callbacks import Callback
 from synthetic_graphs import SMALL_MODEL, make_graph_table
 
 from satcost_gnn.config import NetworkConfig
-from satcost_gnn.errors import ConfigError
+from satcost_gnn.errors import CheckpointError, ConfigError
 from satcost_gnn.estimators.gnn import GnnEstimator
 from satcost_gnn.models.cost_model import ModelShape
 from satcost_gnn.training import CostModule, open_run, train_member
@@ -235,3 +238,37 @@ def test_member_without_a_directory_leaves_nothing_behind(tables, tmp_path, monk
     fit(tables, tiny(optimiser={"epochs": 1}))
     assert not list(tmp_path.iterdir())
     assert callable(train_member)
+
+
+@pytest.mark.parametrize("kind", ["cut", "emptied", "directory", "pipe", "another pickle"])
+def test_a_damaged_state_is_named_and_runs_no_code(tables, tmp_path, kind, monkeypatch):
+    config = tiny(optimiser={"epochs": 2, "graph_epochs": 1})
+    fit(tables, config, run_directory=tmp_path / "run")
+    (tmp_path / "run/member-0/model.safetensors").unlink()
+    state = tmp_path / "run/member-0/last.ckpt"
+    if kind == "another pickle":
+        # Reading it as a plain pickle would make a directory.
+        marker = tmp_path / "made"
+        state.write_bytes(pickle.dumps(_MakesDirectory(str(marker))))
+    else:
+        DAMAGES[kind](state)
+    with pytest.raises(CheckpointError, match=r"last\.ckpt"):
+        fit(tables, config, run_directory=tmp_path / "run", resume=True)
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_damaged_member_is_trained_again(tables, tmp_path):
+    config = tiny(optimiser={"epochs": 2, "graph_epochs": 1})
+    whole, _ = fit(tables, config, run_directory=tmp_path / "run")
+    DAMAGES["cut"](tmp_path / "run/member-0/model.safetensors")
+    again, lines = fit(tables, config, run_directory=tmp_path / "run", resume=True)
+    assert any("model.safetensors: cannot be read" in line and "trained again" in line for line in lines)
+    assert_equal_states(states(whole), states(again))
+
+
+class _MakesDirectory:
+    def __init__(self, name):
+        self.name = name
+
+    def __reduce__(self):
+        return os.mkdir, (self.name,)

@@ -60,7 +60,11 @@ def run_calibrate(options: CalibrateOptions) -> int:
     if options.dry_run or place is None:
         return 0
     write_speed(speed, place)
-    print(f"kept in {place}; predictions in cpu_seconds use it from now on", file=sys.stderr)
+    used = machine_file()
+    if used is not None and used.absolute() == place.absolute():
+        print(f"kept in {place}; predictions in cpu_seconds use it from now on", file=sys.stderr)
+    else:
+        print(f"kept in {place}; predictions use it where {VARIABLE} names it: {VARIABLE}={place}", file=sys.stderr)
     return 0
 
 

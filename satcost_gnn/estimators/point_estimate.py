@@ -127,12 +127,19 @@ class PointEstimate(Estimator):
             x = raw[known]
             there = ~np.isnan(x)
             if there.sum() < 3:
+                rows = np.flatnonzero(known)
+                probed = sum(table.instances[row].online is not None for row in rows)
                 if self.often_unknown:
                     self._models.append(self._without[-1])
                     continue
                 raise EstimatorError(
                     f"estimator {self.name!r}: found estimates for {int(there.sum())} instances with a run of "
-                    f"{solver!r}; expected at least 3: were the probes run?"
+                    f"{solver!r}, of {len(x)} that have one ({probed} with an early search); expected at least 3: "
+                    + (
+                        "learn from more or harder instances, or make the probe longer ([preprocess] conflicts)"
+                        if probed >= 3
+                        else "preprocess the instances with a probe"
+                    )
                 )
             x, y, stopped = x[there, None], y[there], stopped[there]
             if self.slope == "fitted":

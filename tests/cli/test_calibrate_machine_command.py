@@ -27,6 +27,20 @@ def test_the_factor_is_printed_and_kept(tmp_path: Path, monkeypatch: pytest.Monk
     assert machine_speed.read_factor() == (2.0, tmp_path / "m.json")
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_it_says_whether_predictions_use_the_file(named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    target = tmp_path / "m.json"
+    monkeypatch.delenv("SATCOST_MACHINE", raising=False)
+    if named:
+        monkeypatch.setenv("SATCOST_MACHINE", str(target))
+    found = CliRunner().invoke(app, ["calibrate-machine", "-o", str(target)])
+    assert found.exit_code == 0, found.output
+    assert (machine_speed.read_factor() == (2.0, target)) == named
+    assert ("use it from now on" in found.output) == named
+    assert (f"SATCOST_MACHINE={target}" in found.output.replace("\n", "")) != named
+
+
 def test_json_and_dry_run(tmp_path: Path) -> None:
     target = tmp_path / "m.json"
     found = CliRunner().invoke(app, ["calibrate-machine", "--json", "--dry-run", "-o", str(target)])

@@ -1,5 +1,8 @@
+import shutil
+
 import numpy as np
 import pytest
+from damaging import DAMAGES
 from synthetic_table import make_table
 
 from satcost_gnn.estimators.forest import Forest
@@ -36,3 +39,24 @@ def test_other_labels_or_settings_are_fitted_anew(table, tmp_path):
     kept_fit("forest", SETTINGS, changed, tmp_path)
     kept_fit("forest", {"n_trees": 6}, table, tmp_path)
     assert len(list(tmp_path.iterdir())) == 4
+
+
+@pytest.mark.parametrize("name", ["estimator.json", "arrays.npz", "hashes.json", ""])
+@pytest.mark.parametrize("kind", ["cut", "emptied", "flipped", "gone", "directory", "pipe"])
+def test_what_is_damaged_is_fitted_and_kept_again(table, tmp_path, name, kind):
+    whole = kept_fit("forest", SETTINGS, table, tmp_path)
+    (place,) = tmp_path.iterdir()
+    if name:
+        DAMAGES[kind](place / name)
+    else:
+        # The whole directory.
+        shutil.rmtree(place)
+        place.touch()
+        if kind != "gone":
+            DAMAGES["pipe" if kind == "pipe" else "emptied"](place)
+    again = kept_fit("forest", SETTINGS, table, tmp_path)
+    np.testing.assert_allclose(again.predict(table.instances).cdf, whole.predict(table.instances).cdf, atol=1e-5)
+    # One entry, which is whole again, and nothing beside it.
+    assert list(tmp_path.iterdir()) == [place]
+    assert kept_fit("forest", SETTINGS, table, tmp_path).is_fitted
+    assert {path.name for path in place.iterdir()} == {"estimator.json", "arrays.npz", "hashes.json"}

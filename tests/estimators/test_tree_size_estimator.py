@@ -72,5 +72,7 @@ def test_bad_settings_and_tables_are_refused():
     table = make_table(20)
     fields = {field: getattr(table, field) for field in table.__dataclass_fields__}
     blind = type(table)(**{**fields, "instances": [with_estimate(np.nan)] * 20})
-    with pytest.raises(EstimatorError, match="were the probes run"):
+    with pytest.raises(
+        EstimatorError, match=r"0 instances .* of 20 that have one .20 with an early search.*make the probe longer"
+    ):
         TreeSize().fit(blind)
