@@ -337,7 +337,7 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
                 estimator.save(staging / unit / name)
             write_probe_offsets(staging / unit / "probe_offset.json", data.probe_offsets[unit])
         known, fresh = (
-            {unit: data.tables[unit].subset(data.side(*sides)) for unit in config.data.units}
+            {str(unit): data.tables[unit].subset(data.side(*sides)) for unit in config.data.units}
             for sides in (("train", "validation"), ("calibration",))
         )
         told = {unit: network.for_unit(unit).predict(table.instances) for unit, table in known.items()}
