@@ -301,6 +301,10 @@ class Predictor:
             source = Formula.from_pysat(source) if hasattr(source, "clauses") else Formula.from_clauses(source)
         return preprocess(source, self.settings, self._sandbox)
 
+    def load(self) -> None:
+        """Load the first estimator of the chain that can be had, which is done at the first prediction otherwise."""
+        any(not isinstance(self._estimator(name), str) for name in self.chain)
+
     def estimator(self, name: str) -> Estimator:
         """Return an estimator of the chain by its name there; CheckpointError if it can't be had."""
         found = self._estimator(name)

@@ -21,6 +21,7 @@ from satcost_gnn.output_files import check_outputs, write_json
 from satcost_gnn.portfolio import objective as objectives
 from satcost_gnn.portfolio.run import PortfolioSolver, Progress, Solution, SolveSettings, programs_of
 from satcost_gnn.predictor import Predictor
+from satcost_gnn.search.process_tree import process_start
 
 _LINES = {"SAT": "s SATISFIABLE", "UNSAT": "s UNSATISFIABLE", "UNKNOWN": "s UNKNOWN"}
 # Characters of a `v` line at most, as the SAT competitions ask for.
@@ -146,7 +147,7 @@ def run_solve(options: SolveOptions) -> int:
     with PortfolioSolver(predictor, settings) as solver:
         try:
             with LiveLine(live) as line:
-                solution = solver.solve(options.path, line.callback)
+                solution = solver.solve(options.path, line.callback, begin=process_start())
         except FormulaError as error:
             print(f"satcost: {error}", file=sys.stderr)
             return 1

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 #: A run shorter than this many seconds is not worth its start.
 SHORTEST_S = 0.01
+# Runs end by their own limits; after so many seconds more nobody waits for that.
+_LATE_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -245,6 +247,13 @@ class ConcurrentRuns:
                 self._cores[0].stop_run()
         self._begin([core for core in self._cores[: len(cores)] if core.ident is None])
 
+    def go_on(self) -> None:
+        """Let what runs go on, and the usual solvers take the cores that have nothing to do."""
+        with self._change:
+            self._planned = True
+            self._change.notify_all()
+        self._begin([core for core in self._cores if core.ident is None])
+
     def _begin(self, cores: Sequence[_Core]) -> None:
         for core in cores:
             core.start()
@@ -392,7 +401,7 @@ class ConcurrentRuns:
             try:
                 item = self.ended.get(timeout=min(every_s, left))
             except queue.Empty:
-                if self.left_s() < -1.0:
+                if self.left_s() < -_LATE_S:
                     break
             else:
                 if isinstance(item, BaseException):

@@ -22,6 +22,7 @@ from satcost_gnn.errors import ConfigError, OutputError, SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.output_files import check_outputs, publish, staging_directory, write_text
+from satcost_gnn.portfolio.background import Background
 from satcost_gnn.portfolio.concurrent_runs import SHORTEST_S, Attempt, ConcurrentRuns, Progress, SolveSettings
 from satcost_gnn.portfolio.deciding import DecidesByPredictor
 from satcost_gnn.portfolio.schedule import Schedule, ScheduleSettings, Slice, plan, way_on, ways_on
@@ -38,6 +39,12 @@ EXIT_CODES: Mapping[str, int] = {"SAT": 10, "UNSAT": 20, "UNKNOWN": 0}
 
 # With a core to spare a prediction takes nobody's time: it waits only for what is answered at once.
 _HEAD_START_BESIDE_S = 0.2
+# With fewer seconds left nothing is predicted: it would take too much of them.
+_LEAST_TO_PREDICT_S = 4.0
+# Shares of what is left that reading off features and probing may take, and the prediction in all: the solver that is
+# paused meanwhile has the rest.
+_SHARE, _LONGEST_SHARE = 0.4, 0.5
+_LOOK_S = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +166,7 @@ class PortfolioSolver(DecidesByPredictor):
         source: Formula | CNF | str | Path | Iterable[Iterable[int]],
         on_progress: Callable[[Progress], None] | None = None,
         every_s: float = 0.2,
+        begin: float | None = None,
     ) -> Solution:
         """Solve one instance.
 
@@ -171,6 +179,8 @@ class PortfolioSolver(DecidesByPredictor):
             Called every ``every_s`` seconds and at each change.
         every_s
             Seconds.
+        begin
+            Value of ``time.monotonic()`` from which the time limit counts; None for that of the call.
 
         Raises
         ------
@@ -180,13 +190,14 @@ class PortfolioSolver(DecidesByPredictor):
             If the proof can't be written where it is wanted. Should that only come out once there is an answer, the
             answer is returned, with the reason and without a proof.
         """
-        begin = time.monotonic()
+        begin = time.monotonic() if begin is None else begin
         check_outputs({"proof": self.settings.proof}, [source] if isinstance(source, (str, Path)) else [])
 
         def tell(phase: str) -> None:
             if on_progress is not None:
                 on_progress(Progress(time.monotonic() - begin, phase))
 
+        reading = time.monotonic()
         tell("reading")
         if isinstance(source, (str, Path)):
             formula = read_dimacs(str(source))
@@ -194,7 +205,7 @@ class PortfolioSolver(DecidesByPredictor):
             formula = source
         else:
             formula = Formula.from_pysat(source) if hasattr(source, "clauses") else Formula.from_clauses(source)
-        parse_s = time.monotonic() - begin
+        parse_s = time.monotonic() - reading
         trivial = self._trivial(formula, begin, parse_s)
         if trivial is not None:
             return trivial
@@ -210,11 +221,12 @@ class PortfolioSolver(DecidesByPredictor):
                 over = portfolio.watch(on_progress, every_s, head_start_s)
                 # A first run that has ended by its limit has had all the time there was.
                 if portfolio.won is None and (over or portfolio.failed) and portfolio.left_s() >= SHORTEST_S:
-                    tell("probing")
-                    if self.settings.cores == 1:
-                        portfolio.pause()
-                    prediction = self._predict(formula, begin)
-                    if not prediction.result or not self._usable(prediction, formula):
+                    prediction = self._predicted_in_time(formula, portfolio, on_progress, every_s)
+                    if prediction is None:
+                        # There was an answer, or no time for a prediction: the usual solvers go on.
+                        portfolio.go_on()
+                        portfolio.watch(on_progress, every_s)
+                    elif not prediction.result or not self._usable(prediction, formula):
                         running = "" if usual[0] in portfolio.failed else usual[0]
                         schedule = self._schedule(prediction, portfolio, running, head_start_s)
                         portfolio.follow(schedule.cores, prediction, running)
@@ -291,11 +303,38 @@ class PortfolioSolver(DecidesByPredictor):
             timings={"parse": parse_s},
         )
 
-    def _predict(self, formula: Formula, begin: float) -> Prediction:
-        """Predict within what is left of the time; a fallback answers if that is too little."""
+    def _predicted_in_time(
+        self,
+        formula: Formula,
+        portfolio: ConcurrentRuns,
+        on_progress: Callable[[Progress], None] | None,
+        every_s: float,
+    ) -> Prediction | None:
+        """Predict, if there is time for it; what runs goes on while the estimators are loaded, and is paused then."""
+        if portfolio.left_s() < _LEAST_TO_PREDICT_S:
+            return None
+        loading = Background(self.predictor.load)
+        while not loading.done and portfolio.won is None and portfolio.left_s() >= _LEAST_TO_PREDICT_S:
+            portfolio.watch(on_progress, every_s, _LOOK_S)
+            # Nothing to wait for but the loading, if the first run has failed.
+            loading.result(0.0 if not portfolio.failed else _LOOK_S)
+        left = portfolio.left_s()
+        if portfolio.won is not None or left < _LEAST_TO_PREDICT_S:
+            return None
+        if on_progress is not None:
+            on_progress(Progress(time.monotonic() - portfolio.begin, "probing"))
+        if self.settings.cores == 1:
+            portfolio.pause()
+        found = Background(lambda: self._predict(formula, _SHARE * left)).result(_LONGEST_SHARE * left)
+        if found is None:
+            portfolio.resume()
+        return found
+
+    def _predict(self, formula: Formula, within_s: float) -> Prediction:
+        """Predict within some seconds, but for the inference; a fallback answers if that is too little."""
         settings = self.predictor.settings
-        left = max(self.settings.time_limit_s - (time.monotonic() - begin), SHORTEST_S)
-        self.predictor.settings = replace(settings, wall_s=min(settings.wall_s, left), cpu_s=min(settings.cpu_s, left))
+        wall_s, cpu_s = min(settings.wall_s, within_s), min(settings.cpu_s, within_s)
+        self.predictor.settings = replace(settings, wall_s=wall_s, cpu_s=cpu_s)
         try:
             return self.predictor.predict(formula)
         finally:

@@ -91,6 +91,12 @@ def proportional_mb(pids: list[int]) -> float:
     return total / 1024
 
 
+def process_start() -> float:
+    """Return the value that ``time.monotonic()`` had when this process was started."""
+    age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - int(_fields(os.getpid())[19]) * _TICK_S
+    return time.monotonic() - age_s
+
+
 def signal_all(pids: list[int], number: signal.Signals) -> None:
     """Send a signal to those of the processes that are still there."""
     for pid in pids:

@@ -69,6 +69,7 @@ def fixed(
     def predict(_: object) -> Prediction:
         return prediction(table, **changes)
 
+    monkeypatch.setattr(shipped, "load", lambda: None)
     monkeypatch.setattr(shipped, "predict", predict)
     solver = PortfolioSolver(shipped, settings)
     solver.training = replace(training(list(table)), head_start_s=head_start_s, least_gain=0.0)

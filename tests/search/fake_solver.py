@@ -45,6 +45,9 @@ def main() -> int:
     if behaviour == "solve":
         print("c decisions              : 34             (0.00 % random)\nc propagations: 5.6 M\nc restarts : 7")
         return answer(model(path))
+    if behaviour == "solve-later":
+        time.sleep(2.0)
+        return answer(model(path))
     if behaviour == "exit-0":
         return answer(model(path), code=False)
     if behaviour == "exit-1":
