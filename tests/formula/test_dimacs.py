@@ -458,6 +458,35 @@ def test_comment_of_several_megabytes():
     assert caught.value.line == 5
 
 
+BLANK = " " * 200
+
+
+@pytest.mark.parametrize("size", [1, 7, 60, 1000])
+@pytest.mark.parametrize(
+    ("text", "clauses", "lines"),
+    [
+        # Where a line is longer than what is held of one, and the cut falls: in blanks before the header, before and
+        # within the first clause, behind the last one, and in a comment that the end of the input closes.
+        (f"{BLANK}\np cnf 2 1\n1 2 0\n", [[1, 2]], 3),
+        (f"p cnf 2 1\n{BLANK}1 {BLANK} 2 0\n", [[1, 2]], 2),
+        (f"p cnf 2 1\n1 2 0{BLANK}\n", [[1, 2]], 2),
+        (f"p cnf 2 1\n1 2 0\nc{BLANK}5 0 {BLANK}7", [[1, 2]], 3),
+        (f"p cnf 2 2\n1 0 c{BLANK}5 0 {BLANK}\n2 0\n", [[1], [2]], 3),
+        (f"c{BLANK}p cnf 9 9 {BLANK}\np cnf 2 1\n1 2{BLANK}0", [[1, 2]], 3),
+        (f"p cnf 2 1\n1\n{BLANK}\n{BLANK}2 0\n", [[1, 2]], 4),
+        (f"{BLANK}c x{BLANK}\np cnf 2 1\n1 2 0\n", [[1, 2]], 3),
+    ],
+)
+def test_long_lines_are_cut_anywhere_and_read_the_same(monkeypatch, text, clauses, lines, size):
+    monkeypatch.setattr(dimacs, "_LONGEST_LINE", 40)
+    assert read_dimacs(Drip(text.encode(), size)).clauses() == clauses
+    # Lines are counted in all of it.
+    closed = text if text.endswith("\n") else text + "\n"
+    with pytest.raises(FormulaError, match="found 'x'") as caught:
+        read_dimacs(Drip((closed + "x 0\n").encode(), size))
+    assert caught.value.line == lines + 1
+
+
 @pytest.mark.parametrize("text", [b"p cnf 1 1\n" + b"1" * (3 << 20), b"\x00" * (3 << 20), b"p" + b" 1" * (2 << 20)])
 def test_hopeless_long_lines(text):
     with pytest.raises(FormulaError):
