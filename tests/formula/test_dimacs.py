@@ -459,6 +459,7 @@ def test_comment_of_several_megabytes():
 
 
 BLANK = " " * 200
+RETURNS = "\r" * 200
 
 
 @pytest.mark.parametrize("size", [1, 7, 60, 1000])
@@ -474,6 +475,7 @@ BLANK = " " * 200
         (f"p cnf 2 2\n1 0 c{BLANK}5 0 {BLANK}\n2 0\n", [[1], [2]], 3),
         (f"c{BLANK}p cnf 9 9 {BLANK}\np cnf 2 1\n1 2{BLANK}0", [[1, 2]], 3),
         (f"p cnf 2 1\n1\n{BLANK}\n{BLANK}2 0\n", [[1, 2]], 4),
+        (f"p cnf 2 1\n1 2 0\n{RETURNS}\n", [[1, 2]], 3),
         (f"{BLANK}c x{BLANK}\np cnf 2 1\n1 2 0\n", [[1, 2]], 3),
     ],
 )
