@@ -8,7 +8,7 @@ Recording and predicting continue what an interrupted call has left:
     python benchmarks/monitor_error.py predict --root CNF --work DIR
     python benchmarks/monitor_error.py fit --work DIR -o satcost_gnn/portfolio/reestimator.json
     python benchmarks/monitor_error.py report --root CNF --work DIR --evaluation EVALUATION \
-        -o docs/benchmarks/monitor_error.json
+        -o out/monitor_error.json
 
 ``record`` runs the checkpoint's solvers under the monitor on instances of the data set. Training is done on the
 calibration side: the checkpoint predicts it without having seen its labels, as any new instance, but for the
@@ -544,7 +544,10 @@ def main() -> None:
         help="fit on the calibration side alone, with predictions from this output of satcost evaluate",
     )
     reporter.add_argument(
-        "--observations", type=Path, default=Path("docs/benchmarks/online_observations_2000.parquet"), help="searches"
+        "--observations",
+        type=Path,
+        default=Path("out/online_observations_2000.parquet"),
+        help="table of online_observe.py",
     )
     for command in (fitter, reporter):
         command.add_argument("-o", "--out", type=Path, required=True)

@@ -1,7 +1,7 @@
 """Take the observations out of the recordings: one row for each search and point, in one small Parquet table.
 
     python benchmarks/online_observe.py --dataset datasets/corpus --root CNF --store cache/online \
-        --windows 2000,500 -o docs/benchmarks/online_observations_{window}.parquet
+        --windows 2000,500 -o out/online_observations_{window}.parquet
 
 A row holds what is known at a point of a search (:mod:`satcost_gnn.search.observation`) and how the search ended.
 Points are of two kinds, ``restart`` and ``checkpoint``; a row of kind ``start``, without a window, stands for every

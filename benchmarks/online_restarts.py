@@ -1,6 +1,6 @@
 """Error of every online estimator along the search, what earlier restarts are worth, and selection by a first window.
 
-    python benchmarks/online_restarts.py docs/benchmarks/online_observations.parquet -o docs/benchmarks/online_restarts
+    python benchmarks/online_restarts.py out/online_observations_500.parquet -o out/online_restarts_500
 
 writes ``.json`` (everything), ``.md`` (tables) and ``.svg`` (errors over the share of the cost that is spent). The
 table of observations is made by ``online_observe.py``. With ``--parts DIR`` finished parts are kept, and a stopped run

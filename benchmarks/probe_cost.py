@@ -1,8 +1,9 @@
 """Measure what the probe costs, and how much of it is listening.
 
-Runs the probe and the same search without a listener on CNF files of a directory, and writes a JSON report:
+Runs the probe and the same search without a listener on CNF files of a directory, and writes a JSON report,
+whose summary is kept as ``docs/benchmarks/probe_cost.json``:
 
-    python benchmarks/probe_cost.py DIRECTORY -o docs/benchmarks/probe_cost.json
+    python benchmarks/probe_cost.py DIRECTORY -o out/probe_cost.json
 
 Files are grouped by the directory they lie in; from each group, files spread evenly over its sizes are taken.
 """

@@ -20,7 +20,7 @@ from satcost_gnn.evaluation.selection import SelectionProblem, stage_cpu_seconds
 from satcost_gnn.progress import duration
 
 #: Results on the error over the fraction of the search, made by another program, that the report points to.
-ONLINE_RESULTS = Path("docs/benchmarks/online_restarts_500.json")
+ONLINE_RESULTS = Path("docs/benchmarks/online_restarts_500.md")
 
 _MAIN = (
     "rmse",

@@ -1,0 +1,52 @@
+"""What README and docs point to is there, and what is measured doesn't swell the repository."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from satcost_gnn.config import read_config
+from satcost_gnn.model_card import read_new_families
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    path.relative_to(ROOT)
+    for place in ("README.md", "docs/**/*.md", "examples/*.md", "findings/*.md", "checkpoints/*/*.md")
+    for path in ROOT.glob(place)
+)
+LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
+FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+
+
+def links(page: Path) -> list[str]:
+    text = FENCE.sub("", (ROOT / page).read_text())
+    found = [one or other for one, other in LINK.findall(text)]
+    return [link for link in found if not re.match(r"[a-z]+:|#", link)]
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the names that the headings of a page have on the web."""
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in links(page):
+        name, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / name
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_there_are_links() -> None:
+    assert sum(len(links(page)) for page in PAGES) > 60
+
+
+def test_docs_are_small() -> None:
+    assert sum(path.stat().st_size for path in (ROOT / "docs").rglob("*") if path.is_file()) < 2_000_000
+
+
+def test_metrics_that_the_card_is_written_from_are_there() -> None:
+    config = read_config(ROOT / "configs" / "corpus.toml")
+    assert read_new_families(ROOT / config.checkpoint.new_families)["dataset"] == str(config.data.dataset)
