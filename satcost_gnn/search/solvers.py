@@ -372,6 +372,8 @@ def solve_child(
     formula = seeded(formula, seed)
     clauses = formula.clauses()
     cpu, wall = time.process_time(), time.monotonic()
+    # If this child is ended from outside, what it used until here is not the solver's.
+    report({"before_cpu_s": cpu})
     engine = open_engine(spec)
     if spec.stop is not Stop.KILL:
         # Reading counts for the kernel; if its limit struck first, the counters would be lost.
@@ -429,7 +431,8 @@ def run_solver(
     seed
         0 for the formula as it is, else the seed of :func:`seeded` (or the program's own, if its command names it).
     cpu_s, wall_s, memory_mb
-        Limits. The wall limit defaults to three times the CPU limit and a minute.
+        Limits. The wall limit defaults to three times the CPU limit and a minute; a run that it ends has used less
+        CPU time than its limit.
     conflicts
         Limit on conflicts; such a run ends as ``TIMEOUT`` too.
 
@@ -460,17 +463,18 @@ def run_solver(
     elif outcome.status == "ERROR":
         status = "UNSUPPORTED" if outcome.error_type in ("NotImplementedError", "NoSuchSolverError") else "CRASHED"
         detail = f"{outcome.error_type}: {outcome.detail}"
-    elif status == "TIMEOUT" and "detail" not in value:
+    elif status == "TIMEOUT" and "detail" not in value and outcome.status != "TIMEOUT":
         detail = f"CPU limit of {cpu_s:g} s" if conflicts is None else f"{cpu_s:g} s CPU or {conflicts} conflicts"
     if value.get("verified") is False:
         status, detail = "CRASHED", "wrong answer: its model does not satisfy the formula"
+    own_s = max(0.0, outcome.cpu_s - value.get("before_cpu_s", 0.0))
     return SolverRun(
         status=status,
         conflicts=counts["conflicts"],
         decisions=counts["decisions"],
         propagations=counts["propagations"],
         restarts=counts["restarts"],
-        cpu_s=float(value.get("cpu_s", min(outcome.cpu_s, cpu_s) if status == "TIMEOUT" else outcome.cpu_s)),
+        cpu_s=float(value.get("cpu_s", min(own_s, cpu_s) if status == "TIMEOUT" else own_s)),
         wall_s=float(value.get("wall_s", outcome.wall_s)),
         peak_memory_mb=float(value.get("peak_memory_mb", outcome.peak_memory_mb)),
         detail="" if status in ("SAT", "UNSAT") else detail,

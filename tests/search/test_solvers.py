@@ -3,6 +3,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 from satcost_gnn.cli import app
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.search.sandbox import Sandbox
+from satcost_gnn.search.sandbox import Outcome, Sandbox
 from satcost_gnn.search.solvers import SOLVERS, Budget, Counter, run_solver, satisfies, seeded, solver_spec
 
 UNSATISFIABLE = Formula.from_clauses([[1, 2], [-1, 2], [1, -2], [-1, -2]])
@@ -163,6 +164,32 @@ def test_cryptominisat_solves_parity_by_elimination(sandbox: Sandbox) -> None:
     plain = run_solver(sandbox, "minisat22", formula, cpu_s=60, conflicts=20_000)
     assert run.status == "UNSAT"
     assert plain.status == "TIMEOUT"
+
+
+class Ended:
+    """A sandbox whose children all end in the same way."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+    def run(self, *_: object) -> Outcome:
+        return self.outcome
+
+
+@pytest.mark.parametrize(("used", "told"), [(25.0, 21.0), (150.0, 100.0), (3.0, 0.0)])
+def test_the_wall_clock_ends_a_run_at_the_time_the_solver_used(used: float, told: float) -> None:
+    # Four seconds went into reading the file.
+    ended = Ended(Outcome("TIMEOUT", {"before_cpu_s": 4.0}, used, 400.0, 30.0, "wall-clock limit of 400 s"))
+    run = run_solver(cast(Sandbox, ended), "minisat22", SATISFIABLE, cpu_s=100.0)
+    assert (run.status, run.cpu_s, run.detail) == ("TIMEOUT", told, "wall-clock limit of 400 s")
+
+
+def test_a_child_tells_what_it_used_before_its_solver(sandbox: Sandbox) -> None:
+    call = SOLVERS["lingeling"].child_call(
+        HARD, seed=0, cpu_s=100.0, wall_s=1.5, memory_mb=2048, conflicts=None
+    )  # fmt: skip
+    outcome = sandbox.run(call.function, call.kwargs, call.limits)
+    assert outcome.status == "TIMEOUT" and 0 < outcome.value["before_cpu_s"] < outcome.cpu_s
 
 
 def test_memory_limit(sandbox: Sandbox) -> None:
