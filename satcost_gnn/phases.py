@@ -310,7 +310,8 @@ class PhasePredictor:
         import torch
 
         from satcost_gnn.data.phase_samples import collate_graphs
+        from satcost_gnn.models.inference import inference
 
-        with torch.inference_mode():
+        with inference():
             found: NDArray[np.float32] = torch.sigmoid(self.model(collate_graphs([graph]))).numpy()
         return found

@@ -27,6 +27,7 @@ from satcost_gnn.estimators.stored_estimator import FORMAT, read_header
 from satcost_gnn.formula.features import ORDER_FEATURE_NAMES
 from satcost_gnn.instance import Instance
 from satcost_gnn.models.cost_model import CostModel, ModelShape, hazard_logits
+from satcost_gnn.models.inference import inference
 from satcost_gnn.training import Say, open_run, tell, train_network
 
 _WEIGHTS = "model.safetensors"
@@ -341,7 +342,7 @@ class GnnEstimator(Estimator):
         static = torch.from_numpy(np.stack([sample.static for sample in samples]))
         online = torch.from_numpy(np.stack([sample.online for sample in samples]))
         without = torch.tensor([one.graph is None for one in variants])
-        with torch.inference_mode():
+        with inference():
             batch = collate(samples[:1])
             members: list[tuple[CostModel, torch.Tensor | None]] = []
             for member in self._members:
@@ -389,7 +390,7 @@ class GnnEstimator(Estimator):
         while waiting:
             positions = waiting.pop()
             try:
-                with torch.inference_mode():
+                with inference():
                     found = compute(collate([samples[i] for i in positions]).to(device)).cpu().numpy()
             except (MemoryError, RuntimeError) as error:
                 if not _out_of_memory(error):
