@@ -42,7 +42,8 @@ from satcost_gnn.portfolio.schedule import (
 from satcost_gnn.portfolio.select import SelectionSettings, decide, overhead_of
 from satcost_gnn.portfolio.training_fit import fit_portfolio
 from satcost_gnn.portfolio.training_side import TrainingPortfolio
-from satcost_gnn.predictor import Prediction, Predictor
+from satcost_gnn.prediction import Prediction
+from satcost_gnn.predictor import Predictor
 from satcost_gnn.preprocess import Preprocessed
 from satcost_gnn.progress import ProgressLine
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -80,6 +81,8 @@ class CheckpointConfig(Section):
         sha256 of every other file of the directory but the card.
     sha256
         Of all other values of this file.
+    label_bounds
+        Largest cost that the training labels tell about, by unit: see :mod:`satcost_gnn.observed`.
     """
 
     name: str
@@ -96,6 +99,7 @@ class CheckpointConfig(Section):
     package_version: str = __version__
     files: dict[str, str] = Field(default_factory=dict)
     sha256: str = ""
+    label_bounds: dict[str, float] = Field(default_factory=dict)
 
     @field_validator("files")
     @classmethod
@@ -115,6 +119,11 @@ class CheckpointConfig(Section):
         if without:
             raise ValueError(f"found no cutoff in {without[0]}")
         return self
+
+    def bound(self, unit: str) -> float:
+        """Return the largest cost in a unit that the labels tell about; infinity where that isn't said."""
+        limit = self.cutoffs.get(unit, math.inf) if unit == "cpu_seconds" else math.inf
+        return self.label_bounds.get(unit, limit)
 
     @property
     def label(self) -> str:

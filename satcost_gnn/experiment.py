@@ -35,6 +35,7 @@ from satcost_gnn.explanation import BACKGROUND_FILE, Background
 from satcost_gnn.instance import Instance
 from satcost_gnn.instance_cache import InstanceCache
 from satcost_gnn.model_card import card, read_new_families
+from satcost_gnn.observed import label_bounds
 from satcost_gnn.out_of_distribution import NoveltyDetector
 from satcost_gnn.output_files import write_json
 from satcost_gnn.portfolio.select import overhead_of
@@ -369,6 +370,9 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
             preprocess=json.loads(json.dumps(asdict(settings))),
             preprocess_key=settings.key(),
             training=training_identity(dataset, config, data),
+            label_bounds=label_bounds(
+                dataset, [name for name in sides if sides[name] == "train"], config.data.solvers, config.data.units
+            ),
         )
         found = config.checkpoint.new_families
         (staging / "CARD.md").write_text(

@@ -26,13 +26,15 @@ from satcost_gnn.errors import ConfigError, DamagedFileError, EstimatorError
 from satcost_gnn.estimators.feature_matrix import FeatureMatrix, features_for_unit
 from satcost_gnn.feature_vector import FeatureVector
 from satcost_gnn.instance import Instance
+from satcost_gnn.observed import extrapolated, known
 from satcost_gnn.output_files import replacing
 from satcost_gnn.search.second_search import PREFIX
 from satcost_gnn.stored_files import read_arrays
 
 if TYPE_CHECKING:
     from satcost_gnn.formula.cnf import Formula
-    from satcost_gnn.predictor import Prediction, Predictor
+    from satcost_gnn.prediction import Prediction
+    from satcost_gnn.predictor import Predictor
     from satcost_gnn.search.probe import ProbeResult
 
 Floats = NDArray[np.float64]
@@ -272,7 +274,8 @@ class Explanation:
     solver
         The solver.
     value, background
-        Mean of log10 of the cost: of the instance, and of the background on average.
+        log10 of the median cost: of the instance, and of the background on average. Beyond what the training labels
+        tell about it is the estimator's extrapolation, which is not shown.
     effects
         Largest first. ``value == background + sum of decades``. Empty where there is nothing to take apart.
     compared_with
@@ -289,6 +292,11 @@ class Explanation:
     compared_with: str
     reason: str = ""
 
+    @property
+    def beyond(self) -> bool:
+        """Whether the median lies beyond what the training labels tell about."""
+        return float(10.0**self.value) > self.prediction.known_up_to
+
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values; decades and log10 throughout."""
         found = self.prediction
@@ -303,8 +311,9 @@ class Explanation:
             "fallback_reason": found.reason if found.status == "ok" else "",
             "solver": self.solver,
             "cost_unit": found.unit,
-            "mean_log10": None if math.isnan(self.value) else self.value,
-            "background_mean_log10": None if math.isnan(self.background) else self.background,
+            "median_log10": None if math.isnan(self.value) or self.beyond else self.value,
+            "background_median_log10": None if math.isnan(self.background) else self.background,
+            "known_up_to": known(found.known_up_to),
             "background": self.compared_with,
             "reason": self.reason,
             "text": self.sentence(),
@@ -327,7 +336,9 @@ class Explanation:
             return f"It cannot be read: {self.reason}."
         if math.isnan(self.value):
             return self.reason
-        cost = f"{self.solver} is predicted to need {_amount(self.value, self.prediction.unit)}"
+        unit, bound = self.prediction.unit, self.prediction.known_up_to
+        amount = f"more than {_amount(math.log10(bound), unit)}" if self.beyond else _amount(self.value, unit)
+        cost = f"{self.solver} is predicted to need {amount} (median)"
         if not self.effects:
             return f"{cost}; {self.reason}."
         difference = self.value - self.background
@@ -501,7 +512,8 @@ class Explainer:
         nan = float("nan")
         if item.instance is None or prediction.distribution is None:
             return Explanation(prediction, self.solver, nan, nan, (), self.background.what, prediction.reason)
-        value = float(prediction.distribution.mean()[self.predictor.solvers.index(self.solver)])
+        median = extrapolated(prediction.distribution).median()
+        value = float(median[self.predictor.solvers.index(self.solver)])
         if prediction.status == "solved":
             probe = item.instance.probe
             spent = "" if probe is None or probe.conflicts is None else f" after {probe.conflicts:,} conflicts"
@@ -518,7 +530,7 @@ class Explainer:
 
         def evaluate(coalitions: Bools, rows: NDArray[np.int64]) -> Floats:
             made = variants.make(coalitions, rows)
-            return self.predictor.predict_variants(prediction.estimator, made).mean()
+            return self.predictor.predict_variants(prediction.estimator, made).median()
 
         values, errors, whole, nothing = shapley_values(
             evaluate, len(variants.groups), len(self.background.values), _ORDERS

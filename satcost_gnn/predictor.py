@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 
 from satcost_gnn.checkpoint import Checkpoint
 from satcost_gnn.checkpoint_contents import open_estimator, read_calibrations, read_probe_offsets, source_of
-from satcost_gnn.distribution import GRIDS, CostDistribution
+from satcost_gnn.distribution import GRIDS, UNIT_LABELS, CostDistribution
 from satcost_gnn.errors import CheckpointError, ConfigError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.instance import Instance
 from satcost_gnn.machine_speed import on_training_machine, read_factor
+from satcost_gnn.observed import observed_up_to
 from satcost_gnn.out_of_distribution import NoveltyDetector
+from satcost_gnn.prediction import Prediction
 from satcost_gnn.preprocess import Preprocessed, PreprocessSettings, preprocess, preprocess_many
 from satcost_gnn.search.sandbox import Sandbox
 
@@ -35,121 +37,6 @@ if TYPE_CHECKING:
 
 # Instances of one pass at most, however small they are.
 _BATCH_INSTANCES = 64
-
-QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """What one instance is predicted to cost each solver.
-
-    Parameters
-    ----------
-    path, gbdhash
-        Which instance.
-    status
-        ``ok``: predicted; ``solved``: the probe solved it, ``result`` says how; ``error``: it could not be read.
-    unit
-        Unit of the cost: ``conflicts``, ``propagations`` or ``cpu_seconds``.
-    solvers
-        Names in the order of the distribution's axis.
-    distribution
-        Distribution of the cost, of shape ``(n_solvers,)``; None for an unreadable input.
-    source
-        Estimator it comes from: gnn, forest, linear, tree_size, constant, or probe.
-    reason
-        Why the estimators before it were passed over, or what is wrong with the input.
-    result
-        ``SAT`` or ``UNSAT`` if the probe solved it, or the second search (status ``ok``: what a solver needs for the
-        formula as it is remains a prediction).
-    in_distribution
-        Whether the instance resembles the training data; None where that can't be told.
-    checkpoint
-        Name and version of the checkpoint.
-    timings
-        Wall seconds by stage.
-    estimator
-        The source's name in the checkpoint's chain of estimators; empty where none was asked.
-    model
-        ``int32[n]``: literals of the model, if one of the searches found the instance satisfiable.
-    """
-
-    path: str
-    gbdhash: str
-    status: str
-    unit: str
-    solvers: tuple[str, ...]
-    distribution: CostDistribution | None
-    source: str
-    reason: str
-    result: str
-    in_distribution: bool | None
-    checkpoint: str
-    cutoff: float
-    timings: dict[str, float] = field(default_factory=dict)
-    estimator: str = ""
-    model: NDArray[np.int32] | None = None
-
-    def quantile(self, q: float) -> dict[str, float]:
-        """Return a quantile of the cost of each solver, in the cost unit (not log10).
-
-        Raises
-        ------
-        CheckpointError
-            If there is no distribution because the input could not be read.
-        """
-        values = 10.0 ** np.atleast_1d(self._known().quantile(q))
-        return dict(zip(self.solvers, values.tolist(), strict=True))
-
-    def p_solved_by(self, budget: float) -> dict[str, float]:
-        """Return each solver's probability of solving within a budget in the cost unit."""
-        values = np.atleast_1d(self._known().p_solved_by(budget))
-        return dict(zip(self.solvers, values.tolist(), strict=True))
-
-    @property
-    def searched_s(self) -> float | None:
-        """Wall seconds of the probe and the second search; None if there was no probe."""
-        first = self.timings.get("probe")
-        return None if first is None else first + self.timings.get("second search", 0.0)
-
-    def _known(self) -> CostDistribution:
-        if self.distribution is None:
-            raise CheckpointError(f"{self.path}: there is no prediction: {self.reason}")
-        return self.distribution
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one row a solver with the columns of :mod:`satcost_gnn.prediction_table`."""
-        common = {
-            "path": self.path,
-            "gbdhash": self.gbdhash,
-            "cost_unit": self.unit,
-            "cutoff": self.cutoff,
-            "source": self.source,
-            "checkpoint": self.checkpoint,
-            "in_distribution": self.in_distribution,
-            "parse_s": self.timings.get("parse"),
-            "probe_s": self.searched_s,
-            "features_s": self.timings.get("features", 0.0) + self.timings.get("graph", 0.0),
-            "inference_s": self.timings.get("inference"),
-            "status": self.status,
-            "result": self.result,
-            "error": self.reason,
-        }
-        if self.distribution is None:
-            return [{**common, "solver": "", "features_s": None, "cutoff": None}]
-        quantiles = {name: 10.0 ** self.distribution.quantile(q) for name, q in QUANTILES.items()}
-        means = self.distribution.mean()
-        solved = self.distribution.p_solved_by(self.cutoff)
-        return [
-            {
-                **common,
-                "solver": solver,
-                **{name: float(values[k]) for name, values in quantiles.items()},
-                "mean_log10": float(means[k]),
-                "p_solved": float(solved[k]),
-            }
-            for k, solver in enumerate(self.solvers)
-        ]
 
 
 def missing_need(need: str, instance: Instance) -> str:
@@ -427,7 +314,29 @@ class Predictor:
         for k in open_:
             item = batch[k]
             results[k] = self._failed(Preprocessed(item.path, None, error="; ".join(reasons[k])))
-        return [results[k] for k in range(len(batch))]
+        return [self._as_observed(results[k]) for k in range(len(batch))]
+
+    def _as_observed(self, prediction: Prediction) -> Prediction:
+        """Return a prediction that says nothing of costs which no label of the training data has reached."""
+        if prediction.distribution is None:
+            return prediction
+        return replace(prediction, distribution=observed_up_to(prediction.distribution, self.known_up_to))
+
+    @property
+    def known_up_to(self) -> float:
+        """Largest cost in the unit that the training labels tell about, in seconds of this machine."""
+        factor = self.machine_factor if self.unit == "cpu_seconds" else 1.0
+        return self.checkpoint.config.bound(self.unit) * factor
+
+    def cutoff_note(self, cutoff: float | None = None) -> str:
+        """Return one line about a cutoff beyond the labels, this predictor's or another one; empty for none."""
+        wanted = self.cutoff if cutoff is None else cutoff
+        if wanted <= self.known_up_to:
+            return ""
+        return (
+            f"nothing is known of costs above {self.known_up_to:g} {UNIT_LABELS[self.unit]}, the limit of the training "
+            f"labels: P(solved) within {wanted:g} is unknown"
+        )
 
     def as_in_training(self, instance: Instance) -> Instance:
         """Return the instance with its probe timed as if on the training machine, where seconds are predicted."""

@@ -33,7 +33,8 @@ from satcost_gnn.feature_vector import FeatureVector
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.graph import clause_variable_graph
 from satcost_gnn.instance import Instance
-from satcost_gnn.predictor import Prediction, Predictor
+from satcost_gnn.prediction import Prediction
+from satcost_gnn.predictor import Predictor
 from satcost_gnn.preprocess import Preprocessed
 from satcost_gnn.search.probe import ProbeResult
 

@@ -119,7 +119,7 @@ def test_effects_add_up_to_the_prediction(start: str, predictor: Predictor) -> N
     assert found.background + sum(effect.decades for effect in found.effects) == pytest.approx(found.value, abs=1e-9)
     # What is taken apart is what `predict` says.
     assert found.prediction.distribution is not None
-    said = found.prediction.distribution.mean()[found.prediction.solvers.index(found.solver)]
+    said = found.prediction.distribution.median()[found.prediction.solvers.index(found.solver)]
     assert found.value == pytest.approx(said, abs=1e-4)
     names = {effect.group.name for effect in found.effects}
     assert ("backjumps" in names) == (start != "forest_static")
@@ -150,7 +150,7 @@ def test_a_stored_background_is_what_the_prediction_is_compared_with(
     assert loaded.names == background.names and loaded.what == background.what
     np.testing.assert_array_equal(loaded.values, background.values)
     found = explained("forest", where=str(directory))
-    mean = predictor.predict_variants("forest", others).mean()[:, predictor.solvers.index(found.solver)].mean()
+    mean = predictor.predict_variants("forest", others).median()[:, predictor.solvers.index(found.solver)].mean()
     assert found.background == pytest.approx(mean, abs=1e-6)
     assert found.compared_with == f"{len(others)} instances of the training data"
     in_seconds = explained("forest", where=str(directory), unit="cpu_seconds")
@@ -158,7 +158,7 @@ def test_a_stored_background_is_what_the_prediction_is_compared_with(
     total = in_seconds.background + sum(effect.decades for effect in in_seconds.effects)
     assert total == pytest.approx(in_seconds.value, abs=1e-9)
     with Predictor.from_checkpoint(unit="cpu_seconds", machine_factor=1.0) as seconds:
-        mean = seconds.predict_variants("forest", others).mean()[:, seconds.solvers.index(found.solver)].mean()
+        mean = seconds.predict_variants("forest", others).median()[:, seconds.solvers.index(found.solver)].mean()
     assert in_seconds.background == pytest.approx(mean, abs=0.02)
 
 
@@ -192,7 +192,7 @@ def test_what_cannot_be_taken_apart_is_said(predictor: Predictor, tmp_path: Path
     assert "The probe solved it" in solved.sentence() and "UNSAT" in solved.sentence()
     unreadable = explainer.explain(SAMPLES / "malformed.cnf")
     assert unreadable.prediction.status == "error" and "malformed.cnf:6" in unreadable.sentence()
-    assert math.isnan(unreadable.value) and unreadable.to_json()["mean_log10"] is None
+    assert math.isnan(unreadable.value) and unreadable.to_json()["median_log10"] is None
     constant = explained("constant")
     assert not constant.effects and "constant estimate" in constant.sentence()
     with pytest.raises(ConfigError, match="nothing to draw"):

@@ -18,11 +18,13 @@ import typer
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import COUNT, FACTOR, MEBIBYTES, NATURAL, SECONDS
 from satcost_gnn.cli.options import Checkpoint, Device, Overwrite, Unit
+from satcost_gnn.cost_text import cost_text, number_text
 from satcost_gnn.data.generate.cube import with_units
 from satcost_gnn.distribution import UNIT_LABELS
 from satcost_gnn.errors import ConfigError, FormulaError, OutputError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
+from satcost_gnn.observed import bound_of, extrapolated, known
 from satcost_gnn.output_files import check_outputs, replacing
 from satcost_gnn.portfolio.cube_sampling import SampledTotal, design, estimate, spread_of_stopped
 from satcost_gnn.portfolio.cubes import (
@@ -35,7 +37,8 @@ from satcost_gnn.portfolio.cubes import (
     total_of,
 )
 from satcost_gnn.portfolio.reestimate import conditional
-from satcost_gnn.predictor import QUANTILES, Predictor
+from satcost_gnn.prediction import QUANTILES
+from satcost_gnn.predictor import Predictor
 from satcost_gnn.progress import ProgressLine
 from satcost_gnn.search.sandbox import Sandbox
 from satcost_gnn.search.solvers import SolverRun, run_solver
@@ -51,6 +54,7 @@ COLUMNS: dict[str, type] = {
     "cost_unit": str,
     **dict.fromkeys(QUANTILES, float),
     "mean_log10": float,
+    "known_up_to": float,
     "known": float,
     "measured": float,
     "measured_status": str,
@@ -182,7 +186,7 @@ def _sampled(
         else:
             assert cube.cost is not None
             stopped += 1
-            beyond = 10.0 ** float(conditional(cube.cost, max(cost, 1e-9)).mean())
+            beyond = 10.0 ** float(conditional(extrapolated(cube.cost), max(cost, 1e-9)).mean())
             measured.append(float(spread_of_stopped([cost], [beyond])[0]))
         kept.append(k)
     if len(kept) < 2:
@@ -214,7 +218,8 @@ def _row(
     if cube.known is not None:
         row.update(dict.fromkeys(QUANTILES, cube.known), mean_log10=float(np.log10(max(cube.known, 1.0))))
     elif cube.cost is not None:
-        row.update({name: float(10.0 ** cube.cost.quantile(q)) for name, q in QUANTILES.items()})
+        row.update({name: known(float(10.0 ** cube.cost.quantile(q))) for name, q in QUANTILES.items()})
+        row["known_up_to"] = known(bound_of(cube.cost))
         row["mean_log10"] = float(cube.cost.mean())
     if run is not None:
         row.update(measured=_cost(run, unit), measured_status=run.status)
@@ -242,9 +247,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _number(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}" if abs(value) < 1e6 else f"{value:.2e}"
+    return "" if value is None else number_text(value)
 
 
 def _print_table(rows: Sequence[Mapping[str, Any]], order: Sequence[int]) -> None:
@@ -254,10 +257,13 @@ def _print_table(rows: Sequence[Mapping[str, Any]], order: Sequence[int]) -> Non
         if row["status"] == "error":
             print(f"{number:>6} {row['error']}")
             continue
-        wide = f"{_number(row['q05'])} – {_number(row['q95'])}" if row["known"] is None else "known"
+        bound = row["known_up_to"]
+        wide = f"{cost_text(row['q05'], bound)} – {cost_text(row['q95'], bound)}" if row["known"] is None else "known"
         marks = f" {row['result']}" if row["status"] == "solved" else " split further" if row["split"] else ""
         text = row["literals"] if len(row["literals"]) <= 40 else row["literals"][:39] + "…"
-        print(f"{number:>6} {_number(row['q50']):>10} {wide:>21} {_number(row['measured']):>10}  {text}{marks}")
+        print(
+            f"{number:>6} {cost_text(row['q50'], bound):>10} {wide:>21} {_number(row['measured']):>10}  {text}{marks}"
+        )
 
 
 def run_cubes(options: CubesOptions) -> int:
@@ -307,7 +313,7 @@ def run_cubes(options: CubesOptions) -> int:
         "cubes": len(rows),
         "solved_already": sum(row["status"] == "solved" for row in rows),
         "failed": failed,
-        "predicted_total": asdict(total),
+        "predicted_total": total.to_json(),
         "sampled_total": None,
         "satisfiable": satisfiable,
         "split": sorted(split),
@@ -333,8 +339,8 @@ def _print_summary(summary: Mapping[str, Any]) -> None:
     label, total, sampled = UNIT_LABELS[summary["cost_unit"]], summary["predicted_total"], summary["sampled_total"]
     print(f"{summary['cubes']} cubes for {summary['solver']}, {summary['solved_already']} solved already")
     print(
-        f"all together, predicted: {_number(total['median'])} {label}"
-        f" (80 %: {_number(total['low'])} to {_number(total['high'])})"
+        f"all together, predicted: {cost_text(total['median'], total['at_least'])} {label}"
+        f" (80 %: {cost_text(total['low'], total['at_least'])} to {cost_text(total['high'], total['at_least'])})"
     )
     if sampled is not None:
         print(

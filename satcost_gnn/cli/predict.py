@@ -26,12 +26,14 @@ from satcost_gnn.cli.options import (
     Unit,
 )
 from satcost_gnn.cli.phases import check_phases, write_phases
+from satcost_gnn.cost_text import cost_text, number_text, probability_text
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.file_names import escaped
 from satcost_gnn.inputs import expand_all
 from satcost_gnn.output_files import check_outputs
+from satcost_gnn.prediction import Prediction
 from satcost_gnn.prediction_table import COLUMNS
-from satcost_gnn.predictor import Prediction, Predictor
+from satcost_gnn.predictor import Predictor
 from satcost_gnn.progress import ProgressLine
 from satcost_gnn.resumable_table import OpenedTable, open_table
 from satcost_gnn.row_writers import CsvWriter, JsonLinesWriter, Row, RowWriter, StreamSink
@@ -76,10 +78,6 @@ class PredictOptions:
     ] = None
 
 
-def _number(value: float) -> str:
-    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}" if value < 1e6 else f"{value:.2e}"
-
-
 class TableWriter(RowWriter):
     """Aligned columns for reading on a terminal; widths are fixed so that rows can be shown as they come."""
 
@@ -95,7 +93,7 @@ class TableWriter(RowWriter):
         for position, row in enumerate(rows):
             if not self._started:
                 print(
-                    f"costs in {row['cost_unit']}; P(solved) within {_number(row['cutoff'] or 0)} of them"
+                    f"costs in {row['cost_unit']}; P(solved) within {number_text(row['cutoff'] or 0)} of them"
                     if row["cutoff"]
                     else f"costs in {row['cost_unit']}"
                 )
@@ -106,13 +104,14 @@ class TableWriter(RowWriter):
             if row["status"] == "error":
                 print(f"{name:32} {row['error']}")
                 continue
-            half = f"{_number(row['q25'])} – {_number(row['q75'])}"
-            wide = f"{_number(row['q05'])} – {_number(row['q95'])}"
+            bound = row["known_up_to"]
+            half = f"{cost_text(row['q25'], bound)} – {cost_text(row['q75'], bound)}"
+            wide = f"{cost_text(row['q05'], bound)} – {cost_text(row['q95'], bound)}"
             marks = "" if row["in_distribution"] in (True, None) else " (unlike the training data)"
             solved = f" ({row['result']})" if row["result"] else ""
             print(
-                f"{name:32} {row['solver']:12} {_number(row['q50']):>10} {half:>21} {wide:>21} "
-                f"{row['p_solved']:>9.2f}  {row['source']}{solved}{marks}"
+                f"{name:32} {row['solver']:12} {cost_text(row['q50'], bound):>10} {half:>21} {wide:>21} "
+                f"{probability_text(row['p_solved']):>9}  {row['source']}{solved}{marks}"
             )
         sys.stdout.flush()
 
@@ -174,6 +173,8 @@ def run_predict(options: PredictOptions) -> int:
     )
     for note in predictor.notes:
         print(f"satcost: {predictor.checkpoint.config.label}: {note}", file=sys.stderr)
+    if note := predictor.cutoff_note():
+        print(f"satcost: {note}", file=sys.stderr)
     table = _opened(options, predictor)
     writer, left = table.writer, table.left(names)
     failed = table.failed(names)

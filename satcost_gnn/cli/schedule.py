@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,10 +63,18 @@ def schedule_text(schedule: Schedule) -> str:
     for number, core in enumerate(schedule.cores, start=1):
         place = f"core {number}: " if len(schedule.cores) > 1 else ""
         lines.append(f"  {place}" + ", then ".join(f"{part.solver} {part.cpu_s:.3g} s" for part in core))
-    lines.append(
-        f"  expected {schedule.expected_s:.3g} s, P(solved) {schedule.p_solved:.3f} "
-        f"within {schedule.time_limit_s:.4g} s"
-    )
+    if schedule.reason:
+        lines.append(f"  because {schedule.reason}")
+    if math.isfinite(schedule.p_solved):
+        lines.append(
+            f"  expected {schedule.expected_s:.3g} s, P(solved) {schedule.p_solved:.3f} "
+            f"within {schedule.time_limit_s:.4g} s"
+        )
+    else:
+        lines.append(
+            f"  P(solved) within {schedule.time_limit_s:.4g} s is unknown: the training labels end at "
+            f"{schedule.known_up_to_s:g} s"
+        )
     return "\n".join(lines)
 
 

@@ -12,6 +12,7 @@ import typer
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import NOT_NEGATIVE, SECONDS
 from satcost_gnn.cli.options import Checkpoint, Device, Estimator, Inputs, Jobs, Objective, Solvers
+from satcost_gnn.cost_text import cost_text, probability_text
 from satcost_gnn.inputs import expand_all
 from satcost_gnn.portfolio.select import Decision, Selector
 
@@ -50,12 +51,19 @@ def decision_text(decision: Decision) -> str:
         lines.append(f"  nothing to run: {decision.reason}")
     else:
         lines += [f"  run {decision.chosen}", f"  because {decision.reason}"]
+    bound = decision.known_up_to_s
+    if decision.judged_s < decision.cutoff_s:
+        lines.append(
+            f"  within {decision.cutoff_s:g} CPU seconds nothing is known beyond {bound:g}, the limit of the training "
+            f"labels: compared within {decision.judged_s:.3g}"
+        )
     lines.append(
         f"  {'solver':16} {'PAR2 s':>10} {'cost s':>10} {'median s':>10} {'P(solved)':>9}   within "
         f"{decision.cutoff_s:g} CPU seconds"
     )
     lines += [
-        f"  {row.solver:16} {row.par2_s:>10.3g} {row.expected_cost_s:>10.3g} {row.median_s:>10.3g} {row.p_solved:>9.3f}"
+        f"  {row.solver:16} {cost_text(row.par2_s):>10} {cost_text(row.expected_cost_s):>10} "
+        f"{cost_text(row.median_s, bound):>10} {probability_text(row.p_solved):>9}"
         for row in decision.ranking
     ]
     unlike = "; the instance is unlike the training data" if decision.in_distribution is False else ""

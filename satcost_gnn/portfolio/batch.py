@@ -27,8 +27,9 @@ import numpy as np
 
 from satcost_gnn.distribution import CostDistribution, Floats, grid_for
 from satcost_gnn.errors import ConfigError
+from satcost_gnn.observed import bound_of
 from satcost_gnn.portfolio.objective import Objective, partial_moment, scores
-from satcost_gnn.portfolio.training_side import UNIT
+from satcost_gnn.portfolio.training_side import UNIT, TrainingPortfolio
 from satcost_gnn.predictor import Predictor
 from satcost_gnn.search.sandbox import Sandbox, cancel_all
 from satcost_gnn.search.solvers import SolverRun, run_solver
@@ -45,8 +46,9 @@ BATCH_COLUMNS: dict[str, tuple[type, str]] = {
     "cpu_s": (float, "CPU seconds of all runs of this instance"),
     "runs": (int, "number of these runs"),
     "finished_s": (float, "wall seconds from the beginning of the batch to this row"),
-    "expected_s": (float, "CPU seconds that were expected of the best solver within the limit"),
-    "p_solved": (float, "probability of an answer of that solver within the limit"),
+    "expected_s": (float, "CPU seconds that were expected of the best solver within the limit; missing as p_solved is"),
+    "p_solved": (float, "probability of its answer within the limit; missing for a limit above known_up_to_s"),
+    "known_up_to_s": (float, "CPU seconds beyond which the training labels tell nothing"),
     "source": (str, "what the prediction comes from"),
     "in_distribution": (bool, "whether the instance resembles the training data"),
     "error": (str, "what is wrong with the file, or what happened to the last run"),
@@ -97,6 +99,8 @@ class BatchQueue:
         CPU seconds of the longest run of an instance. An instance is given up when a run of that length has failed.
     aim
         ``mean`` or ``total``; ``given``: first come, first served, by the solver with the least expected cost.
+    keeps
+        Instance -> the one solver that is run on it, unless that turns out to be of no use.
 
     Raises
     ------
@@ -104,7 +108,14 @@ class BatchQueue:
         If the limit isn't positive, or there is no solver.
     """
 
-    def __init__(self, distribution: CostDistribution, solvers: Sequence[str], limit_s: float, aim: Aim) -> None:
+    def __init__(
+        self,
+        distribution: CostDistribution,
+        solvers: Sequence[str],
+        limit_s: float,
+        aim: Aim,
+        keeps: Mapping[int, str] | None = None,
+    ) -> None:
         if not (np.isfinite(limit_s) and limit_s > 0):
             raise ConfigError(f"found a limit of {limit_s:g} s; expected a positive number of seconds")
         if not solvers:
@@ -119,6 +130,7 @@ class BatchQueue:
         # Position in the limits of the longest failed run, -1 before the first.
         self._tried = np.full((m, len(solvers)), -1, dtype=np.int64)
         self._out = np.zeros((m, len(solvers)), dtype=bool)
+        self._kept = {instance: self._solvers.index(solver) for instance, solver in (keeps or {}).items()}
         self._heap: list[tuple[float, int, Task]] = []
         for instance in range(m):
             self._push(instance)
@@ -155,6 +167,8 @@ class BatchQueue:
         able = np.flatnonzero(~self._out[instance])
         if not len(able):
             return False
+        if self._kept.get(instance) in able:
+            able = np.array([self._kept[instance]])
         best = int(able[np.argmin(self.expected_s[instance, able])])
         if self._aim is Aim.MEAN:
             index, column, length = self._index(instance, able)
@@ -329,6 +343,7 @@ def solve_batch(
 
     jobs: list[_Job] = []
     cdfs: list[Floats] = []
+    bound = float("inf")
     for prediction in predictor.predict_many(sources, jobs=settings.cores):
         row: dict[str, Any] = {
             "path": prediction.path,
@@ -345,14 +360,19 @@ def solve_batch(
         else:
             jobs.append(_Job(prediction.path, row))
             cdfs.append(prediction.distribution.cdf)
+            bound = bound_of(prediction.distribution)
     if not jobs:
         return
     distribution = CostDistribution(grid_for(UNIT), np.stack(cdfs))
-    work = BatchQueue(distribution, predictor.solvers, settings.limit_s, settings.aim)
+    single = TrainingPortfolio.of_checkpoint(predictor.checkpoint).single_best(predictor.solvers)
+    unlike = [number for number, job in enumerate(jobs) if job.row["in_distribution"] is False]
+    work = BatchQueue(distribution, predictor.solvers, settings.limit_s, settings.aim, dict.fromkeys(unlike, single))
     for number, job in enumerate(jobs):
         best = int(np.argmin(work.expected_s[number]))
-        job.row["expected_s"] = float(work.expected_s[number, best])
-        job.row["p_solved"] = float(work.p_solved[number, best])
+        known = settings.limit_s <= bound
+        job.row["expected_s"] = float(work.expected_s[number, best]) if known else None
+        job.row["p_solved"] = float(work.p_solved[number, best]) if known else None
+        job.row["known_up_to_s"] = bound if np.isfinite(bound) else None
     _run_all(work, jobs, settings, finish)
 
 

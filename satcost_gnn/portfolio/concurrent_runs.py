@@ -22,6 +22,7 @@ import numpy as np
 from satcost_gnn.distribution import CostDistribution
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.observed import bound_of
 from satcost_gnn.output_files import replacing
 from satcost_gnn.portfolio.objective import Objective
 from satcost_gnn.portfolio.schedule import Slice
@@ -32,7 +33,7 @@ from satcost_gnn.search.scratch_space import ScratchSpace
 from satcost_gnn.search.solvers import satisfies, solver_spec
 
 if TYPE_CHECKING:
-    from satcost_gnn.predictor import Prediction
+    from satcost_gnn.prediction import Prediction
 
 #: A run shorter than this many seconds is not worth its start.
 SHORTEST_S = 0.01
@@ -373,7 +374,7 @@ class ConcurrentRuns:
         prior = self._prior(solver)
         if self._letters is not None and prior is not None:
             with replacing(Path(self._letter(solver))) as temporary, temporary.open("wb") as stream:
-                np.save(stream, prior.cdf, allow_pickle=False)
+                np.save(stream, np.append(prior.cdf, bound_of(prior)), allow_pickle=False)
 
     def _judged(self, outcome: Outcome) -> tuple[str, str]:
         """Return the status of a run, with its model checked, and what happened."""

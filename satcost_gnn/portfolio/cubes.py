@@ -10,7 +10,7 @@ predicts from these alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +24,11 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import parse_dimacs
 from satcost_gnn.formula.features import STATIC_FEATURE_NAMES
 from satcost_gnn.instance import Instance
+from satcost_gnn.observed import bound_of, extrapolated
+from satcost_gnn.observed import known as known_number
 from satcost_gnn.portfolio.cube_features import check_fits, cube_features
-from satcost_gnn.predictor import Prediction, Predictor
+from satcost_gnn.prediction import Prediction
+from satcost_gnn.predictor import Predictor
 from satcost_gnn.preprocess import Preprocessed, preprocess_many
 from satcost_gnn.search.sandbox import Sandbox
 
@@ -131,10 +134,10 @@ class CubePrediction:
 
     @property
     def size(self) -> float:
-        """One number for the cost, in the unit: the known one, else 10 to the mean of log10; NaN without prediction."""
+        """What cubes are ordered by, in the unit: the known cost, else 10 to the mean of log10; NaN for neither."""
         if self.known is not None:
             return self.known
-        return float("nan") if self.cost is None else float(10.0 ** self.cost.mean())
+        return float("nan") if self.cost is None else float(10.0 ** extrapolated(self.cost).mean())
 
 
 def predict_cubes(
@@ -273,15 +276,22 @@ class Total:
     Parameters
     ----------
     median, low, high
-        Median and ends of the central 80 % interval.
+        Median and ends of the central 80 % interval; infinite where they depend on costs that no label tells about.
     known
         What is known of it for certain: the cost of the cubes that the probe has solved.
+    at_least
+        The median with all that lies beyond the labels counted at their bound.
     """
 
     median: float
     low: float
     high: float
     known: float
+    at_least: float
+
+    def to_json(self) -> dict[str, float | None]:
+        """Return plain values for JSON, None for what is unknown."""
+        return {name: known_number(value) for name, value in asdict(self).items()}
 
 
 def total_of(cubes: Sequence[CubePrediction], common_error: float = COMMON_ERROR, seed: int = 0) -> Total:
@@ -300,24 +310,27 @@ def total_of(cubes: Sequence[CubePrediction], common_error: float = COMMON_ERROR
     Notes
     -----
     Simulated with a Gaussian copula of one factor: cube i has the quantile at Phi(sqrt(r) z + sqrt(1 - r) e_i), with z
-    common to all. Mass beyond the grid counts at the grid's end.
+    common to all. A draw in which a cube costs more than the labels tell about counts as beyond every other one.
     """
     from scipy.special import ndtr
 
     known = sum(cube.known for cube in cubes if cube.known is not None)
     open_ = [cube.cost for cube in cubes if cube.known is None and cube.cost is not None]
     if not open_:
-        return Total(known, known, known, known)
+        return Total(known, known, known, known, known)
     rng = np.random.default_rng(seed)
     common = rng.standard_normal(_DRAWS)
     # The quantile function of each cube on a table: looking it up is all that a draw costs.
     levels = (np.arange(200) + 0.5) / 200
-    total = np.full(_DRAWS, known, dtype=np.float64)
+    total, least = np.full(_DRAWS, known, dtype=np.float64), np.full(_DRAWS, known, dtype=np.float64)
     for cost in open_:
         z = np.sqrt(common_error) * common + np.sqrt(1.0 - common_error) * rng.standard_normal(_DRAWS)
-        total += 10.0 ** np.interp(ndtr(z), levels, cost.quantile(levels))
-    low, median, high = np.quantile(total, [0.1, 0.5, 0.9])
-    return Total(float(median), float(low), float(high), float(known))
+        drawn = 10.0 ** np.interp(ndtr(z), levels, extrapolated(cost).quantile(levels))
+        bound = bound_of(cost)
+        total += np.where(drawn > bound, np.inf, drawn)
+        least += np.minimum(drawn, bound)
+    low, median, high = np.quantile(total, [0.1, 0.5, 0.9], method="higher")
+    return Total(float(median), float(low), float(high), float(known), float(np.median(least)))
 
 
 def hardest_first(cubes: Sequence[CubePrediction]) -> list[int]:

@@ -25,6 +25,7 @@ from typing import Any, Literal, Self
 
 from satcost_gnn.distribution import UNIT_LABELS, CostDistribution
 from satcost_gnn.errors import SolverError
+from satcost_gnn.observed import bound_of, extrapolated, observed_up_to
 from satcost_gnn.portfolio.reestimate import Reestimator, SearchState, conditional
 
 #: Classes of PySAT that search without Python's lock if asked to, and can be interrupted.
@@ -222,7 +223,9 @@ class CostMonitor:
                 raise SolverError(
                     f"found a prior of shape {distribution.shape}; expected one distribution: that of this solver"
                 )
-        self.priors = priors
+        self.priors = {unit: extrapolated(found) for unit, found in priors.items()}
+        #: Unit -> cost beyond which the labels behind the prior tell nothing.
+        self.bounds = {unit: bound_of(found) for unit, found in priors.items()}
         self.unit = unit or (next(iter(priors)) if len(priors) == 1 else "cpu_seconds")
         shipped = Reestimator.shipped() if reestimator == "shipped" or not priors else None
         self.reestimator = shipped if reestimator == "shipped" else reestimator
@@ -306,6 +309,7 @@ class CostMonitor:
     def _estimated(self, state: SearchState) -> Estimate:
         distribution, why = self._distribution(state)
         if distribution is not None:
+            distribution = observed_up_to(distribution, self.bounds.get(self.unit, math.inf))
             low, high = distribution.interval(_COVERAGE)
             if bool(distribution.censored_above(0.5 + _COVERAGE / 2)):
                 why = "its upper end is open"

@@ -21,14 +21,17 @@ from numpy.typing import NDArray
 from satcost_gnn.errors import ConfigError, OutputError, SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
+from satcost_gnn.observed import bound_of, extrapolated
 from satcost_gnn.output_files import check_outputs, publish, staging_directory, write_text
 from satcost_gnn.portfolio.background import Background
 from satcost_gnn.portfolio.concurrent_runs import SHORTEST_S, Attempt, ConcurrentRuns, Progress, SolveSettings
 from satcost_gnn.portfolio.deciding import DecidesByPredictor
-from satcost_gnn.portfolio.schedule import Schedule, ScheduleSettings, Slice, plan, way_on, ways_on
+from satcost_gnn.portfolio.schedule import Schedule, ScheduleSettings, Slice, schedule_of, way_on, ways_on
+from satcost_gnn.portfolio.select import SelectionSettings, decide
 from satcost_gnn.portfolio.solver_child import can_prove
 from satcost_gnn.portfolio.training_side import TrainingPortfolio
-from satcost_gnn.predictor import Prediction, Predictor
+from satcost_gnn.prediction import Prediction
+from satcost_gnn.predictor import Predictor
 from satcost_gnn.search.solvers import satisfies, solver_spec
 
 if TYPE_CHECKING:
@@ -352,14 +355,22 @@ class PortfolioSolver(DecidesByPredictor):
         if prediction.distribution is None:
             # Nothing is known: the best of the training side.
             cores = tuple((Slice(name, left),) for name in able[: self.settings.cores])
-            return Schedule(cores, left, str(self.settings.objective), left, left, 0.0, 0.0)
+            nothing = float("nan")
+            return Schedule(cores, left, str(self.settings.objective), nothing, nothing, nothing, 0.0)
         dependence = self.training.dependence if self.settings.dependence is None else self.settings.dependence
-        distribution = prediction.distribution[[prediction.solvers.index(name) for name in able]]
+        columns = [prediction.solvers.index(name) for name in able]
+        among = replace(prediction, solvers=tuple(able), distribution=prediction.distribution[columns])
         settings = ScheduleSettings(self.settings.objective, left, self.settings.cores, dependence)
         if not running:
-            return plan(distribution, able, settings, paths=(prediction.path,))
-        ways = ways_on(distribution, able, settings, running, spent_s, paths=(prediction.path,))
-        return way_on(ways, self.training.least_gain)
+            return schedule_of(among, self.training, settings)
+        bound = bound_of(prediction.distribution)
+        limit = SelectionSettings(self.settings.objective, self.settings.time_limit_s)
+        decision = decide(among, self.training, limit)
+        ways = ways_on(extrapolated(prediction.distribution)[columns], able, settings, running, spent_s)
+        # What the running solver has survived says more than the labels do once it is beyond them.
+        leaves = decision.leaves and spent_s < bound
+        way = way_on(ways, self.training.least_gain) if leaves else ways[0]
+        return replace(way, paths=(prediction.path,), reason=decision.reason).as_observed(bound, spent_s)
 
 
 def _delivered(written: Path, proof: Path) -> str:

@@ -23,22 +23,26 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
 from satcost_gnn.distribution import CostDistribution, Floats, grid_for
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.observed import bound_of, extrapolated, known
 from satcost_gnn.output_files import replacing
 from satcost_gnn.portfolio.deciding import DecidesByPredictor
 from satcost_gnn.portfolio.objective import Objective, partial_moment
-from satcost_gnn.portfolio.select import overhead_of
+from satcost_gnn.portfolio.select import SelectionSettings, decide, overhead_of
 from satcost_gnn.portfolio.training_side import UNIT, TrainingPortfolio
-from satcost_gnn.predictor import Prediction, Predictor
+from satcost_gnn.prediction import Prediction
+from satcost_gnn.predictor import Predictor
 
 if TYPE_CHECKING:
     from pysat.formula import CNF
+
+_Item = TypeVar("_Item")
 
 #: Solvers of which a schedule is put together at most; of more, those that do best alone.
 MOST_SOLVERS = 6
@@ -79,11 +83,12 @@ class Schedule:
     objective
         What was minimised.
     value
-        Its predicted value: seconds, or the probability of not solving.
+        Its predicted value: seconds, or the probability of not solving; NaN where the limit lies beyond what the
+        training labels tell about.
     expected_s
-        Predicted seconds until the answer or the limit.
+        Predicted seconds until the answer or the limit; NaN likewise.
     p_solved
-        Predicted probability of an answer within the limit.
+        Predicted probability of an answer within the limit; NaN likewise.
     dependence
         Share of the variance of the solvers' costs that they are taken to have in common.
     instances
@@ -99,6 +104,10 @@ class Schedule:
         ``SAT`` or ``UNSAT`` if the probe solved it.
     error
         What could not be read, one line each.
+    reason
+        Why these solvers, for one instance.
+    known_up_to_s
+        CPU seconds beyond which the training labels tell nothing.
     """
 
     cores: tuple[tuple[Slice, ...], ...]
@@ -114,10 +123,20 @@ class Schedule:
     status: str = "planned"
     result: str = ""
     error: str = ""
+    reason: str = ""
+    known_up_to_s: float = float("inf")
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values for JSON; docs/portfolio.md describes them."""
-        return {**asdict(self), "cores": [[asdict(part) for part in core] for core in self.cores]}
+        """Return plain values for JSON, None for what is unknown; docs/portfolio.md describes them."""
+        unknown = {name: known(getattr(self, name)) for name in ("value", "expected_s", "p_solved", "known_up_to_s")}
+        return {**asdict(self), **unknown, "cores": [[asdict(part) for part in core] for core in self.cores]}
+
+    def as_observed(self, bound_s: float, spent_s: float = 0.0) -> Schedule:
+        """Return the schedule with nothing said of what no label tells: what happens within a limit beyond a bound."""
+        nothing = float("nan")
+        if self.time_limit_s + spent_s <= bound_s:
+            return replace(self, known_up_to_s=bound_s)
+        return replace(self, value=nothing, expected_s=nothing, p_solved=nothing, known_up_to_s=bound_s)
 
 
 @dataclass(frozen=True)
@@ -409,7 +428,7 @@ def _greedy(
     return [core for core in cores if core]
 
 
-def _filled(cores: Iterable[Sequence[tuple[int, float]]], limit_s: float) -> list[list[tuple[int, float]]]:
+def _filled(cores: Iterable[Sequence[tuple[_Item, float]]], limit_s: float) -> list[list[tuple[_Item, float]]]:
     """Give the last slice of every core the time that is left."""
     full = []
     for core in cores:
@@ -598,6 +617,43 @@ def cautious_plan(
     return replace(way_on((alone, planned), least_gain), paths=tuple(paths), overhead_s=overhead_s)
 
 
+def schedule_of(
+    prediction: Prediction, training: TrainingPortfolio, settings: ScheduleSettings, overhead_s: float = 0.0
+) -> Schedule:
+    """Return the schedule for a predicted instance: the solver that :func:`decide` chooses, unless turns pay more.
+
+    Parameters
+    ----------
+    prediction
+        In CPU seconds.
+    training
+        What the training side says.
+    settings
+        Their limit is what is left after the overhead.
+    overhead_s
+        CPU seconds spent so far.
+    """
+    assert prediction.distribution is not None
+    decision = decide(
+        prediction, training, SelectionSettings(settings.objective, settings.time_limit_s + overhead_s), overhead_s
+    )
+    distribution, bound = extrapolated(prediction.distribution), bound_of(prediction.distribution)
+    if decision.leaves:
+        judged = replace(settings, time_limit_s=min(settings.time_limit_s, bound))
+        found = cautious_plan(distribution, prediction.solvers, judged, decision.chosen, training.least_gain)
+        cores = [[(part.solver, part.cpu_s) for part in core] for core in found.cores]
+        full = _filled(cores, settings.time_limit_s)
+        found = replace(
+            found,
+            cores=tuple(tuple(Slice(name, length) for name, length in core) for core in full),
+            time_limit_s=settings.time_limit_s,
+        )
+    else:
+        found = ways_on(distribution, prediction.solvers, settings, decision.chosen, 0.0)[0]
+    found = replace(found, paths=(prediction.path,), overhead_s=overhead_s, reason=decision.reason)
+    return found.as_observed(bound)
+
+
 class Scheduler(DecidesByPredictor):
     """Schedules with a checkpoint.
 
@@ -706,15 +762,7 @@ class Scheduler(DecidesByPredictor):
                 result=prediction.result,
                 error=prediction.reason if prediction.status == "error" else "",
             )
-        return cautious_plan(
-            prediction.distribution,
-            prediction.solvers,
-            replace(self.settings, time_limit_s=left),
-            self.training.single_best(prediction.solvers),
-            self.training.least_gain,
-            paths=(prediction.path,),
-            overhead_s=overhead,
-        )
+        return schedule_of(prediction, self.training, replace(self.settings, time_limit_s=left), overhead)
 
     def schedule_set(self, sources: Iterable[str | Formula], *, jobs: int = 1) -> Schedule:
         """Return one schedule for a set of instances, to be run on each of them, and on others like them, unseen.
@@ -737,13 +785,14 @@ class Scheduler(DecidesByPredictor):
         paths: list[str] = []
         rows: list[Floats] = []
         errors: list[str] = []
-        overhead = 0.0
+        overhead, bound = 0.0, float("inf")
         for prediction in self.predictor.predict_many(sources, jobs=jobs):
             if prediction.distribution is None:
                 errors.append(prediction.reason)
                 continue
             paths.append(prediction.path)
             rows.append(prediction.distribution.cdf)
+            bound = bound_of(prediction.distribution)
             overhead += overhead_of(prediction.timings)
         if not rows:
             raise ConfigError("found no formula that can be read: " + "; ".join(errors or ["there is none"]))
@@ -754,7 +803,7 @@ class Scheduler(DecidesByPredictor):
             paths=paths,
             overhead_s=overhead,
         )
-        return replace(found, error="\n".join(errors))
+        return replace(found, error="\n".join(errors)).as_observed(bound)
 
 
 # What came of it ------------------------------------------------------------------------------------------------------

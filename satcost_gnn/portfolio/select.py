@@ -16,10 +16,12 @@ import numpy as np
 
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.observed import bound_of, extrapolated, known
 from satcost_gnn.portfolio.deciding import DecidesByPredictor
 from satcost_gnn.portfolio.objective import Objective, scores, separation
 from satcost_gnn.portfolio.training_side import UNIT, TrainingPortfolio
-from satcost_gnn.predictor import Prediction, Predictor
+from satcost_gnn.prediction import Prediction
+from satcost_gnn.predictor import Predictor
 
 if TYPE_CHECKING:
     from pysat.formula import CNF
@@ -41,20 +43,21 @@ class RankedSolver:
     spread
         Standard deviation of the objective under the predicted distribution.
     par2_s, expected_cost_s
-        Predicted PAR2, and CPU seconds spent within the cutoff whatever comes of it, overhead charged in both.
+        Predicted PAR2, and CPU seconds spent within the cutoff whatever comes of it, overhead charged in both; None
+        where the cutoff lies beyond what the training labels tell about.
     p_solved
-        Probability of an answer within the cutoff, overhead charged.
+        Probability of an answer within the cutoff, overhead charged; None likewise.
     median_s
-        Median of the solver's own CPU seconds.
+        Median of the solver's own CPU seconds; None if it lies beyond what the labels tell about.
     """
 
     solver: str
     value: float
     spread: float
-    par2_s: float
-    expected_cost_s: float
-    p_solved: float
-    median_s: float
+    par2_s: float | None
+    expected_cost_s: float | None
+    p_solved: float | None
+    median_s: float | None
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,11 @@ class Decision:
         another choice than the single best pays.
     objective, cutoff_s, risk
         What was minimised, within how many CPU seconds, with how many standard deviations added.
+    judged_s
+        CPU seconds within which the solvers were compared: the cutoff, or the longest limit of the training labels if
+        that is less.
+    known_up_to_s
+        CPU seconds beyond which the training labels tell nothing; None if that isn't said.
     result
         ``SAT`` or ``UNSAT`` if the probe solved it.
     source, source_reason
@@ -115,7 +123,14 @@ class Decision:
     in_distribution: bool | None
     overhead_s: float
     checkpoint: str
+    judged_s: float
+    known_up_to_s: float | None = None
     timings: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def leaves(self) -> bool:
+        """Whether another solver than the single best is to be run."""
+        return self.status == "selected" and self.chosen != self.single_best
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON; docs/portfolio.md describes them."""
@@ -160,7 +175,12 @@ class SelectionSettings:
             raise ConfigError(f"found risk {self.risk:g}; expected a number that is not negative")
 
 
-def decide(prediction: Prediction, training: TrainingPortfolio, settings: SelectionSettings) -> Decision:
+def decide(
+    prediction: Prediction,
+    training: TrainingPortfolio,
+    settings: SelectionSettings,
+    overhead_s: float | None = None,
+) -> Decision:
     """Choose a solver from a prediction in CPU seconds.
 
     Parameters
@@ -171,6 +191,8 @@ def decide(prediction: Prediction, training: TrainingPortfolio, settings: Select
         What the training side says.
     settings
         What is minimised.
+    overhead_s
+        CPU seconds that have been spent on the decision; None for those of the prediction.
 
     Raises
     ------
@@ -180,7 +202,7 @@ def decide(prediction: Prediction, training: TrainingPortfolio, settings: Select
     if prediction.unit != UNIT:
         raise ConfigError(f"found a prediction in {prediction.unit}; expected one in {UNIT} to choose a solver by")
     single = training.single_best(prediction.solvers)
-    overhead = overhead_of(prediction.timings)
+    overhead = overhead_of(prediction.timings) if overhead_s is None else overhead_s
     common: dict[str, Any] = {
         "path": prediction.path,
         "gbdhash": prediction.gbdhash,
@@ -197,18 +219,23 @@ def decide(prediction: Prediction, training: TrainingPortfolio, settings: Select
         "timings": dict(prediction.timings),
         "checkpoint": prediction.checkpoint,
     }
-    distribution = prediction.distribution
-    if distribution is None:
+    bound = bound_of(prediction.distribution)
+    # Beyond the labels the solvers can't be told apart: they are compared within them.
+    judged = min(settings.cutoff_s, bound + overhead)
+    within = settings.cutoff_s - overhead <= bound
+    common |= {"judged_s": judged, "known_up_to_s": known(bound)}
+    if prediction.distribution is None:
         return Decision(
             status="error", chosen="", reason=prediction.reason, ranking=(), separated=False, separation=0.0, **common
         )
 
-    found = scores(distribution, settings.objective, settings.cutoff_s, overhead)
+    distribution = extrapolated(prediction.distribution)
+    found = scores(distribution, settings.objective, judged, overhead)
     value = found.value + settings.risk * found.spread
-    par2 = scores(distribution, Objective.PAR2, settings.cutoff_s, overhead).value
-    expected = scores(distribution, Objective.EXPECTED_COST, settings.cutoff_s, overhead).value
-    solved = 1.0 - scores(distribution, Objective.P_SOLVED, settings.cutoff_s, overhead).value
-    median = 10.0 ** distribution.quantile(0.5)
+    par2 = scores(distribution, Objective.PAR2, judged, overhead).value
+    expected = scores(distribution, Objective.EXPECTED_COST, judged, overhead).value
+    solved = 1.0 - scores(distribution, Objective.P_SOLVED, judged, overhead).value
+    median = 10.0 ** prediction.distribution.quantile(0.5)
     # Of equals, the one that is better on the training side.
     usual = [training.order(prediction.solvers).index(name) for name in prediction.solvers]
     ranked = sorted(range(len(value)), key=lambda k: (value[k], usual[k]))
@@ -217,10 +244,10 @@ def decide(prediction: Prediction, training: TrainingPortfolio, settings: Select
             prediction.solvers[k],
             float(value[k]),
             float(found.spread[k]),
-            float(par2[k]),
-            float(expected[k]),
-            float(solved[k]),
-            float(median[k]),
+            float(par2[k]) if within else None,
+            float(expected[k]) if within else None,
+            float(solved[k]) if within else None,
+            known(median[k]),
         )
         for k in ranked
     )
@@ -233,11 +260,12 @@ def decide(prediction: Prediction, training: TrainingPortfolio, settings: Select
     best, other = ranking[0], next(row for row in ranking if row.solver == single)
     column = prediction.solvers.index(single)
     distance = float(separation(value, found.spread, column)) if best.solver != single else 0.0
-    separated = best.solver == single or distance > training.least_separation
+    unlike = prediction.in_distribution is False
+    separated = best.solver == single or (distance > training.least_separation and not unlike)
     return Decision(
         status="selected",
         chosen=best.solver if separated else single,
-        reason=_reason(best, other, distance, separated, training, settings, overhead),
+        reason=_reason(best, other, distance, separated, unlike, training, settings, overhead),
         separated=separated,
         separation=distance,
         **common,
@@ -249,6 +277,7 @@ def _reason(
     single: RankedSolver,
     distance: float,
     separated: bool,
+    unlike: bool,
     training: TrainingPortfolio,
     settings: SelectionSettings,
     overhead_s: float,
@@ -268,6 +297,11 @@ def _reason(
     compared = f"{name}{with_risk} {best.value:.3g}{unit} against {single.value:.3g}{unit} of {single.solver}"
     if separated:
         return f"{best.solver} has the least {name}: {compared}, the single best of the training set"
+    if unlike:
+        return (
+            f"the instance is unlike the training data, where predictions don't tell solvers apart: {single.solver} is "
+            "the single best of the training set"
+        )
     return (
         f"the evidence does not separate {best.solver} from {single.solver} ({compared}; {distance:.2f} standard "
         f"deviations, {training.least_separation:.2g} needed): {single.solver} is the single best of the training set"

@@ -59,7 +59,8 @@ class Watch:
     prior
         Distribution of the cost of this run in CPU seconds, of shape ``()``; None if there is none.
     later
-        File that its cumulative probabilities may be written to while the solver runs already (numpy's format).
+        File that its cumulative probabilities, and the cost up to which they are known, may be written to while the
+        solver runs already (numpy's format).
     """
 
     every_s: float = 1.0
@@ -137,8 +138,9 @@ def _watched(engine: Any, spec: SolverSpec, watch: Watch) -> bool | None:
 
     def tell(estimate: Estimate) -> bool:
         if not monitor.priors and watch.later is not None and Path(watch.later).exists():
-            cdf = np.load(watch.later, allow_pickle=False)
-            monitor.priors = {"cpu_seconds": CostDistribution(grid_for("cpu_seconds"), cdf)}
+            *cdf, bound = np.load(watch.later, allow_pickle=False)
+            monitor.priors = {"cpu_seconds": CostDistribution(grid_for("cpu_seconds"), np.array(cdf))}
+            monitor.bounds = {"cpu_seconds": float(bound)}
         remaining = None
         if not estimate.unknown:
             low, high = estimate.remaining_interval()

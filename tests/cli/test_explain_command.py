@@ -22,8 +22,8 @@ def test_rows_in_json_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert [row["status"] for row in rows] == ["ok", "solved", "error"]
     assert [bool(row["effects"]) for row in rows] == [True, False, False]
     first = rows[0]
-    total = first["background_mean_log10"] + sum(effect["decades"] for effect in first["effects"])
-    assert total == pytest.approx(first["mean_log10"])
+    total = first["background_median_log10"] + sum(effect["decades"] for effect in first["effects"])
+    assert total == pytest.approx(first["median_log10"])
     assert "1 of 3 files could not be read" in printed.err
 
 

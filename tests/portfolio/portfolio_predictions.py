@@ -7,7 +7,7 @@ import numpy as np
 
 from satcost_gnn.distribution import GRIDS, CostDistribution
 from satcost_gnn.portfolio.training_side import TrainingPortfolio
-from satcost_gnn.predictor import Prediction
+from satcost_gnn.prediction import Prediction
 
 GRID = GRIDS["cpu_seconds"]
 

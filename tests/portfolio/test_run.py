@@ -22,7 +22,8 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.portfolio import solver_child
 from satcost_gnn.portfolio.run import PortfolioSolver, Progress, SolveSettings, complete_model, programs_of
 from satcost_gnn.portfolio.solver_child import PROVING, Watch, answer_child
-from satcost_gnn.predictor import Prediction, Predictor
+from satcost_gnn.prediction import Prediction
+from satcost_gnn.predictor import Predictor
 from satcost_gnn.search import solvers
 from satcost_gnn.search.solvers import satisfies
 

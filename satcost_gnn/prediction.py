@@ -1,0 +1,142 @@
+"""What one instance is predicted to cost each solver, and the rows of that in a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satcost_gnn.distribution import CostDistribution
+from satcost_gnn.errors import CheckpointError
+from satcost_gnn.observed import bound_of, known
+
+QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What one instance is predicted to cost each solver.
+
+    Parameters
+    ----------
+    path, gbdhash
+        Which instance.
+    status
+        ``ok``: predicted; ``solved``: the probe solved it, ``result`` says how; ``error``: it could not be read.
+    unit
+        Unit of the cost: ``conflicts``, ``propagations`` or ``cpu_seconds``.
+    solvers
+        Names in the order of the distribution's axis.
+    distribution
+        Distribution of the cost, of shape ``(n_solvers,)``; None for an unreadable input.
+    source
+        Estimator it comes from: gnn, forest, linear, tree_size, constant, or probe.
+    reason
+        Why the estimators before it were passed over, or what is wrong with the input.
+    result
+        ``SAT`` or ``UNSAT`` if the probe solved it, or the second search (status ``ok``: what a solver needs for the
+        formula as it is remains a prediction).
+    in_distribution
+        Whether the instance resembles the training data; None where that can't be told.
+    checkpoint
+        Name and version of the checkpoint.
+    timings
+        Wall seconds by stage.
+    estimator
+        The source's name in the checkpoint's chain of estimators; empty where none was asked.
+    model
+        ``int32[n]``: literals of the model, if one of the searches found the instance satisfiable.
+    """
+
+    path: str
+    gbdhash: str
+    status: str
+    unit: str
+    solvers: tuple[str, ...]
+    distribution: CostDistribution | None
+    source: str
+    reason: str
+    result: str
+    in_distribution: bool | None
+    checkpoint: str
+    cutoff: float
+    timings: dict[str, float] = field(default_factory=dict)
+    estimator: str = ""
+    model: NDArray[np.int32] | None = None
+
+    def quantile(self, q: float) -> dict[str, float]:
+        """Return a quantile of the cost of each solver, in the cost unit (not log10).
+
+        NaN where it lies beyond :attr:`known_up_to`: no label tells how far.
+
+        Raises
+        ------
+        CheckpointError
+            If there is no distribution because the input could not be read.
+        """
+        values = 10.0 ** np.atleast_1d(self._known().quantile(q))
+        return dict(zip(self.solvers, values.tolist(), strict=True))
+
+    def p_solved_by(self, budget: float) -> dict[str, float]:
+        """Return each solver's probability of solving within a budget in the cost unit.
+
+        NaN for a budget beyond :attr:`known_up_to`; the probability at that bound is then the least that it is.
+        """
+        values = np.atleast_1d(self._known().p_solved_by(budget))
+        return dict(zip(self.solvers, values.tolist(), strict=True))
+
+    @property
+    def known_up_to(self) -> float:
+        """Largest cost in the unit that the training labels tell about; infinity where that isn't said."""
+        return bound_of(self.distribution)
+
+    @property
+    def searched_s(self) -> float | None:
+        """Wall seconds of the probe and the second search; None if there was no probe."""
+        first = self.timings.get("probe")
+        return None if first is None else first + self.timings.get("second search", 0.0)
+
+    def _known(self) -> CostDistribution:
+        if self.distribution is None:
+            raise CheckpointError(f"{self.path}: there is no prediction: {self.reason}")
+        return self.distribution
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row a solver with the columns of :mod:`satcost_gnn.prediction_table`."""
+        common = {
+            "path": self.path,
+            "gbdhash": self.gbdhash,
+            "cost_unit": self.unit,
+            "cutoff": self.cutoff,
+            "source": self.source,
+            "checkpoint": self.checkpoint,
+            "in_distribution": self.in_distribution,
+            "parse_s": self.timings.get("parse"),
+            "probe_s": self.searched_s,
+            "features_s": self.timings.get("features", 0.0) + self.timings.get("graph", 0.0),
+            "inference_s": self.timings.get("inference"),
+            "status": self.status,
+            "result": self.result,
+            "error": self.reason,
+        }
+        if self.distribution is None:
+            return [{**common, "solver": "", "features_s": None, "cutoff": None}]
+        quantiles = {name: 10.0 ** self.distribution.quantile(q) for name, q in QUANTILES.items()}
+        means = self.distribution.mean()
+        solved = self.distribution.p_solved_by(self.cutoff)
+        bound = self.known_up_to
+        above = 1.0 - self.distribution.p_solved_by(bound) if np.isfinite(bound) else np.full(len(means), np.nan)
+        return [
+            {
+                **common,
+                "solver": solver,
+                **{name: known(values[k]) for name, values in quantiles.items()},
+                "mean_log10": float(means[k]),
+                "p_solved": known(solved[k]),
+                "known_up_to": known(bound),
+                "p_above": known(above[k]),
+            }
+            for k, solver in enumerate(self.solvers)
+        ]
