@@ -17,6 +17,14 @@ def cost_text(value: float | None, bound: float | None = None) -> str:
     return "unknown" if bound is None or not math.isfinite(bound) else f"> {number_text(bound)}"
 
 
-def probability_text(value: float | None) -> str:
-    """Return a probability with two digits after the point, or ``unknown``."""
-    return f"{value:.2f}" if value is not None and math.isfinite(value) else "unknown"
+def interval_text(low: float | None, high: float | None, bound: float | None = None) -> str:
+    """Return an interval of costs; ``> 10`` alone where nothing but that is known of its lower end."""
+    first, last = cost_text(low, bound), cost_text(high, bound)
+    return last if first == last and not first[0].isdigit() else f"{first} – {last}"
+
+
+def probability_text(value: float | None, least: float | None = None) -> str:
+    """Return a probability with two digits after the point; where it is unknown, what it is at least."""
+    if value is not None and math.isfinite(value):
+        return f"{value:.2f}"
+    return "unknown" if least is None or not math.isfinite(least) else f"≥ {least:.2f}"

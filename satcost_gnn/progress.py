@@ -7,6 +7,9 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
+# Steps that must have ended before the time left is told.
+_ENOUGH = 10
+
 
 def duration(seconds: float | None) -> str:
     """Return seconds as ``h:mm:ss``, ``?`` for None."""
@@ -27,9 +30,12 @@ class ProgressLine:
         What is counted, in the plural ("files", "runs").
     every_s
         Seconds between plain lines where standard error is not a terminal.
+    first
+        What is being done before the first step ends.
     """
 
-    def __init__(self, total: int, what: str, every_s: float = 15.0) -> None:
+    def __init__(self, total: int, what: str, every_s: float = 15.0, first: str = "") -> None:
+        self._first = first
         self._total, self._what, self._every_s = total, what, every_s
         self._start = self._said = time.monotonic()
         self._done = 0
@@ -40,19 +46,18 @@ class ProgressLine:
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[rate]}"),
-                TimeRemainingColumn(),
                 console=Console(stderr=True),
                 transient=True,
             )
             self._bar.start()
-            self._task = self._bar.add_task(self._what, total=self._total, rate="")
+            self._task = self._bar.add_task(self._what, total=self._total, rate=self._first)
         return self
 
     def __exit__(
@@ -72,7 +77,7 @@ class ProgressLine:
         """Count finished steps."""
         self._done += steps
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, rate=f"{self._rate():.1f}/s")
+            self._bar.update(self._task, completed=self._done, rate=self._speed() or self._first)
         elif time.monotonic() - self._said >= self._every_s:
             self._say()
 
@@ -81,9 +86,17 @@ class ProgressLine:
 
     def _say(self) -> None:
         self._said = time.monotonic()
+        print(f"{self._done}/{self._total} {self._what}, {self._speed() or self._first}", file=sys.stderr)
+
+    def _speed(self) -> str:
+        """Return the rate and, once enough is done to tell, the time left; empty before the first step."""
+        made = self._done - self._skipped
+        if not made:
+            return ""
         rate = self._rate()
-        left = (self._total - self._done) / rate if rate > 0 else None
-        print(f"{self._done}/{self._total} {self._what}, {rate:.1f}/s, {duration(left)} left", file=sys.stderr)
+        # The first steps of a long job are seldom like the rest.
+        enough = made >= min(_ENOUGH, max(self._total - self._skipped, 1))
+        return f"{rate:.1f}/s" + (f", {duration((self._total - self._done) / rate)} left" if enough else "")
 
     def message(self, text: str) -> None:
         """Print a line on standard error without spoiling the bar."""

@@ -104,7 +104,7 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
     failed = table.failed(names)
     counts: Counter[str] = Counter()
     try:
-        with predictor, writer, ProgressLine(len(names), "files") as progress:
+        with predictor, writer, ProgressLine(len(names), "files", first="loading and probing") as progress:
             progress.skip(len(names) - len(left))
 
             def take(row: dict[str, Any]) -> None:

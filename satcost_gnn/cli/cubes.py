@@ -18,7 +18,8 @@ import typer
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import COUNT, FACTOR, MEBIBYTES, NATURAL, SECONDS
 from satcost_gnn.cli.options import Checkpoint, Device, Overwrite, Unit
-from satcost_gnn.cost_text import cost_text, number_text
+from satcost_gnn.cli.terminal import columns, shortened, wrapped
+from satcost_gnn.cost_text import cost_text, interval_text, number_text
 from satcost_gnn.data.generate.cube import with_units
 from satcost_gnn.distribution import UNIT_LABELS
 from satcost_gnn.errors import ConfigError, FormulaError, OutputError
@@ -255,12 +256,12 @@ def _print_table(rows: Sequence[Mapping[str, Any]], order: Sequence[int]) -> Non
     for number in order:
         row = rows[number]
         if row["status"] == "error":
-            print(f"{number:>6} {row['error']}")
+            print(wrapped(f"{number:>6} {row['error']}", ""))
             continue
         bound = row["known_up_to"]
-        wide = f"{cost_text(row['q05'], bound)} – {cost_text(row['q95'], bound)}" if row["known"] is None else "known"
+        wide = interval_text(row["q05"], row["q95"], bound) if row["known"] is None else "known"
         marks = f" {row['result']}" if row["status"] == "solved" else " split further" if row["split"] else ""
-        text = row["literals"] if len(row["literals"]) <= 40 else row["literals"][:39] + "…"
+        text = shortened(row["literals"], max(min(columns() - 53 - len(marks), 40), 8))
         print(
             f"{number:>6} {cost_text(row['q50'], bound):>10} {wide:>21} {_number(row['measured']):>10}  {text}{marks}"
         )

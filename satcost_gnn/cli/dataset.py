@@ -12,7 +12,7 @@ import typer
 from satcost_gnn.cli.command import add_command, new_app
 from satcost_gnn.cli.numbers import NATURAL, SECONDS
 from satcost_gnn.data.card import write_card
-from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.data.dataset import MANIFEST_FILE, Dataset
 from satcost_gnn.data.import_runtimes import import_runtimes
 from satcost_gnn.data.source_speed import source_speeds, speed_rows, write_speeds
 from satcost_gnn.data.split_following import follow_splits
@@ -106,6 +106,9 @@ def run_info(options: InfoOptions) -> int:
 
 def run_check(options: CheckOptions) -> int:
     """Check a data set: sound tables, related instances on one side of a split. Exit code 1 if anything is wrong."""
+    if not (options.directory / MANIFEST_FILE).exists():
+        # Nothing to check: wrong usage, not a data set with something wrong.
+        Dataset.open(options.directory)
     problems = check(options.directory, options.root)
     for problem in problems:
         print(problem, file=sys.stderr)

@@ -12,6 +12,7 @@ import typer
 
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.options import Checkpoint, Device, Estimator, Inputs, Unit
+from satcost_gnn.cli.terminal import columns, wrapped
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.explanation import Explainer, Explanation
 from satcost_gnn.inputs import expand_all
@@ -41,13 +42,13 @@ class ExplainOptions:
 def explanation_text(explanation: Explanation) -> str:
     """Return an explanation for reading: the sentence, then a bar for each group of features."""
     found = explanation.prediction
-    lines = [f"{found.path}: {explanation.sentence()}"]
+    lines = [wrapped(f"{found.path}: {explanation.sentence()}", "")]
     if explanation.effects:
         unit = found.unit.replace("_", " ")
         lines.append(f"  decades of {unit} by group of features ({found.estimator}, {found.checkpoint}):")
-        lines += [f"  {line}" for line in explanation.bars()]
+        lines += [f"  {line}" for line in explanation.bars(max(min(columns() - 62, 40), 10))]
     if found.status == "ok" and found.in_distribution is False:
-        lines.append("  The instance is unlike the training data: trust the prediction, and this, less.")
+        lines.append(wrapped("The instance is unlike the training data: trust the prediction, and this, less."))
     return "\n".join(lines)
 
 

@@ -26,7 +26,8 @@ from satcost_gnn.cli.options import (
     Unit,
 )
 from satcost_gnn.cli.phases import check_phases, write_phases
-from satcost_gnn.cost_text import cost_text, number_text, probability_text
+from satcost_gnn.cli.terminal import columns, end_of, shortened, wrapped
+from satcost_gnn.cost_text import cost_text, interval_text, number_text, probability_text
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.file_names import escaped
 from satcost_gnn.inputs import expand_all
@@ -81,38 +82,52 @@ class PredictOptions:
 class TableWriter(RowWriter):
     """Aligned columns for reading on a terminal; widths are fixed so that rows can be shown as they come."""
 
-    _HEAD = (
-        f"{'file':32} {'solver':12} {'median':>10} {'50 % interval':>21} {'90 % interval':>21} {'P(solved)':>9}  source"
-    )
+    #: Columns without that of the file, and which of them only a wide terminal shows.
+    _COLUMNS = (("solver", 12), ("median", 9), ("50 % interval", 20), ("90 % interval", 20), ("P(solved)", 9))
+    _WIDE = "50 % interval"
+    _SOURCE = 9
 
     def __init__(self) -> None:
         self._started = False
+        self._width = columns()
+        least = 12 + sum(width + 1 for _, width in self._COLUMNS) + self._SOURCE + 1
+        self._shown = [one for one in self._COLUMNS if self._width >= least or one[0] != self._WIDE]
+        taken = sum(width + 1 for _, width in self._shown) + self._SOURCE + 1
+        self._file = min(max(self._width - taken, 8), 32)
+
+    def _line(self, name: str, cells: dict[str, str], source: str) -> str:
+        line = f"{end_of(name, self._file):{self._file}}"
+        for column, width in self._shown:
+            text = shortened(cells[column], width)
+            line += " " + (text.ljust(width) if column == "solver" else text.rjust(width))
+        return f"{line} {source}".rstrip()
 
     def write(self, rows: Iterable[Row]) -> None:
         """Print the rows of one instance."""
         for position, row in enumerate(rows):
             if not self._started:
-                print(
-                    f"costs in {row['cost_unit']}; P(solved) within {number_text(row['cutoff'] or 0)} of them"
-                    if row["cutoff"]
-                    else f"costs in {row['cost_unit']}"
-                )
-                print(self._HEAD)
+                within = f"; P(solved) within {number_text(row['cutoff'])} of them" if row["cutoff"] else ""
+                print(f"costs in {row['cost_unit']}{within}")
+                print(self._line("file", {name: name for name, _ in self._COLUMNS}, "source"))
                 self._started = True
             name = escaped(Path(row["path"]).name) if position == 0 else ""
-            name = name if len(name) <= 32 else "…" + name[-31:]
             if row["status"] == "error":
-                print(f"{name:32} {row['error']}")
+                print(wrapped(f"{end_of(name, self._file)} {row['error']}", ""))
                 continue
             bound = row["known_up_to"]
-            half = f"{cost_text(row['q25'], bound)} – {cost_text(row['q75'], bound)}"
-            wide = f"{cost_text(row['q05'], bound)} – {cost_text(row['q95'], bound)}"
-            marks = "" if row["in_distribution"] in (True, None) else " (unlike the training data)"
-            solved = f" ({row['result']})" if row["result"] else ""
-            print(
-                f"{name:32} {row['solver']:12} {cost_text(row['q50'], bound):>10} {half:>21} {wide:>21} "
-                f"{probability_text(row['p_solved']):>9}  {row['source']}{solved}{marks}"
-            )
+            least = None if row["p_above"] is None else 1.0 - row["p_above"]
+            cells = {
+                "solver": row["solver"],
+                "median": cost_text(row["q50"], bound),
+                "50 % interval": interval_text(row["q25"], row["q75"], bound),
+                "90 % interval": interval_text(row["q05"], row["q95"], bound),
+                "P(solved)": probability_text(row["p_solved"], least),
+            }
+            print(self._line(name, cells, row["source"]))
+            if position == 0 and row["result"]:
+                print(f"  {row['result']}")
+            if position == 0 and row["in_distribution"] is False:
+                print("  unlike the training data: trust the numbers less")
         sys.stdout.flush()
 
     def close(self) -> None:
@@ -179,7 +194,7 @@ def run_predict(options: PredictOptions) -> int:
     writer, left = table.writer, table.left(names)
     failed = table.failed(names)
     try:
-        with predictor, writer, ProgressLine(len(names), "files") as progress:
+        with predictor, writer, ProgressLine(len(names), "files", first="loading and probing") as progress:
             progress.skip(len(names) - len(left))
             for prediction in predictor.predict_many(left, jobs=options.jobs):
                 writer.write(prediction.rows())

@@ -14,6 +14,7 @@ import typer
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import SECONDS, SHARE
 from satcost_gnn.cli.options import Checkpoint, Cores, Device, Jobs, Objective, Solvers
+from satcost_gnn.cli.terminal import wrapped
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.inputs import expand_all
 from satcost_gnn.output_files import check_outputs
@@ -62,9 +63,9 @@ def schedule_text(schedule: Schedule) -> str:
     lines = [name]
     for number, core in enumerate(schedule.cores, start=1):
         place = f"core {number}: " if len(schedule.cores) > 1 else ""
-        lines.append(f"  {place}" + ", then ".join(f"{part.solver} {part.cpu_s:.3g} s" for part in core))
+        lines.append(wrapped(place + ", then ".join(f"{part.solver} {part.cpu_s:.3g} s" for part in core)))
     if schedule.reason:
-        lines.append(f"  because {schedule.reason}")
+        lines.append(wrapped(f"because {schedule.reason}"))
     if math.isfinite(schedule.p_solved):
         lines.append(
             f"  expected {schedule.expected_s:.3g} s, P(solved) {schedule.p_solved:.3f} "
@@ -72,8 +73,10 @@ def schedule_text(schedule: Schedule) -> str:
         )
     else:
         lines.append(
-            f"  P(solved) within {schedule.time_limit_s:.4g} s is unknown: the training labels end at "
-            f"{schedule.known_up_to_s:g} s"
+            wrapped(
+                f"P(solved) within {schedule.time_limit_s:.4g} s is unknown: the training labels end at "
+                f"{schedule.known_up_to_s:g} s"
+            )
         )
     return "\n".join(lines)
 

@@ -12,6 +12,7 @@ import typer
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import NOT_NEGATIVE, SECONDS
 from satcost_gnn.cli.options import Checkpoint, Device, Estimator, Inputs, Jobs, Objective, Solvers
+from satcost_gnn.cli.terminal import wrapped
 from satcost_gnn.cost_text import cost_text, probability_text
 from satcost_gnn.inputs import expand_all
 from satcost_gnn.portfolio.select import Decision, Selector
@@ -45,22 +46,22 @@ class SelectOptions:
 def decision_text(decision: Decision) -> str:
     """Return a decision for reading: the choice, the reason, the ranking."""
     if decision.status == "error":
-        return f"{decision.path}\n  cannot be read: {decision.reason}"
+        return f"{decision.path}\n{wrapped(f'cannot be read: {decision.reason}')}"
     lines = [decision.path]
     if decision.status == "solved":
-        lines.append(f"  nothing to run: {decision.reason}")
+        lines.append(wrapped(f"nothing to run: {decision.reason}"))
     else:
-        lines += [f"  run {decision.chosen}", f"  because {decision.reason}"]
+        lines += [f"  run {decision.chosen}", wrapped(f"because {decision.reason}")]
     bound = decision.known_up_to_s
     if decision.judged_s < decision.cutoff_s:
         lines.append(
-            f"  within {decision.cutoff_s:g} CPU seconds nothing is known beyond {bound:g}, the limit of the training "
-            f"labels: compared within {decision.judged_s:.3g}"
+            wrapped(
+                f"nothing is known of costs above {bound:g} CPU seconds, the limit of the training labels: solvers are "
+                f"compared within {decision.judged_s:.3g}, not {decision.cutoff_s:g}"
+            )
         )
-    lines.append(
-        f"  {'solver':16} {'PAR2 s':>10} {'cost s':>10} {'median s':>10} {'P(solved)':>9}   within "
-        f"{decision.cutoff_s:g} CPU seconds"
-    )
+    lines.append(f"  within {decision.cutoff_s:g} CPU seconds:")
+    lines.append(f"  {'solver':16} {'PAR2 s':>10} {'cost s':>10} {'median s':>10} {'P(solved)':>9}")
     lines += [
         f"  {row.solver:16} {cost_text(row.par2_s):>10} {cost_text(row.expected_cost_s):>10} "
         f"{cost_text(row.median_s, bound):>10} {probability_text(row.p_solved):>9}"
@@ -68,7 +69,8 @@ def decision_text(decision: Decision) -> str:
     ]
     unlike = "; the instance is unlike the training data" if decision.in_distribution is False else ""
     why = f" ({decision.source_reason})" if decision.source_reason else ""
-    lines.append(f"  predicted by {decision.source}{why}; overhead {decision.overhead_s:.3f} s, charged{unlike}")
+    spent = f"{decision.overhead_s:.3g} CPU seconds spent on it, charged"
+    lines.append(wrapped(f"predicted by {decision.source}{why}; {spent}{unlike}"))
     return "\n".join(lines)
 
 

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import SECONDS
 from satcost_gnn.cli.options import Checkpoint, Cores, Device, MemoryLimit, Objective, Programs, Solvers
+from satcost_gnn.cli.terminal import columns, shortened
 from satcost_gnn.errors import FormulaError, OutputError
 from satcost_gnn.output_files import check_outputs, write_json
 from satcost_gnn.portfolio import objective as objectives
+from satcost_gnn.portfolio.monitor import LONGER
 from satcost_gnn.portfolio.run import PortfolioSolver, Progress, Solution, SolveSettings, programs_of
 from satcost_gnn.predictor import Predictor
 from satcost_gnn.search.process_tree import process_start
@@ -44,14 +46,14 @@ class SolveOptions:
         Path | None,
         typer.Option(help="Write a proof of unsatisfiability (DRAT or DRUP); only solvers that give one are run."),
     ] = None
-    live: Annotated[
-        bool | None,
+    watch: Annotated[
+        bool,
         typer.Option(
-            "--live/--no-live",
-            help="Watch the running solvers and show a line with what they have done and what is left [default: on a "
-            "terminal]. Watching changes CaDiCaL's search a little.",
+            "--watch/--no-watch",
+            help="Watch the running solvers, to show on standard error what they have done and what is left. It costs "
+            "time: CaDiCaL restarts whenever it is looked at, and may take twice as long.",
         ),
-    ] = None
+    ] = False
     model: Annotated[bool, typer.Option("--model/--no-model", help="Print the model.")] = True
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write what was run and what came of it to FILE.")
@@ -71,21 +73,21 @@ def model_lines(model: NDArray[np.int32]) -> list[str]:
 
 
 def progress_text(progress: Progress) -> str:
-    """Return the live line: elapsed time, and of each running solver what it has done and what is left."""
-    parts = [f"{progress.elapsed_s:.1f} s"]
+    """Return the live line: wall seconds in all, and of each watched solver its CPU seconds, spent and left."""
+    parts = [f"{progress.elapsed_s:.0f} s"]
     if progress.phase != "solving":
         parts.append(progress.phase)
     for solver, seen in progress.running.items():
         if seen is None:
-            parts.append(f"{solver}: remaining unknown")
+            parts.append(f"{solver} is running")
             continue
         if seen.remaining_s is None:
-            left = "unknown"
+            left = seen.unknown if seen.unknown == LONGER else "time left unknown"
         else:
             middle, low, high = seen.remaining_s
-            left = f"{middle:.3g} s ({low:.3g} to {high:.3g})"
-        restarts = "" if seen.restarts is None else f"{seen.restarts:,} restarts, "
-        parts.append(f"{solver}: {restarts}{seen.conflicts:,} conflicts, remaining {left}")
+            left = f"{middle:.3g} ({low:.3g} to {high:.3g}) CPU s left"
+        late = ", hardly within the limit" if seen.late else ""
+        parts.append(f"{solver} {seen.cpu_s:.0f} CPU s, {seen.conflicts:,} conflicts, {left}{late}")
     return " | ".join(parts)
 
 
@@ -111,6 +113,8 @@ class LiveLine:
 
     def _write(self, text: str) -> None:
         if self._shown:
+            # A longer line would be wrapped, and could not be written over.
+            text = shortened(text, columns(sys.stderr) - 1)
             sys.stderr.write("\r" + text.ljust(self._width) + ("\r" if not text else ""))
             sys.stderr.flush()
             self._width = len(text)
@@ -131,7 +135,6 @@ def run_solve(options: SolveOptions) -> int:
     unsatisfiable; 0: unknown; 1: the file could not be read; 2: wrong usage.
     """
     check_outputs({"--proof": options.proof, "--json": options.json}, [options.path])
-    live = sys.stderr.isatty() if options.live is None else options.live
     settings = SolveSettings(
         time_limit_s=options.time_limit,
         memory_limit_mb=options.memory_limit,
@@ -139,14 +142,14 @@ def run_solve(options: SolveOptions) -> int:
         objective=objectives.Objective.of(options.objective),
         proof=options.proof,
         programs=programs_of(options.programs or []),
-        watch=live,
+        watch=options.watch,
     )
     predictor = Predictor.from_checkpoint(
         options.checkpoint, unit="cpu_seconds", solvers=options.solvers, device=options.device
     )
     with PortfolioSolver(predictor, settings) as solver:
         try:
-            with LiveLine(live) as line:
+            with LiveLine(options.watch or sys.stderr.isatty()) as line:
                 solution = solver.solve(options.path, line.callback, begin=process_start())
         except FormulaError as error:
             print(f"satcost: {error}", file=sys.stderr)
@@ -169,4 +172,4 @@ def run_solve(options: SolveOptions) -> int:
     return solution.exit_code
 
 
-app = command_app("solve", SolveOptions, run_solve)
+app = command_app("solve", SolveOptions, run_solve, {"--live": "--watch", "--no-live": "--no-watch"})

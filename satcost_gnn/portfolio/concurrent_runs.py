@@ -103,7 +103,7 @@ class Attempt:
     limit_s
         CPU seconds that it was given.
     cpu_s, wall_s
-        Seconds used; the CPU seconds of a cancelled run aren't known.
+        Seconds used, by a cancelled run too.
     start_s
         Wall seconds from the beginning of everything to its start.
     core
@@ -323,7 +323,7 @@ class ConcurrentRuns:
         else:
             watch = None
             if self._letters is not None:
-                watch = Watch(prior=self._prior(part.solver), later=self._letter(part.solver))
+                watch = Watch(prior=self._prior(part.solver), later=self._letter(part.solver), limit_s=limits.cpu_s)
 
             def note(glimpse: Glimpse) -> None:
                 self.glimpses[part.solver] = glimpse

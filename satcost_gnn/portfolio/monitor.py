@@ -52,6 +52,8 @@ _UNCOUNTED_PROPAGATIONS = frozenset({"MapleCM", "Maplesat"})
 
 #: Interval of the whole cost, in decades, beyond which an estimate is called unknown.
 WIDEST = 2.0
+#: Why nothing is said of a run that has cost more than any label tells about.
+LONGER = "longer than anything in the training data"
 # Coverage of that interval.
 _COVERAGE = 0.8
 
@@ -106,7 +108,7 @@ class Estimate:
         return self.remaining(0.5 - coverage / 2), self.remaining(0.5 + coverage / 2)
 
     def p_solved_within(self, more: float) -> float:
-        """Return the probability that the run ends within so much more of the cost unit."""
+        """Return the probability that the run ends within so much more of the cost unit; NaN where that is unknown."""
         return float(self._found().p_solved_by(self.used + more))
 
     def _found(self) -> CostDistribution:
@@ -116,7 +118,7 @@ class Estimate:
 
     def __str__(self) -> str:
         restarts = "" if self.state.restarts is None else f"{self.state.restarts:,} restarts, "
-        head = f"{self.state.cpu_s:.1f} s, {restarts}{self.state.conflicts:,} conflicts"
+        head = f"{self.state.cpu_s:.1f} CPU s, {restarts}{self.state.conflicts:,} conflicts"
         if self.unknown:
             return f"{head}; remaining: unknown ({self.unknown})"
         low, high = self.remaining_interval()
@@ -311,7 +313,9 @@ class CostMonitor:
         if distribution is not None:
             distribution = observed_up_to(distribution, self.bounds.get(self.unit, math.inf))
             low, high = distribution.interval(_COVERAGE)
-            if bool(distribution.censored_above(0.5 + _COVERAGE / 2)):
+            if state.cost(self.unit) >= self.bounds.get(self.unit, math.inf):
+                why = LONGER
+            elif bool(distribution.censored_above(0.5 + _COVERAGE / 2)):
                 why = "its upper end is open"
             elif float(high - low) > self._widest:
                 why = f"anywhere within a factor of {_short(10.0 ** float(high - low))}"

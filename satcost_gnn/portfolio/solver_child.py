@@ -6,6 +6,7 @@ executed in a sandboxed child.
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ PROVING = frozenset(
     }
 )
 
+#: Probability of an end within the limit below which a run is said to end hardly within it.
+UNLIKELY = 0.1
 
 def can_prove(solver: str) -> bool:
     """Whether a solver, by our name of it, writes a proof of unsatisfiability."""
@@ -61,11 +64,14 @@ class Watch:
     later
         File that its cumulative probabilities, and the cost up to which they are known, may be written to while the
         solver runs already (numpy's format).
+    limit_s
+        CPU seconds that the run has.
     """
 
     every_s: float = 1.0
     prior: CostDistribution | None = None
     later: str | None = None
+    limit_s: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -78,12 +84,18 @@ class Glimpse:
         So far; restarts are None where the solver doesn't tell.
     remaining_s
         Median of the CPU seconds that are left, and the ends of their 80 % interval; None while it would be a guess.
+    unknown
+        Why it would be one.
+    late
+        Whether the run will hardly end within its limit.
     """
 
     cpu_s: float
     conflicts: int
     restarts: int | None
     remaining_s: tuple[float, float, float] | None
+    unknown: str = ""
+    late: bool = False
 
 
 def answer_child(
@@ -146,7 +158,8 @@ def _watched(engine: Any, spec: SolverSpec, watch: Watch) -> bool | None:
             low, high = estimate.remaining_interval()
             remaining = (estimate.remaining(), low, high)
         state = estimate.state
-        report(Glimpse(state.cpu_s, state.conflicts, state.restarts, remaining))
+        late = estimate.distribution is not None and estimate.p_solved_within(watch.limit_s - state.cpu_s) < UNLIKELY
+        report(Glimpse(state.cpu_s, state.conflicts, state.restarts, remaining, estimate.unknown, late))
         return False
 
     try:

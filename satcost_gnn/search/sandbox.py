@@ -25,6 +25,7 @@ from typing import Any, Literal, Protocol, Self
 
 from satcost_gnn.errors import SandboxError
 from satcost_gnn.search import interpreter
+from satcost_gnn.search.process_tree import below, usage
 
 #: Words on a running request, between :class:`Sandbox` and its helper.
 PAUSE, RESUME = "pause", "resume"
@@ -196,8 +197,6 @@ def _after_fork() -> None:
 
 os.register_at_fork(after_in_child=_after_fork)
 
-_CANCELLED = Outcome("CANCELLED", None, 0.0, 0.0, 0.0, "cancelled by the caller")
-
 
 class Sandbox:
     """A helper process that runs one limited child at a time.
@@ -214,6 +213,7 @@ class Sandbox:
     def __init__(self) -> None:
         self._server: subprocess.Popen[bytes] | None = None
         self._cancelled = threading.Event()
+        self._cancelled_s = 0.0
         self._make_locks()
         _sandboxes.add(self)
 
@@ -295,7 +295,7 @@ class Sandbox:
         with self._lock:
             for attempt in (1, 2):
                 if self._cancelled.is_set():
-                    return _CANCELLED
+                    return self._cancelled_outcome()
                 server = self._start()
                 assert server.stdin is not None and server.stdout is not None
                 try:
@@ -303,7 +303,7 @@ class Sandbox:
                         if self._cancelled.is_set():
                             # After the look above, when there was no helper yet.
                             self._discard()
-                            return _CANCELLED
+                            return self._cancelled_outcome()
                         write_frame(server.stdin.fileno(), (function, dict(kwargs), limits, on_report is not None))
                     answers = Exact(server.stdout.fileno())
                     while not isinstance(outcome := read_frame(answers), Outcome):
@@ -314,7 +314,7 @@ class Sandbox:
                 except (EOFError, OSError) as error:
                     self._discard()
                     if self._cancelled.is_set():
-                        return _CANCELLED
+                        return self._cancelled_outcome()
                     if attempt == 2:
                         raise SandboxError(
                             "the process that runs limited children died twice; is the machine out of memory?"
@@ -332,12 +332,18 @@ class Sandbox:
 
         It returns at once; the child is dead when the cancelled :meth:`run` has returned.
         """
-        self._cancelled.set()
         server = self._server
+        if server is not None and not self._cancelled.is_set():
+            # What was used counts, though there is no answer.
+            self._cancelled_s = usage(below(server.pid))[0]
+        self._cancelled.set()
         if server is not None:
             # Upon which the helper ends its child and itself.
             with contextlib.suppress(ProcessLookupError):
                 server.send_signal(signal.SIGTERM)
+
+    def _cancelled_outcome(self) -> Outcome:
+        return Outcome("CANCELLED", None, self._cancelled_s, 0.0, 0.0, "cancelled by the caller")
 
     def pause(self) -> None:
         """Stop the running child, and all below it, where they are, until :meth:`resume`; nothing if none runs.

@@ -1,0 +1,46 @@
+"""Text that fits the terminal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import textwrap
+from typing import IO
+
+# Width of text that goes to a file or a pipe.
+_NO_TERMINAL = 120
+
+
+def columns(stream: IO[str] | None = None) -> int:
+    """Return how many characters fit on a line of a stream, standard output by default; COLUMNS overrides."""
+    stream = sys.stdout if stream is None else stream
+    if "COLUMNS" not in os.environ:
+        try:
+            # Of this stream: standard output may be a pipe while standard error is a terminal.
+            return os.get_terminal_size(stream.fileno()).columns or _NO_TERMINAL
+        except (OSError, ValueError):
+            return _NO_TERMINAL
+    return shutil.get_terminal_size((_NO_TERMINAL, 24)).columns
+
+
+def shortened(text: str, width: int) -> str:
+    """Return a text that is cut, with a mark, to a width."""
+    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+
+
+def end_of(text: str, width: int) -> str:
+    """Return the end of a text that is cut, with a mark, to a width: of a path its name matters most."""
+    return text if len(text) <= width else "…" + text[len(text) - width + 1 :]
+
+
+def wrapped(text: str, indent: str = "  ") -> str:
+    """Return a text broken between words into lines that fit, all but the first with more indentation."""
+    return textwrap.fill(
+        text,
+        columns(),
+        initial_indent=indent,
+        subsequent_indent=indent + "  ",
+        break_on_hyphens=False,
+        break_long_words=False,
+    )

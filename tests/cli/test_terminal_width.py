@@ -1,0 +1,135 @@
+"""What people read fits their terminal: no row is broken in two, and the live line never scrolls."""
+
+import os
+import pty
+import struct
+import sys
+import termios
+from dataclasses import replace
+from fcntl import ioctl
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from satcost_gnn.cli.explain import explanation_text
+from satcost_gnn.cli.predict import TableWriter
+from satcost_gnn.cli.schedule import schedule_text
+from satcost_gnn.cli.select import decision_text
+from satcost_gnn.cli.solve import progress_text
+from satcost_gnn.cli.terminal import shortened
+from satcost_gnn.cost_text import cost_text, interval_text, probability_text
+from satcost_gnn.distribution import GRIDS, CostDistribution
+from satcost_gnn.explanation import GROUPS, Effect, Explanation
+from satcost_gnn.observed import observed_up_to
+from satcost_gnn.portfolio.monitor import LONGER
+from satcost_gnn.portfolio.run import Progress
+from satcost_gnn.portfolio.schedule import ScheduleSettings, schedule_of
+from satcost_gnn.portfolio.select import SelectionSettings, decide
+from satcost_gnn.portfolio.solver_child import Glimpse
+from satcost_gnn.portfolio.training_side import TrainingPortfolio
+from satcost_gnn.prediction import Prediction
+
+NAME = "a-directory/with-a-rather-long-name-of-an-instance-that-somebody-has-chosen-1234567890.cnf.xz"
+SOLVERS = ("cadical195", "maplechrono")
+TRAINING = TrainingPortfolio({"cadical195": 1.0, "maplechrono": 2.0}, dict.fromkeys(SOLVERS, 0.9), 10.0, 100)
+
+
+def prediction(**changes: Any) -> Prediction:
+    distribution = CostDistribution.normal(GRIDS["cpu_seconds"], np.log10([300.0, 0.5]), 0.4)
+    fields: dict[str, Any] = {
+        "path": NAME, "gbdhash": "0" * 32, "status": "ok", "unit": "cpu_seconds", "solvers": SOLVERS,
+        "distribution": observed_up_to(distribution, 10.0), "source": "gnn",
+        "reason": "far outside the training distribution", "result": "", "in_distribution": False,
+        "checkpoint": "satcost-v7", "cutoff": 3600.0,
+    }  # fmt: skip
+    return Prediction(**{**fields, **changes})
+
+
+def texts() -> dict[str, str]:
+    found = prediction()
+    effects = tuple(Effect(group, 0.1 * k - 0.3, 0.01, 2.0) for k, group in enumerate(GROUPS))
+    settings = SelectionSettings(cutoff_s=3600.0)
+    return {
+        "select": decision_text(decide(found, TRAINING, settings)),
+        "select apart": decision_text(decide(prediction(in_distribution=True), TRAINING, settings)),
+        "schedule": schedule_text(schedule_of(found, TRAINING, ScheduleSettings(time_limit_s=3600.0))),
+        "explain": explanation_text(Explanation(found, "cadical195", 2.5, 1.0, effects, "what training knows")),
+    }
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("name", sorted(texts()))
+def test_texts_fit(name: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = texts()[name]
+    # A path is what it is: nothing is cut out of it.
+    for line in (line.replace(NAME, "").rstrip() for line in text.splitlines()):
+        assert len(line) <= width, line
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_rows_of_the_table_fit_and_stay_whole(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    writer = TableWriter()
+    writer.write(prediction().rows())
+    writer.write(prediction(distribution=None, status="error", reason="x.cnf:3: found 'p dnf'; " * 6).rows())
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    rows = [line for line in lines if any(f" {solver} " in line for solver in SOLVERS)]
+    # One line a solver, with the median, the probability and the source on it.
+    assert len(rows) == len(SOLVERS) and all(row.endswith("gnn") and "≥ " in row for row in rows)
+    assert "> 10" in rows[0] and "> 10 – > 10" not in rows[0] and "0.498" in rows[1] and "≥ 1.00" in rows[1]
+    assert ("50 % interval" in lines[1]) == (width == 120)
+
+
+def test_unknown_is_said_as_unknown() -> None:
+    assert cost_text(float("nan"), 10.0) == cost_text(None, 10.0) == "> 10"
+    assert cost_text(None) == "unknown" and cost_text(2.5, 10.0) == "2.5"
+    assert probability_text(None) == probability_text(float("nan")) == "unknown" and probability_text(0.5) == "0.50"
+    assert probability_text(None, 0.3) == "≥ 0.30"
+    assert interval_text(None, None, 10.0) == "> 10" and interval_text(2.0, None, 10.0) == "2 – > 10"
+
+
+def test_live_line_names_its_clocks() -> None:
+    running = Glimpse(40.0, 120_000, 30, None, LONGER, False)
+    text = progress_text(Progress(55.0, "solving", {"cadical195": running}))
+    assert "55 s" in text and "40 CPU s" in text and LONGER in text
+    late = replace(running, unknown="", remaining_s=(60.0, 40.0, 90.0), late=True)
+    assert "60 (40 to 90) CPU s left, hardly within the limit" in progress_text(Progress(1.0, "solving", {"a": late}))
+    assert "a is running" in progress_text(Progress(1.0, "solving", {"a": None}))
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_live_line_stays_on_one_line_of_a_terminal(width: int) -> None:
+    code = (
+        "from satcost_gnn.cli.solve import LiveLine\n"
+        "from satcost_gnn.portfolio.run import Progress\n"
+        "from satcost_gnn.portfolio.solver_child import Glimpse\n"
+        "seen = Glimpse(40.0, 10**9, 30, None, 'longer than anything in the training data', False)\n"
+        "with LiveLine(True) as line:\n"
+        "    for k in range(50):\n"
+        "        line.callback(Progress(k, 'solving', {f'a-solver-with-a-long-name-{i}': seen for i in range(3)}))\n"
+    )
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ.pop("COLUMNS", None)
+        os.execv(sys.executable, [sys.executable, "-c", "import time; time.sleep(0.5)\n" + code])
+    ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    shown = b""
+    while True:
+        try:
+            piece = os.read(terminal, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    assert os.waitpid(pid, 0)[1] == 0, shown.decode()
+    text = shown.decode()
+    assert "\n" not in text and len(text.split("\r")) > 50
+    assert max(map(len, text.split("\r"))) < width
+    assert shortened("abcdef", 4) == "abc…" and Path(NAME).suffix == ".xz"
