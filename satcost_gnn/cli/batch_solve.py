@@ -16,12 +16,14 @@ from satcost_gnn.cli.options import (
     Checkpoint,
     Cores,
     Device,
-    MemoryLimit,
+    Json,
+    Memory,
     Overwrite,
     Programs,
     Resume,
     Solvers,
     TableFile,
+    chosen_format,
 )
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.inputs import expand_all
@@ -31,7 +33,7 @@ from satcost_gnn.portfolio.run import programs_of
 from satcost_gnn.predictor import Predictor
 from satcost_gnn.progress import ProgressLine
 from satcost_gnn.resumable_table import OpenedTable, open_table
-from satcost_gnn.row_writers import JsonLinesWriter, StreamSink
+from satcost_gnn.row_writers import CsvWriter, JsonLinesWriter, StreamSink
 from satcost_gnn.table_kind import TableKind
 
 
@@ -48,13 +50,15 @@ class BatchSolveOptions:
             help="mean: time until an instance is solved; total: until all are; given: first come, first served."
         ),
     ] = "mean"
-    time_limit: Annotated[
-        float, typer.Option(parser=SECONDS, help="CPU seconds of the longest run of an instance.")
-    ] = 60.0
-    memory_limit: MemoryLimit = 4096
+    limit: Annotated[float, typer.Option(parser=SECONDS, help="CPU seconds of the longest run of an instance.")] = 60.0
+    memory: Memory = 4096
     cores: Cores = 1
     solvers: Solvers = None
     programs: Programs = None
+    output_format: Annotated[
+        str, typer.Option("--format", help="On standard output: json, one object a line, or csv.")
+    ] = "json"
+    as_json: Json = False
     resume: Resume = False
     overwrite: Overwrite = False
     device: Device = "auto"
@@ -62,7 +66,9 @@ class BatchSolveOptions:
 
 def _opened(options: BatchSolveOptions, predictor: Predictor) -> OpenedTable:
     if options.output is None:
-        return OpenedTable(JsonLinesWriter(StreamSink(sys.stdout), BATCH_COLUMNS), {})
+        kind = chosen_format(options.output_format, options.as_json, ("json", "csv"))
+        make = CsvWriter if kind == "csv" else JsonLinesWriter
+        return OpenedTable(make(StreamSink(sys.stdout), BATCH_COLUMNS), {})
     kind = TableKind(
         command="batch-solve",
         columns=BATCH_COLUMNS,
@@ -87,8 +93,8 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
         raise ConfigError("--resume continues a file: name it with -o")
     check_outputs({"-o": options.output}, [*options.paths, *names])
     settings = BatchSettings(
-        limit_s=options.time_limit,
-        memory_limit_mb=options.memory_limit,
+        limit_s=options.limit,
+        memory_limit_mb=options.memory,
         cores=options.cores,
         aim=Aim.of(options.minimise),
         programs=programs_of(options.programs or []),
@@ -124,4 +130,6 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
     return 1 if failed else 0
 
 
-app = command_app("batch-solve", BatchSolveOptions, run_batch_solve)
+app = command_app(
+    "batch-solve", BatchSolveOptions, run_batch_solve, {"--time-limit": "--limit", "--memory-limit": "--memory"}
+)

@@ -12,6 +12,7 @@ import typer
 
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import COUNT
+from satcost_gnn.cli.options import Format, Json, chosen_format
 from satcost_gnn.data.execution import machine_description
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.machine_speed import (
@@ -40,7 +41,8 @@ class CalibrateOptions:
         int, typer.Option(parser=COUNT, help="Rounds of timed runs; the least time of each run counts.")
     ] = 4
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure and print, keep nothing.")] = False
-    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False
+    as_json: Json = False
+    output_format: Format = "text"
 
 
 def run_calibrate(options: CalibrateOptions) -> int:
@@ -53,7 +55,7 @@ def run_calibrate(options: CalibrateOptions) -> int:
     with Sandbox() as sandbox, ProgressLine(len(WORKLOADS) * options.repeats, "timed runs") as progress:
         seconds = time_workloads(sandbox, options.repeats, progress.advance)
     speed = compare(seconds, machine_description())
-    if options.as_json:
+    if chosen_format(options.output_format, options.as_json) == "json":
         print(json.dumps(speed.to_json()))
     else:
         _print(speed)

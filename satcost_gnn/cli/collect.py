@@ -56,7 +56,7 @@ class CollectOptions:
         typer.Option(help="Comma-separated seeds; 0 is the formula as it is."),
         Commas(NATURAL),
     ] = field(default_factory=lambda: [0])
-    cpu_s: Annotated[float | None, typer.Option("--cpu", parser=SECONDS, help="CPU seconds a run [default: 10].")] = (
+    cpu_s: Annotated[float | None, typer.Option("--limit", parser=SECONDS, help="CPU seconds a run [default: 10].")] = (
         None
     )
     wall_s: Annotated[
@@ -133,10 +133,10 @@ def race_rules(options: CollectOptions) -> RaceRules | None:
     if not options.race:
         for name, value in (("--limits", options.limits), ("--scouts", options.scouts)):
             if value is not None:
-                raise DatasetError(f"{name} belongs to a race: expected --race with it, or --cpu for one limit")
+                raise DatasetError(f"{name} belongs to a race: expected --race with it, or --limit for one")
         return None
     if options.cpu_s is not None:
-        raise DatasetError("--cpu: a race has several limits: expected --limits SECONDS,... in its place")
+        raise DatasetError("--limit: a race has several limits: expected --limits SECONDS,... in its place")
     limits = tuple(options.limits) if options.limits is not None else RaceRules().limits_s
     return RaceRules(limits, options.scouts)
 
@@ -307,4 +307,4 @@ def run_collect(options: CollectOptions) -> int:
     return 1 if bad or problems else 0
 
 
-app = command_app("collect", CollectOptions, run_collect)
+app = command_app("collect", CollectOptions, run_collect, {"--cpu": "--limit"})

@@ -21,18 +21,46 @@ class Command(typer.core.TyperCommand):
     """A command that still takes options under their old names, with a warning that names the new one."""
 
     renamed: Mapping[str, str] = {}
+    #: Old name -> new one, of options that took a value under a name that is a flag now.
+    renamed_with_value: Mapping[str, str] = {}
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments, old names replaced."""
-        return super().parse_args(ctx, [self._renewed(word) for word in args])
+        args = [self._renewed(word) for word in args]
+        for old, new in self.renamed_with_value.items():
+            changed = _with_value(args, old, new)
+            if changed is None:
+                continue
+            try:
+                rest = super().parse_args(ctx, changed)
+            except typer.BadParameter:
+                # It was meant as the flag that it is now.
+                ctx.params.clear()
+                continue
+            self._warn(old, new)
+            return rest
+        return super().parse_args(ctx, args)
 
     def _renewed(self, word: str) -> str:
         name, equals, value = word.partition("=")
         new = self.renamed.get(name)
         if new is None:
             return word
-        print(f"satcost: {name} is now called {new}; the old name will go", file=sys.stderr)
+        self._warn(name, new)
         return new + equals + value
+
+    def _warn(self, old: str, new: str) -> None:
+        print(f"satcost: {old} is now called {new}; the old name will go", file=sys.stderr)
+
+
+def _with_value(args: list[str], old: str, new: str) -> list[str] | None:
+    """Return the arguments with an old option and its value under the new name; None if it is not there with one."""
+    for k, word in enumerate(args):
+        if word.startswith(old + "="):
+            return [*args[:k], new + word[len(old) :], *args[k + 1 :]]
+        if word == old and k + 1 < len(args) and not args[k + 1].startswith("-"):
+            return [*args[:k], new, *args[k + 1 :]]
+    return None
 
 
 class Group(typer.core.TyperGroup):
@@ -88,6 +116,7 @@ def add_command(
     options: type[Options],
     run: Callable[[Options], int],
     renamed: Mapping[str, str] | None = None,
+    renamed_with_value: Mapping[str, str] | None = None,
 ) -> None:
     """Add a command to an application.
 
@@ -104,6 +133,8 @@ def add_command(
         Takes the record and returns the exit code; its docstring is the command's help.
     renamed
         Old names of options and their new ones.
+    renamed_with_value
+        The same of options that took a value under a name that is a flag now.
     """
 
     def call(**values: Any) -> None:
@@ -112,13 +143,18 @@ def add_command(
     call.__signature__ = signature_of(options)  # type: ignore[attr-defined]
     call.__annotations__ = {field: one.annotation for field, one in signature_of(options).parameters.items()}
     call.__doc__ = run.__doc__
-    app.command(name, cls=type("Command", (Command,), {"renamed": dict(renamed or {})}))(call)
+    old = {"renamed": dict(renamed or {}), "renamed_with_value": dict(renamed_with_value or {})}
+    app.command(name, cls=type("Command", (Command,), old))(call)
 
 
 def command_app(
-    name: str, options: type[Options], run: Callable[[Options], int], renamed: Mapping[str, str] | None = None
+    name: str,
+    options: type[Options],
+    run: Callable[[Options], int],
+    renamed: Mapping[str, str] | None = None,
+    renamed_with_value: Mapping[str, str] | None = None,
 ) -> typer.Typer:
     """Return an application of one command; see :func:`add_command`."""
     app = new_app()
-    add_command(app, name, options, run, renamed)
+    add_command(app, name, options, run, renamed, renamed_with_value)
     return app

@@ -17,7 +17,7 @@ import typer
 
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import COUNT, FACTOR, MEBIBYTES, NATURAL, SECONDS
-from satcost_gnn.cli.options import Checkpoint, Device, Overwrite, Unit
+from satcost_gnn.cli.options import Checkpoint, Device, Format, Json, Overwrite, Unit, chosen_format
 from satcost_gnn.cli.terminal import columns, shortened, wrapped
 from satcost_gnn.cost_text import cost_text, interval_text, number_text
 from satcost_gnn.data.generate.cube import with_units
@@ -99,7 +99,7 @@ class CubesOptions:
         typer.Option(parser=NATURAL, help="Run so many cubes, chosen by their predictions, to refine the total."),
     ] = 0
     seed: Annotated[int, typer.Option(parser=NATURAL, help="Seed of the sample.")] = 0
-    cpu_s: Annotated[float, typer.Option("--cpu", parser=SECONDS, help="CPU seconds of each sampled run.")] = 60.0
+    cpu_s: Annotated[float, typer.Option("--limit", parser=SECONDS, help="CPU seconds of each sampled run.")] = 60.0
     memory_mb: Annotated[int, typer.Option("--memory", parser=MEBIBYTES, help="Mebibytes of each sampled run.")] = 4096
     split_factor: Annotated[
         float,
@@ -109,7 +109,8 @@ class CubesOptions:
             help="Propose to split cubes above so many times the average of the others.",
         ),
     ] = 10.0
-    output_format: Annotated[str, typer.Option("--format", help="On standard output: text or json.")] = "text"
+    output_format: Format = "text"
+    as_json: Json = False
 
 
 def _read(options: CubesOptions) -> tuple[Formula, list[tuple[int, ...]]]:
@@ -281,8 +282,7 @@ def run_cubes(options: CubesOptions) -> int:
         check_outputs(
             {"-o": options.output}, [options.formula, *([] if options.cubes is None else [str(options.cubes)])]
         )
-    if options.output_format not in ("text", "json"):
-        raise ConfigError(f"--format: found {options.output_format!r}; expected text or json")
+    form = chosen_format(options.output_format, options.as_json)
     formula, cubes = _read(options)
     start = STATIC_ESTIMATOR if options.features == "static" else None
     predictor = Predictor.from_checkpoint(options.checkpoint, unit=options.unit, device=options.device, start=start)
@@ -325,7 +325,7 @@ def run_cubes(options: CubesOptions) -> int:
         summary["sampled_total"] = {**asdict(sampled), **shifted}
     if options.output is not None:
         write_rows(options.output, rows)
-    if options.output_format == "json":
+    if form == "json":
         print(json.dumps({**summary, **({} if options.output else {"rows": rows})}))
     else:
         if options.output is None:
@@ -359,4 +359,4 @@ def _print_summary(summary: Mapping[str, Any]) -> None:
         print(f"to be split further: cube {', '.join(map(str, summary['split']))}")
 
 
-app = command_app("cubes", CubesOptions, run_cubes)
+app = command_app("cubes", CubesOptions, run_cubes, {"--cpu": "--limit"})

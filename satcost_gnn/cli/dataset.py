@@ -11,6 +11,7 @@ import typer
 
 from satcost_gnn.cli.command import add_command, new_app
 from satcost_gnn.cli.numbers import NATURAL, SECONDS
+from satcost_gnn.cli.options import Format, Json, chosen_format
 from satcost_gnn.data.card import write_card
 from satcost_gnn.data.dataset import MANIFEST_FILE, Dataset
 from satcost_gnn.data.import_runtimes import import_runtimes
@@ -27,7 +28,8 @@ class InfoOptions:
     """Options of ``satcost dataset info``."""
 
     directory: Directory
-    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False
+    output_format: Format = "text"
+    as_json: Json = False
     histogram: Annotated[Path | None, typer.Option(help="Write the histogram of costs as a PNG.")] = None
 
 
@@ -100,7 +102,13 @@ class SpeedOptions:
 
 def run_info(options: InfoOptions) -> int:
     """Say what is in a data set: families, statuses, costs, duplicates, contradictions, single and virtual best."""
-    print(info(options.directory, as_json=options.as_json, histogram=options.histogram))
+    print(
+        info(
+            options.directory,
+            as_json=chosen_format(options.output_format, options.as_json) == "json",
+            histogram=options.histogram,
+        )
+    )
     return 0
 
 

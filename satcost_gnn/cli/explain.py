@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from satcost_gnn.cli.command import command_app
-from satcost_gnn.cli.options import Checkpoint, Device, Estimator, Inputs, Unit
+from satcost_gnn.cli.options import Checkpoint, Device, Estimator, Format, Inputs, Json, Unit, chosen_format
 from satcost_gnn.cli.terminal import columns, wrapped
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.explanation import Explainer, Explanation
@@ -36,7 +36,8 @@ class ExplainOptions:
         Path | None,
         typer.Option(metavar="FILE.png", help="Also draw the bars into a PNG, PDF or SVG; for one file."),
     ] = None
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line; see docs/explain.md.")] = False
+    as_json: Json = False
+    output_format: Format = "text"
 
 
 def explanation_text(explanation: Explanation) -> str:
@@ -57,6 +58,7 @@ def run_explain(options: ExplainOptions) -> int:
 
     Exit code 0: all explained; 1: some files could not be read; 2: wrong usage.
     """
+    form = chosen_format(options.output_format, options.as_json)
     names = expand_all(options.paths)
     if options.plot is not None and len(names) > 1:
         raise ConfigError(f"--plot draws one instance: found {len(names)} files")
@@ -76,7 +78,7 @@ def run_explain(options: ExplainOptions) -> int:
                     f"satcost: {name}: predicted by {found.prediction.source}, since {found.prediction.reason}",
                     file=sys.stderr,
                 )
-            print(json.dumps(found.to_json()) if options.as_json else explanation_text(found), flush=True)
+            print(json.dumps(found.to_json()) if form == "json" else explanation_text(found), flush=True)
             if options.plot is not None and found.effects:
                 found.plot(options.plot)
             elif options.plot is not None:

@@ -90,7 +90,7 @@ class GenerateOptions:
     compress: Compress = "none"
     overwrite: Replace = False
     cpu_s: Annotated[
-        float, typer.Option("--cpu", parser=SECONDS, help="CPU seconds of each run that measures a cost.")
+        float, typer.Option("--limit", parser=SECONDS, help="CPU seconds of each run that measures a cost.")
     ] = 100.0
 
 
@@ -526,7 +526,7 @@ app = new_app(
     help="Generate instances, the same bytes every time: `satcost generate FAMILY -o DIR`; `satcost generate list` "
     "lists the families.",
 )
-add_command(app, "family", GenerateOptions, run_generate)
+add_command(app, "family", GenerateOptions, run_generate, {"--cpu": "--limit"})
 add_command(app, "list", ListOptions, run_list)
 add_command(app, "cubes", CubeOptions, run_cubes)
 add_command(app, "cnfgen", CnfgenOptions, run_cnfgen)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from satcost_gnn.cli.numbers import COUNT, MEBIBYTES, Commas
+from satcost_gnn.errors import ConfigError
 
 Inputs = Annotated[
     list[str],
@@ -41,10 +43,51 @@ Programs = Annotated[
         "several times.",
     ),
 ]
-MemoryLimit = Annotated[int, typer.Option(parser=MEBIBYTES, help="Mebibytes of each run.")]
+Memory = Annotated[int, typer.Option(parser=MEBIBYTES, help="Mebibytes of each run.")]
+Format = Annotated[str, typer.Option("--format", help="On standard output: text, or json with one object a line.")]
+TableFormat = Annotated[
+    str, typer.Option("--format", help="On standard output: text, json or csv [auto: text on a terminal, else json].")
+]
+Json = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the output of an interrupted call.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 TableFile = Annotated[
     Path | None,
     typer.Option("-o", "--output", help="Write rows to FILE.jsonl, .csv or .parquet instead of standard output."),
 ]
+
+#: What formats were called before -> what they are called.
+_OLD_FORMATS = {"table": "text", "jsonl": "json"}
+FORMATS = ("text", "json")
+TABLE_FORMATS = ("text", "json", "csv")
+
+
+def chosen_format(output_format: str, as_json: bool, formats: tuple[str, ...] = FORMATS) -> str:
+    """Return the format of standard output that the options ask for.
+
+    Parameters
+    ----------
+    output_format
+        As given by ``--format``; ``auto`` for text on a terminal and JSON elsewhere.
+    as_json
+        Whether ``--json`` was given.
+    formats
+        Those that the command knows.
+
+    Raises
+    ------
+    ConfigError
+        If it knows none of this name, or the two options contradict each other.
+    """
+    name = _OLD_FORMATS.get(output_format, output_format)
+    if name != output_format:
+        print(f"satcost: --format {output_format} is now called {name}; the old name will go", file=sys.stderr)
+    if as_json:
+        if name not in ("text", "auto", "json"):
+            raise ConfigError(f"found both --json and --format {name}; expected one of them")
+        return "json"
+    if name == "auto":
+        return "text" if sys.stdout.isatty() else "json"
+    if name not in formats:
+        raise ConfigError(f"--format: found {output_format!r}; expected {', '.join(formats[:-1])} or {formats[-1]}")
+    return name

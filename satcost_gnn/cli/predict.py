@@ -14,16 +14,20 @@ from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.interruption import interrupted
 from satcost_gnn.cli.numbers import COST
 from satcost_gnn.cli.options import (
+    TABLE_FORMATS,
     Checkpoint,
     Device,
     Estimator,
     Inputs,
     Jobs,
+    Json,
     Overwrite,
     Resume,
     Solvers,
     TableFile,
+    TableFormat,
     Unit,
+    chosen_format,
 )
 from satcost_gnn.cli.phases import check_phases, write_phases
 from satcost_gnn.cli.terminal import columns, end_of, shortened, wrapped
@@ -59,9 +63,8 @@ class PredictOptions:
     estimator: Estimator = None
     resume: Resume = False
     overwrite: Overwrite = False
-    output_format: Annotated[
-        str, typer.Option("--format", help="On standard output: table, jsonl or csv [auto: table on a terminal].")
-    ] = "auto"
+    output_format: TableFormat = "auto"
+    as_json: Json = False
     machine_factor: Annotated[
         bool,
         typer.Option(
@@ -156,16 +159,11 @@ def _opened(options: PredictOptions, predictor: Predictor) -> OpenedTable:
     if options.resume:
         raise ConfigError("--resume continues a file: name it with -o")
     kinds: dict[str, Callable[[], RowWriter]] = {
-        "table": TableWriter,
+        "text": TableWriter,
         "csv": lambda: CsvWriter(StreamSink(sys.stdout), COLUMNS),
-        "jsonl": lambda: JsonLinesWriter(StreamSink(sys.stdout), COLUMNS),
+        "json": lambda: JsonLinesWriter(StreamSink(sys.stdout), COLUMNS),
     }
-    wanted = options.output_format
-    if wanted == "auto":
-        wanted = "table" if sys.stdout.isatty() else "jsonl"
-    if wanted not in kinds:
-        raise ConfigError(f"--format: found {wanted!r}; expected table, jsonl or csv")
-    return OpenedTable(kinds[wanted](), {})
+    return OpenedTable(kinds[chosen_format(options.output_format, options.as_json, TABLE_FORMATS)](), {})
 
 
 def run_predict(options: PredictOptions) -> int:

@@ -13,7 +13,7 @@ import typer
 
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import SECONDS, SHARE
-from satcost_gnn.cli.options import Checkpoint, Cores, Device, Jobs, Objective, Solvers
+from satcost_gnn.cli.options import Checkpoint, Cores, Device, Format, Jobs, Json, Objective, Solvers, chosen_format
 from satcost_gnn.cli.terminal import wrapped
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.inputs import expand_all
@@ -31,7 +31,7 @@ class ScheduleOptions:
     ]
     checkpoint: Checkpoint = None
     objective: Objective = "par2"
-    time_limit: Annotated[
+    limit: Annotated[
         float | None,
         typer.Option(parser=SECONDS, help="Seconds that each core has, overhead included [default: the checkpoint's]."),
     ] = None
@@ -50,7 +50,8 @@ class ScheduleOptions:
     ] = None
     jobs: Jobs = 1
     device: Device = "auto"
-    as_json: Annotated[bool, typer.Option("--json", help="JSON, one object a line; see docs/portfolio.md.")] = False
+    output_format: Format = "text"
+    as_json: Json = False
 
 
 def schedule_text(schedule: Schedule) -> str:
@@ -86,6 +87,7 @@ def run_schedule(options: ScheduleOptions) -> int:
 
     Exit code 0: done; 1: some files could not be read; 2: wrong usage.
     """
+    form = chosen_format(options.output_format, options.as_json)
     names = expand_all(options.paths)
     if options.aslib is not None and options.cores > 1:
         raise ConfigError("--aslib: the format holds sequential schedules only; take --cores 1")
@@ -93,7 +95,7 @@ def run_schedule(options: ScheduleOptions) -> int:
     with Scheduler.from_checkpoint(
         options.checkpoint,
         objective=options.objective,
-        time_limit_s=options.time_limit,
+        time_limit_s=options.limit,
         cores=options.cores,
         solvers=options.solvers,
         dependence=options.dependence,
@@ -105,7 +107,7 @@ def run_schedule(options: ScheduleOptions) -> int:
         else:
             found = [scheduler.schedule_set(names, jobs=options.jobs)]
     for schedule in found:
-        print(json.dumps(schedule.to_json()) if options.as_json else schedule_text(schedule))
+        print(json.dumps(schedule.to_json()) if form == "json" else schedule_text(schedule))
     if options.aslib is not None:
         planned = [schedule for schedule in found if schedule.status == "planned"]
         write_aslib_schedules(options.aslib, {path: schedule for schedule in planned for path in schedule.paths})
@@ -115,4 +117,4 @@ def run_schedule(options: ScheduleOptions) -> int:
     return 1 if problems else 0
 
 
-app = command_app("schedule", ScheduleOptions, run_schedule)
+app = command_app("schedule", ScheduleOptions, run_schedule, {"--time-limit": "--limit"})

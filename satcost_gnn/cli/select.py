@@ -11,7 +11,18 @@ import typer
 
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import NOT_NEGATIVE, SECONDS
-from satcost_gnn.cli.options import Checkpoint, Device, Estimator, Inputs, Jobs, Objective, Solvers
+from satcost_gnn.cli.options import (
+    Checkpoint,
+    Device,
+    Estimator,
+    Format,
+    Inputs,
+    Jobs,
+    Json,
+    Objective,
+    Solvers,
+    chosen_format,
+)
 from satcost_gnn.cli.terminal import wrapped
 from satcost_gnn.cost_text import cost_text, probability_text
 from satcost_gnn.inputs import expand_all
@@ -25,7 +36,7 @@ class SelectOptions:
     paths: Inputs
     checkpoint: Checkpoint = None
     objective: Objective = "par2"
-    cutoff: Annotated[
+    limit: Annotated[
         float | None,
         typer.Option(parser=SECONDS, help="CPU seconds for everything, overhead included [default: the checkpoint's]."),
     ] = None
@@ -40,7 +51,8 @@ class SelectOptions:
     jobs: Jobs = 1
     device: Device = "auto"
     estimator: Estimator = None
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line; see docs/portfolio.md.")] = False
+    output_format: Format = "text"
+    as_json: Json = False
 
 
 def decision_text(decision: Decision) -> str:
@@ -79,12 +91,13 @@ def run_select(options: SelectOptions) -> int:
 
     Exit code 0: all decided; 1: some files could not be read; 2: wrong usage.
     """
+    form = chosen_format(options.output_format, options.as_json)
     names = expand_all(options.paths)
     failed = 0
     with Selector.from_checkpoint(
         options.checkpoint,
         objective=options.objective,
-        cutoff_s=options.cutoff,
+        cutoff_s=options.limit,
         solvers=options.solvers,
         risk=options.risk,
         device=options.device,
@@ -94,10 +107,10 @@ def run_select(options: SelectOptions) -> int:
             print(f"satcost: {selector.predictor.checkpoint.config.label}: {note}", file=sys.stderr)
         for decision in selector.select_many(names, jobs=options.jobs):
             failed += decision.status == "error"
-            print(json.dumps(decision.to_json()) if options.as_json else decision_text(decision), flush=True)
+            print(json.dumps(decision.to_json()) if form == "json" else decision_text(decision), flush=True)
     if failed:
         print(f"{failed} of {len(names)} files could not be read", file=sys.stderr)
     return 1 if failed else 0
 
 
-app = command_app("select", SelectOptions, run_select)
+app = command_app("select", SelectOptions, run_select, {"--cutoff": "--limit"})

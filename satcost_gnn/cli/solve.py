@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import SECONDS
-from satcost_gnn.cli.options import Checkpoint, Cores, Device, MemoryLimit, Objective, Programs, Solvers
+from satcost_gnn.cli.options import Checkpoint, Cores, Device, Json, Memory, Objective, Programs, Solvers, chosen_format
 from satcost_gnn.cli.terminal import columns, shortened
 from satcost_gnn.errors import FormulaError, OutputError
 from satcost_gnn.output_files import check_outputs, write_json
@@ -37,8 +38,8 @@ class SolveOptions:
     path: Annotated[str, typer.Argument(metavar="FILE", help="A DIMACS file, compressed or not, or - for stdin.")]
     checkpoint: Checkpoint = None
     objective: Objective = "par2"
-    time_limit: Annotated[float, typer.Option(parser=SECONDS, help="Wall-clock seconds for everything.")] = 5000.0
-    memory_limit: MemoryLimit = 4096
+    limit: Annotated[float, typer.Option(parser=SECONDS, help="Wall-clock seconds for everything.")] = 5000.0
+    memory: Memory = 4096
     cores: Cores = 1
     solvers: Solvers = None
     programs: Programs = None
@@ -55,9 +56,14 @@ class SolveOptions:
         ),
     ] = False
     model: Annotated[bool, typer.Option("--model/--no-model", help="Print the model.")] = True
-    json: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also write what was run and what came of it to FILE.")
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write what was run and what came of it to FILE, as JSON.")
     ] = None
+    output_format: Annotated[
+        str,
+        typer.Option("--format", help="On standard output: text (`s` and `v` lines), or json, with what was run."),
+    ] = "text"
+    as_json: Json = False
     device: Device = "auto"
 
 
@@ -134,10 +140,11 @@ def run_solve(options: SolveOptions) -> int:
     Prints `s SATISFIABLE`, `s UNSATISFIABLE` or `s UNKNOWN`, and `v` lines. Exit code 10: satisfiable; 20:
     unsatisfiable; 0: unknown; 1: the file could not be read; 2: wrong usage.
     """
-    check_outputs({"--proof": options.proof, "--json": options.json}, [options.path])
+    form = chosen_format(options.output_format, options.as_json)
+    check_outputs({"--proof": options.proof, "--report": options.report}, [options.path])
     settings = SolveSettings(
-        time_limit_s=options.time_limit,
-        memory_limit_mb=options.memory_limit,
+        time_limit_s=options.limit,
+        memory_limit_mb=options.memory,
         cores=options.cores,
         objective=objectives.Objective.of(options.objective),
         proof=options.proof,
@@ -159,17 +166,32 @@ def run_solve(options: SolveOptions) -> int:
             print("satcost: interrupted", file=sys.stderr)
             return 130
     _tell(solution)
-    print(_LINES[solution.status])
-    if solution.model is not None and options.model:
+    if form == "json":
+        model = solution.model if options.model else None
+        print(json.dumps({**solution.to_json(), "model": None if model is None else model.tolist()}))
+    else:
+        print(_LINES[solution.status])
+    if form == "text" and solution.model is not None and options.model:
         print("\n".join(model_lines(solution.model)))
     sys.stdout.flush()
-    if options.json is not None:
+    if options.report is not None:
         try:
-            write_json(options.json, solution.to_json(), indent=1)
+            write_json(options.report, solution.to_json(), indent=1)
         except OutputError as error:
             # The answer has been given, and its exit code tells it.
-            print(f"satcost: --json: {error}", file=sys.stderr)
+            print(f"satcost: --report: {error}", file=sys.stderr)
     return solution.exit_code
 
 
-app = command_app("solve", SolveOptions, run_solve, {"--live": "--watch", "--no-live": "--no-watch"})
+app = command_app(
+    "solve",
+    SolveOptions,
+    run_solve,
+    {
+        "--time-limit": "--limit",
+        "--memory-limit": "--memory",
+        "--live": "--watch",
+        "--no-live": "--no-watch",
+    },
+    {"--json": "--report"},
+)

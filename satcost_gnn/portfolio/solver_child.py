@@ -46,6 +46,7 @@ PROVING = frozenset(
 #: Probability of an end within the limit below which a run is said to end hardly within it.
 UNLIKELY = 0.1
 
+
 def can_prove(solver: str) -> bool:
     """Whether a solver, by our name of it, writes a proof of unsatisfiability."""
     return solver_spec(solver).pysat_name in PROVING
