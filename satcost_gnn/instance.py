@@ -37,7 +37,7 @@ class Instance:
     formula
         The formula itself; None once it is no longer needed.
     timings
-        Wall seconds by stage: ``parse``, ``features``, ``probe``, ``graph``, ``second search``.
+        CPU seconds by stage: ``parse``, ``features``, ``probe``, ``graph``, ``second search``.
     """
 
     path: str

@@ -43,7 +43,7 @@ class Prediction:
     checkpoint
         Name and version of the checkpoint.
     timings
-        Wall seconds by stage.
+        CPU seconds by stage.
     estimator
         The source's name in the checkpoint's chain of estimators; empty where none was asked.
     model
@@ -94,7 +94,7 @@ class Prediction:
 
     @property
     def searched_s(self) -> float | None:
-        """Wall seconds of the probe and the second search; None if there was no probe."""
+        """CPU seconds of the probe and the second search; None if there was no probe."""
         first = self.timings.get("probe")
         return None if first is None else first + self.timings.get("second search", 0.0)
 

@@ -290,7 +290,7 @@ class Predictor:
                     reasons[k].append(f"{name}: {lack}")
                 else:
                     able.append(k)
-            start = time.monotonic()
+            start = time.process_time()
             distribution = self._try(name, estimator, [instances[k] for k in able], one_graph) if able else None
             if isinstance(distribution, str) and len(able) > 1:
                 # One instance may be what is too much: each gets its own chance.
@@ -300,12 +300,12 @@ class Predictor:
                         reasons[k].append(f"{name}: {single}")
                     else:
                         results[k] = self._predicted(
-                            instances[k], name, single, 0, reasons[k], known[k], time.monotonic() - start
+                            instances[k], name, single, 0, reasons[k], known[k], time.process_time() - start
                         )
             elif isinstance(distribution, str):
                 reasons[able[0]].append(f"{name}: {distribution}")
             elif distribution is not None:
-                share = (time.monotonic() - start) / len(able)
+                share = (time.process_time() - start) / len(able)
                 for position, k in enumerate(able):
                     results[k] = self._predicted(
                         instances[k], name, distribution, position, reasons[k], known[k], share

@@ -77,7 +77,7 @@ class Solution:
     wall_s
         Wall seconds for everything.
     timings
-        Wall seconds of the stages before the runs.
+        Seconds of the stages before the runs: CPU time, and for reading the file (``parse``) wall time.
     """
 
     path: str

@@ -96,7 +96,7 @@ class Schedule:
     paths
         These instances.
     overhead_s
-        Wall seconds that features, probe and inference took.
+        CPU seconds that features, probe and inference took.
     status
         ``planned``; ``solved``: the probe has solved the instance and there is nothing to run; ``error``: no input
         could be read.

@@ -97,9 +97,9 @@ class Decision:
     in_distribution
         Whether the instance resembles the training data; None where that can't be told.
     overhead_s
-        Wall seconds of features, probe, graph and inference: what is charged.
+        CPU seconds of features, probe, graph and inference: what is charged.
     timings
-        Wall seconds by stage, ``parse`` among them.
+        CPU seconds by stage, ``parse`` among them.
     checkpoint
         Name and version of the checkpoint.
     """
@@ -138,7 +138,7 @@ class Decision:
 
 
 def overhead_of(timings: dict[str, float]) -> float:
-    """Return the wall seconds that are charged to a decision, of those of an instance or a prediction."""
+    """Return the CPU seconds that are charged to a decision, of those of an instance or a prediction."""
     return float(sum(timings.get(stage, 0.0) for stage in CHARGED_STAGES))
 
 
