@@ -66,17 +66,17 @@ class BatchSolveOptions:
 
 def _opened(options: BatchSolveOptions, predictor: Predictor) -> OpenedTable:
     if options.output is None:
-        kind = chosen_format(options.output_format, options.as_json, ("json", "csv"))
-        make = CsvWriter if kind == "csv" else JsonLinesWriter
+        wanted = chosen_format(options.output_format, options.as_json, ("json", "csv"))
+        make = CsvWriter if wanted == "csv" else JsonLinesWriter
         return OpenedTable(make(StreamSink(sys.stdout), BATCH_COLUMNS), {})
     kind = TableKind(
         command="batch-solve",
         columns=BATCH_COLUMNS,
         unit=predictor.unit,
-        cutoff=options.time_limit,
+        cutoff=options.limit,
         checkpoint=predictor.checkpoint.identity,
         solvers=predictor.solvers,
-        settings={"memory_limit": options.memory_limit, "programs": sorted(options.programs or [])},
+        settings={"memory_limit": options.memory, "programs": sorted(options.programs or [])},
     )
     return open_table(options.output, kind, resume=options.resume, overwrite=options.overwrite)
 

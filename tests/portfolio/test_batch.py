@@ -111,5 +111,7 @@ def test_a_batch_with_the_shipped_checkpoint() -> None:
     assert Counter(row["status"] for row in rows) == {"UNSAT": 2, "SAT": 1, "error": 2}
     assert found["sudoku-9.cnf"]["solver"] == "probe"
     hard = found["tseitin-22.cnf"]
-    assert hard["runs"] >= 1 and hard["cpu_s"] > 0 and hard["expected_s"] > 0 and hard["finished_s"] > 0
+    assert hard["runs"] >= 1 and hard["cpu_s"] > 0 and hard["finished_s"] > 0
+    # The limit of 60 s lies beyond the labels.
+    assert hard["expected_s"] is None and hard["p_solved"] is None and hard["known_up_to_s"] == 10.0
     assert ":6" in found["malformed.cnf"]["error"]

@@ -277,7 +277,7 @@ def test_a_prediction_may_reach_a_solver_that_runs_already(monkeypatch: pytest.M
         return max((g.remaining_s[2] / g.remaining_s[1] for g in seen if g.remaining_s is not None), default=np.inf)
 
     prior = CostDistribution.normal(GRIDS["cpu_seconds"], np.array(0.6), np.array(0.1))
-    np.save(tmp_path / "prior.npy", prior.cdf)
+    np.save(tmp_path / "prior.npy", np.append(prior.cdf, np.inf))
     assert widest(str(tmp_path / "prior.npy")) < widest(str(tmp_path / "none.npy"))
 
 
