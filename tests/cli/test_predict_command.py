@@ -63,8 +63,12 @@ def test_rows_for_every_solver(good: Path) -> None:
     for row in rows:
         assert list(row) == list(COLUMNS)
         assert row["cost_unit"] == "conflicts"
-        assert 0 < row["q05"] <= row["q25"] <= row["q50"] <= row["q75"] <= row["q95"]
-        assert 0 <= row["p_solved"] <= 1
+        # What is unknown lies above what the labels tell about.
+        levels = [row[name] for name in ("q05", "q25", "q50", "q75", "q95")]
+        numbers = [value for value in levels if value is not None]
+        assert 0 < numbers[0] and numbers == sorted(numbers) and numbers[-1] <= row["known_up_to"]
+        assert levels == numbers + [None] * (5 - len(numbers))
+        assert 0 <= row["p_solved"] <= 1 and 0 <= row["p_above"] <= 1
         assert len(row["gbdhash"]) == 32
     hard = [row for row in rows if row["path"].endswith("hard.cnf")]
     assert {row["status"] for row in hard} == {"ok"}
