@@ -66,7 +66,7 @@ def test_rows_for_every_solver(good: Path) -> None:
         # What is unknown lies above what the labels tell about.
         levels = [row[name] for name in ("q05", "q25", "q50", "q75", "q95")]
         numbers = [value for value in levels if value is not None]
-        assert 0 < numbers[0] and numbers == sorted(numbers) and numbers[-1] <= row["known_up_to"]
+        assert numbers[0] > 0 and numbers == sorted(numbers) and numbers[-1] <= row["known_up_to"]
         assert levels == numbers + [None] * (5 - len(numbers))
         assert 0 <= row["p_solved"] <= 1 and 0 <= row["p_above"] <= 1
         assert len(row["gbdhash"]) == 32
