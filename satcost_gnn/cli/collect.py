@@ -160,9 +160,15 @@ def describe_child(path: str) -> dict[str, Any]:
     }
 
 
+def _without_links(name: str) -> Path:
+    """Return a file by the real path of the directory in which it was found; a link to a file keeps its own name."""
+    # Not Path.resolve, which fails where links lead in a circle.
+    return Path(os.path.realpath(Path(name).parent), Path(name).name)
+
+
 def common_root(names: list[str]) -> Path:
-    """Return the deepest directory that holds all the files."""
-    parents = [str(Path(name).resolve().parent) for name in names]
+    """Return the deepest directory in which all the files were found."""
+    parents = [str(_without_links(name).parent) for name in names]
     return Path(os.path.commonpath(parents)) if parents else Path()
 
 
@@ -175,7 +181,7 @@ def _from_files(options: CollectOptions, known: dict[str, ManifestRow]) -> tuple
     root = options.root or common_root(names)
     with Sandbox() as sandbox, ProgressLine(len(names), "files identified") as progress:
         for name in names:
-            relative = escaped(os.path.relpath(name, root))
+            relative = escaped(os.path.relpath(_without_links(name), os.path.realpath(root)))
             row = by_path.get(relative)
             if row is None:
                 outcome = sandbox.run(
@@ -187,7 +193,7 @@ def _from_files(options: CollectOptions, known: dict[str, ManifestRow]) -> tuple
                     bad += 1
                     continue
                 row = ManifestRow(
-                    family=escaped(Path(name).resolve().parent.name), path=relative, origin=Origin.REAL, **value
+                    family=escaped(Path(os.path.realpath(name)).parent.name), path=relative, origin=Origin.REAL, **value
                 )
             found.append((row, Path(name)))
             progress.advance()

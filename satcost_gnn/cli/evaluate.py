@@ -16,6 +16,7 @@ from satcost_gnn.cli.numbers import COST, COUNT, Commas
 from satcost_gnn.config import NetworkConfig, TrainingConfig, read_config
 from satcost_gnn.errors import CheckpointError, ConfigError
 from satcost_gnn.output_files import check_directory
+from satcost_gnn.output_lock import locked
 from satcost_gnn.progress import ProgressLine
 
 if TYPE_CHECKING:
@@ -104,6 +105,11 @@ def run_evaluate(options: EvaluateOptions) -> int:
         raise ConfigError("found no output directory; name one with -o")
     check_directory("-o", options.output)
     seeds = _seeds(options.seeds, "--seeds")
+    with locked(options.output):
+        return _evaluated(options, options.output, seeds)
+
+
+def _evaluated(options: EvaluateOptions, output: Path, seeds: list[int]) -> int:
     try:
         if options.aslib or options.runtimes is not None:
             if options.dataset is not None:
@@ -113,7 +119,7 @@ def run_evaluate(options: EvaluateOptions) -> int:
             return run_evaluate_aslib(
                 AslibOptions(
                     scenarios=list(_scenarios(options.aslib or [])),
-                    output=options.output,
+                    output=output,
                     runtimes=options.runtimes,
                     seed=seeds[0],
                     jobs=options.jobs,
@@ -122,7 +128,7 @@ def run_evaluate(options: EvaluateOptions) -> int:
             )
         if options.dataset is None:
             raise ConfigError("found no data set; expected its directory, or --aslib and a directory of scenarios")
-        return _on_dataset(options, options.dataset, options.output, seeds)
+        return _on_dataset(options, options.dataset, output, seeds)
     except KeyboardInterrupt:
         again = [*sys.argv[1:], *(["--resume"] if not options.resume and not options.aslib else [])]
         print(f"interrupted; to continue: {shlex.join(['satcost', *again])}", file=sys.stderr)

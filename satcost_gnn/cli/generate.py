@@ -36,6 +36,7 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.formula.identity import gbdhash, identity
 from satcost_gnn.output_files import check_directory, check_outputs, write_bytes, write_text
+from satcost_gnn.output_lock import locked
 from satcost_gnn.progress import ProgressLine
 from satcost_gnn.search.probe import ProbeSettings, probe
 from satcost_gnn.search.sandbox import Sandbox
@@ -214,7 +215,10 @@ class InstanceWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._rows:
+        if not self._rows:
+            return
+        # Others may write into the directory: their rows are kept.
+        with locked(self.index, wait=True):
             rows: dict[str, dict[str, Any]] = {**read_index(self.index), **self._rows}
             text = io.StringIO()
             writer = csv.DictWriter(text, INDEX_COLUMNS, lineterminator="\n")

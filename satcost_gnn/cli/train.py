@@ -15,6 +15,7 @@ from satcost_gnn.cli.command import command_app
 from satcost_gnn.config import read_config
 from satcost_gnn.experiment import run_experiment
 from satcost_gnn.output_files import check_directory
+from satcost_gnn.output_lock import locked
 from satcost_gnn.progress import ProgressLine, duration
 
 
@@ -45,7 +46,8 @@ def run_train(options: TrainOptions) -> int:
     for name, place in (("directory", settings.directory), ("checkpoint.directory", settings.checkpoint.directory)):
         check_directory(f"{options.config}: {name}", place)
     try:
-        checkpoint = run_experiment(settings, say, ProgressLine)
+        with locked(settings.directory):
+            checkpoint = run_experiment(settings, say, ProgressLine)
     except KeyboardInterrupt:
         print(f"interrupted; to continue: {shlex.join(['satcost', *sys.argv[1:]])}", file=sys.stderr)
         return 130

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from satcost_gnn import cli
+from satcost_gnn.output_lock import locked
 
 SOLVER = "cadical195"
 SAT = "p cnf 3 2\n1 2 0\n-1 3 0\n"
@@ -132,3 +133,38 @@ def test_collect_takes_names_that_are_no_text_and_finds_them_again(folder):
     assert done.returncode == 0, done.stderr
     assert pq.read_table(folder / "set" / "runs.parquet").column("status").to_pylist() == ["SAT", "SAT"]
     assert shell("satcost dataset check set --root .", folder).stderr.count("m\\xe9") == 0
+
+
+def test_collect_names_files_by_where_they_were_found_whatever_links_there_are(folder):
+    real, farm = folder / "real" / "family", folder / "farm"
+    real.mkdir(parents=True)
+    farm.mkdir()
+    (folder / "a.cnf").rename(real / "a.cnf")
+    (folder / "link").symlink_to(real)
+    (farm / "b.cnf").symlink_to(real / "a.cnf")
+    (farm / "circle.cnf").symlink_to("circle.cnf")
+    (farm / "dangling.cnf").symlink_to("nowhere.cnf")
+    done = shell("satcost collect link/a.cnf -o one --cpu 1", folder)
+    assert done.returncode == 0, done.stderr
+    rows = pq.read_table(folder / "one" / "manifest.parquet").select(["path", "family"]).to_pylist()
+    assert rows == [{"path": "a.cnf", "family": "family"}]
+    done = shell("satcost collect farm -o two --cpu 1", folder)
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert "circle.cnf" in done.stderr and "dangling.cnf" in done.stderr
+    rows = pq.read_table(folder / "two" / "manifest.parquet").select(["path", "family"]).to_pylist()
+    assert rows == [{"path": "b.cnf", "family": "family"}]
+
+
+def test_an_evaluation_has_one_process(folder):
+    with locked(folder / "out"):
+        done = shell("satcost evaluate . -o out", folder)
+    assert done.returncode == 2 and f"process {os.getpid()}" in done.stderr
+
+
+def test_the_index_of_a_directory_keeps_the_rows_of_all_who_write_there(folder):
+    both = " & ".join(f"satcost generate random-ksat -o set --set n=20 -n 3 --seed {seed}" for seed in (0, 10, 20))
+    done = shell(f"{both}; wait", folder)
+    assert "Traceback" not in done.stderr
+    index = (folder / "set" / "INDEX.csv").read_text().splitlines()
+    assert len(index) == 10
+    assert sorted(path.name for path in (folder / "set").iterdir() if path.name.startswith(".")) == []
