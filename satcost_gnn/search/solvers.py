@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from importlib import metadata
+from importlib import import_module, metadata
 from importlib.util import find_spec
 from typing import Any
 
@@ -26,7 +26,6 @@ from satcost_gnn.formula.shuffle import shuffled
 from satcost_gnn.random_stream import Draws
 from satcost_gnn.search.capsule import capsule_pointer
 from satcost_gnn.search.cpu_alarm import at_cpu_limit
-from satcost_gnn.search.cryptominisat import CryptoMiniSat
 from satcost_gnn.search.kissat import kissat_counters, kissat_stopper
 from satcost_gnn.search.process_limits import before_kernels_limit
 from satcost_gnn.search.sandbox import Limits, Sandbox, report
@@ -92,8 +91,12 @@ class SolverSpec:
         How it is brought to a halt at its CPU limit.
     budget
         When it looks at a limit on conflicts. What a limited run has done is told by its counters, not by the limit.
+    engine
+        ``module:class`` of its engine, where that is not PySAT's. It has ``add_clause``, ``append_formula``, ``solve``
+        (``solve_limited`` and ``conf_budget`` if it has a ``budget``), ``get_model`` and ``accum_stats`` as PySAT's
+        solvers have them, and ``time_budget`` for :attr:`Stop.BUDGET`.
     package
-        Distribution that it comes with, where that is not PySAT; optional.
+        Module of the package that it comes with, where that may be missing.
     extra
         Extra of this package that installs it.
     """
@@ -105,6 +108,7 @@ class SolverSpec:
     counters: frozenset[str] = _ALL
     stop: Stop = Stop.SNAPSHOT
     budget: Budget = Budget.CONFLICT
+    engine: str = ""
     package: str = ""
     extra: str = ""
 
@@ -123,6 +127,8 @@ class SolverSpec:
         """Version string recorded with each run: that of the package fixes the solver's source."""
         if self.package:
             return f"{self.package} {metadata.version(self.package) if self.available else 'not installed'}"
+        if self.engine:
+            return f"satcost-gnn {metadata.version('satcost-gnn')}"
         import pysat
 
         return f"{self.pysat_name} (python-sat {pysat.__version__})"
@@ -196,6 +202,7 @@ def _specs() -> dict[str, SolverSpec]:
             "CryptoMiniSat 5 with Gauss-Jordan elimination",
             counters=frozenset(),
             stop=Stop.BUDGET,
+            engine="satcost_gnn.search.cryptominisat:CryptoMiniSat",
             package="pycryptosat",
             extra="cryptominisat",
         ),
@@ -306,8 +313,9 @@ def open_engine(spec: SolverSpec, **options: Any) -> Any:
     SolverError
         If its package is not installed.
     """
-    if spec.package == "pycryptosat":
-        return CryptoMiniSat()
+    if spec.engine:
+        module, _, name = spec.engine.partition(":")
+        return getattr(import_module(module), name)()
     from pysat.solvers import Solver
 
     engine = Solver(name=spec.pysat_name, **options)

@@ -14,7 +14,18 @@ from satcost_gnn.cli import app
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.search.sandbox import Outcome, Sandbox
-from satcost_gnn.search.solvers import SOLVERS, Budget, Counter, run_solver, satisfies, seeded, solver_spec
+from satcost_gnn.search.solvers import (
+    SOLVERS,
+    Budget,
+    Counter,
+    SolverSpec,
+    Stop,
+    run_solver,
+    satisfies,
+    seeded,
+    solve_child,
+    solver_spec,
+)
 
 UNSATISFIABLE = Formula.from_clauses([[1, 2], [-1, 2], [1, -2], [-1, -2]])
 SATISFIABLE = Formula.from_clauses([[1, 2], [-1, 3], [-3, -2, 4], [2, 2, -2]])
@@ -234,3 +245,33 @@ def test_satisfies_against_brute_force() -> None:
         assert satisfies(formula, model) == expected
     assert not satisfies(Formula.from_clauses([[1], []]), [1])
     assert satisfies(Formula.from_clauses([]), [])
+
+
+class Parrot:
+    """An engine that isn't PySAT's: it knows one answer."""
+
+    def __init__(self) -> None:
+        self.clauses: list[list[int]] = []
+
+    def add_clause(self, clause: list[int]) -> None:
+        self.clauses.append(list(clause))
+
+    def solve(self) -> bool:
+        return True
+
+    def get_model(self) -> list[int]:
+        return [clause[0] for clause in self.clauses]
+
+    def accum_stats(self) -> dict[str, int]:
+        return {}
+
+
+def test_an_engine_that_an_entry_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    parrot = SolverSpec(
+        "parrot", "", "", counters=frozenset(), stop=Stop.KILL, budget=Budget.NONE, engine=f"{__name__}:Parrot"
+    )
+    monkeypatch.setitem(SOLVERS, "parrot", parrot)
+    found = solve_child("parrot", Formula.from_clauses([[1, 2], [-3, 1]]), 0, cpu_s=5.0)
+    assert (found["status"], found["verified"]) == ("SAT", True)
+    assert not solve_child("parrot", Formula.from_clauses([[1], [-1]]), 0, cpu_s=5.0)["verified"]
+    assert parrot.version.startswith("satcost-gnn ")
