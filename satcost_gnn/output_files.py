@@ -365,9 +365,21 @@ def new_directory(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def staging_directory(path: Path) -> Iterator[Path]:
-    """Yield a private directory for files of which one is to be published at ``path``; removed at the end."""
+    """Yield a private directory for files of which one is to be published at ``path``; removed at the end.
+
+    Raises
+    ------
+    OutputError
+        If it can't be made.
+    """
     folder = None if is_stream(path) else target_of(path).parent
-    with tempfile.TemporaryDirectory(prefix=".satcost-", dir=folder, ignore_cleanup_errors=True) as name:
+    try:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        made = tempfile.TemporaryDirectory(prefix=".satcost-", dir=folder, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({_reason(error)})") from error
+    with made as name:
         yield Path(name)
 
 

@@ -247,13 +247,15 @@ def test_a_directory_appears_whole(tmp_path):
 
 
 def test_staged_files_are_beside_their_place_and_go(tmp_path):
-    path = tmp_path / "proof"
+    path = tmp_path / "new" / "proof"
     with staging_directory(path) as folder:
-        assert folder.parent == tmp_path
+        assert folder.parent == path.parent
         (folder / "1").write_text("x")
         (folder / "2").write_text("y")
         publish(folder / "2", path)
-    assert listing(tmp_path) == ["proof"] and path.read_text() == "y"
+    assert listing(path.parent) == ["proof"] and path.read_text() == "y"
+    with pytest.raises(OutputError, match="cannot be written"), staging_directory(path / "below"):
+        pass
 
 
 def test_full_disk_is_one_error_and_keeps_the_old_file(tmp_path):

@@ -24,7 +24,7 @@ WRITES_A_FILE = {
     "predict --phases": "predict IN --phases {} --overwrite",
     "batch-solve": "batch-solve IN -o {}",
     "solve --proof": "solve IN --proof {}",
-    "solve --json": "solve IN --json {}",
+    "solve --report": "solve IN --report {}",
     "cubes": "cubes IN CUBES -o {} --overwrite",
     "explain": "explain IN --plot {}",
     "schedule": "schedule IN --aslib {}",
@@ -105,12 +105,15 @@ def test_proofs_and_reports_go_into_fifos_and_devices_and_the_answer_stands(tmp_
     got: list[bytes] = []
     reader = threading.Thread(target=lambda: got.append((tmp_path / "p").read_bytes()))
     reader.start()
-    done = command("solve", formula, "--proof", tmp_path / "p", "--json", "/dev/full")
+    done = command("solve", formula, "--proof", tmp_path / "p", "--report", "/dev/full")
     reader.join(timeout=60)
     assert done.returncode == 20 and "s UNSATISFIABLE" in done.stdout, done.stderr
     assert got[0] and (tmp_path / "p").is_fifo()
-    assert "--json" in done.stderr and "No space" in done.stderr and "Traceback" not in done.stderr
-    lost = command("solve", formula, "--proof", "/dev/full", "--json", tmp_path / "new" / "x.json")
+    assert "--report" in done.stderr and "No space" in done.stderr and "Traceback" not in done.stderr
+    made = command("solve", formula, "--proof", tmp_path / "a" / "b" / "p.drat")
+    assert made.returncode == 20 and (tmp_path / "a" / "b" / "p.drat").stat().st_size > 0, made.stderr
+    shutil.rmtree(tmp_path / "a")
+    lost = command("solve", formula, "--proof", "/dev/full", "--report", tmp_path / "new" / "x.json")
     assert lost.returncode == 20 and "s UNSATISFIABLE" in lost.stdout and "proof is lost" in lost.stderr
     assert (tmp_path / "new" / "x.json").is_file()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["f.cnf", "new", "p"]
@@ -124,12 +127,12 @@ def test_an_input_is_no_output_by_any_name(tmp_path):
     for words in (
         ["predict", formula, "-o", tmp_path / "hard.csv", "--overwrite"],
         ["predict", f"@{tmp_path / 'list.csv'}", "-o", tmp_path / "list.csv", "--overwrite"],
-        ["solve", formula, "--json", tmp_path / "hard.csv"],
+        ["solve", formula, "--report", tmp_path / "hard.csv"],
     ):
         done = CliRunner().invoke(app, list(map(str, words)))
         assert isinstance(done.exception, OutputError)
     with formula.open() as stdin:
-        done = command("solve", "-", "--json", formula, stdin=stdin)
+        done = command("solve", "-", "--report", formula, stdin=stdin)
     assert done.returncode == 2 and formula.read_text() == SAT
 
 
