@@ -30,6 +30,10 @@ class FormulaError(SatcostError):
         super().__init__(f"{place}: {message}")
 
 
+class ReadingTimeoutError(FormulaError):
+    """A CNF has not ended within the time that there is for reading it."""
+
+
 class FormulaTooLargeError(FormulaError):
     """A CNF is over one of the limits set for reading it."""
 

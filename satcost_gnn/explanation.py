@@ -32,7 +32,7 @@ from satcost_gnn.search.second_search import PREFIX
 from satcost_gnn.stored_files import read_arrays
 
 if TYPE_CHECKING:
-    from satcost_gnn.formula.cnf import Formula
+    from satcost_gnn.formula.sources import FormulaSource
     from satcost_gnn.prediction import Prediction
     from satcost_gnn.predictor import Predictor
     from satcost_gnn.search.probe import ProbeResult
@@ -505,7 +505,7 @@ class Explainer:
             Background.load(stored) if stored.exists() else Background.of_medians(predictor.novelty.medians())
         )
 
-    def explain(self, source: Formula | str | Path) -> Explanation:
+    def explain(self, source: FormulaSource) -> Explanation:
         """Predict the cost of one instance and say what moved the prediction."""
         item = self.predictor.preprocess(source)
         prediction = self.predictor.predict_preprocessed([item])[0]

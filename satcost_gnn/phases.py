@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import re
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -24,9 +25,11 @@ from numpy.typing import NDArray
 from satcost_gnn import __version__
 from satcost_gnn.checkpoint import checkpoint_directories
 from satcost_gnn.config import Section
-from satcost_gnn.errors import CheckpointError, DamagedFileError, PhaseError
+from satcost_gnn.errors import CheckpointError, DamagedFileError, FormulaError, PhaseError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.graph import CompactGraph
+from satcost_gnn.formula.sources import FormulaSource, for_children
+from satcost_gnn.formula.text_stream import LONGEST_WAIT_S
 from satcost_gnn.output_files import new_directory, replacing, write_json, write_text
 from satcost_gnn.search.phase_graph import PHASE_GRAPH_LIMIT, PhaseGraph, read_phase_graph
 from satcost_gnn.search.probe import ProbeSettings
@@ -268,7 +271,7 @@ class PhasePredictor:
 
     def predict(
         self,
-        source: Formula | Path | str,
+        source: FormulaSource,
         *,
         probe: ProbeSettings | None = None,
         size_limit: int = PHASE_GRAPH_LIMIT,
@@ -278,7 +281,7 @@ class PhasePredictor:
         Parameters
         ----------
         source
-            A formula, or the path of its file.
+            A formula, an object of PySAT, clauses, or the path of a file.
         probe
             An early search whose counts the network is shown; None for the formula alone.
         size_limit
@@ -289,11 +292,12 @@ class PhasePredictor:
         PhaseError
             If the formula can't be read, is too large, or is found to be unsatisfiable on the way.
         """
-        formula = source if isinstance(source, Formula) else str(source)
-        return self.predict_graph(
-            read_phase_graph(self._sandbox, formula, probe, size_limit=size_limit),
-            source.source if isinstance(source, Formula) else str(source),
-        )
+        try:
+            with for_children(source, deadline=time.monotonic() + LONGEST_WAIT_S) as formula:
+                name = formula.source if isinstance(formula, Formula) else formula.name
+                return self.predict_graph(read_phase_graph(self._sandbox, formula, probe, size_limit=size_limit), name)
+        except FormulaError as error:
+            raise PhaseError(str(error)) from None
 
     def predict_graph(self, found: PhaseGraph, name: str = "<graph>") -> Phases:
         """Predict the phases of a formula whose graph has been built; see :meth:`predict`."""

@@ -48,6 +48,8 @@ class Prediction:
         The source's name in the checkpoint's chain of estimators; empty where none was asked.
     model
         ``int32[n]``: literals of the model, if one of the searches found the instance satisfiable.
+    warnings
+        What was odd about the input but readable.
     """
 
     path: str
@@ -65,6 +67,7 @@ class Prediction:
     timings: dict[str, float] = field(default_factory=dict)
     estimator: str = ""
     model: NDArray[np.int32] | None = None
+    warnings: tuple[str, ...] = ()
 
     def quantile(self, q: float) -> dict[str, float]:
         """Return a quantile of the cost of each solver, in the cost unit (not log10).
@@ -120,6 +123,7 @@ class Prediction:
             "status": self.status,
             "result": self.result,
             "error": self.reason,
+            "warnings": "; ".join(self.warnings),
         }
         if self.distribution is None:
             return [{**common, "solver": "", "features_s": None, "cutoff": None}]

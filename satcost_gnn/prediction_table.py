@@ -28,4 +28,5 @@ COLUMNS: dict[str, tuple[type, str]] = {
     "status": (str, "ok: predicted; solved: the probe solved it; error: see the column error"),
     "result": (str, "SAT or UNSAT if the probe or the second search solved it"),
     "error": (str, "what is wrong with the file, or why a fallback was taken"),
+    "warnings": (str, "what was odd about the file, though it could be read"),
 }

@@ -7,9 +7,10 @@ passed over. Whatever readable CNF comes in, a prediction comes out.
 
 from __future__ import annotations
 
+import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -21,7 +22,8 @@ from satcost_gnn.checkpoint import Checkpoint
 from satcost_gnn.checkpoint_contents import open_estimator, read_calibrations, read_probe_offsets, source_of
 from satcost_gnn.distribution import GRIDS, UNIT_LABELS, CostDistribution
 from satcost_gnn.errors import CheckpointError, ConfigError
-from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.in_memory import from_memory
+from satcost_gnn.formula.sources import FormulaFile, FormulaSource
 from satcost_gnn.instance import Instance
 from satcost_gnn.machine_speed import on_training_machine, read_factor
 from satcost_gnn.observed import observed_up_to
@@ -31,8 +33,6 @@ from satcost_gnn.preprocess import Preprocessed, PreprocessSettings, preprocess,
 from satcost_gnn.search.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from pysat.formula import CNF
-
     from satcost_gnn.estimators.base import Estimator
 
 # Instances of one pass at most, however small they are.
@@ -72,6 +72,8 @@ class Predictor:
     machine_factor
         Seconds of this machine for one of the training machine, for predictions in ``cpu_seconds``; None for the one
         that ``satcost calibrate-machine`` has kept, if any; 1 for none.
+    relaxed
+        Whether files with fewer clauses than their header announces are read, with a warning.
 
     Raises
     ------
@@ -96,6 +98,7 @@ class Predictor:
         device: str = "auto",
         start: str | None = None,
         machine_factor: float | None = None,
+        relaxed: bool = False,
     ) -> None:
         config = checkpoint.config
         self.checkpoint = checkpoint
@@ -115,6 +118,7 @@ class Predictor:
         self.chain = config.chain[config.chain.index(start) if start else 0 :]
         self.device = device
         self.settings = PreprocessSettings.from_dict(config.preprocess)
+        self.settings = replace(self.settings, read=replace(self.settings.read, relaxed=relaxed))
         mine, trained = self.settings.key(), config.preprocess_key
         release = re.compile(r"@([^,-]*)").findall
         if not self.settings.serves(trained):
@@ -122,6 +126,8 @@ class Predictor:
                 f"{checkpoint.directory}: it was made with preprocessing {trained}, this package does {mine}; "
                 f"use the package version {config.package_version} or a newer checkpoint"
             )
+        #: Told the path and each thing that is odd about an input that can be read.
+        self.on_warning: Callable[[str, str], None] | None = None
         #: What a user should know of this checkpoint on this machine, one line each.
         self.notes: tuple[str, ...] = ()
         if release(mine) != release(trained):
@@ -160,13 +166,14 @@ class Predictor:
             self._estimators[name] = open_estimator(self.checkpoint, name, self.unit, self.device)
         return self._estimators[name]
 
-    def predict(self, source: Formula | CNF | str | Path | Iterable[Iterable[int]]) -> Prediction:
+    def predict(self, source: FormulaSource) -> Prediction:
         """Predict the costs of one instance.
 
         Parameters
         ----------
         source
-            Path of a DIMACS file, a :class:`Formula`, a PySAT formula or an iterable of clauses.
+            Path of a DIMACS file, a :class:`Formula`, an object of ``pysat.formula`` (of any kind that has no weights)
+            or an iterable of clauses.
 
         Returns
         -------
@@ -180,12 +187,12 @@ class Predictor:
         """
         return self.predict_preprocessed([self.preprocess(source)])[0]
 
-    def preprocess(self, source: Formula | CNF | str | Path | Iterable[Iterable[int]]) -> Preprocessed:
+    def preprocess(self, source: FormulaSource) -> Preprocessed:
         """Read and probe one instance with this checkpoint's settings; see :meth:`predict`."""
         if self._sandbox is None:
             self._sandbox = Sandbox()
-        if not isinstance(source, (str, Path, Formula)):
-            source = Formula.from_pysat(source) if hasattr(source, "clauses") else Formula.from_clauses(source)
+        if not isinstance(source, str | os.PathLike | FormulaFile):
+            source = from_memory(source)
         return preprocess(source, self.settings, self._sandbox)
 
     def load(self) -> None:
@@ -223,14 +230,14 @@ class Predictor:
         return self._reported(CostDistribution(found.grid, found.cdf[:, self._columns]))
 
     def predict_many(
-        self, sources: Iterable[str | Formula], *, jobs: int = 1, batch_edges: int = 500_000
+        self, sources: Iterable[FormulaSource], *, jobs: int = 1, batch_edges: int = 500_000
     ) -> Iterator[Prediction]:
         """Predict many instances, in the order in which they get ready.
 
         Parameters
         ----------
         sources
-            Paths or formulas; consumed as they are worked on, never held all at once.
+            What :meth:`predict` takes; consumed as they are worked on, never held all at once.
         jobs
             Instances read and probed at a time, each by a helper process of its own.
         batch_edges
@@ -314,7 +321,11 @@ class Predictor:
         for k in open_:
             item = batch[k]
             results[k] = self._failed(Preprocessed(item.path, None, error="; ".join(reasons[k])))
-        return [self._as_observed(results[k]) for k in range(len(batch))]
+        for item in batch:
+            for warning in item.warnings:
+                if self.on_warning is not None:
+                    self.on_warning(item.path, warning)
+        return [replace(self._as_observed(results[k]), warnings=item.warnings) for k, item in enumerate(batch)]
 
     def _as_observed(self, prediction: Prediction) -> Prediction:
         """Return a prediction that says nothing of costs which no label of the training data has reached."""

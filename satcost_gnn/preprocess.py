@@ -8,20 +8,20 @@ after each stage; if a stage dies, the instance is what the earlier stages found
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import re
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from satcost_gnn.cpu_clock import cpu_seconds
 from satcost_gnn.errors import ConfigError, FormulaError
 from satcost_gnn.feature_vector import FeatureVector
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.dimacs import ReadLimits, read_dimacs
+from satcost_gnn.formula.dimacs import ReadLimits
 from satcost_gnn.formula.features import STATIC_FEATURE_NAMES, STATIC_VERSION, static_features
 from satcost_gnn.formula.graph import (
     GRAPH_VERSION,
@@ -29,6 +29,8 @@ from satcost_gnn.formula.graph import (
     clause_variable_graph,
 )
 from satcost_gnn.formula.identity import gbdhash
+from satcost_gnn.formula.renumbering import Renumbering, renumbered
+from satcost_gnn.formula.sources import FormulaFile, FormulaSource, for_children, load
 from satcost_gnn.instance import Instance
 from satcost_gnn.search.online import ONLINE_VERSION, online_features
 from satcost_gnn.search.probe import ProbeResult, ProbeSettings, run_probe
@@ -139,21 +141,24 @@ class Preprocessed:
         What is wrong with the input, empty if nothing is.
     note
         Why a part of the instance is missing (a probe that failed, a graph that was not built), else empty.
+    warnings
+        What was odd about the input but readable; see :attr:`satcost_gnn.formula.cnf.Formula.warnings`.
     """
 
     path: str
     instance: Instance | None
     error: str = ""
     note: str = ""
+    warnings: tuple[str, ...] = ()
 
 
-def preprocess_child(formula: Formula | str, settings: PreprocessSettings, with_probe: bool) -> dict[str, Any]:
+def preprocess_child(formula: Formula | FormulaFile, settings: PreprocessSettings, with_probe: bool) -> dict[str, Any]:
     """Do all stages and report after each; executed in a sandboxed child.
 
     Parameters
     ----------
     formula
-        The formula or the path of its file.
+        The formula or its file.
     settings
         How to do it.
     with_probe
@@ -172,9 +177,9 @@ def preprocess_child(formula: Formula | str, settings: PreprocessSettings, with_
         report(found)
 
     start = cpu_seconds()
-    if isinstance(formula, str):
+    if not isinstance(formula, Formula):
         try:
-            formula = read_dimacs(formula, limits=settings.read)
+            formula = load(formula)
         except FormulaError as error:
             return {"read_error": str(error), "timings": {"parse": cpu_seconds() - start}}
     found["warnings"] = formula.warnings
@@ -182,6 +187,8 @@ def preprocess_child(formula: Formula | str, settings: PreprocessSettings, with_
     stage("parse", start)
     start = cpu_seconds()
     found["gbdhash"] = gbdhash(formula)
+    given = formula
+    formula, numbering = renumbered(formula)
 
     def partial(features: FeatureVector) -> None:
         # gbdc is C++: should it die, what was found before is kept.
@@ -195,8 +202,8 @@ def preprocess_child(formula: Formula | str, settings: PreprocessSettings, with_
         start = cpu_seconds()
         # Past it the probe hands over what it has seen so far instead of being killed.
         probe = run_probe(formula, settings.probe, deadline=time.process_time() + settings.probe.cpu_s)
-        found["probe"] = probe
         trace = probe.trace
+        found["probe"] = _with_original_model(probe, given, numbering)
         if trace is not None:
             dives = None
             if settings.dives is not None and not probe.solved:
@@ -217,10 +224,16 @@ def preprocess_child(formula: Formula | str, settings: PreprocessSettings, with_
         start = cpu_seconds()
         second = search_again(formula, settings.probe, deadline=time.process_time() + settings.probe.cpu_s)
         found["second_features"] = second_features(second)
-        found["second"] = replace(second, trace=None, numbers=None)
+        found["second"] = replace(_with_original_model(second, given, numbering), trace=None, numbers=None)
         # The last stage: all of it is handed over at once, by returning.
         timings["second search"] = cpu_seconds() - start
     return found
+
+
+def _with_original_model(result: ProbeResult, given: Formula, numbering: Renumbering) -> ProbeResult:
+    if result.model is None:
+        return result
+    return replace(result, model=given.without_auxiliary(numbering.original(result.model)))
 
 
 def _unfinished(found: Mapping[str, Any]) -> str:
@@ -238,14 +251,15 @@ def _why(outcome: Outcome) -> str:
 
 
 def preprocess(
-    source: Formula | str | Path, settings: PreprocessSettings, sandbox: Sandbox, name: str | None = None
+    source: FormulaSource, settings: PreprocessSettings, sandbox: Sandbox, name: str | None = None
 ) -> Preprocessed:
     """Turn a formula or a file into an instance.
 
     Parameters
     ----------
     source
-        A formula, the path of a DIMACS file (compressed or not), or ``-`` for standard input.
+        A formula, an object of PySAT, clauses, or the path of a DIMACS file (compressed or not, ``-`` for standard
+        input).
     settings
         How to do it; take those of the checkpoint that is to predict.
     sandbox
@@ -258,14 +272,28 @@ def preprocess(
     Preprocessed
         Never raises for what the input contains or the child does.
     """
-    path = name or (source.source if isinstance(source, Formula) else str(source))
-    if source == "-":
-        # A child has no access to our standard input.
-        try:
-            source = read_dimacs("-", limits=settings.read)
-        except FormulaError as error:
-            return Preprocessed(path, None, error=str(error))
-    argument = source if isinstance(source, Formula) else str(source)
+    path = name or name_of(source)
+    try:
+        with for_children(source, settings.read, time.monotonic() + settings.wall_s) as handed:
+            return _preprocessed(handed, settings, sandbox, name or (path if isinstance(source, str) else None))
+    except FormulaError as error:
+        return Preprocessed(path, None, error=str(error))
+
+
+def name_of(source: FormulaSource) -> str:
+    """Return what an input is called in results."""
+    if isinstance(source, Formula):
+        return source.source
+    if isinstance(source, FormulaFile):
+        return source.name
+    # Not str(): a name may be of a class of its own.
+    return os.fsdecode(source) if isinstance(source, str | os.PathLike) else f"<{type(source).__name__}>"
+
+
+def _preprocessed(
+    argument: Formula | FormulaFile, settings: PreprocessSettings, sandbox: Sandbox, name: str | None
+) -> Preprocessed:
+    path = name or name_of(argument)
     limits = Limits(settings.cpu_s, settings.wall_s, settings.memory_mb)
 
     def attempt(with_probe: bool) -> Outcome:
@@ -311,11 +339,11 @@ def preprocess(
         graph=found.get("graph"),
         timings=timings,
     )
-    return Preprocessed(path, instance, note="; ".join(notes))
+    return Preprocessed(path, instance, note="; ".join(notes), warnings=tuple(found.get("warnings", ())))
 
 
 def preprocess_many(
-    sources: Iterable[tuple[Key, Formula | str | Path]],
+    sources: Iterable[tuple[Key, FormulaSource]],
     settings: PreprocessSettings,
     *,
     jobs: int = 1,
@@ -344,7 +372,7 @@ def preprocess_many(
     SandboxError
         If the helper processes cannot be used.
     """
-    waiting: queue.SimpleQueue[tuple[Key, Formula | str | Path] | None] = queue.SimpleQueue()
+    waiting: queue.SimpleQueue[tuple[Key, FormulaSource] | None] = queue.SimpleQueue()
     ready: queue.SimpleQueue[tuple[Key, Preprocessed] | BaseException] = queue.SimpleQueue()
 
     def work(own: Sandbox) -> None:

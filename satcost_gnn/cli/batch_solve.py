@@ -20,6 +20,7 @@ from satcost_gnn.cli.options import (
     Memory,
     Overwrite,
     Programs,
+    Relaxed,
     Resume,
     Solvers,
     TableFile,
@@ -62,6 +63,7 @@ class BatchSolveOptions:
     resume: Resume = False
     overwrite: Overwrite = False
     device: Device = "auto"
+    relaxed: Relaxed = False
 
 
 def _opened(options: BatchSolveOptions, predictor: Predictor) -> OpenedTable:
@@ -87,8 +89,6 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
     Exit code 0: every file has been read and run; 1: some could not be read (their rows say why); 2: wrong usage.
     """
     names = expand_all(options.paths)
-    if "-" in names:
-        raise ConfigError("found - among the inputs; a batch reads files only")
     if options.resume and options.output is None:
         raise ConfigError("--resume continues a file: name it with -o")
     check_outputs({"-o": options.output}, [*options.paths, *names])
@@ -100,7 +100,7 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
         programs=programs_of(options.programs or []),
     )
     predictor = Predictor.from_checkpoint(
-        options.checkpoint, unit="cpu_seconds", solvers=options.solvers, device=options.device
+        options.checkpoint, unit="cpu_seconds", solvers=options.solvers, device=options.device, relaxed=options.relaxed
     )
     unknown = [name for name in settings.programs if name not in predictor.solvers]
     if unknown:
@@ -112,6 +112,7 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
     try:
         with predictor, writer, ProgressLine(len(names), "files", first="loading and probing") as progress:
             progress.skip(len(names) - len(left))
+            predictor.on_warning = lambda path, warning: progress.message(f"satcost: {path}: {warning}")
 
             def take(row: dict[str, Any]) -> None:
                 writer.write([row])

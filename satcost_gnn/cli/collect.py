@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +15,7 @@ import typer
 
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import COUNT, MEBIBYTES, NATURAL, SECONDS, Commas
+from satcost_gnn.cli.options import Relaxed
 from satcost_gnn.data.collect import Progress, collect, plan
 from satcost_gnn.data.dataset import MANIFEST_FILE, Dataset
 from satcost_gnn.data.execution import CollectLimits, Executor, LocalExecutor
@@ -22,7 +25,9 @@ from satcost_gnn.data.race import RaceRules
 from satcost_gnn.data.schema import ManifestRow, Origin, read_manifest, write_manifest
 from satcost_gnn.errors import DatasetError, ExecutorError, FormulaError
 from satcost_gnn.file_names import escaped
-from satcost_gnn.inputs import expand
+from satcost_gnn.formula.sources import FormulaFile, for_children, load
+from satcost_gnn.formula.text_stream import LONGEST_WAIT_S, ReadLimits, is_regular
+from satcost_gnn.inputs import expand, read_list
 from satcost_gnn.output_files import check_directory
 from satcost_gnn.progress import ProgressLine
 from satcost_gnn.search.external import is_definition, register_external
@@ -120,6 +125,7 @@ class CollectOptions:
             "come in under four times its time [default: all].",
         ),
     ] = None
+    relaxed: Relaxed = False
 
 
 def race_rules(options: CollectOptions) -> RaceRules | None:
@@ -141,13 +147,12 @@ def race_rules(options: CollectOptions) -> RaceRules | None:
     return RaceRules(limits, options.scouts)
 
 
-def describe_child(path: str) -> dict[str, Any]:
+def describe_child(file: FormulaFile) -> dict[str, Any]:
     """Read a file and return its identity and size; executed in a sandboxed child."""
-    from satcost_gnn.formula.dimacs import read_dimacs
     from satcost_gnn.formula.identity import identity
 
     try:
-        formula = read_dimacs(path)
+        formula = load(file)
     except FormulaError as error:
         return {"error": str(error)}
     found = identity(formula)
@@ -157,6 +162,7 @@ def describe_child(path: str) -> dict[str, Any]:
         "n_vars": formula.n_vars,
         "n_clauses": formula.n_clauses,
         "bytes": len(formula.to_dimacs()),
+        "warnings": formula.warnings,
     }
 
 
@@ -172,30 +178,50 @@ def common_root(names: list[str]) -> Path:
     return Path(os.path.commonpath(parents)) if parents else Path()
 
 
-def _from_files(options: CollectOptions, known: dict[str, ManifestRow]) -> tuple[list[tuple[ManifestRow, Path]], int]:
-    """Identify the files that the arguments name; those that the manifest knows by path are not read again."""
+def _from_files(
+    options: CollectOptions, known: dict[str, ManifestRow], stack: ExitStack
+) -> tuple[list[tuple[ManifestRow, Path]], int]:
+    """Identify the files that the arguments name; those that the manifest knows by path are not read again.
+
+    What comes through a pipe is kept in a file without a name as long as the stack lasts; the manifest has no path.
+    """
     by_path = {row.path: row for row in known.values() if row.path is not None}
     found: list[tuple[ManifestRow, Path]] = []
     bad = 0
     names = list(expand(options.paths))
-    root = options.root or common_root(names)
+    limits = ReadLimits(relaxed=options.relaxed)
+    root = options.root or common_root([name for name in names if name != "-" and is_regular(name)])
     with Sandbox() as sandbox, ProgressLine(len(names), "files identified") as progress:
         for name in names:
-            relative = escaped(os.path.relpath(_without_links(name), os.path.realpath(root)))
-            row = by_path.get(relative)
+            relative = (
+                escaped(os.path.relpath(_without_links(name), os.path.realpath(root)))
+                if name != "-" and is_regular(name)
+                else None
+            )
+            row = by_path.get(relative) if relative is not None else None
+            place = Path(name)
             if row is None:
+                try:
+                    file = stack.enter_context(for_children(name, limits, time.monotonic() + LONGEST_WAIT_S))
+                except FormulaError as error:
+                    progress.message(f"left out: {error}")
+                    bad += 1
+                    continue
+                assert isinstance(file, FormulaFile)
+                place = Path(file.path)
                 outcome = sandbox.run(
-                    "satcost_gnn.cli.collect:describe_child", {"path": name}, Limits(300, 600, 8 * options.memory_mb)
+                    "satcost_gnn.cli.collect:describe_child", {"file": file}, Limits(300, 600, 8 * options.memory_mb)
                 )
                 value: dict[str, Any] = outcome.value or {"error": f"{name}: {outcome.status} {outcome.detail}"}
                 if "error" in value:
                     progress.message(f"left out: {value['error']}")
                     bad += 1
                     continue
-                row = ManifestRow(
-                    family=escaped(Path(os.path.realpath(name)).parent.name), path=relative, origin=Origin.REAL, **value
-                )
-            found.append((row, Path(name)))
+                for warning in value.pop("warnings"):
+                    progress.message(f"satcost: {file.name}: {warning}")
+                family = escaped(Path(os.path.realpath(name)).parent.name) if relative is not None else "standard input"
+                row = ManifestRow(family=family, path=relative, origin=Origin.REAL, **value)
+            found.append((row, place))
             progress.advance()
     return found, bad
 
@@ -204,12 +230,14 @@ def _from_dataset(dataset: Dataset, options: CollectOptions) -> tuple[list[tuple
     """Find the files of a data set's instances under the root, or make them again from their recipes."""
     names = [row.instance for row in dataset.manifest]
     if options.instances is not None:
-        names = [line.split()[0] for line in options.instances.read_text().splitlines() if line.strip()]
-        unknown = [name for name in names if name not in dataset.by_instance]
+        deadline = time.monotonic() + LONGEST_WAIT_S
+        listed = read_list(options.instances, "a list of instances, one identity a line", deadline)
+        names = [entry.split()[0] for _, entry in listed]
+        unknown = next(((line, entry) for line, entry in listed if entry.split()[0] not in dataset.by_instance), None)
         if unknown:
             raise DatasetError(
-                f"{options.instances}: found {unknown[0]!r}, which is no instance of {dataset.directory}; expected one "
-                "identity (gbdhash) a line"
+                f"{options.instances}:{unknown[0]}: found {unknown[1].split()[0]!r}, which is no instance of "
+                f"{dataset.directory}; expected one identity (gbdhash) a line"
             )
     missing: list[str] = []
     with ProgressLine(len(names), "instances found or made") as progress:
@@ -245,6 +273,11 @@ def run_collect(options: CollectOptions) -> int:
 
     Start the same command again to continue. Exit code 1 if some files were left out.
     """
+    with ExitStack() as stack:
+        return _collect(options, stack)
+
+
+def _collect(options: CollectOptions, stack: ExitStack) -> int:
     check_directory("-o", options.output)
     executor = _executor(options)
     rules = race_rules(options)
@@ -265,7 +298,7 @@ def run_collect(options: CollectOptions) -> int:
         root = options.root or index.parent
         instances = [(row, root / row.path) for row in read_index(index) if row.path is not None]
     else:
-        instances, bad = _from_files(options, known)
+        instances, bad = _from_files(options, known, stack)
     for row, _ in instances:
         known.setdefault(row.instance, row)
     write_manifest(manifest, known.values())
@@ -285,7 +318,7 @@ def run_collect(options: CollectOptions) -> int:
             problems.append(text)
             bar.message(text)
 
-        limits = CollectLimits(options.cpu_s or 10.0, options.wall_s, options.memory_mb)
+        limits = CollectLimits(options.cpu_s or 10.0, options.wall_s, options.memory_mb, options.relaxed)
         if isinstance(executor, LocalExecutor) and (here := limits.lowered()) != limits:
             bar.message(
                 f"limits that were inherited (`ulimit`, a batch system) are lower and count: {here.cpu_s:g} CPU s, "

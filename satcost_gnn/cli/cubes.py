@@ -6,6 +6,7 @@ import csv
 import json
 import queue
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +18,7 @@ import typer
 
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import COUNT, FACTOR, MEBIBYTES, NATURAL, SECONDS
-from satcost_gnn.cli.options import Checkpoint, Device, Format, Json, Overwrite, Unit, chosen_format
+from satcost_gnn.cli.options import Checkpoint, Device, Format, Json, Overwrite, Relaxed, Unit, chosen_format
 from satcost_gnn.cli.terminal import columns, shortened, wrapped
 from satcost_gnn.cost_text import cost_text, interval_text, number_text
 from satcost_gnn.data.generate.cube import with_units
@@ -25,6 +26,9 @@ from satcost_gnn.distribution import UNIT_LABELS
 from satcost_gnn.errors import ConfigError, FormulaError, OutputError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
+from satcost_gnn.formula.icnf import read_cubes
+from satcost_gnn.formula.identity import gbdhash
+from satcost_gnn.formula.text_stream import LONGEST_WAIT_S, ReadLimits
 from satcost_gnn.observed import bound_of, extrapolated, known
 from satcost_gnn.output_files import check_outputs, replacing
 from satcost_gnn.portfolio.cube_sampling import SampledTotal, design, estimate, spread_of_stopped
@@ -33,7 +37,6 @@ from satcost_gnn.portfolio.cubes import (
     CubePrediction,
     hardest_first,
     predict_cubes,
-    read_cubes,
     to_split,
     total_of,
 )
@@ -73,8 +76,8 @@ class CubesOptions:
 
     formula: Annotated[str, typer.Argument(metavar="FILE", help="DIMACS file, or iCNF with formula and cubes.")]
     cubes: Annotated[
-        Path | None,
-        typer.Argument(metavar="[CUBES]", help="Cubes: iCNF (`a 1 -2 0`) or one a line [default: those in FILE]."),
+        str | None,
+        typer.Argument(metavar="[CUBES]", help="Cubes: iCNF (`a 1 -2 0`) or bare literals [default: those in FILE]."),
     ] = None
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write one row a cube to FILE.csv, .jsonl or .parquet.")
@@ -111,15 +114,28 @@ class CubesOptions:
     ] = 10.0
     output_format: Format = "text"
     as_json: Json = False
+    relaxed: Relaxed = False
 
 
 def _read(options: CubesOptions) -> tuple[Formula, list[tuple[int, ...]]]:
+    limits = ReadLimits(relaxed=options.relaxed)
+    deadline = time.monotonic() + LONGEST_WAIT_S
     if options.cubes is None:
-        formula, cubes = read_cubes(options.formula)
+        formula, cubes = read_cubes(options.formula, limits=limits, deadline=deadline)
         if formula is None:
             raise FormulaError("found cubes but no clauses; give the formula's file before them", options.formula)
         return formula, cubes
-    return read_dimacs(options.formula), read_cubes(options.cubes)[1]
+    if options.formula == options.cubes == "-":
+        raise ConfigError("found - twice; expected the formula or the cubes on standard input, not both")
+    formula = read_dimacs(options.formula, limits=limits, deadline=deadline)
+    own, cubes = read_cubes(options.cubes, limits=limits, deadline=deadline)
+    if own is not None and gbdhash(own) != gbdhash(formula):
+        raise FormulaError(
+            f"found clauses with the cubes that are not those of {options.formula}; expected cubes alone, or the same "
+            "formula",
+            options.cubes,
+        )
+    return formula, cubes
 
 
 def _run_sample(
@@ -279,11 +295,11 @@ def run_cubes(options: CubesOptions) -> int:
             raise ConfigError(f"{options.output}: found suffix {found_suffix!r}; expected {', '.join(SUFFIXES)}")
         if options.output.exists() and not options.overwrite:
             raise OutputError(f"{options.output} exists; add --overwrite to replace it")
-        check_outputs(
-            {"-o": options.output}, [options.formula, *([] if options.cubes is None else [str(options.cubes)])]
-        )
+        check_outputs({"-o": options.output}, [options.formula, *([] if options.cubes is None else [options.cubes])])
     form = chosen_format(options.output_format, options.as_json)
     formula, cubes = _read(options)
+    for warning in formula.warnings:
+        print(f"satcost: {formula.source}: {warning}", file=sys.stderr)
     start = STATIC_ESTIMATOR if options.features == "static" else None
     predictor = Predictor.from_checkpoint(options.checkpoint, unit=options.unit, device=options.device, start=start)
     solver = options.solver or predictor.checkpoint.config.probe_solver

@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from satcost_gnn.cli.command import command_app
-from satcost_gnn.cli.options import Checkpoint, Device, Estimator, Format, Inputs, Json, Unit, chosen_format
+from satcost_gnn.cli.options import Checkpoint, Device, Estimator, Format, Inputs, Json, Relaxed, Unit, chosen_format
+from satcost_gnn.cli.reader_warnings import tell_warning
 from satcost_gnn.cli.terminal import columns, wrapped
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.explanation import Explainer, Explanation
@@ -38,6 +39,7 @@ class ExplainOptions:
     ] = None
     as_json: Json = False
     output_format: Format = "text"
+    relaxed: Relaxed = False
 
 
 def explanation_text(explanation: Explanation) -> str:
@@ -65,8 +67,9 @@ def run_explain(options: ExplainOptions) -> int:
     check_outputs({"--plot": options.plot}, [*options.paths, *names])
     failed = 0
     with Predictor.from_checkpoint(
-        options.checkpoint, unit=options.unit, device=options.device, start=options.estimator
+        options.checkpoint, unit=options.unit, device=options.device, start=options.estimator, relaxed=options.relaxed
     ) as predictor:
+        predictor.on_warning = tell_warning
         for note in predictor.notes:
             print(f"satcost: {predictor.checkpoint.config.label}: {note}", file=sys.stderr)
         explainer = Explainer(predictor, options.solver)

@@ -13,6 +13,7 @@ import lzma
 import math
 import re
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ import typer
 
 from satcost_gnn.cli.command import Group, add_command, new_app
 from satcost_gnn.cli.numbers import COUNT, NATURAL, SECONDS
+from satcost_gnn.cli.options import Relaxed
 from satcost_gnn.data.generate import FAMILIES, from_recipe, get_family, parse_recipe
 from satcost_gnn.data.generate import cnfgen as cnfgen_command
 from satcost_gnn.data.generate.base import SHUFFLE, Family, Parameter, Value, recipe
@@ -35,6 +37,8 @@ from satcost_gnn.errors import ConfigError, DatasetError, OutputError, SolverErr
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.formula.identity import gbdhash, identity
+from satcost_gnn.formula.renumbering import renumbered
+from satcost_gnn.formula.text_stream import LONGEST_WAIT_S, ReadLimits
 from satcost_gnn.output_files import check_directory, check_outputs, write_bytes, write_text
 from satcost_gnn.output_lock import locked
 from satcost_gnn.progress import ProgressLine
@@ -109,6 +113,7 @@ class CubeOptions:
     ] = "random"
     compress: Compress = "none"
     overwrite: Replace = False
+    relaxed: Relaxed = False
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,7 @@ class RecipeOptions:
     ] = None
     source: Annotated[Path | None, typer.Option("--from", help="For a cube of a file: that file.")] = None
     overwrite: Replace = False
+    relaxed: Relaxed = False
 
 
 @dataclass(frozen=True)
@@ -384,22 +390,37 @@ def run_generate(options: GenerateOptions) -> int:
     return 0
 
 
+def _read_source(source: Path, relaxed: bool) -> Formula:
+    """Read the formula to cut, and say what is odd about it."""
+    limits = ReadLimits(relaxed=relaxed)
+    formula = read_dimacs(source, limits=limits, deadline=time.monotonic() + LONGEST_WAIT_S)
+    for warning in formula.warnings:
+        print(f"satcost: {formula.source}: {warning}", file=sys.stderr)
+    return formula
+
+
 def _activity(formula: Formula, source: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return how often a probe's learnt clauses hold each variable: what a solver's own activity counts."""
+    dense, numbering = renumbered(formula)
     with Sandbox() as sandbox:
-        result = probe(formula, ProbeSettings(), sandbox)
+        result = probe(dense, ProbeSettings(), sandbox)
     if result.trace is None or not (result.trace.learnt > 0).any():
         what = "the probe solved it" if result.solved else f"the probe ended as {result.status}: {result.detail}"
         raise SolverError(
             f"{source}: {what} without a conflict to learn from; choose --method random or lookahead, or another file"
         )
-    return result.trace.learnt.clip(min=0).astype(np.float64)
+    found = result.trace.learnt.clip(min=0).astype(np.float64)
+    if numbering.numbers is None:
+        return found
+    activity = np.zeros(formula.n_vars)
+    activity[numbering.numbers - 1] = found
+    return activity
 
 
 def run_cubes(options: CubeOptions) -> int:
     """Make cubes: a formula with unit clauses added, so that one out of reach becomes several of middling cost."""
     _positive(options.count)
-    formula = read_dimacs(options.source)
+    formula = _read_source(options.source, options.relaxed)
     parent = gbdhash(formula)
     row = read_index_row(options.source, parent)
     stem = re.sub(r"\.(cnf|dimacs)(\.\w+)?$", "", options.source.name, flags=re.IGNORECASE)
@@ -469,7 +490,7 @@ def run_recipe(options: RecipeOptions) -> int:
     def parent(name: str) -> Formula:
         if source is None:
             raise ConfigError(f"the recipe is of a cube of {name!r}, which is no recipe; name its file by --from")
-        formula = read_dimacs(source)
+        formula = _read_source(source, options.relaxed)
         if name not in (gbdhash(formula), cube_parent_name(formula)):
             raise ConfigError(f"{source}: found instance {gbdhash(formula)}, expected the cube's parent {name}")
         return formula

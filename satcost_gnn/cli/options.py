@@ -19,6 +19,12 @@ Inputs = Annotated[
         "or - for a formula on standard input.",
     ),
 ]
+Relaxed = Annotated[
+    bool,
+    typer.Option(
+        "--relaxed", help="Read files with fewer clauses than their header announces; a warning says which they are."
+    ),
+]
 Checkpoint = Annotated[
     str | None, typer.Option(help="Directory or name of a checkpoint [default: the one shipped with the package].")
 ]

@@ -22,6 +22,7 @@ from satcost_gnn.cli.options import (
     Jobs,
     Json,
     Overwrite,
+    Relaxed,
     Resume,
     Solvers,
     TableFile,
@@ -80,6 +81,7 @@ class PredictOptions:
             "probabilities if FILE ends in .csv; for one formula. See docs/phases.md for what it is worth.",
         ),
     ] = None
+    relaxed: Relaxed = False
 
 
 class TableWriter(RowWriter):
@@ -183,6 +185,7 @@ def run_predict(options: PredictOptions) -> int:
         device=options.device,
         start=options.estimator,
         machine_factor=None if options.machine_factor else 1.0,
+        relaxed=options.relaxed,
     )
     for note in predictor.notes:
         print(f"satcost: {predictor.checkpoint.config.label}: {note}", file=sys.stderr)
@@ -194,6 +197,7 @@ def run_predict(options: PredictOptions) -> int:
     try:
         with predictor, writer, ProgressLine(len(names), "files", first="loading and probing") as progress:
             progress.skip(len(names) - len(left))
+            predictor.on_warning = lambda path, warning: progress.message(f"satcost: {path}: {warning}")
             for prediction in predictor.predict_many(left, jobs=options.jobs):
                 writer.write(prediction.rows())
                 _tell(prediction, progress)

@@ -13,7 +13,19 @@ import typer
 
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import SECONDS, SHARE
-from satcost_gnn.cli.options import Checkpoint, Cores, Device, Format, Jobs, Json, Objective, Solvers, chosen_format
+from satcost_gnn.cli.options import (
+    Checkpoint,
+    Cores,
+    Device,
+    Format,
+    Jobs,
+    Json,
+    Objective,
+    Relaxed,
+    Solvers,
+    chosen_format,
+)
+from satcost_gnn.cli.reader_warnings import tell_warning
 from satcost_gnn.cli.terminal import wrapped
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.inputs import expand_all
@@ -52,6 +64,7 @@ class ScheduleOptions:
     device: Device = "auto"
     output_format: Format = "text"
     as_json: Json = False
+    relaxed: Relaxed = False
 
 
 def schedule_text(schedule: Schedule) -> str:
@@ -100,7 +113,9 @@ def run_schedule(options: ScheduleOptions) -> int:
         solvers=options.solvers,
         dependence=options.dependence,
         device=options.device,
+        relaxed=options.relaxed,
     ) as scheduler:
+        scheduler.predictor.on_warning = tell_warning
         if options.each or len(names) == 1:
             predictions = scheduler.predictor.predict_many(names, jobs=options.jobs)
             found = [scheduler.schedule_prediction(prediction) for prediction in predictions]

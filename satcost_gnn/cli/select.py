@@ -20,9 +20,11 @@ from satcost_gnn.cli.options import (
     Jobs,
     Json,
     Objective,
+    Relaxed,
     Solvers,
     chosen_format,
 )
+from satcost_gnn.cli.reader_warnings import tell_warning
 from satcost_gnn.cli.terminal import wrapped
 from satcost_gnn.cost_text import cost_text, probability_text
 from satcost_gnn.inputs import expand_all
@@ -53,6 +55,7 @@ class SelectOptions:
     estimator: Estimator = None
     output_format: Format = "text"
     as_json: Json = False
+    relaxed: Relaxed = False
 
 
 def decision_text(decision: Decision) -> str:
@@ -101,8 +104,10 @@ def run_select(options: SelectOptions) -> int:
         solvers=options.solvers,
         risk=options.risk,
         device=options.device,
+        relaxed=options.relaxed,
         start=options.estimator,
     ) as selector:
+        selector.predictor.on_warning = tell_warning
         for note in selector.predictor.notes:
             print(f"satcost: {selector.predictor.checkpoint.config.label}: {note}", file=sys.stderr)
         for decision in selector.select_many(names, jobs=options.jobs):

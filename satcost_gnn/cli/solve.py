@@ -16,9 +16,21 @@ from numpy.typing import NDArray
 
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import SECONDS
-from satcost_gnn.cli.options import Checkpoint, Cores, Device, Json, Memory, Objective, Programs, Solvers, chosen_format
+from satcost_gnn.cli.options import (
+    Checkpoint,
+    Cores,
+    Device,
+    Json,
+    Memory,
+    Objective,
+    Programs,
+    Relaxed,
+    Solvers,
+    chosen_format,
+)
 from satcost_gnn.cli.terminal import columns, shortened
 from satcost_gnn.errors import FormulaError, OutputError
+from satcost_gnn.formula.text_stream import ReadLimits
 from satcost_gnn.output_files import check_outputs, write_json
 from satcost_gnn.portfolio import objective as objectives
 from satcost_gnn.portfolio.monitor import LONGER
@@ -65,6 +77,7 @@ class SolveOptions:
     ] = "text"
     as_json: Json = False
     device: Device = "auto"
+    relaxed: Relaxed = False
 
 
 def model_lines(model: NDArray[np.int32]) -> list[str]:
@@ -127,6 +140,8 @@ class LiveLine:
 
 
 def _tell(solution: Solution) -> None:
+    for warning in solution.warnings:
+        print(f"satcost: {solution.path}: {warning}", file=sys.stderr)
     for attempt in solution.attempts:
         if attempt.status in ("CRASHED", "MEMOUT", "WRONG"):
             print(f"satcost: {attempt.solver}: {attempt.status}: {attempt.detail}", file=sys.stderr)
@@ -150,9 +165,10 @@ def run_solve(options: SolveOptions) -> int:
         proof=options.proof,
         programs=programs_of(options.programs or []),
         watch=options.watch,
+        read=ReadLimits(relaxed=options.relaxed),
     )
     predictor = Predictor.from_checkpoint(
-        options.checkpoint, unit="cpu_seconds", solvers=options.solvers, device=options.device
+        options.checkpoint, unit="cpu_seconds", solvers=options.solvers, device=options.device, relaxed=options.relaxed
     )
     with PortfolioSolver(predictor, settings) as solver:
         try:

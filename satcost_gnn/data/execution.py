@@ -17,6 +17,8 @@ from typing import Protocol
 
 from satcost_gnn.data.schema import Run, RunStatus
 from satcost_gnn.file_names import one_line
+from satcost_gnn.formula.sources import FormulaFile
+from satcost_gnn.formula.text_stream import ReadLimits
 from satcost_gnn.search.process_limits import inherited_address_space_mb, inherited_cpu_s
 from satcost_gnn.search.sandbox import Sandbox, cancel_all
 from satcost_gnn.search.solvers import run_solver, solver_spec
@@ -39,11 +41,14 @@ class CollectLimits:
         runs that wait for nothing. On a busy machine a run may get a small share of a processor.
     memory_mb
         Mebibytes of resident memory, of all processes of the run together.
+    relaxed
+        Whether files with fewer clauses than their header announces are read.
     """
 
     cpu_s: float = 10.0
     wall_s: float | None = None
     memory_mb: int = 4096
+    relaxed: bool = False
 
     @property
     def wall_limit_s(self) -> float:
@@ -159,7 +164,7 @@ def make_run(sandbox: Sandbox, request: Request, limits: CollectLimits, machine:
     result = run_solver(
         sandbox,
         request.solver,
-        str(request.path),
+        FormulaFile(str(request.path), str(request.path), ReadLimits(relaxed=limits.relaxed)),
         seed=request.seed,
         cpu_s=limits.cpu_s,
         wall_s=limits.wall_limit_s,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from satcost_gnn.errors import FormulaError
 
 if TYPE_CHECKING:
-    from pysat.formula import CNF
+    from pysat.formula import Formula as PysatFormula
 
 MAX_VARIABLE = 2**31 - 1
 
@@ -37,6 +37,8 @@ class Formula:
         Path or name of the input, for messages.
     warnings
         What was odd but readable (a header that disagrees with the body, a missing header).
+    n_auxiliary
+        How many of the variables, the last ones, are no variables of what was given but of an encoding of it.
     """
 
     literals: NDArray[np.int32]
@@ -44,6 +46,7 @@ class Formula:
     n_vars: int
     source: str = "<memory>"
     warnings: tuple[str, ...] = field(default=())
+    n_auxiliary: int = 0
 
     @property
     def n_clauses(self) -> int:
@@ -140,9 +143,23 @@ class Formula:
         return cls.from_arrays([lit for clause in lists for lit in clause], offsets, n_vars, source)
 
     @classmethod
-    def from_pysat(cls, cnf: CNF, source: str = "<pysat>") -> Formula:
-        """Build a formula from a :class:`pysat.formula.CNF`."""
-        return cls.from_clauses(cnf.clauses, int(cnf.nv), source)
+    def from_pysat(cls, formula: PysatFormula, source: str = "") -> Formula:
+        """Build a formula from an object of ``pysat.formula``; see :mod:`satcost_gnn.formula.in_memory`."""
+        from satcost_gnn.formula.in_memory import from_memory
+
+        return from_memory(formula, source)
+
+    def without_warnings(self) -> Formula:
+        """Return the formula without warnings."""
+        return replace(self, warnings=())
+
+    def with_auxiliary(self, count: int) -> Formula:
+        """Return the formula with so many of its last variables known to be those of an encoding."""
+        return replace(self, n_auxiliary=count)
+
+    def without_auxiliary(self, model: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return the literals of a model that are of variables of what was given."""
+        return model[np.abs(model) <= self.n_vars - self.n_auxiliary] if self.n_auxiliary else model
 
     def __repr__(self) -> str:
         return (

@@ -20,10 +20,11 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from satcost_gnn.errors import FormulaError, FormulaTooLargeError
+from satcost_gnn.errors import FormulaError, FormulaTooLargeError, ReadingTimeoutError
 from satcost_gnn.formula.compressed import PIECE, Readable, compression_of, inflated
 
 __all__ = [
+    "LONGEST_WAIT_S",
     "STANDARD_LIMITS",
     "ReadLimits",
     "TextPieces",
@@ -68,6 +69,8 @@ class ReadLimits:
 
 
 STANDARD_LIMITS: Final = ReadLimits()
+#: Seconds that a pipe is waited for where nothing else says how long.
+LONGEST_WAIT_S: Final = 300.0
 
 
 @contextmanager
@@ -121,9 +124,9 @@ class _Descriptor:
             os.close(self._fd)
 
 
-def out_of_time(source: str) -> FormulaError:
+def out_of_time(source: str) -> ReadingTimeoutError:
     """Return the error for an input that has not ended by the deadline."""
-    return FormulaError("reading ran out of time; expected input that ends within the time limit", source)
+    return ReadingTimeoutError("reading ran out of time; expected input that ends within the time limit", source)
 
 
 def _opened(name: str) -> int:

@@ -19,18 +19,21 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
 from satcost_gnn.distribution import CostDistribution, Floats, grid_for
-from satcost_gnn.errors import ConfigError
+from satcost_gnn.errors import ConfigError, FormulaError
+from satcost_gnn.formula.sources import FormulaFile, UnreadableName, for_children
 from satcost_gnn.observed import bound_of
 from satcost_gnn.portfolio.objective import Objective, partial_moment, scores
 from satcost_gnn.portfolio.training_side import UNIT, TrainingPortfolio
 from satcost_gnn.predictor import Predictor
+from satcost_gnn.preprocess import PreprocessSettings
 from satcost_gnn.search.sandbox import Sandbox, cancel_all
 from satcost_gnn.search.solvers import SolverRun, run_solver
 
@@ -52,6 +55,7 @@ BATCH_COLUMNS: dict[str, tuple[type, str]] = {
     "source": (str, "what the prediction comes from"),
     "in_distribution": (bool, "whether the instance resembles the training data"),
     "error": (str, "what is wrong with the file, or what happened to the last run"),
+    "warnings": (str, "what was odd about the file, though it could be read"),
 }
 
 
@@ -272,7 +276,7 @@ def simulate(work: BatchQueue, runtime_s: Floats, solvers: Sequence[str], cores:
 class _Job:
     """An instance that is being solved."""
 
-    path: str
+    file: FormulaFile
     row: dict[str, Any]
     cpu_s: float = 0.0
     runs: int = 0
@@ -341,6 +345,39 @@ def solve_batch(
     def finish(row: dict[str, Any]) -> None:
         on_row({**row, "finished_s": time.monotonic() - begin})
 
+    with ExitStack() as stack:
+        readable = _Readable(stack, predictor.settings)
+        _predict_and_run(predictor, map(readable.one, sources), settings, finish, readable.files)
+
+
+class _Readable:
+    """Makes of names what child processes can read again and again, as long as the stack lasts."""
+
+    def __init__(self, stack: ExitStack, settings: PreprocessSettings) -> None:
+        self._stack, self._settings = stack, settings
+        self.files: dict[str, FormulaFile] = {}
+
+    def one(self, name: str) -> FormulaFile | UnreadableName:
+        """Return the file of a name, or why there is none."""
+        deadline = time.monotonic() + self._settings.wall_s
+        try:
+            file = self._stack.enter_context(for_children(name, self._settings.read, deadline))
+        except FormulaError as error:
+            return UnreadableName(name, str(error))
+        assert isinstance(file, FormulaFile)
+        # In the table it has the name that it was given by.
+        file = replace(file, name=name)
+        self.files[name] = file
+        return file
+
+
+def _predict_and_run(
+    predictor: Predictor,
+    sources: Iterable[FormulaFile | UnreadableName],
+    settings: BatchSettings,
+    finish: Callable[[dict[str, Any]], None],
+    files: Mapping[str, FormulaFile],
+) -> None:
     jobs: list[_Job] = []
     cdfs: list[Floats] = []
     bound = float("inf")
@@ -351,6 +388,7 @@ def solve_batch(
             "source": prediction.source,
             "in_distribution": prediction.in_distribution,
             "error": "",
+            "warnings": "; ".join(prediction.warnings),
         }
         if prediction.distribution is None:
             finish({**row, "status": "error", "error": prediction.reason})
@@ -358,7 +396,7 @@ def solve_batch(
             seconds = prediction.searched_s or 0.0
             finish({**row, "status": prediction.result, "solver": "probe", "cpu_s": seconds, "runs": 0})
         else:
-            jobs.append(_Job(prediction.path, row))
+            jobs.append(_Job(files[prediction.path], row))
             cdfs.append(prediction.distribution.cdf)
             bound = bound_of(prediction.distribution)
     if not jobs:
@@ -389,7 +427,7 @@ def _run_all(
                 run = run_solver(
                     sandbox,
                     settings.programs.get(task.solver, task.solver),
-                    jobs[task.instance].path,
+                    jobs[task.instance].file,
                     cpu_s=task.cpu_s,
                     memory_mb=settings.memory_limit_mb,
                 )

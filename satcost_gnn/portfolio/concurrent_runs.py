@@ -22,6 +22,7 @@ import numpy as np
 from satcost_gnn.distribution import CostDistribution
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.text_stream import STANDARD_LIMITS, ReadLimits
 from satcost_gnn.observed import bound_of
 from satcost_gnn.output_files import replacing
 from satcost_gnn.portfolio.objective import Objective
@@ -64,6 +65,8 @@ class SolveSettings:
     watch
         Whether running solvers are watched, so that progress tells what they have done. It slows them down a little,
         and changes the search of CaDiCaL.
+    read
+        How much of a file is read, and how strictly.
 
     Raises
     ------
@@ -79,6 +82,7 @@ class SolveSettings:
     proof: Path | None = None
     programs: Mapping[str, str] = field(default_factory=dict)
     watch: bool = False
+    read: ReadLimits = STANDARD_LIMITS
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.time_limit_s) and self.time_limit_s > 0):

@@ -11,18 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.data.generate.cube import with_units
 from satcost_gnn.distribution import GRIDS, CostDistribution
-from satcost_gnn.errors import ConfigError, FormulaError
+from satcost_gnn.errors import ConfigError
 from satcost_gnn.feature_vector import FeatureVector
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.dimacs import parse_dimacs
 from satcost_gnn.formula.features import STATIC_FEATURE_NAMES
+from satcost_gnn.formula.renumbering import renumbered
 from satcost_gnn.instance import Instance
 from satcost_gnn.observed import bound_of, extrapolated
 from satcost_gnn.observed import known as known_number
@@ -47,59 +46,6 @@ STATIC_ESTIMATOR = "forest_static"
 COMMON_ERROR = 0.3
 _DRAWS = 4000
 _BATCH = 256
-
-
-def read_cubes(path: Path | str) -> tuple[Formula | None, list[tuple[int, ...]]]:
-    """Read cubes, and the formula if the file holds one.
-
-    Parameters
-    ----------
-    path
-        An iCNF file (``p inccnf``, clauses, and cubes as lines ``a 1 -2 0``), a file of such ``a`` lines alone, or one
-        cube a line, its closing 0 optional. Lines that start with ``c`` are comments.
-
-    Returns
-    -------
-    (Formula or None, list of tuple of int)
-        The formula, None if there are no clauses; and the cubes in order.
-
-    Raises
-    ------
-    FormulaError
-        If the file can't be read, a line is neither clause nor cube, or there is no cube.
-    """
-    name = str(path)
-    try:
-        lines = Path(path).read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError as error:
-        raise FormulaError(f"cannot be read: {error.strerror or error}", name) from error
-    marked = any(line.startswith(("a ", "p inccnf")) for line in lines)
-    clauses: list[str] = []
-    found: list[tuple[int, ...]] = []
-    for number, line in enumerate(lines, start=1):
-        words = line.split()
-        if not words or words[0] == "c" or words[0] == "p":
-            continue
-        if marked and words[0] != "a":
-            clauses.append(line)
-            continue
-        try:
-            literals = [int(word) for word in words[words[0] == "a" :]]
-        except ValueError:
-            shown = line.strip()[:60]
-            raise FormulaError(f"found {shown!r}; expected a cube: literals and a 0", name, number) from None
-        if literals and literals[-1] == 0:
-            literals.pop()
-        if 0 in literals:
-            raise FormulaError("found a 0 inside a cube; expected one at its end", name, number)
-        if len({abs(literal) for literal in literals}) < len(literals):
-            raise FormulaError(f"found a variable twice in cube {literals}; expected distinct ones", name, number)
-        found.append(tuple(literals))
-    if not found:
-        raise FormulaError("found no cube; expected lines such as 'a 1 -2 0'", name)
-    if not clauses:
-        return None, found
-    return parse_dimacs("\n".join(clauses).encode(), name), found
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,6 +141,10 @@ def predict_cubes(
             step()
         else:
             fitting.append(number)
+    # A cube may name variables that no clause has.
+    named = np.array([literal for number in fitting for literal in cubes[number]], dtype=np.int64)
+    formula, numbering = renumbered(formula, keep=named)
+    inner = [tuple(numbering.dense(np.array(cube, dtype=np.int64)).tolist()) for cube in cubes]
     parent = predictor.preprocess(formula).instance if features.startswith("shared") else None
     graph = parent.graph if parent is not None else None
 
@@ -223,7 +173,7 @@ def predict_cubes(
     def probed() -> Iterator[tuple[int, Preprocessed] | None]:
         # The graph is not built where the formula's is taken.
         settings = replace(predictor.settings, graph_size_limit=0) if graph is not None else predictor.settings
-        sources = ((number, with_units(formula, cubes[number], formula.source)) for number in fitting)
+        sources = ((number, with_units(formula, inner[number], formula.source)) for number in fitting)
         for item in preprocess_many(sources, settings, jobs=jobs):
             if item is not None and graph is not None and item[1].instance is not None:
                 yield item[0], Preprocessed(item[1].path, replace(item[1].instance, graph=graph))
@@ -237,7 +187,7 @@ def predict_cubes(
             probe = replace(parent.probe, status="UNKNOWN") if parent.probe is not None else None
             common = replace(parent, probe=probe, timings={})
         with Sandbox() as sandbox:
-            found = cube_features(formula, [cubes[number] for number in fitting], sandbox)
+            found = cube_features(formula, [inner[number] for number in fitting], sandbox)
         for number, one in zip(fitting, found, strict=True):
             if isinstance(one, FeatureVector):
                 yield number, Preprocessed(formula.source, replace(common, static=one))

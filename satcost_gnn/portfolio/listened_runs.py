@@ -21,10 +21,10 @@ from satcost_gnn.search.sandbox import Sandbox
 
 def listened_child(formula: Formula | str, settings: ProbeSettings, path: str) -> dict[str, Any]:
     """Run, monitor and record the search and write the recording; executed in a sandboxed child."""
-    from satcost_gnn.formula.dimacs import read_dimacs
+    from satcost_gnn.formula.renumbering import renumbered
+    from satcost_gnn.formula.sources import load
 
-    if isinstance(formula, str):
-        formula = read_dimacs(formula)
+    formula = renumbered(load(formula))[0]
     monitors: list[CostMonitor] = []
 
     def search(engine: Any) -> bool | None:

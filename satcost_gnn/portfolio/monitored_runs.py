@@ -72,11 +72,11 @@ def monitored_child(solver: str, formula: Formula | str, cpu_s: float) -> dict[s
     """Run a solver under the monitor; executed in a sandboxed child."""
     from pysat.solvers import Solver
 
-    from satcost_gnn.formula.dimacs import read_dimacs
+    from satcost_gnn.formula.renumbering import renumbered
+    from satcost_gnn.formula.sources import load
 
     spec = solver_spec(solver)
-    if isinstance(formula, str):
-        formula = read_dimacs(formula)
+    formula = renumbered(load(formula))[0]
     with Solver(name=spec.pysat_name) as engine:
         if spec.options:
             engine.configure(dict(spec.options))

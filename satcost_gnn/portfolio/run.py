@@ -8,19 +8,21 @@ who then run by a schedule in its place. With several cores it goes on in any ca
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from satcost_gnn.errors import ConfigError, OutputError, SolverError
+from satcost_gnn.errors import ConfigError, OutputError, ReadingTimeoutError, SolverError
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.dimacs import read_dimacs
+from satcost_gnn.formula.renumbering import renumbered
+from satcost_gnn.formula.sources import FormulaSource, load
 from satcost_gnn.observed import bound_of, extrapolated
 from satcost_gnn.output_files import check_outputs, publish, staging_directory, write_text
 from satcost_gnn.portfolio.background import Background
@@ -32,10 +34,8 @@ from satcost_gnn.portfolio.solver_child import can_prove
 from satcost_gnn.portfolio.training_side import TrainingPortfolio
 from satcost_gnn.prediction import Prediction
 from satcost_gnn.predictor import Predictor
+from satcost_gnn.preprocess import name_of
 from satcost_gnn.search.solvers import satisfies, solver_spec
-
-if TYPE_CHECKING:
-    from pysat.formula import CNF
 
 #: Exit codes of the SAT competitions.
 EXIT_CODES: Mapping[str, int] = {"SAT": 10, "UNSAT": 20, "UNKNOWN": 0}
@@ -78,6 +78,8 @@ class Solution:
         Wall seconds for everything.
     timings
         Seconds of the stages before the runs: CPU time, and for reading the file (``parse``) wall time.
+    warnings
+        What was odd about the input but readable.
     """
 
     path: str
@@ -91,6 +93,7 @@ class Solution:
     reason: str
     wall_s: float
     timings: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -110,16 +113,31 @@ class Solution:
             "reason": self.reason,
             "wall_s": self.wall_s,
             "timings": dict(self.timings),
+            "warnings": list(self.warnings),
         }
 
 
 def complete_model(formula: Formula, model: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
-    """Return a literal for each variable of the formula: the model's, and the negative one where it has none."""
+    """Return a literal for each variable of the formula: the model's, and the negative one where it has none.
+
+    Where there are large gaps in the numbering (see :func:`~satcost_gnn.formula.renumbering.renumbered`), only
+    variables that occur have one.
+    """
+    numbering = renumbered(formula)[1]
+    if numbering.numbers is not None:
+        true = np.isin(numbering.numbers, model)
+        return np.where(true, numbering.numbers, -numbering.numbers).astype(np.int32)
     literals = np.asarray(model, dtype=np.int64)
     literals = literals[np.abs(literals) <= formula.n_vars]
     full = -np.arange(1, formula.n_vars + 1, dtype=np.int32)
     full[np.abs(literals) - 1] = literals
     return full
+
+
+def _told(solution: Solution, given: Formula) -> Solution:
+    """Return a solution in terms of what was given: without variables of encodings, with the reader's warnings."""
+    model = None if solution.model is None else given.without_auxiliary(solution.model)
+    return replace(solution, model=model, warnings=given.warnings)
 
 
 class PortfolioSolver(DecidesByPredictor):
@@ -166,7 +184,7 @@ class PortfolioSolver(DecidesByPredictor):
 
     def solve(
         self,
-        source: Formula | CNF | str | Path | Iterable[Iterable[int]],
+        source: FormulaSource,
         on_progress: Callable[[Progress], None] | None = None,
         every_s: float = 0.2,
         begin: float | None = None,
@@ -176,8 +194,8 @@ class PortfolioSolver(DecidesByPredictor):
         Parameters
         ----------
         source
-            Path of a DIMACS file (``-``: standard input), a :class:`Formula`, a PySAT formula or an iterable of
-            clauses.
+            See :meth:`satcost_gnn.predictor.Predictor.predict`; ``-`` is standard input. The model of a formula with
+            constraints that were encoded leaves the variables of the encoding out.
         on_progress
             Called every ``every_s`` seconds and at each change.
         every_s
@@ -194,7 +212,7 @@ class PortfolioSolver(DecidesByPredictor):
             answer is returned, with the reason and without a proof.
         """
         begin = time.monotonic() if begin is None else begin
-        check_outputs({"proof": self.settings.proof}, [source] if isinstance(source, (str, Path)) else [])
+        check_outputs({"proof": self.settings.proof}, [source] if isinstance(source, (str, os.PathLike)) else [])
 
         def tell(phase: str) -> None:
             if on_progress is not None:
@@ -202,16 +220,16 @@ class PortfolioSolver(DecidesByPredictor):
 
         reading = time.monotonic()
         tell("reading")
-        if isinstance(source, (str, Path)):
-            formula = read_dimacs(str(source))
-        elif isinstance(source, Formula):
-            formula = source
-        else:
-            formula = Formula.from_pysat(source) if hasattr(source, "clauses") else Formula.from_clauses(source)
+        try:
+            given = load(source, self.settings.read, begin + self.settings.time_limit_s)
+        except ReadingTimeoutError as error:
+            return self._unread(name_of(source), str(error), begin)
+        # Answers are checked with the variables of encodings; only what is returned leaves them out.
+        formula = given.with_auxiliary(0)
         parse_s = time.monotonic() - reading
         trivial = self._trivial(formula, begin, parse_s)
         if trivial is not None:
-            return trivial
+            return _told(trivial, given)
         usual = self.training.order(self.solvers)
         prediction: Prediction | None = None
         schedule: Schedule | None = None
@@ -235,7 +253,12 @@ class PortfolioSolver(DecidesByPredictor):
                         portfolio.follow(schedule.cores, prediction, running)
                         portfolio.resume()
                         portfolio.watch(on_progress, every_s)
-            return self._solution(portfolio, prediction, schedule, parse_s)
+            return _told(self._solution(portfolio, prediction, schedule, parse_s), given)
+
+    def _unread(self, path: str, reason: str, begin: float) -> Solution:
+        """Return what there is to say of an input that had not ended when the time was up."""
+        wall_s = time.monotonic() - begin
+        return Solution(path, "UNKNOWN", None, "", (), None, None, "", reason, wall_s, {"parse": wall_s})
 
     def _head_start_s(self) -> float:
         """Return the wall seconds after which the first solver is looked at."""

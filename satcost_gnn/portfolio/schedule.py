@@ -23,13 +23,13 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
 from satcost_gnn.distribution import CostDistribution, Floats, grid_for
 from satcost_gnn.errors import ConfigError
-from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.sources import FormulaSource
 from satcost_gnn.observed import bound_of, extrapolated, known
 from satcost_gnn.output_files import replacing
 from satcost_gnn.portfolio.deciding import DecidesByPredictor
@@ -39,11 +39,7 @@ from satcost_gnn.portfolio.training_side import UNIT, TrainingPortfolio
 from satcost_gnn.prediction import Prediction
 from satcost_gnn.predictor import Predictor
 
-if TYPE_CHECKING:
-    from pysat.formula import CNF
-
 _Item = TypeVar("_Item")
-
 #: Solvers of which a schedule is put together at most; of more, those that do best alone.
 MOST_SOLVERS = 6
 # Times at which a slice may begin or end.
@@ -696,6 +692,7 @@ class Scheduler(DecidesByPredictor):
         dependence: float | None = None,
         device: str = "auto",
         start: str | None = None,
+        relaxed: bool = False,
     ) -> Self:
         """Open a checkpoint (None: the newest that ships with the package) to schedule with it.
 
@@ -705,7 +702,7 @@ class Scheduler(DecidesByPredictor):
             Directory or name of the checkpoint.
         objective, time_limit_s, cores, dependence
             See :class:`ScheduleSettings`; limit and dependence default to the checkpoint's.
-        solvers, device, start
+        solvers, device, start, relaxed
             See :class:`~satcost_gnn.predictor.Predictor`.
 
         Raises
@@ -716,19 +713,19 @@ class Scheduler(DecidesByPredictor):
             If a solver or the objective is unknown, or a number out of range.
         """
         predictor = Predictor.from_checkpoint(
-            where, unit=UNIT, solvers=solvers, cutoff=time_limit_s, device=device, start=start
+            where, unit=UNIT, solvers=solvers, cutoff=time_limit_s, device=device, start=start, relaxed=relaxed
         )
         if dependence is None:
             dependence = TrainingPortfolio.of_checkpoint(predictor.checkpoint).dependence
         return cls(predictor, ScheduleSettings(Objective.of(objective), predictor.cutoff, cores, dependence))
 
-    def schedule(self, source: Formula | CNF | str | Path | Iterable[Iterable[int]]) -> Schedule:
+    def schedule(self, source: FormulaSource) -> Schedule:
         """Return the schedule for one instance.
 
         Parameters
         ----------
         source
-            Path of a DIMACS file, a :class:`Formula`, a PySAT formula or an iterable of clauses.
+            See :meth:`satcost_gnn.predictor.Predictor.predict`.
 
         Returns
         -------
@@ -764,7 +761,7 @@ class Scheduler(DecidesByPredictor):
             )
         return schedule_of(prediction, self.training, replace(self.settings, time_limit_s=left), overhead)
 
-    def schedule_set(self, sources: Iterable[str | Formula], *, jobs: int = 1) -> Schedule:
+    def schedule_set(self, sources: Iterable[FormulaSource], *, jobs: int = 1) -> Schedule:
         """Return one schedule for a set of instances, to be run on each of them, and on others like them, unseen.
 
         Such a schedule needs no probe and no inference when it is run, so that nothing of the limit is taken off for

@@ -10,21 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
 from satcost_gnn.errors import ConfigError
-from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.sources import FormulaSource
 from satcost_gnn.observed import bound_of, extrapolated, known
 from satcost_gnn.portfolio.deciding import DecidesByPredictor
 from satcost_gnn.portfolio.objective import Objective, scores, separation
 from satcost_gnn.portfolio.training_side import UNIT, TrainingPortfolio
 from satcost_gnn.prediction import Prediction
 from satcost_gnn.predictor import Predictor
-
-if TYPE_CHECKING:
-    from pysat.formula import CNF
 
 #: Stages whose seconds are charged to a decision. Reading the file is not among them: every solver has to do it.
 CHARGED_STAGES = ("features", "probe", "second search", "graph", "inference")
@@ -346,6 +343,7 @@ class Selector(DecidesByPredictor):
         risk: float = 0.0,
         device: str = "auto",
         start: str | None = None,
+        relaxed: bool = False,
     ) -> Self:
         """Open a checkpoint (None: the newest that ships with the package) to choose with it.
 
@@ -355,7 +353,7 @@ class Selector(DecidesByPredictor):
             Directory or name of the checkpoint.
         objective, cutoff_s, solvers, risk
             See :class:`SelectionSettings`; the cutoff defaults to the checkpoint's.
-        device, start
+        device, start, relaxed
             See :class:`~satcost_gnn.predictor.Predictor`.
 
         Raises
@@ -366,18 +364,18 @@ class Selector(DecidesByPredictor):
             If a solver or the objective is unknown, or the cutoff or risk is out of range.
         """
         predictor = Predictor.from_checkpoint(
-            where, unit=UNIT, solvers=solvers, cutoff=cutoff_s, device=device, start=start
+            where, unit=UNIT, solvers=solvers, cutoff=cutoff_s, device=device, start=start, relaxed=relaxed
         )
         settings = SelectionSettings(Objective.of(objective), predictor.cutoff, risk, predictor.solvers)
         return cls(predictor, settings)
 
-    def select(self, source: Formula | CNF | str | Path | Iterable[Iterable[int]]) -> Decision:
+    def select(self, source: FormulaSource) -> Decision:
         """Choose a solver for one instance.
 
         Parameters
         ----------
         source
-            Path of a DIMACS file, a :class:`Formula`, a PySAT formula or an iterable of clauses.
+            See :meth:`satcost_gnn.predictor.Predictor.predict`.
 
         Returns
         -------
@@ -391,7 +389,7 @@ class Selector(DecidesByPredictor):
         """
         return self.decide(self.predictor.predict(source))
 
-    def select_many(self, sources: Iterable[str | Formula], *, jobs: int = 1) -> Iterator[Decision]:
+    def select_many(self, sources: Iterable[FormulaSource], *, jobs: int = 1) -> Iterator[Decision]:
         """Choose for many instances, in the order in which they get ready (see ``Predictor.predict_many``)."""
         for prediction in self.predictor.predict_many(sources, jobs=jobs):
             yield self.decide(prediction)

@@ -7,7 +7,6 @@ executed in a sandboxed child.
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from satcost_gnn.distribution import CostDistribution, grid_for
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.renumbering import Renumbering, renumbered
 from satcost_gnn.search.loading import append_clauses
 from satcost_gnn.search.sandbox import report
 from satcost_gnn.search.solvers import Budget, SolverSpec, open_engine, solver_spec
@@ -124,17 +124,18 @@ def answer_child(
     spec = solver_spec(solver)
     begin = time.process_time()
     engine = open_engine(spec, **({"with_proof": True} if proof is not None else {}))
-    append_clauses(engine, formula)
+    dense, numbering = renumbered(formula)
+    append_clauses(engine, dense)
     answer = _watched(engine, spec, watch) if watch is not None else _plain(engine, spec)
     found: dict[str, Any] = {
         "status": {True: "SAT", False: "UNSAT", None: "UNKNOWN"}[answer],
         "cpu_s": time.process_time() - begin,
     }
     if answer:
-        found["model"] = np.array(engine.get_model() or [], dtype=np.int32)
+        found["model"] = numbering.original(np.array(engine.get_model() or [], dtype=np.int32))
     if answer is False and proof is not None:
         try:
-            _write_proof(engine, Path(proof))
+            _write_proof(engine, Path(proof), numbering, binary=spec.pysat_name.startswith("cadical"))
         except OSError as error:
             # The answer stands without it: the disk may be full.
             found["proof_error"] = error.strerror or str(error)
@@ -171,7 +172,7 @@ def _watched(engine: Any, spec: SolverSpec, watch: Watch) -> bool | None:
     return monitor.run(callback=tell)
 
 
-def _write_proof(engine: Any, path: Path) -> None:
+def _write_proof(engine: Any, path: Path, numbering: Renumbering, *, binary: bool) -> None:
     import pysolvers
 
     # What PySAT's get_proof() does, without holding the proof in memory or decoding what is binary.
@@ -179,4 +180,4 @@ def _write_proof(engine: Any, path: Path) -> None:
     source = engine.solver.prfile
     source.seek(0)
     with path.open("wb") as target:
-        shutil.copyfileobj(source, target, 1 << 20)
+        numbering.write_original_proof(source, target, binary=binary)

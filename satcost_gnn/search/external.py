@@ -31,7 +31,9 @@ import numpy as np
 
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.dimacs import read_dimacs, write_dimacs
+from satcost_gnn.formula.dimacs import write_dimacs
+from satcost_gnn.formula.renumbering import renumbered
+from satcost_gnn.formula.sources import FormulaInChild, load
 from satcost_gnn.search import process_limits
 from satcost_gnn.search.process_tree import (
     adopt_orphans,
@@ -109,7 +111,7 @@ class ExternalSpec(SolverSpec):
 
     def child_call(
         self,
-        formula: Formula | str,
+        formula: FormulaInChild,
         *,
         seed: int,
         cpu_s: float,
@@ -398,7 +400,7 @@ def _conclude(
 
 def solve_external_child(
     command: tuple[str, ...],
-    formula: Formula | str,
+    formula: FormulaInChild,
     seed: int,
     cpu_s: float,
     wall_s: float,
@@ -440,8 +442,7 @@ def solve_external_child(
     """
     if conflicts is not None:
         raise NotImplementedError("a program takes no limit on conflicts")
-    if isinstance(formula, str):
-        formula = read_dimacs(formula)
+    formula, numbering = renumbered(load(formula))
     if not any("{seed}" in part for part in command):
         formula = seeded(formula, seed)
     # Before the kernel's own limit strikes: the program is asked to end first, and told apart from one that was killed.
@@ -458,8 +459,11 @@ def solve_external_child(
     output = SolverOutput(formula.n_vars)
     watched = _watch(arguments, output, cpu_s, wall_s, memory_mb)
     output.feed_result(result)
+    concluded = _conclude(watched, output, formula, cpu_s, memory_mb, with_model)
+    if "model" in concluded:
+        concluded["model"] = numbering.original(concluded["model"])
     return {
-        **_conclude(watched, output, formula, cpu_s, memory_mb, with_model),
+        **concluded,
         **output.counts,
         "cpu_s": watched.cpu_s,
         "wall_s": watched.wall_s,

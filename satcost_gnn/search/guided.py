@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.dimacs import read_dimacs
+from satcost_gnn.formula.renumbering import renumbered
 from satcost_gnn.formula.shuffle import shuffled, signed_renaming
+from satcost_gnn.formula.sources import FormulaInChild, load
 from satcost_gnn.random_stream import Draws
 from satcost_gnn.search.loading import append_clauses
 from satcost_gnn.search.sandbox import Limits, Sandbox
@@ -65,7 +66,7 @@ def _negated(formula: Formula, sign: NDArray[np.int64]) -> Formula:
 
 def guided_child(
     solver: str,
-    formula: Formula | str,
+    formula: FormulaInChild,
     phases: NDArray[np.int32] | None,
     guidance: str,
     seed: int,
@@ -80,9 +81,8 @@ def guided_child(
     """
     from pysat.solvers import Solver
 
-    if isinstance(formula, str):
-        formula = read_dimacs(formula)
-    literals = np.zeros(0, dtype=np.int64) if phases is None else np.asarray(phases, dtype=np.int64)
+    formula, numbering = renumbered(load(formula))
+    literals = np.zeros(0, dtype=np.int64) if phases is None else numbering.dense(phases).astype(np.int64)
     if seed:
         renaming = signed_renaming(formula.n_vars, Draws(seed, "shuffle"), flip=False)
         formula = shuffled(formula, Draws(seed, "shuffle"), flip=False)
@@ -111,7 +111,7 @@ def guided_child(
 def run_guided(
     sandbox: Sandbox,
     solver: str,
-    formula: Formula | str,
+    formula: FormulaInChild,
     phases: NDArray[np.int32] | None,
     *,
     guidance: Guidance = Guidance.SET,

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.dimacs import read_dimacs
+from satcost_gnn.formula.renumbering import renumbered
+from satcost_gnn.formula.sources import FormulaInChild, load
 from satcost_gnn.random_stream import Draws
 from satcost_gnn.search.loading import append_clauses
 from satcost_gnn.search.solvers import satisfies
@@ -161,7 +162,7 @@ def find_backbone(formula: Formula, models: NDArray[np.bool_], *, deadline: floa
 
 
 def sample_models_child(
-    formula: Formula | str, *, count: int, seed: int, conflicts: int, models_cpu_s: float, backbone_cpu_s: float
+    formula: FormulaInChild, *, count: int, seed: int, conflicts: int, models_cpu_s: float, backbone_cpu_s: float
 ) -> dict[str, Any]:
     """Sample models and prove a part of the backbone; executed in a sandboxed child.
 
@@ -181,10 +182,16 @@ def sample_models_child(
     dict
         ``models`` and ``backbone`` of :class:`SampledModels`.
     """
-    if isinstance(formula, str):
-        formula = read_dimacs(formula)
+    formula, numbering = renumbered(load(formula))
     models = sample_models(formula, count, seed=seed, conflicts=conflicts, deadline=time.process_time() + models_cpu_s)
     backbone = np.zeros(formula.n_vars, dtype=np.int8)
     if len(models):
         backbone = find_backbone(formula, models, deadline=time.process_time() + backbone_cpu_s)
+    if numbering.numbers is not None:
+        columns = numbering.numbers - 1
+        wide_models = np.zeros((len(models), numbering.n_vars), dtype=bool)
+        wide_models[:, columns] = models
+        wide_backbone = np.zeros(numbering.n_vars, dtype=np.int8)
+        wide_backbone[columns] = backbone
+        models, backbone = wide_models, wide_backbone
     return {"models": models, "backbone": backbone}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from satcost_gnn.errors import PhaseError
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.dimacs import ReadLimits, read_dimacs
 from satcost_gnn.formula.graph import CompactGraph, clause_variable_graph
+from satcost_gnn.formula.renumbering import renumbered
+from satcost_gnn.formula.sources import FormulaInChild, load
+from satcost_gnn.formula.text_stream import STANDARD_LIMITS, ReadLimits
 from satcost_gnn.search.probe import ProbeSettings, run_probe
 from satcost_gnn.search.sandbox import Limits, Sandbox
 
@@ -108,21 +110,25 @@ def phase_graph(
 
 
 def phase_graph_child(
-    formula: Formula | str, probe: ProbeSettings | None, size_limit: int, read: ReadLimits | None = None
+    formula: FormulaInChild, probe: ProbeSettings | None, size_limit: int, read: ReadLimits | None = None
 ) -> PhaseGraph:
     """Read a file and build its graph; executed in a sandboxed child. The parameters are those of its caller."""
     begin = time.process_time()
-    if isinstance(formula, str):
-        formula = read_dimacs(formula, limits=read or ReadLimits())
+    formula, numbering = renumbered(load(formula, read or STANDARD_LIMITS))
     parse = time.process_time() - begin
     found = phase_graph(formula, probe, size_limit)
     found.timings["parse"] = parse
-    return found
+    return replace(
+        found,
+        variables=numbering.original(found.variables),
+        n_vars=numbering.n_vars,
+        model=numbering.original(found.model),
+    )
 
 
 def read_phase_graph(
     sandbox: Sandbox,
-    formula: Formula | str,
+    formula: FormulaInChild,
     probe: ProbeSettings | None = None,
     *,
     size_limit: int = PHASE_GRAPH_LIMIT,
@@ -157,5 +163,5 @@ def read_phase_graph(
         return found
     if outcome.status == "ERROR":
         raise PhaseError(outcome.detail)
-    source = formula if isinstance(formula, str) else formula.source
+    source = formula.source if isinstance(formula, Formula) else getattr(formula, "name", formula)
     raise PhaseError(f"{source}: its graph could not be built: {outcome.status}, {outcome.detail}")

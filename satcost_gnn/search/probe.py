@@ -796,16 +796,19 @@ def _proof_length(solver: Any) -> Callable[[], int]:
 
 def probe_child(formula: Formula | str, settings: ProbeSettings) -> ProbeResult:
     """Probe a formula, or the file at a path; executed in a sandboxed child."""
+    from satcost_gnn.formula.renumbering import renumbered
+    from satcost_gnn.formula.sources import load
+
     begin = time.process_time()
     parse = {}
-    if isinstance(formula, str):
-        from satcost_gnn.formula.dimacs import read_dimacs
-
-        formula = read_dimacs(formula)
+    if not isinstance(formula, Formula):
+        formula = load(formula)
         parse = {"parse": time.process_time() - begin}
+    dense, numbering = renumbered(formula)
     # A child's CPU clock starts at nought.
-    result = run_probe(formula, settings, deadline=settings.cpu_s)
-    return replace(result, timings={**parse, **result.timings})
+    result = run_probe(dense, settings, deadline=settings.cpu_s)
+    model = None if result.model is None else numbering.original(result.model)
+    return replace(result, model=model, timings={**parse, **result.timings})
 
 
 def probe(

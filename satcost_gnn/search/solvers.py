@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.dimacs import read_dimacs
+from satcost_gnn.formula.renumbering import renumbered
 from satcost_gnn.formula.shuffle import shuffled
+from satcost_gnn.formula.sources import FormulaInChild, load
 from satcost_gnn.random_stream import Draws
 from satcost_gnn.search.capsule import capsule_pointer
 from satcost_gnn.search.cpu_alarm import at_cpu_limit
@@ -135,7 +136,7 @@ class SolverSpec:
 
     def child_call(
         self,
-        formula: Formula | str,
+        formula: FormulaInChild,
         *,
         seed: int,
         cpu_s: float,
@@ -352,7 +353,7 @@ def _stopper(spec: SolverSpec, solver: Any, cpu_s: float) -> Callable[[], None] 
 
 
 def solve_child(
-    solver: str, formula: Formula | str, seed: int, cpu_s: float, conflicts: int | None = None
+    solver: str, formula: FormulaInChild, seed: int, cpu_s: float, conflicts: int | None = None
 ) -> dict[str, Any]:
     """Run a solver to its end or limit; executed in a sandboxed child.
 
@@ -375,9 +376,7 @@ def solve_child(
         ``status``, the counters, ``cpu_s``, ``wall_s`` and for SAT whether the model was ``verified``.
     """
     spec = solver_spec(solver)
-    if isinstance(formula, str):
-        formula = read_dimacs(formula)
-    formula = seeded(formula, seed)
+    formula = seeded(renumbered(load(formula))[0], seed)
     clauses = formula.clauses()
     cpu, wall = time.process_time(), time.monotonic()
     # If this child is ended from outside, what it used until here is not the solver's.
@@ -418,7 +417,7 @@ def default_wall_s(cpu_s: float) -> float:
 def run_solver(
     sandbox: Sandbox,
     solver: str,
-    formula: Formula | str,
+    formula: FormulaInChild,
     *,
     seed: int = 0,
     cpu_s: float = 10.0,

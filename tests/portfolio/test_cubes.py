@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -6,7 +5,7 @@ import pytest
 
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.distribution import GRIDS, CostDistribution
-from satcost_gnn.errors import ConfigError, FormulaError
+from satcost_gnn.errors import ConfigError
 from satcost_gnn.feature_vector import FeatureVector
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.portfolio.cube_features import cube_features, cube_features_child, simplified
@@ -15,7 +14,6 @@ from satcost_gnn.portfolio.cubes import (
     CubePrediction,
     hardest_first,
     predict_cubes,
-    read_cubes,
     to_split,
     total_of,
 )
@@ -24,48 +22,6 @@ from satcost_gnn.search.sandbox import Limits, Outcome, Sandbox
 from satcost_gnn.search.solvers import solve_child
 
 GRID = GRIDS["conflicts"]
-
-
-def write(path: Path, text: str) -> Path:
-    path.write_text(text)
-    return path
-
-
-def test_an_icnf_file_holds_formula_and_cubes(tmp_path: Path) -> None:
-    text = "c made by hand\np inccnf\n1 2 0\n-1 3\n0\na 1 -2 0\na 2 0\n"
-    formula, cubes = read_cubes(write(tmp_path / "x.icnf", text))
-    assert formula is not None
-    assert formula.clauses() == [[1, 2], [-1, 3]]
-    assert cubes == [(1, -2), (2,)]
-
-
-@pytest.mark.parametrize("text", ["a 1 -2 0\na 3 0\n", "1 -2 0\n3 0\n", "c x\n1 -2\n\n3\n"], ids=["a", "0", "plain"])
-def test_cubes_alone(text: str, tmp_path: Path) -> None:
-    assert read_cubes(write(tmp_path / "x.txt", text)) == (None, [(1, -2), (3,)])
-
-
-def test_the_empty_cube_is_one(tmp_path: Path) -> None:
-    assert read_cubes(write(tmp_path / "x.icnf", "a 0\n")) == (None, [()])
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a 1 x 0\n", "x.icnf:1: found 'a 1 x 0'"),
-        ("a 1 0\na 1 0 2 0\n", "x.icnf:2: found a 0 inside"),
-        ("a 1 -1 0\n", "variable twice"),
-        ("p inccnf\n1 2 0\n", "found no cube"),
-        ("", "found no cube"),
-    ],
-)
-def test_malformed_files_name_the_line(text: str, message: str, tmp_path: Path) -> None:
-    with pytest.raises(FormulaError, match=message):
-        read_cubes(write(tmp_path / "x.icnf", text))
-
-
-def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FormulaError, match="cannot be read"):
-        read_cubes(tmp_path / "none.icnf")
 
 
 def test_unit_propagation_by_hand() -> None:
