@@ -370,7 +370,7 @@ class _Parser:
         return b""
 
     def _parse_header(self, line: bytes) -> tuple[int, int]:
-        words = _COMMENT_IN_LINE.sub(b"", line).split()
+        words = _TOKEN.findall(_COMMENT_IN_LINE.sub(b"", line))
         if len(words) != 4 or words[:2] != [b"p", b"cnf"] or not (words[2].isdigit() and words[3].isdigit()):
             self._fail(f"found {foreign_header(words) or 'header'} {_shown(line)}; expected 'p cnf VARIABLES CLAUSES'")
         if max(len(words[2]), len(words[3])) > 18:

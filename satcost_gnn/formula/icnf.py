@@ -19,6 +19,8 @@ _HEADER: Final = re.compile(rb"\s*(p[ \t][^\n]*)")
 # A lone `a`, its words, and the 0.
 _CUBE: Final = re.compile(rb"(?<!\S)a(?!\S)((?:\s+(?!0+(?!\S))[^\sa]\S*)*)(\s+0+(?!\S))?")
 _WORD: Final = re.compile(rb"\S+")
+# Blanks to regular expressions, not to DIMACS.
+_NO_BLANK: Final = re.compile(rb"[\x0b\x0c]")
 _LITERAL: Final = re.compile(rb"-?[0-9]{1,11}")
 
 Cube = tuple[int, ...]
@@ -72,6 +74,10 @@ class _Reader:
         self._source, self._limits = source, limits
 
     def read(self) -> tuple[Formula | None, list[Cube]]:
+        """Return formula and cubes."""
+        odd = _NO_BLANK.search(self._text)
+        if odd is not None:
+            self._fail(f"found byte {odd[0]!r}, which is no iCNF text; expected numbers, blanks and 'a'", odd.start())
         header = _HEADER.match(self._text)
         sizes, marked, start = None, False, 0
         if header:
@@ -82,7 +88,9 @@ class _Reader:
             if marked:
                 self._fail("found a header and no cube; expected cubes such as 'a 1 -2 0' behind the clauses", start)
             return None, self._bare_cubes()
-        cubes, between, position = [], [], start
+        cubes: list[Cube] = []
+        between: list[bytes] = []
+        position = start
         for found in matches:
             if cubes:
                 self._check_no_clause(position, found.start())

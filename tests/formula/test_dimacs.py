@@ -11,6 +11,7 @@ import pytest
 import zstandard
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from reader_fuzzing import reference
 
 from satcost_gnn.errors import FormulaError, FormulaTooLargeError
 from satcost_gnn.formula import Formula, ReadLimits, dimacs, parse_dimacs, read_dimacs, write_dimacs
@@ -366,41 +367,6 @@ def test_round_trip_in_any_layout(clauses, data, size, longest):
     assert formula.clauses() == clauses
 
 
-def reference(text):
-    """Parse slowly and plainly: clauses, or the line of the first error."""
-    clauses, clause, in_body, has_header, announced, last_line = [], [], False, False, 0, 1
-    for number, line in enumerate(text.split("\n"), 1):
-        words = re.findall(r"[^ \t\r]+", line)
-        if not words or words[0].startswith("c"):
-            continue
-        if not in_body:
-            in_body = True
-            if words[0].startswith("p"):
-                words = words[: words.index("c")] if "c" in words else words
-                if not re.fullmatch(r"p cnf [0-9]+ [0-9]+", " ".join(words)):
-                    return number
-                has_header, announced = True, int(words[3])
-                continue
-        if words[0].startswith("%"):
-            break
-        for word in words:
-            if word == "c":
-                break
-            if not re.fullmatch("-?[0-9]+", word) or word.lstrip("0") == "-" or (int(word) == 0 and word[0] == "-"):
-                return number
-            last_line = number
-            if int(word):
-                clause.append(int(word))
-            else:
-                clauses.append(clause)
-                clause = []
-    if clause:
-        return last_line
-    if len(clauses) < announced or not (clauses or has_header):
-        return None
-    return clauses
-
-
 soup = st.lists(
     st.sampled_from(["1", "-2", "0", "-", "12", " ", " ", "\n", "\n", "\t", "c", "c ", "p", "%", "x", "p cnf 3 2\n"]),
     max_size=30,
@@ -414,7 +380,7 @@ def test_agrees_with_a_plain_parser_on_any_text(text, header, size, longest):
     assume(not re.search(r"\d{8}", text))  # the plain parser knows no limit on variables
     if max(map(len, re.findall(r"[^ \t\r\n]+", text)), default=0) >= longest:
         longest = 1 << 20  # words beyond the longest line are refused without a look
-    expected = reference(text)
+    expected = reference(text.encode())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dimacs, "_LONGEST_LINE", longest)
         if isinstance(expected, list):

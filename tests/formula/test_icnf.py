@@ -107,6 +107,7 @@ def test_variables_of_the_header_count() -> None:
         ("p cnf 2 1\n1 2 0\n", 1, "no cube"),
         ("p cnf 2 9\n1 2 0\na 1 0\n", 3, "announces 9 clauses, the file has 1"),
         ("c\np dnf 1 1\n1 0\n", 2, "found header 'p dnf 1 1'"),
+        ("a 1 0\na 2\x0b3 0\n", 2, "found byte"),
         ("", None, "found no cube"),
     ],
 )
