@@ -1,13 +1,13 @@
-"""Predicted phases: labels, training, and what they do to a solver's conflicts on satisfiable instances never seen.
+"""Predicted phases: what they do to a solver's conflicts on satisfiable instances never seen.
 
-    python benchmarks/phases.py label   datasets/corpus --root CNF --store CACHE/instances --work DIR
-    python benchmarks/phases.py train   --work DIR -o checkpoints/phases-v1
-    python benchmarks/phases.py measure datasets/corpus --root CNF --store CACHE/instances --work DIR \
-        --checkpoint checkpoints/phases-v1 -o docs/benchmarks/phases.json
+    satcost train-phases datasets/corpus --root CNF --work DIR -o checkpoints/phases-v2
+    python benchmarks/phases.py label   datasets/corpus --root CNF --store DIR/instances --work DIR
+    python benchmarks/phases.py measure datasets/corpus --root CNF --store DIR/instances --work DIR \
+        --checkpoint checkpoints/phases-v2 -o docs/benchmarks/phases.json
 
-``label`` takes satisfiable instances by the data set's split by instance: the train side to learn from, the validation
-side to stop training, and of the test side those that CaDiCaL solved after 500 to 6,000 conflicts, to measure on. All
-are small and were solved in a fraction of a second. Each stage continues what an interrupted call has left in DIR.
+The first trains on the train side and stops by the validation side of the split by instance. ``label`` finds models of
+instances of the test side that CaDiCaL solved after 500 to 6,000 conflicts, to compare phases with. All are small and
+were solved in a fraction of a second. Each stage continues what an interrupted call has left in DIR.
 
 ``measure`` runs each test instance with its variables renamed and its clauses reordered (signs as they are), so that
 the runs that an instance was chosen by are not among those that it is measured by.
@@ -16,13 +16,11 @@ the runs that an instance was chosen by are not among those that it is measured 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import itertools
 import json
 import math
-import sys
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -34,42 +32,29 @@ from numpy.typing import NDArray
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.materialise import materialise
 from satcost_gnn.data.phase_samples import PhaseSample, without_probe
-from satcost_gnn.errors import SatcostError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.formula.graph import VARIABLE_INPUTS, CompactGraph
-from satcost_gnn.instance import Instance
-from satcost_gnn.instance_cache import InstanceCache
-from satcost_gnn.phase_training import PhaseTrainingConfig, train_phases
-from satcost_gnn.phases import PhasePredictor, Phases, save_phase_checkpoint
-from satcost_gnn.preprocess import PreprocessSettings
+from satcost_gnn.phases import PhasePredictor, Phases
 from satcost_gnn.search.guided import Guidance, run_guided
-from satcost_gnn.search.model_sampling import SampledModels
-from satcost_gnn.search.phase_graph import node_variables, read_phase_graph
-from satcost_gnn.search.probe import ProbeSettings
-from satcost_gnn.search.sandbox import Limits, Sandbox
+from satcost_gnn.search.phase_graph import node_variables
+from satcost_gnn.search.sandbox import Sandbox
+from satcost_gnn.train.phase_labels import (
+    CHOSEN_BY,
+    MOST_EDGES,
+    PROBE,
+    SideChoice,
+    choose_instances,
+    label_instances,
+    read_samples,
+    searched_graph,
+    whole_graphs,
+)
 
 Literals: TypeAlias = NDArray[np.int32]
 
-CHOSEN_BY = "cadical195"
-MOST_BYTES = 400_000
-MOST_EDGES = 40_000
-#: Larger ones are left out of training: a few of them would take most of its time.
-MOST_EDGES_IN_TRAINING = 12_000
-#: Side of the split -> most instances of a family, of all, and CPU seconds that the chosen run took at most.
-SIDES = {"validation": (1, 24, 0.15), "train": (8, 363, 0.15), "test": (3, 100, 0.12)}
-#: Conflicts of that run for the test side: fewer leave nothing to save, more cost too much to measure often.
-TEST_CONFLICTS = (500, 6_000)
-TRAINING = {
-    "model": {"width": 24, "rounds": 4, "mean_channels": 12, "extreme_channels": 4},
-    "epochs": 16,
-    "patience": 6,
-    "learning_rate": 5e-3,
-    "edges": 24_000,
-}
-MODELS = 3
-PROBE = ProbeSettings()
-LEAST_MODELS = 3
+#: Instances that are measured on. Fewer conflicts leave nothing to save, more cost too much to measure often.
+TEST_SIDE = SideChoice(3, 100, 0.12, conflicts=(500, 6_000))
 CONFLICT_LIMIT = 10_000
 #: Least probability of a phase that CaDiCaL is forced to in the arm "network, sure".
 SURE = 0.8
@@ -102,126 +87,18 @@ PASSES = (
 )
 
 
-def choose(dataset: Dataset) -> dict[str, list[str]]:
-    """Return the identities of each side's instances, families in turn, so that any prefix is a mixture of families."""
-    assert dataset.splits is not None
-    runs = {run.instance: run for run in dataset.runs if run.seed == 0 and run.solver == CHOSEN_BY}
-    taken: Counter[tuple[str, str]] = Counter()
-    chosen: dict[str, list[tuple[int, str]]] = {side: [] for side in SIDES}
-    for name in sorted(dataset.instances, key=lambda name: hashlib.blake2b(name.encode()).digest()):
-        row, run, side = dataset.by_instance[name], runs.get(name), dataset.splits.side.get(name, "")
-        if side not in SIDES or run is None or run.status.value != "SAT" or run.conflicts is None:
-            continue
-        most, _, most_cpu_s = SIDES[side]
-        if row.bytes > MOST_BYTES or run.cpu_s > most_cpu_s:
-            continue
-        if side == "test" and not TEST_CONFLICTS[0] <= run.conflicts <= TEST_CONFLICTS[1]:
-            continue
-        if taken[side, row.family] < most:
-            chosen[side].append((taken[side, row.family], name))
-            taken[side, row.family] += 1
-    return {side: [name for _, name in sorted(names)][: SIDES[side][1]] for side, names in chosen.items()}
-
-
-def instance_cache(directory: Path | None) -> InstanceCache | None:
-    """Return the instances that were preprocessed with whole graphs, None without a directory."""
-    if directory is None:
-        return None
-    return InstanceCache(directory, PreprocessSettings(probe=PROBE, again=False, max_graph_edges=MOST_EDGES))
-
-
-def label_one(sandbox: Sandbox, path: Path, cached: Instance | None) -> tuple[PhaseSample | None, float]:
-    """Return the sample of one instance, None if it is too large or had too few models; and CPU seconds."""
-    formula = read_dimacs(path)
-    if formula.n_literals > MOST_EDGES:
-        return None, 0.0
-    graph, result, spent = preprocessed(sandbox, formula, cached)
-    outcome = sandbox.run(
-        "satcost_gnn.search.model_sampling:sample_models_child",
-        {
-            "formula": formula,
-            "count": MODELS,
-            "seed": 1,
-            "conflicts": 40_000,
-            "models_cpu_s": 2.0,
-            "backbone_cpu_s": 0.1,
-        },
-        Limits(15.0, 300.0, 4096),
-    )
-    spent += outcome.cpu_s
-    if outcome.status != "OK":
-        print(f"{path.name}: {outcome.status} {outcome.detail}", file=sys.stderr)
-        return None, spent
-    sampled = SampledModels(**outcome.value)
-    if len(sampled.models) < LEAST_MODELS:
-        return None, spent
-    variables = node_variables(formula, graph.n_variables)
-    sample = PhaseSample(
-        graph,
-        variables,
-        sampled.true_share[variables - 1].astype("float32"),
-        sampled.backbone[variables - 1],
-        len(sampled.models),
-        result,
-    )
-    return sample, spent
-
-
 def label(options: argparse.Namespace) -> None:
-    """Make the samples of all sides."""
-    dataset = Dataset.open(options.dataset)
-    chosen = choose(dataset)
-    cache = instance_cache(options.cache)
-    spent = 0.0
-    with Sandbox() as sandbox:
-        for side, names in chosen.items():
-            folder = options.work / "labels" / side
-            folder.mkdir(parents=True, exist_ok=True)
-            files = materialise(dataset, options.root, options.store, instances=names, on_problem=print)
-            for name in names:
-                target = folder / f"{name}.npz"
-                refused = target.with_suffix(".refused")
-                if name not in files or target.exists() or refused.exists():
-                    continue
-                if spent > options.cpu_s:
-                    print(f"stopped at {spent:.0f} CPU seconds", file=sys.stderr)
-                    return
-                try:
-                    sample, used = label_one(sandbox, files[name], cache.get(name) if cache else None)
-                except SatcostError as error:
-                    print(error, file=sys.stderr)
-                    continue
-                spent += used
-                if sample is None:
-                    refused.touch()
-                else:
-                    sample.write(target)
-            print(f"{side}: {len(list(folder.glob('*.npz')))} of {len(names)}; {spent:.0f} CPU s", flush=True)
-
-
-def samples_of(work: Path, side: str, most_edges: int = MOST_EDGES) -> dict[str, PhaseSample]:
-    """Return identity -> sample of one side."""
-    found = {path.stem: PhaseSample.read(path) for path in sorted((work / "labels" / side).glob("*.npz"))}
-    return {name: sample for name, sample in found.items() if sample.graph.n_edges <= most_edges}
-
-
-def train(options: argparse.Namespace) -> None:
-    """Train the network and write its checkpoint."""
-    torch.set_num_threads(1)
-    config = PhaseTrainingConfig.checked(TRAINING)
-    sides = {side: samples_of(options.work, side, MOST_EDGES_IN_TRAINING) for side in ("train", "validation")}
-    start = time.process_time()
-    model = train_phases(config, list(sides["train"].values()), list(sides["validation"].values()))
-    about = {
-        "command": "python benchmarks/phases.py train",
-        "dataset": "corpus, split by instance",
-        "instances": {side: len(samples) for side, samples in sides.items()},
-        "probe_unsolved": sum(not sample.probe_result for sample in sides["train"].values()),
-        "models_each": MODELS,
-        "config": config.model_dump(),
-        "cpu_s": round(time.process_time() - start, 1),
-    }
-    save_phase_checkpoint(options.out, model, about)
+    """Make the samples of the test side."""
+    label_instances(
+        Dataset.open(options.dataset),
+        {"test": TEST_SIDE},
+        options.work,
+        root=options.root,
+        store=options.store,
+        cache=whole_graphs(options.cache),
+        cpu_s=options.cpu_s,
+        say=print,
+    )
 
 
 def majority(formula: Formula) -> Literals:
@@ -256,23 +133,15 @@ def phases_of(formula: Formula, graph: CompactGraph, probed: bool, predictor: Ph
     return found
 
 
-def preprocessed(sandbox: Sandbox, formula: Formula, cached: Instance | None) -> tuple[CompactGraph, str, float]:
-    """Return the whole graph after an early search, how that ended if it solved the formula, and CPU seconds."""
-    if cached is not None and cached.graph is not None and cached.graph.kept_clause_share == 1 and cached.probe:
-        return cached.graph, cached.probe.status if cached.probe.solved else "", 0.0
-    found = read_phase_graph(sandbox, formula, PROBE)
-    return found.graph, found.result, sum(found.timings.values())
-
-
 def measure(options: argparse.Namespace) -> None:
     """Run the solvers with the phases of every arm, then sum up what there is."""
     torch.set_num_threads(1)
     dataset = Dataset.open(options.dataset)
-    names = choose(dataset)["test"]
+    names = choose_instances(dataset, {"test": TEST_SIDE})["test"]
     results = options.work / "measured.jsonl"
     rows = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
     done = {(row["instance"], row["solver"], row["guidance"], row["arm"], row["seed"]) for row in rows}
-    cache = instance_cache(options.cache)
+    cache = whole_graphs(options.cache)
     start = time.monotonic()
     files = materialise(dataset, options.root, options.store, instances=names, on_problem=print)
     with (
@@ -288,7 +157,7 @@ def measure(options: argparse.Namespace) -> None:
                 formula = read_dimacs(files[name])
                 if formula.n_literals > MOST_EDGES:
                     continue
-                graph, result, _ = preprocessed(sandbox, formula, cache.get(name) if cache else None)
+                graph, result, _ = searched_graph(sandbox, formula, cache.get(name) if cache else None)
                 arms: dict[str, Literals | None] = {"default": None}
                 arms |= phases_of(formula, graph, not result, predictor)
                 for solver, guidance, arm in wanted:
@@ -307,11 +176,11 @@ def measure(options: argparse.Namespace) -> None:
                     rows.append(row | asdict(run))
                     stream.write(json.dumps(rows[-1]) + "\n")
                     stream.flush()
-        accuracy = {side: agreement(samples_of(options.work, side), predictor) for side in ("validation", "test")}
+        accuracy = {side: agreement(read_samples(options.work, side), predictor) for side in ("validation", "test")}
     document = {
         "checkpoint": options.checkpoint.name,
         "conflict_limit": CONFLICT_LIMIT,
-        "chosen": f"{CHOSEN_BY} alone, {TEST_CONFLICTS[0]} to {TEST_CONFLICTS[1]} conflicts",
+        "chosen": f"{CHOSEN_BY} alone, {TEST_SIDE.conflicts[0]} to {TEST_SIDE.conflicts[1]} conflicts",
         "search_conflicts": PROBE.conflicts,
         "families": len({dataset.by_instance[row["instance"]].family for row in rows}),
         "arms": compare(rows, {row["instance"]: dataset.by_instance[row["instance"]].family for row in rows}),
@@ -426,10 +295,7 @@ def main() -> None:
         stage.add_argument("dataset", type=Path)
         stage.add_argument("--root", type=Path, required=True, help="directory with the real instances")
         stage.add_argument("--store", type=Path, required=True, help="directory for generated instances")
-    training = stages.add_parser("train", help="train the network")
-    training.set_defaults(run=train)
-    training.add_argument("-o", "--out", type=Path, required=True, help="directory of the new checkpoint")
-    for stage in (labelling, training, measuring):
+    for stage in (labelling, measuring):
         stage.add_argument("--work", type=Path, required=True, help="directory for labels and results")
     options = parser.parse_args()
     options.run(options)

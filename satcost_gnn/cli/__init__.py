@@ -28,6 +28,7 @@ COMMANDS = {
     "collect": "Measure what instances cost: instances x solvers x seeds, resumable at any point.",
     "generate": "Generate instances, the same bytes every time.",
     "train": "Train a checkpoint: preprocess a data set, fit every estimator, calibrate, measure on the test side.",
+    "train-phases": "Train the network of `predict --phases`: label satisfiable instances, learn from them.",
     "evaluate": "Compare estimators on a data set: one table, one run, one protocol, with a report.",
     "dataset": "Look at, check and split data sets of measured costs.",
     "estimators": "List the estimators: what each needs of an instance, what it costs, and what it predicts from.",
