@@ -115,7 +115,7 @@ def effect_of_graph(predictor: Predictor, directory: Path) -> dict[str, dict[str
     network = predictor.estimator("gnn")
     known = []
     for _, formula in samples(directory):
-        instance = predictor.preprocess(formula).instance
+        instance = predictor.preprocess(formula, plain=False).instance
         if instance is None or instance.graph is None or instance.probe is None or instance.probe.solved:
             continue
         bare = clause_variable_graph(formula, max_edges=predictor.settings.max_graph_edges)

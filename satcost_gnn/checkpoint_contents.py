@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.calibration import Calibration
 from satcost_gnn.checkpoint import NETWORK, Checkpoint
+from satcost_gnn.early_answers import RELATIVE_COST_FILE, RelativeCosts
 from satcost_gnn.errors import CheckpointError, DamagedFileError, SatcostError
 from satcost_gnn.estimators import load_estimator
 from satcost_gnn.estimators.base import Estimator
@@ -79,6 +80,23 @@ def read_probe_offsets(checkpoint: Checkpoint, unit: str) -> dict[str, list[floa
                 f"{', '.join(solvers)}"
             )
     return {solver: [float(value) for value in found[solver]] for solver in solvers}
+
+
+def read_relative_costs(checkpoint: Checkpoint, unit: str) -> RelativeCosts | None:
+    """Return what solvers cost relative to the one that is run first; None if the checkpoint was made without it.
+
+    Raises
+    ------
+    CheckpointError
+        If it can't be read, or a solver is missing.
+    """
+    name = f"{unit}/{RELATIVE_COST_FILE}"
+    if not (checkpoint.directory / name).exists():
+        return None
+    found = RelativeCosts.from_json(checkpoint.read_json(name), str(checkpoint.directory / name))
+    if missing := [solver for solver in checkpoint.config.solvers if solver not in found.offsets]:
+        raise DamagedFileError(f"{checkpoint.directory / name}: found nothing for {', '.join(missing)}")
+    return found
 
 
 def write_probe_offsets(path: Path, offsets: Mapping[str, NDArray[np.float64]], points: int = 101) -> None:

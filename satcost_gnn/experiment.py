@@ -26,6 +26,7 @@ from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.materialise import materialise
 from satcost_gnn.data.splits import SIDES
 from satcost_gnn.distribution import CostDistribution
+from satcost_gnn.early_answers import probe_cost, write_relative_costs
 from satcost_gnn.errors import CheckpointError, DatasetError
 from satcost_gnn.estimators import make_estimator
 from satcost_gnn.estimators.base import Estimator, TrainingTable
@@ -42,7 +43,6 @@ from satcost_gnn.portfolio.select import overhead_of
 from satcost_gnn.portfolio.training_fit import fit_portfolio
 from satcost_gnn.portfolio.training_side import PORTFOLIO_FILE
 from satcost_gnn.portfolio.training_side import UNIT as PORTFOLIO_UNIT
-from satcost_gnn.predictor import probe_cost
 from satcost_gnn.preprocess import PreprocessSettings
 from satcost_gnn.progress import ProgressLine
 from satcost_gnn.search.probe import ProbeSettings
@@ -337,6 +337,7 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
             for name, estimator in fitted[unit].items():
                 estimator.save(staging / unit / name)
             write_probe_offsets(staging / unit / "probe_offset.json", data.probe_offsets[unit])
+            write_relative_costs(staging / unit, dataset, sides, config.data.solvers, unit)
         known, fresh = (
             {str(unit): data.tables[unit].subset(data.side(*sides)) for unit in config.data.units}
             for sides in (("train", "validation"), ("calibration",))

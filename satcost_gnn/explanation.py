@@ -514,10 +514,11 @@ class Explainer:
             return Explanation(prediction, self.solver, nan, nan, (), self.background.what, prediction.reason)
         median = extrapolated(prediction.distribution).median()
         value = float(median[self.predictor.solvers.index(self.solver)])
-        if prediction.status == "solved":
-            probe = item.instance.probe
-            spent = "" if probe is None or probe.conflicts is None else f" after {probe.conflicts:,} conflicts"
-            reason = f"The probe solved it{spent} ({prediction.result}): nothing was predicted from features."
+        if prediction.answered_by and not prediction.estimator:
+            run = item.instance.plain if prediction.known else item.instance.probe
+            spent = "" if run is None or run.conflicts is None else f" after {run.conflicts:,} conflicts"
+            who = prediction.answered_by if prediction.known else "The probe"
+            reason = f"{who} solved it{spent} ({prediction.result}): nothing was predicted from features."
             return Explanation(prediction, self.solver, nan, nan, (), self.background.what, reason)
         if prediction.estimator not in EXPLAINED:
             reason = f"this is the {prediction.source.replace('_', '-')} estimate, which has no feature groups"

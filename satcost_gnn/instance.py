@@ -10,6 +10,7 @@ from satcost_gnn.feature_vector import FeatureVector
 if TYPE_CHECKING:
     from satcost_gnn.formula.cnf import Formula
     from satcost_gnn.formula.graph import CompactGraph
+    from satcost_gnn.search.plain_run import PlainRun
     from satcost_gnn.search.probe import ProbeResult
 
 
@@ -37,7 +38,9 @@ class Instance:
     formula
         The formula itself; None once it is no longer needed.
     timings
-        CPU seconds by stage: ``parse``, ``features``, ``probe``, ``graph``, ``second search``.
+        CPU seconds by stage: ``parse``, ``plain run``, ``features``, ``probe``, ``graph``, ``second search``.
+    plain
+        The start of the solver's plain run; None when there was none. Where it answers, nothing else is made.
     """
 
     path: str
@@ -49,3 +52,4 @@ class Instance:
     graph: CompactGraph | None = None
     formula: Formula | None = None
     timings: dict[str, float] = field(default_factory=dict)
+    plain: PlainRun | None = None

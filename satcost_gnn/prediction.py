@@ -12,6 +12,11 @@ from satcost_gnn.distribution import CostDistribution
 from satcost_gnn.errors import CheckpointError
 from satcost_gnn.observed import bound_of, known
 
+#: Stages of the early search by their names in the timings.
+EARLY_STAGES = ("plain run", "probe", "second search")
+#: Source of a cost that is predicted from that of the solver that was run.
+RELATIVE_COST = "relative_cost"
+
 QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 
 
@@ -24,7 +29,8 @@ class Prediction:
     path, gbdhash
         Which instance.
     status
-        ``ok``: predicted; ``solved``: the probe solved it, ``result`` says how; ``error``: it could not be read.
+        ``ok``: predicted; ``solved``: the plain run answered, ``result`` says how, and the cost of the solver that was
+        run is known; ``error``: the input could not be read.
     unit
         Unit of the cost: ``conflicts``, ``propagations`` or ``cpu_seconds``.
     solvers
@@ -32,12 +38,13 @@ class Prediction:
     distribution
         Distribution of the cost, of shape ``(n_solvers,)``; None for an unreadable input.
     source
-        Estimator it comes from: gnn, forest, linear, tree_size, constant, or probe.
+        Estimator it comes from: gnn, forest, linear, tree_size, constant; ``search`` where the plain run answered;
+        ``probe`` where only the listening probe did: all costs are predictions then.
     reason
         Why the estimators before it were passed over, or what is wrong with the input.
     result
-        ``SAT`` or ``UNSAT`` if the probe solved it, or the second search (status ``ok``: what a solver needs for the
-        formula as it is remains a prediction).
+        ``SAT`` or ``UNSAT`` if the early search found the answer: the plain run (status ``solved``), or else the
+        listening probe or the second search (status ``ok``: what a solver needs alone remains a prediction).
     in_distribution
         Whether the instance resembles the training data; None where that can't be told.
     checkpoint
@@ -50,6 +57,10 @@ class Prediction:
         ``int32[n]``: literals of the model, if one of the searches found the instance satisfiable.
     warnings
         What was odd about the input but readable.
+    known
+        Solver -> its cost, of a solver that was run and answered.
+    survived
+        Solver -> what it was seen to spend without an answer, in the cost unit: no quantile lies below.
     """
 
     path: str
@@ -68,6 +79,8 @@ class Prediction:
     estimator: str = ""
     model: NDArray[np.int32] | None = None
     warnings: tuple[str, ...] = ()
+    known: dict[str, float] = field(default_factory=dict)
+    survived: dict[str, float] = field(default_factory=dict)
 
     def quantile(self, q: float) -> dict[str, float]:
         """Return a quantile of the cost of each solver, in the cost unit (not log10).
@@ -80,7 +93,11 @@ class Prediction:
             If there is no distribution because the input could not be read.
         """
         values = 10.0 ** np.atleast_1d(self._known().quantile(q))
-        return dict(zip(self.solvers, values.tolist(), strict=True))
+        # Powers of logarithms are not exact.
+        return {
+            name: self.known.get(name, max(value, self.survived.get(name, 0.0)))
+            for name, value in zip(self.solvers, values.tolist(), strict=True)
+        }
 
     def p_solved_by(self, budget: float) -> dict[str, float]:
         """Return each solver's probability of solving within a budget in the cost unit.
@@ -96,15 +113,24 @@ class Prediction:
         return bound_of(self.distribution)
 
     @property
+    def answered_by(self) -> str:
+        """Which run of the early search found the answer: the solver that ran alone, or ``probe``; empty for none."""
+        return next(iter(self.known), "probe") if self.result else ""
+
+    @property
     def searched_s(self) -> float | None:
-        """CPU seconds of the probe and the second search; None if there was no probe."""
-        first = self.timings.get("probe")
-        return None if first is None else first + self.timings.get("second search", 0.0)
+        """CPU seconds of the plain run, the probe and the second search; None if none of them was made."""
+        spent = [self.timings[stage] for stage in EARLY_STAGES if stage in self.timings]
+        return sum(spent) if spent else None
 
     def _known(self) -> CostDistribution:
         if self.distribution is None:
             raise CheckpointError(f"{self.path}: there is no prediction: {self.reason}")
         return self.distribution
+
+    def _never_run(self) -> dict[str, Any]:
+        """Return what differs in the row of a solver that was not run itself where another one has answered."""
+        return {"status": "ok", "source": RELATIVE_COST}
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row a solver with the columns of :mod:`satcost_gnn.prediction_table`."""
@@ -127,7 +153,7 @@ class Prediction:
         }
         if self.distribution is None:
             return [{**common, "solver": "", "features_s": None, "cutoff": None}]
-        quantiles = {name: 10.0 ** self.distribution.quantile(q) for name, q in QUANTILES.items()}
+        quantiles = {name: self.quantile(q) for name, q in QUANTILES.items()}
         means = self.distribution.mean()
         solved = self.distribution.p_solved_by(self.cutoff)
         bound = self.known_up_to
@@ -136,11 +162,13 @@ class Prediction:
             {
                 **common,
                 "solver": solver,
-                **{name: known(values[k]) for name, values in quantiles.items()},
+                **{name: known(values[solver]) for name, values in quantiles.items()},
                 "mean_log10": float(means[k]),
                 "p_solved": known(solved[k]),
                 "known_up_to": known(bound),
                 "p_above": known(above[k]),
+                "survived": self.survived.get(solver),
+                **(self._never_run() if self.known and solver not in self.known else {}),
             }
             for k, solver in enumerate(self.solvers)
         ]

@@ -16,11 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from satcost_gnn.checkpoint import Checkpoint
-from satcost_gnn.checkpoint_contents import open_estimator, read_calibrations, read_probe_offsets, source_of
-from satcost_gnn.distribution import GRIDS, UNIT_LABELS, CostDistribution
+from satcost_gnn.checkpoint_contents import (
+    open_estimator,
+    read_calibrations,
+    read_probe_offsets,
+    read_relative_costs,
+    source_of,
+)
+from satcost_gnn.distribution import UNIT_LABELS, CostDistribution
+from satcost_gnn.early_answers import above_survived, after_plain_run, after_probe
+from satcost_gnn.early_budget import DEFAULT_LIMIT_S, within_limit
 from satcost_gnn.errors import CheckpointError, ConfigError
 from satcost_gnn.formula.in_memory import from_memory
 from satcost_gnn.formula.sources import FormulaFile, FormulaSource
@@ -34,6 +41,7 @@ from satcost_gnn.search.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from satcost_gnn.estimators.base import Estimator
+    from satcost_gnn.search.plain_run import PlainRun
 
 # Instances of one pass at most, however small they are.
 _BATCH_INSTANCES = 64
@@ -74,6 +82,8 @@ class Predictor:
         that ``satcost calibrate-machine`` has kept, if any; 1 for none.
     relaxed
         Whether files with fewer clauses than their header announces are read, with a warning.
+    limit_s
+        Seconds that a solver would be given for an instance; the early search may take about a hundredth of it.
 
     Raises
     ------
@@ -99,6 +109,7 @@ class Predictor:
         start: str | None = None,
         machine_factor: float | None = None,
         relaxed: bool = False,
+        limit_s: float = DEFAULT_LIMIT_S,
     ) -> None:
         config = checkpoint.config
         self.checkpoint = checkpoint
@@ -126,6 +137,7 @@ class Predictor:
                 f"{checkpoint.directory}: it was made with preprocessing {trained}, this package does {mine}; "
                 f"use the package version {config.package_version} or a newer checkpoint"
             )
+        self.settings = within_limit(self.settings, limit_s, config.probe_solver)
         #: Told the path and each thing that is odd about an input that can be read.
         self.on_warning: Callable[[str, str], None] | None = None
         #: What a user should know of this checkpoint on this machine, one line each.
@@ -139,6 +151,7 @@ class Predictor:
             self.notes += (f"seconds are those of the training machine times {self.machine_factor:.3g} ({place})",)
         self._calibrations = read_calibrations(checkpoint, self.unit)
         self._offsets = read_probe_offsets(checkpoint, self.unit)
+        self._relative = read_relative_costs(checkpoint, self.unit)
         self.novelty = NoveltyDetector.load(checkpoint.directory / "novelty")
         self._estimators: dict[str, Estimator | str] = {}
         self._sandbox: Sandbox | None = None
@@ -187,13 +200,17 @@ class Predictor:
         """
         return self.predict_preprocessed([self.preprocess(source)])[0]
 
-    def preprocess(self, source: FormulaSource) -> Preprocessed:
-        """Read and probe one instance with this checkpoint's settings; see :meth:`predict`."""
+    def preprocess(self, source: FormulaSource, *, plain: bool = True) -> Preprocessed:
+        """Read and search one instance with this checkpoint's settings; see :meth:`predict`.
+
+        Without ``plain`` there is no plain run, and what it would answer is featurised like all else.
+        """
         if self._sandbox is None:
             self._sandbox = Sandbox()
         if not isinstance(source, str | os.PathLike | FormulaFile):
             source = from_memory(source)
-        return preprocess(source, self.settings, self._sandbox)
+        settings = self.settings if plain else replace(self.settings, plain=None)
+        return preprocess(source, settings, self._sandbox)
 
     def load(self) -> None:
         """Load the first estimator of the chain that can be had, which is done at the first prediction otherwise."""
@@ -227,7 +244,9 @@ class Predictor:
             If the estimator can't be had.
         """
         found = self._calibrated(name, self.estimator(name).predict_variants(variants))
-        return self._reported(CostDistribution(found.grid, found.cdf[:, self._columns]))
+        reported = self._reported(CostDistribution(found.grid, found.cdf[:, self._columns]))
+        # Variants of one instance have its plain run in common.
+        return above_survived(reported, self.solvers, variants[0].plain if variants else None, self.unit)
 
     def predict_many(
         self, sources: Iterable[FormulaSource], *, jobs: int = 1, batch_edges: int = 500_000
@@ -273,8 +292,10 @@ class Predictor:
         for k, item in enumerate(batch):
             if item.instance is None:
                 results[k] = self._failed(item)
+            elif item.instance.plain is not None and item.instance.plain.solved:
+                results[k] = self._solved(item.instance, item.instance.plain)
             elif item.instance.probe is not None and item.instance.probe.solved:
-                results[k] = self._solved(item.instance)
+                results[k] = self._probe_solved(item)
             else:
                 open_.append(k)
                 reasons[k] = [item.note] if item.note else []
@@ -404,6 +425,7 @@ class Predictor:
         seconds: float,
     ) -> Prediction:
         found = self._reported(CostDistribution(distribution.grid, distribution.cdf[position][self._columns]))
+        found = above_survived(found, self.solvers, instance.plain, self.unit)
         second = instance.second if instance.second is not None and instance.second.solved else None
         return Prediction(
             **self._common(instance),
@@ -416,29 +438,45 @@ class Predictor:
             timings={**instance.timings, "inference": seconds},
             estimator=name,
             model=None if second is None else second.model,
+            survived=self._survived(instance),
         )
 
-    def _solved(self, instance: Instance) -> Prediction:
-        """Return what is known when the probe has solved the instance: the probe's cost, and others' relative to it."""
-        probe = instance.probe
-        assert probe is not None
-        grid = GRIDS[self.unit]
-        log_cost = probe_cost(instance, self.unit)
-        rows: list[NDArray[np.float64]] = []
-        for solver in self.solvers:
-            offsets = np.zeros(1) if solver == self.checkpoint.config.probe_solver else np.array(self._offsets[solver])
-            rows.append(CostDistribution.from_samples(grid, np.clip(log_cost + offsets, grid.low, grid.high)).cdf)
+    def _solved(self, instance: Instance, run: PlainRun) -> Prediction:
+        """Return what is known when the plain run has answered: its cost, and others' relative to it."""
+        distribution, known = after_plain_run(run, self.unit, self.solvers, self._relative, self._offsets)
         return Prediction(
             **self._common(instance),
             status="solved",
-            distribution=CostDistribution(grid, np.stack(rows)),
-            source="probe",
+            distribution=distribution,
+            source="search",
             reason="",
-            result=str(probe.status),
+            result=str(run.status),
             in_distribution=None,
             timings={**instance.timings, "inference": 0.0},
-            model=probe.model,
+            model=run.model,
+            known=known,
         )
+
+    def _probe_solved(self, item: Preprocessed) -> Prediction:
+        """Return what is predicted when the listening probe has answered: every cost is relative to the probe's."""
+        instance = item.instance
+        assert instance is not None and instance.probe is not None
+        return Prediction(
+            **self._common(instance),
+            status="ok",
+            distribution=after_probe(instance, self.unit, self.solvers, self._offsets),
+            source="probe",
+            reason=item.note,
+            result=str(instance.probe.status),
+            in_distribution=None,
+            timings={**instance.timings, "inference": 0.0},
+            model=instance.probe.model,
+            survived=self._survived(instance),
+        )
+
+    def _survived(self, instance: Instance) -> dict[str, float]:
+        run = instance.plain
+        return {} if run is None or run.solver not in self.solvers else {run.solver: run.spent(self.unit)}
 
     def _failed(self, item: Preprocessed) -> Prediction:
         return Prediction(
@@ -455,11 +493,3 @@ class Predictor:
             checkpoint=self.checkpoint.config.label,
             cutoff=self.cutoff,
         )
-
-
-def probe_cost(instance: Instance, unit: str) -> float:
-    """Return log10 of what the probe spent on an instance that it solved, at least the low end of the unit's grid."""
-    probe = instance.probe
-    assert probe is not None
-    spent = {"conflicts": probe.conflicts, "propagations": probe.propagations, "cpu_seconds": probe.cpu_s}[unit]
-    return float(np.log10(max(float(spent or 0), 10.0 ** GRIDS[unit].low)))

@@ -1,4 +1,4 @@
-"""From a CNF to an :class:`~satcost_gnn.instance.Instance`: read, identify, probe, featurise, build the graph.
+"""From a CNF to an :class:`~satcost_gnn.instance.Instance`: read, identify, search, featurise, build the graph.
 
 All of it happens in one sandboxed child, so that neither a malformed file nor a crashing solver nor an exhausted memory
 reaches the caller, and so that the formula itself never travels between processes. The child hands over what it has
@@ -33,12 +33,14 @@ from satcost_gnn.formula.renumbering import Renumbering, renumbered
 from satcost_gnn.formula.sources import FormulaFile, FormulaSource, for_children, load
 from satcost_gnn.instance import Instance
 from satcost_gnn.search.online import ONLINE_VERSION, online_features
+from satcost_gnn.search.plain_run import PlainRun, PlainSettings, run_plain
 from satcost_gnn.search.probe import ProbeResult, ProbeSettings, run_probe
 from satcost_gnn.search.random_dives import DiveSettings, random_dives
 from satcost_gnn.search.sandbox import Limits, Outcome, Sandbox, cancel_all, report
 from satcost_gnn.search.second_search import SECOND_SEARCH_VERSION, search_again, second_features
 
 Key = TypeVar("Key")
+_Search = TypeVar("_Search", ProbeResult, PlainRun)
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class PreprocessSettings:
         Settings of the random dives that go with the probe, None for none.
     again
         Whether an instance that the probe doesn't solve is probed a second time, under other names.
+    plain
+        Settings of the plain run that comes before the probe, None for none. Nothing else is made of what it answers.
     read
         Limits on reading the file.
     max_graph_edges
@@ -66,6 +70,7 @@ class PreprocessSettings:
     probe: ProbeSettings | None = field(default_factory=ProbeSettings)
     dives: DiveSettings | None = field(default_factory=DiveSettings)
     again: bool = True
+    plain: PlainSettings | None = None
     read: ReadLimits = field(default_factory=ReadLimits)
     max_graph_edges: int = 200_000
     graph_size_limit: int | None = None
@@ -78,7 +83,9 @@ class PreprocessSettings:
         probe = self.probe.key() if self.probe is not None else "no-probe"
         dives = f"-{self.dives.key()}" if self.probe is not None and self.dives is not None else ""
         again = f"-again{SECOND_SEARCH_VERSION}" if self.probe is not None and self.again else ""
-        return f"s{STATIC_VERSION}-o{ONLINE_VERSION}-g{GRAPH_VERSION}-e{self.max_graph_edges}-{probe}{dives}{again}"
+        plain = f"-{self.plain.key()}" if self.plain is not None else ""
+        features = f"s{STATIC_VERSION}-o{ONLINE_VERSION}-g{GRAPH_VERSION}-e{self.max_graph_edges}"
+        return f"{features}-{probe}{dives}{again}{plain}"
 
     @staticmethod
     def without_solver_release(key: str) -> str:
@@ -118,6 +125,8 @@ class PreprocessSettings:
             values = dict(found)
             if values.get("probe") is not None:
                 values["probe"] = ProbeSettings(**values["probe"])
+            if values.get("plain") is not None:
+                values["plain"] = PlainSettings(**values["plain"])
             if values.get("dives") is not None:
                 values["dives"] = DiveSettings(**values["dives"])
             if "read" in values:
@@ -152,7 +161,9 @@ class Preprocessed:
     warnings: tuple[str, ...] = ()
 
 
-def preprocess_child(formula: Formula | FormulaFile, settings: PreprocessSettings, with_probe: bool) -> dict[str, Any]:
+def preprocess_child(
+    formula: Formula | FormulaFile, settings: PreprocessSettings, with_probe: bool, with_plain: bool
+) -> dict[str, Any]:
     """Do all stages and report after each; executed in a sandboxed child.
 
     Parameters
@@ -161,8 +172,8 @@ def preprocess_child(formula: Formula | FormulaFile, settings: PreprocessSetting
         The formula or its file.
     settings
         How to do it.
-    with_probe
-        False when a probe has already failed and only the rest is wanted.
+    with_probe, with_plain
+        False when a probe or a plain run has already failed and only the rest is wanted.
 
     Returns
     -------
@@ -189,6 +200,16 @@ def preprocess_child(formula: Formula | FormulaFile, settings: PreprocessSetting
     found["gbdhash"] = gbdhash(formula)
     given = formula
     formula, numbering = renumbered(formula)
+    hashed_s = cpu_seconds() - start
+    if with_plain and settings.plain is not None:
+        report(found)
+        start = cpu_seconds()
+        plain = run_plain(formula, settings.plain)
+        found["plain"] = plain and _with_original_model(plain, given, numbering)
+        stage("plain run", start)
+        if plain is not None and plain.solved:
+            return found
+    start = cpu_seconds() - hashed_s
 
     def partial(features: FeatureVector) -> None:
         # gbdc is C++: should it die, what was found before is kept.
@@ -230,14 +251,16 @@ def preprocess_child(formula: Formula | FormulaFile, settings: PreprocessSetting
     return found
 
 
-def _with_original_model(result: ProbeResult, given: Formula, numbering: Renumbering) -> ProbeResult:
+def _with_original_model(result: _Search, given: Formula, numbering: Renumbering) -> _Search:
     if result.model is None:
         return result
     return replace(result, model=given.without_auxiliary(numbering.original(result.model)))
 
 
-def _unfinished(found: Mapping[str, Any]) -> str:
+def _unfinished(found: Mapping[str, Any], with_plain: bool) -> str:
     """Return the stage in which a child ended that has left this much."""
+    if "gbdhash" in found and "static" not in found and with_plain and "plain" not in found:
+        return "plain run"
     if "static" not in found:
         return "features"
     if "probe" not in found:
@@ -296,26 +319,32 @@ def _preprocessed(
     path = name or name_of(argument)
     limits = Limits(settings.cpu_s, settings.wall_s, settings.memory_mb)
 
-    def attempt(with_probe: bool) -> Outcome:
+    def attempt(with_probe: bool, with_plain: bool) -> Outcome:
         return sandbox.run(
             "satcost_gnn.preprocess:preprocess_child",
-            {"formula": argument, "settings": settings, "with_probe": with_probe},
+            {"formula": argument, "settings": settings, "with_probe": with_probe, "with_plain": with_plain},
             limits,
         )
 
-    outcome = attempt(with_probe=True)
+    with_plain = settings.plain is not None
+    outcome = attempt(True, with_plain)
     found: dict[str, Any] = dict(outcome.value or {})
+    notes = []
+    if outcome.status != "OK" and _unfinished(found, with_plain) == "plain run":
+        notes.append(f"plain run {_why(outcome)}")
+        with_plain = False
+        outcome = attempt(True, with_plain)
+        found = dict(outcome.value or {})
     if "read_error" in found:
         return Preprocessed(path, None, error=found["read_error"])
-    notes = []
     if outcome.status != "OK":
-        missing = _unfinished(found)
+        missing = _unfinished(found, with_plain)
         notes.append(f"{missing} {_why(outcome)}")
         if "parse" not in found.get("timings", {}):
             return Preprocessed(path, None, error=f"{path}: reading {_why(outcome)}")
         if missing == "probe":
             # The graph can still be had, without the probe's statistics on its nodes.
-            second = attempt(with_probe=False)
+            second = attempt(False, False)
             found = {**found, **{k: v for k, v in (second.value or {}).items() if k not in found}}
     probe: ProbeResult | None = found.get("probe")
     if probe is not None and probe.trace is not None and "online" not in found:
@@ -323,6 +352,11 @@ def _preprocessed(
         found["online"] = online_features(probe.trace)
     if probe is not None and not probe.solved and probe.status != "UNKNOWN":
         notes.append(f"probe ended as {probe.status}" + (f" ({probe.detail})" if probe.detail else ""))
+    plain: PlainRun | None = found.get("plain")
+    if plain is not None and plain.ended_by_time:
+        notes.append(f"the plain run was ended by CPU time after {plain.conflicts} conflicts, which is a bound")
+    if plain is not None and plain.status == "CRASHED":
+        notes.append("the plain run crashed")
     if "graph_error" in found:
         notes.append(found["graph_error"])
     online: FeatureVector | None = found.get("online")
@@ -338,6 +372,7 @@ def _preprocessed(
         second=found.get("second"),
         graph=found.get("graph"),
         timings=timings,
+        plain=plain,
     )
     return Preprocessed(path, instance, note="; ".join(notes), warnings=tuple(found.get("warnings", ())))
 

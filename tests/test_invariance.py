@@ -33,7 +33,7 @@ def predictor() -> Iterator[Predictor]:
 @pytest.mark.parametrize("name", ["random3-120.cnf", "tseitin-22.cnf"])
 def test_renaming_and_shuffling_do_not_change_what_the_graph_says(predictor: Predictor, name: str) -> None:
     formula = read_dimacs(SAMPLES / name)
-    instance = predictor.preprocess(formula).instance
+    instance = predictor.preprocess(formula, plain=False).instance
     assert instance is not None and instance.graph is not None and instance.probe is not None
     trace = instance.probe.trace
     assert trace is not None and instance.graph.kept_clause_share == 1.0

@@ -94,9 +94,10 @@ def test_prediction_answers_in_the_unit(predictor: Predictor) -> None:
     assert (found.status, found.source, found.unit) == ("ok", "gnn", "conflicts")
     low, high = found.quantile(0.05), found.quantile(0.95)
     for solver in found.solvers:
-        assert 1 <= low[solver] < high[solver]
-        # Half the mass lies below the median.
-        assert found.p_solved_by(found.quantile(0.5)[solver])[solver] == pytest.approx(0.5, abs=0.02)
+        # The upper one may lie beyond what the labels tell about.
+        assert low[solver] >= 1 and not low[solver] >= high[solver]
+        # A quarter of the mass lies below the quartile.
+        assert found.p_solved_by(found.quantile(0.25)[solver])[solver] == pytest.approx(0.25, abs=0.02)
 
 
 def test_batches_and_single_predictions_agree(predictor: Predictor) -> None:
@@ -108,21 +109,24 @@ def test_batches_and_single_predictions_agree(predictor: Predictor) -> None:
         assert list(one.values()) == pytest.approx(list(other.values()), rel=1e-3)
 
 
-def test_solved_by_the_probe_is_reported_with_its_cost(predictor: Predictor) -> None:
-    found = predictor.predict([[1, 2], [-1, 2], [1, -2], [-1, -2]])
-    assert (found.status, found.source, found.result) == ("solved", "probe", "UNSAT")
-    assert found.quantile(0.5)[SHIPPED.config.probe_solver] < 10
+def test_an_answer_of_the_listening_probe_is_told_beside_the_prediction(predictor: Predictor) -> None:
+    item = predictor.preprocess([[1, 2], [-1, 2], [1, -2], [-1, -2]], plain=False)
+    found = predictor.predict_preprocessed([item])[0]
+    assert (found.status, found.source, found.result, found.answered_by) == ("ok", "probe", "UNSAT", "probe")
+    # The solver alone may need more, or less.
+    assert not found.known and found.quantile(0.05)["cadical195"] < found.quantile(0.99)["cadical195"]
 
 
 def test_an_answer_of_the_second_search_is_told_beside_the_prediction(predictor: Predictor) -> None:
     # Formulas that the first search leaves open and the second one, by luck, does not.
     formulas = [random_3sat(250, 4.2, seed) for seed in (4, 18, 31, 48)]
-    lucky = [(formula, found) for formula in formulas if (found := predictor.predict(formula)).status == "ok"]
-    formula, found = next((formula, found) for formula, found in lucky if found.result)
-    assert found.result == "SAT" and found.model is not None and satisfies(formula, found.model)
+    items = [predictor.preprocess(formula, plain=False) for formula in formulas]
+    searched = zip(formulas, predictor.predict_preprocessed(items), strict=True)
+    formula, found = next((formula, found) for formula, found in searched if found.estimator and found.result)
+    assert (found.status, found.result, found.answered_by) == ("ok", "SAT", "probe")
+    assert found.model is not None and satisfies(formula, found.model)
     assert found.source == "gnn" and {row["result"] for row in found.rows()} == {"SAT"}
-    searched = found.timings["probe"] + found.timings["second search"]
-    assert found.rows()[0]["probe_s"] == pytest.approx(searched)
+    assert found.rows()[0]["probe_s"] == pytest.approx(found.timings["probe"] + found.timings["second search"])
 
 
 @pytest.mark.parametrize("clauses", [[], [[]], [[1]], [[1, -1]], [[1, 1]]])
@@ -278,7 +282,7 @@ def test_seconds_are_converted_to_this_machines(tmp_path: Path, monkeypatch: pyt
         Predictor.from_checkpoint(unit="cpu_seconds", start="forest", machine_factor=1.0) as plain,
         Predictor.from_checkpoint(unit="conflicts", start="forest") as conflicts,
     ):
-        item = slow.preprocess(HARD)
+        item = slow.preprocess(HARD, plain=False)
         assert item.instance is not None and item.instance.probe is not None
         # The same probe, a third as fast: what a machine of a third of the speed would have seen.
         probe = replace(item.instance.probe, timings={k: 3.0 * v for k, v in item.instance.probe.timings.items()})

@@ -73,7 +73,7 @@ def schedule_text(schedule: Schedule) -> str:
     if schedule.status == "error":
         return f"{name}\n  cannot be read: {schedule.error}"
     if schedule.status == "solved":
-        return f"{name}\n  nothing to run: the probe has solved it: {schedule.result}"
+        return f"{name}\n  nothing to run: the early search has solved it: {schedule.result}"
     lines = [name]
     for number, core in enumerate(schedule.cores, start=1):
         place = f"core {number}: " if len(schedule.cores) > 1 else ""

@@ -394,7 +394,7 @@ def _predict_and_run(
             finish({**row, "status": "error", "error": prediction.reason})
         elif prediction.result:
             seconds = prediction.searched_s or 0.0
-            finish({**row, "status": prediction.result, "solver": "probe", "cpu_s": seconds, "runs": 0})
+            finish({**row, "status": prediction.result, "solver": prediction.answered_by, "cpu_s": seconds, "runs": 0})
         else:
             jobs.append(_Job(files[prediction.path], row))
             cdfs.append(prediction.distribution.cdf)

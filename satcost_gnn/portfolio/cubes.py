@@ -145,26 +145,19 @@ def predict_cubes(
     named = np.array([literal for number in fitting for literal in cubes[number]], dtype=np.int64)
     formula, numbering = renumbered(formula, keep=named)
     inner = [tuple(numbering.dense(np.array(cube, dtype=np.int64)).tolist()) for cube in cubes]
-    parent = predictor.preprocess(formula).instance if features.startswith("shared") else None
+    parent = predictor.preprocess(formula, plain=False).instance if features.startswith("shared") else None
     graph = parent.graph if parent is not None else None
 
     def flush(batch: list[tuple[int, Preprocessed]]) -> None:
         found = predictor.predict_preprocessed([item for _, item in batch], one_graph=graph is not None)
-        for (number, item), prediction in zip(batch, found, strict=True):
+        for (number, _), prediction in zip(batch, found, strict=True):
             cost = prediction.distribution[column] if prediction.distribution is not None else None
-            known = None
-            # The probe has done what its solver would; another solver's cost is a guess from it.
-            if prediction.status == "solved" and solver == predictor.checkpoint.config.probe_solver:
-                probe = item.instance.probe if item.instance is not None else None
-                if probe is not None:
-                    spent = {"conflicts": probe.conflicts, "propagations": probe.propagations}
-                    known = float(spent.get(predictor.unit, probe.cpu_s) or 0.0)
             results[number] = CubePrediction(
                 number,
                 tuple(cubes[number]),
                 prediction,
                 cost,
-                known,
+                prediction.known.get(solver),
                 error="" if cost is not None else prediction.reason,
                 result=prediction.result,
             )

@@ -283,7 +283,7 @@ class PortfolioSolver(DecidesByPredictor):
             if status == "SAT":
                 model = complete_model(portfolio.formula, outcome.value["model"])
         elif prediction is not None and schedule is None:
-            status, solver = prediction.result, "probe"
+            status, solver = prediction.result, prediction.answered_by
             if prediction.model is not None:
                 model = complete_model(portfolio.formula, prediction.model)
         else:

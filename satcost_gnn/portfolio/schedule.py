@@ -744,18 +744,18 @@ class Scheduler(DecidesByPredictor):
         overhead = overhead_of(prediction.timings)
         # However little is left, something is to be run.
         left = max(self.settings.time_limit_s - overhead, 0.01 * self.settings.time_limit_s)
-        if prediction.status != "ok" or prediction.distribution is None:
+        if prediction.result or prediction.distribution is None:
             return Schedule(
                 cores=(),
                 time_limit_s=left,
                 objective=str(self.settings.objective),
                 value=0.0,
                 expected_s=0.0,
-                p_solved=float(prediction.status == "solved"),
+                p_solved=float(bool(prediction.result)),
                 dependence=self.settings.dependence,
                 paths=(prediction.path,),
                 overhead_s=overhead,
-                status=prediction.status,
+                status="solved" if prediction.result else prediction.status,
                 result=prediction.result,
                 error=prediction.reason if prediction.status == "error" else "",
             )

@@ -24,7 +24,7 @@ from satcost_gnn.prediction import Prediction
 from satcost_gnn.predictor import Predictor
 
 #: Stages whose seconds are charged to a decision. Reading the file is not among them: every solver has to do it.
-CHARGED_STAGES = ("features", "probe", "second search", "graph", "inference")
+CHARGED_STAGES = ("plain run", "features", "probe", "second search", "graph", "inference")
 
 
 @dataclass(frozen=True)
@@ -249,8 +249,8 @@ def decide(
         for k in ranked
     )
     common["ranking"] = ranking
-    if prediction.status == "solved":
-        reason = f"the probe has solved it: {prediction.result}"
+    if prediction.result:
+        reason = f"the early search has solved it: {prediction.result}"
         return Decision(
             status="solved", chosen=ranking[0].solver, reason=reason, separated=True, separation=0.0, **common
         )

@@ -325,7 +325,7 @@ def open_engine(spec: SolverSpec, **options: Any) -> Any:
     return engine
 
 
-def _stopper(spec: SolverSpec, solver: Any, cpu_s: float) -> Callable[[], None] | None:
+def stopper(spec: SolverSpec, solver: Any, cpu_s: float) -> Callable[[], None] | None:
     """Return what the signal handler calls at the CPU limit."""
     if spec.pysat_name == "kissat404":
         return kissat_stopper(solver)
@@ -385,7 +385,7 @@ def solve_child(
     if spec.stop is not Stop.KILL:
         # Reading counts for the kernel; if its limit struck first, the counters would be lost.
         cpu_s = before_kernels_limit(cpu_s, time.process_time())
-    stop = _stopper(spec, engine, cpu_s)
+    stop = stopper(spec, engine, cpu_s)
     disarm = at_cpu_limit(cpu_s, stop) if stop is not None else None
     for clause in clauses:
         engine.add_clause(clause)

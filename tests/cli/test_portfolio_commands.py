@@ -20,7 +20,7 @@ from satcost_gnn.search.solvers import satisfies
 
 COMMAND = [sys.executable, "-c", "from satcost_gnn.cli import main; main()"]
 SAMPLES = Path(__file__).parents[2] / "datasets" / "samples"
-HARD, EASY, BROKEN = (SAMPLES / name for name in ("tseitin-22.cnf", "sudoku-9.cnf", "malformed.cnf"))
+HARD, EASY, BROKEN = (SAMPLES / name for name in ("golfer-4-3-5.cnf", "sudoku-9.cnf", "malformed.cnf"))
 
 
 def satcost(*arguments: str | Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -33,8 +33,8 @@ def test_select() -> None:
     done = satcost("select", HARD, EASY, BROKEN, "--json", "--estimator", "forest", "--cutoff", "20")
     assert done.returncode == 1
     found = {Path(one["path"]).name: one for one in map(json.loads, done.stdout.splitlines())}
-    assert found["tseitin-22.cnf"]["status"] == "selected"
-    assert {row["solver"] for row in found["tseitin-22.cnf"]["ranking"]} >= {found["tseitin-22.cnf"]["chosen"]}
+    assert found["golfer-4-3-5.cnf"]["status"] == "selected"
+    assert {row["solver"] for row in found["golfer-4-3-5.cnf"]["ranking"]} >= {found["golfer-4-3-5.cnf"]["chosen"]}
     assert found["sudoku-9.cnf"]["result"] == "SAT" and found["malformed.cnf"]["status"] == "error"
     text = satcost("select", HARD, "--estimator", "forest", "--solvers", "minisat22,glucose42", "--objective", "par10")
     assert text.returncode == 0
@@ -83,7 +83,7 @@ def test_batch_solve_and_resume(tmp_path: Path) -> None:
     with path.open() as stream:
         rows = {Path(row["path"]).name: row for row in csv.DictReader(stream)}
     assert {name: row["status"] for name, row in rows.items()} == {
-        "tseitin-22.cnf": "UNSAT",
+        "golfer-4-3-5.cnf": "UNSAT",
         "sudoku-9.cnf": "SAT",
         "malformed.cnf": "error",
     }

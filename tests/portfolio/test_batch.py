@@ -101,7 +101,7 @@ def test_settings_out_of_range() -> None:
 
 
 def test_a_batch_with_the_shipped_checkpoint() -> None:
-    names = ["tseitin-22.cnf", "sudoku-9.cnf", "malformed.cnf", "subset-cardinality-12.cnf", "missing.cnf"]
+    names = ["golfer-4-3-5.cnf", "sudoku-9.cnf", "malformed.cnf", "subset-cardinality-12.cnf", "missing.cnf"]
     rows: list[dict[str, Any]] = []
     with Predictor.from_checkpoint(unit="cpu_seconds", start="forest") as predictor:
         solve_batch(predictor, [str(SAMPLES / name) for name in names], BatchSettings(60, cores=2), rows.append)
@@ -109,8 +109,9 @@ def test_a_batch_with_the_shipped_checkpoint() -> None:
     assert sorted(found) == sorted(names) and len(rows) == len(names)
     assert all(set(row) <= set(BATCH_COLUMNS) for row in rows)
     assert Counter(row["status"] for row in rows) == {"UNSAT": 2, "SAT": 1, "error": 2}
-    assert found["sudoku-9.cnf"]["solver"] == "probe"
-    hard = found["tseitin-22.cnf"]
+    assert found["sudoku-9.cnf"]["solver"] == "cadical195"
+    assert found["sudoku-9.cnf"]["runs"] == 0
+    hard = found["golfer-4-3-5.cnf"]
     assert hard["runs"] >= 1 and hard["cpu_s"] > 0 and hard["finished_s"] > 0
     # The limit of 60 s lies beyond the labels.
     assert hard["expected_s"] is None and hard["p_solved"] is None and hard["known_up_to_s"] == 10.0

@@ -94,15 +94,16 @@ def test_answers_with_checked_models(shipped: Predictor, monkeypatch: pytest.Mon
     assert (refuted.status, refuted.exit_code, refuted.model) == ("UNSAT", 20, None)
 
 
-def test_the_probe_is_enough_where_it_solves(shipped: Predictor) -> None:
+def test_the_early_search_is_enough_where_it_solves(shipped: Predictor) -> None:
     settings = SolveSettings(60, programs=programs_of([f"cadical195={fake('spin')}"]))
     solver = PortfolioSolver(shipped, settings)
     solver.training = replace(solver.training, head_start_s=0.05)
     found = solver.solve(SAT)
-    assert (found.status, found.solver, found.source) == ("SAT", "probe", "probe")
+    assert (found.status, found.solver, found.source) == ("SAT", "cadical195", "search")
     assert [(a.solver, a.status) for a in found.attempts] == [("cadical195", "CANCELLED")]
     assert found.model is not None and satisfies(SAT, found.model)
-    assert solver.solve(UNSAT).solver == "probe"
+    refuted = solver.solve(UNSAT)
+    assert (refuted.solver, refuted.source) == ("cadical195", "search")
 
 
 def test_a_head_start_spares_the_prediction(shipped: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:

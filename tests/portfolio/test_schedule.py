@@ -198,10 +198,10 @@ def test_settings_out_of_range(wrong: dict[str, float]) -> None:
 
 def test_scheduler_with_the_shipped_checkpoint() -> None:
     with Scheduler.from_checkpoint(time_limit_s=30, start="forest") as scheduler:
-        one = scheduler.schedule(SAMPLES / "tseitin-22.cnf")
+        one = scheduler.schedule(SAMPLES / "golfer-4-3-5.cnf")
         solved = scheduler.schedule([[1], [-1]])
         broken = scheduler.schedule(SAMPLES / "malformed.cnf")
-        names = [str(SAMPLES / name) for name in ("tseitin-22.cnf", "sudoku-9.cnf", "malformed.cnf")]
+        names = [str(SAMPLES / name) for name in ("golfer-4-3-5.cnf", "sudoku-9.cnf", "malformed.cnf")]
         together = scheduler.schedule_set(names)
         with pytest.raises(ConfigError, match=r"malformed.cnf:6"):
             scheduler.schedule_set(names[2:])

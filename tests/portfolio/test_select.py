@@ -71,7 +71,7 @@ def test_overhead_beyond_the_cutoff_leaves_nothing_to_choose() -> None:
 def test_solved_by_the_probe_and_unreadable() -> None:
     costs = {"a": (1.0, 0.1), "b": (0.5, 0.1)}
     solved = decide(prediction(costs, status="solved", result="UNSAT", source="probe"), training("ab"), settings())
-    assert (solved.status, solved.result) == ("solved", "UNSAT") and "probe has solved it" in solved.reason
+    assert (solved.status, solved.result) == ("solved", "UNSAT") and "early search has solved it" in solved.reason
     broken = decide(
         prediction(costs, status="error", distribution=None, reason="x.cnf:3: no"), training("ab"), settings()
     )
@@ -103,13 +103,13 @@ def test_selector_with_the_shipped_checkpoint() -> None:
         found = {
             Path(d.path).name: d
             for d in selector.select_many(
-                [str(SAMPLES / "tseitin-22.cnf"), str(SAMPLES / "malformed.cnf"), str(SAMPLES / "sudoku-9.cnf")]
+                [str(SAMPLES / "golfer-4-3-5.cnf"), str(SAMPLES / "malformed.cnf"), str(SAMPLES / "sudoku-9.cnf")]
             )
         }
         clauses = selector.select([[1, 2], [-1, -2], [1, -2], [-1, 2]])
-    assert found["tseitin-22.cnf"].status == "selected"
-    assert found["tseitin-22.cnf"].chosen in selector.predictor.solvers
-    assert found["tseitin-22.cnf"].overhead_s > 0
+    assert found["golfer-4-3-5.cnf"].status == "selected"
+    assert found["golfer-4-3-5.cnf"].chosen in selector.predictor.solvers
+    assert found["golfer-4-3-5.cnf"].overhead_s > 0
     assert found["malformed.cnf"].status == "error" and ":6" in found["malformed.cnf"].reason
     assert found["sudoku-9.cnf"].result == "SAT"
     assert clauses.result == "UNSAT"
