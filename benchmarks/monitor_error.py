@@ -1,19 +1,14 @@
 """Measure how far off a monitor is about a run's whole cost, after each fraction of it.
 
-Recording and predicting continue what an interrupted call has left:
+Recording continues what an interrupted call has left:
 
-    python benchmarks/monitor_error.py record --root CNF --work DIR --side training --share 1
-    python benchmarks/monitor_error.py record --root CNF --work DIR --side test --solvers glucose42,minisat22
+    python benchmarks/monitor_error.py record --root CNF --work DIR --solvers glucose42,minisat22
     python benchmarks/monitor_error.py listen --root CNF --work DIR
-    python benchmarks/monitor_error.py predict --root CNF --work DIR
-    python benchmarks/monitor_error.py fit --work DIR -o satcost_gnn/portfolio/reestimator.json
-    python benchmarks/monitor_error.py report --root CNF --work DIR --evaluation EVALUATION \
-        -o out/monitor_error.json
+    python benchmarks/monitor_error.py report --root CNF --work DIR --evaluation EVALUATION -o out/monitor_error.json
 
-``record`` runs the checkpoint's solvers under the monitor on instances of the data set. Training is done on the
-calibration side: the checkpoint predicts it without having seen its labels, as any new instance, but for the
-one-dimensional calibration map. Of the runs of a side a sample is recorded; of the others it
-is known which checkpoints they passed, and no more: a search without counters.
+``record`` runs the checkpoint's solvers under the monitor on instances of the test side: on a sample of the runs of the
+data set. Of the others it is known which checkpoints they passed, and no more: a search without counters. The monitor's
+model is fitted by ``satcost fit-monitor``.
 
 ``listen`` records runs of CaDiCaL on the test side with the monitor and the listening propagator on one search, so that
 the classical estimators (``monitor_classical.py``) are asked at the monitor's own checkpoints. Predictions of the test
@@ -24,12 +19,10 @@ CHECKPOINT --seeds 0 -o EVALUATION``.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import itertools
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -42,31 +35,29 @@ from online_restarts import Observations
 
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.materialise import materialise
-from satcost_gnn.distribution import GRIDS, CostDistribution
-from satcost_gnn.instance_cache import InstanceCache
+from satcost_gnn.distribution import CostDistribution
 from satcost_gnn.portfolio.listened_runs import run_listened
 from satcost_gnn.portfolio.monitor import WIDEST
-from satcost_gnn.portfolio.monitored_runs import MonitoredRun, read_monitored_runs, run_monitored
-from satcost_gnn.portfolio.reestimate import Reestimator, SearchState, conditional
+from satcost_gnn.portfolio.monitored_runs import MonitoredRun, read_monitored_runs
+from satcost_gnn.portfolio.reestimate import Reestimator, conditional
 from satcost_gnn.predictor import Predictor
-from satcost_gnn.preprocess import Preprocessed, PreprocessSettings, preprocess
 from satcost_gnn.search.probe import ProbeSettings
 from satcost_gnn.search.sandbox import Sandbox
-
-#: Unit -> solver -> prediction before the run.
-Priors = Mapping[str, Mapping[str, CostDistribution]]
+from satcost_gnn.train.monitor import has_counters
+from satcost_gnn.train.monitor_runs import (
+    LEAST_CONFLICTS,
+    Priors,
+    Sample,
+    Stratum,
+    chosen_runs,
+    joined_runs,
+    record_runs,
+)
 
 #: What the monitor says: the prediction before the run given what has been survived, and with the re-estimator as well.
 MONITOR, MODELLED = "monitor", "monitor with the model of the hazard"
-# The network learns from the validation side too.
-SIDES = {"training": ("calibration",), "test": ("test",)}
-# CPU seconds in the data set -> one of how many such runs is recorded at share 1.
-# Stopped runs have no true cost for fractions of it: of the test side none is recorded.
-STRATA = {
-    "training": ((0.5, 1), (2.0, 3), (5.0, 9), (10.0, 9), (np.inf, 48)),
-    "test": ((0.5, 20), (2.0, 8), (5.0, 3), (10.0, 1), (np.inf, np.inf)),
-}
-LEAST_CONFLICTS = 4000
+# Stopped runs have no true cost for fractions of it: none is recorded.
+TEST = Sample("test", (Stratum(0.5, 20), Stratum(2.0, 8), Stratum(5.0, 3), Stratum(10.0, 1), Stratum(np.inf, np.inf)))
 #: Of the checkpoint's solvers the one whose search the classical estimators can be shown.
 LISTENED = "cadical195"
 # Listening to the assignments of a few dozen variables costs little, and leaves the solver free to eliminate the
@@ -80,69 +71,19 @@ ELAPSED = (0.5, 1.0, 2.0, 5.0)
 IN_TIME = 10.0
 
 
-def strata(dataset: Dataset, side: str) -> dict[int, list[tuple[str, str]]]:
-    """Return the runs of a side as (instance, solver), by what they cost in the data set, in pseudo-random order."""
-    sides = dataset.splits.side
-    found: dict[int, list[tuple[str, str, str]]] = defaultdict(list)
-    for run in dataset.runs:
-        if run.seed or sides.get(run.instance) not in SIDES[side] or run.status not in ("SAT", "UNSAT", "TIMEOUT"):
-            continue
-        if run.conflicts is None or run.conflicts < LEAST_CONFLICTS:
-            continue
-        cost = run.cpu_s if run.status != "TIMEOUT" else np.inf
-        stratum = next(k for k, (limit, _) in enumerate(STRATA[side]) if cost <= limit)
-        key = hashlib.sha256(f"{run.instance} {run.solver}".encode()).hexdigest()
-        found[stratum].append((key, run.instance, run.solver))
-    return {stratum: [item[1:] for item in sorted(members)] for stratum, members in sorted(found.items())}
-
-
-def chosen(dataset: Dataset, side: str, share: float, solvers: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the runs of some solvers to record, all strata at an even pace."""
-    found = []
-    for stratum, everyone in strata(dataset, side).items():
-        members = [item for item in everyone if item[1] in solvers]
-        one_of = STRATA[side][stratum][1]
-        count = max(1, round(share * len(members) / one_of)) if np.isfinite(one_of) else 0
-        found += [((k + 0.5) / count, item) for k, item in enumerate(members[:count])]
-    return [item for _, item in sorted(found)]
-
-
 def run_record(options: argparse.Namespace) -> None:
     dataset = Dataset.open(options.dataset)
-    wanted = chosen(dataset, options.side, options.share, options.solvers.split(","))
-    target = options.work / f"{options.side}.jsonl"
+    wanted = chosen_runs(dataset, TEST, options.solvers.split(","), options.share)
     options.work.mkdir(parents=True, exist_ok=True)
-    done = (
-        {(r["instance"], r["solver"]) for r in map(json.loads, target.read_text().splitlines())}
-        if target.exists()
-        else set()
+    record_runs(
+        dataset, wanted, options.work / "test.jsonl", root=options.root, store=store_of(options), say=print_error
     )
-    todo = [item for item in wanted if item not in done]
-    names = sorted({item[0] for item in todo})
-    files = materialise(
-        dataset,
-        options.root,
-        store_of(options),
-        instances=names,
-        on_problem=lambda text: print(text, file=sys.stderr),
-    )
-    spent = 0.0
-    with Sandbox() as sandbox, target.open("a") as stream:
-        for k, (instance, solver) in enumerate(todo):
-            if instance not in files:
-                continue
-            found = run_monitored(sandbox, solver, files[instance], instance=instance, cpu_s=10.0)
-            stream.write(json.dumps(found.to_json()) + "\n")
-            stream.flush()
-            spent += found.states[-1].cpu_s if found.states else 0.0
-            if k % 20 == 0:
-                print(f"{k}/{len(todo)} runs, {spent:.0f} CPU s", file=sys.stderr, flush=True)
 
 
 def run_listen(options: argparse.Namespace) -> None:
     """Run the solver whose search can be listened to under the monitor and the listening propagator at once."""
     dataset = Dataset.open(options.dataset)
-    names = [instance for instance, _ in chosen(dataset, "test", options.share, (LISTENED,))]
+    names = [instance for instance, _ in chosen_runs(dataset, TEST, (LISTENED,), options.share)]
     target = options.work / "listened.jsonl"
     options.work.mkdir(parents=True, exist_ok=True)
     done = {json.loads(line)["instance"] for line in target.read_text().splitlines()} if target.exists() else set()
@@ -162,94 +103,16 @@ def run_listen(options: argparse.Namespace) -> None:
             print(name, found.status, found.states[-1:], f"{spent:.0f} CPU s", file=sys.stderr, flush=True)
 
 
-def run_predict(options: argparse.Namespace) -> None:
-    """Predict the instances of both sides, as before any of the runs."""
-    dataset = Dataset.open(options.dataset)
-    recorded = {run.instance for side in SIDES for run in read_monitored_runs(options.work / f"{side}.jsonl")}
-    wanted = recorded | {
-        instance for side in SIDES for members in strata(dataset, side).values() for instance, _ in members
-    }
-    target = options.work / "priors.jsonl"
-    known = {json.loads(line)["instance"] for line in target.read_text().splitlines()} if target.exists() else set()
-    predictors = [Predictor.from_checkpoint(unit=unit, device="cpu") for unit in ("conflicts", "cpu_seconds")]
-    # Caches of this package's usual settings hold what the checkpoint needs and more.
-    usual = PreprocessSettings(probe=ProbeSettings(conflicts=2000), max_graph_edges=40_000)
-    caches = [InstanceCache(directory, usual) for directory in options.cache]
-
-    def items() -> Iterator[tuple[str, Preprocessed]]:
-        missing = []
-        for name in sorted(wanted - known):
-            instance = next((found for cache in caches if (found := cache.get(name)) is not None), None)
-            if instance is not None:
-                yield name, Preprocessed(name, instance)
-            elif name in recorded:
-                missing.append(name)
-        with Sandbox() as sandbox:
-            files = materialise(dataset, options.root, store_of(options), instances=missing)
-            for name, path in files.items():
-                yield name, preprocess(path, predictors[0].settings, sandbox)
-
-    with target.open("a") as stream:
-        for batch in batches(items(), 16):
-            rows: list[dict[str, Any]] = [{"instance": name, "cdf": {}} for name, _ in batch]
-            for predictor in predictors:
-                found = predictor.predict_preprocessed([item for _, item in batch])
-                for row, prediction in zip(rows, found, strict=True):
-                    row["source"] = prediction.source
-                    if prediction.distribution is not None:
-                        row["cdf"][predictor.unit] = {
-                            solver: prediction.distribution.cdf[k].round(5).tolist()
-                            for k, solver in enumerate(prediction.solvers)
-                        }
-            stream.writelines(json.dumps(row) + "\n" for row in rows)
-            stream.flush()
-
-
-def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    stream = iter(items)
-    while batch := list(itertools.islice(stream, size)):
-        yield batch
-
-
-def load(
-    dataset: Dataset, work: Path, side: str, priors: Mapping[str, Priors] | None = None
-) -> list[tuple[MonitoredRun, dict[str, CostDistribution]]]:
-    """Return the runs of a side with their predictions; those that the probe solved are left out.
-
-    Predictions are those of ``predict`` unless others are given. A run that was not recorded is one with checkpoints
-    but without counters: of those it is known that it passed them. Its seconds are spread evenly over its conflicts.
-    """
-    recorded = {(run.instance, run.solver): run for run in read_monitored_runs(work / f"{side}.jsonl")}
-    listened = {(run.instance, run.solver): run for run in read_monitored_runs(work / "listened.jsonl")}
-    recorded |= listened if side == "test" else {}
-    if priors is None:
-        rows = [json.loads(line) for line in (work / "priors.jsonl").read_text().splitlines()]
-        priors = {
-            row["instance"]: {
-                unit: {solver: CostDistribution(GRIDS[unit], np.array(cdf)) for solver, cdf in by_solver.items()}
-                for unit, by_solver in row["cdf"].items()
-            }
-            for row in rows
-            if row["source"] not in ("probe", "")
-        }
-    wanted = {item for members in strata(dataset, side).values() for item in members}
-    found = []
-    for run in dataset.runs:
-        known = priors.get(run.instance)
-        if run.seed or (run.instance, run.solver) not in wanted or known is None:
-            continue
-        if not all(run.solver in known[unit] for unit in known):
-            continue
-        monitored = recorded.get((run.instance, run.solver))
-        if monitored is None:
-            counts = LEAST_CONFLICTS / 2 * 1.25 ** np.arange(80)
-            ends = [*(int(count) for count in counts if count < run.conflicts), run.conflicts]
-            states = tuple(SearchState(n, None, None, None, run.cpu_s * n / run.conflicts) for n in ends)
-            monitored = MonitoredRun(run.instance, run.solver, str(run.status), states)
-        elif monitored is listened.get((run.instance, run.solver)) and monitored.solved:
-            monitored = unburdened(monitored, run.cpu_s / run.conflicts)
-        found.append((replace(monitored, weight=1.0), {unit: known[unit][run.solver] for unit in known}))
-    return found
+def load(dataset: Dataset, work: Path, priors: Mapping[str, Priors]) -> list[tuple[MonitoredRun, Priors]]:
+    """Return the runs of the test side with their predictions, at the speed of a search that nobody listens to."""
+    recorded = {(run.instance, run.solver): run for run in read_monitored_runs(work / "test.jsonl")}
+    measured = {(run.instance, run.solver): run for run in dataset.runs if not run.seed}
+    for run in read_monitored_runs(work / "listened.jsonl"):
+        plain = measured[run.instance, run.solver]
+        recorded[run.instance, run.solver] = (
+            unburdened(run, plain.cpu_s / plain.conflicts) if run.solved and plain.conflicts else run
+        )
+    return joined_runs(dataset, TEST, recorded.values(), priors)
 
 
 def unburdened(run: MonitoredRun, seconds_per_conflict: float) -> MonitoredRun:
@@ -257,26 +120,6 @@ def unburdened(run: MonitoredRun, seconds_per_conflict: float) -> MonitoredRun:
     end = run.states[-1]
     factor = seconds_per_conflict / (end.cpu_s / end.conflicts)
     return replace(run, states=tuple(replace(state, cpu_s=factor * state.cpu_s) for state in run.states))
-
-
-def population(dataset: Dataset, solvers: Iterable[str]) -> dict[str, CostDistribution]:
-    """Return the distribution of cost over the runs of the training side that take more than 2000 conflicts."""
-    sides = dataset.splits.side
-    runs = [
-        run
-        for run in dataset.runs
-        if sides.get(run.instance) == "train"
-        and not run.seed
-        and run.solver in solvers
-        and run.status in ("SAT", "UNSAT", "TIMEOUT")
-        and (run.conflicts or 0) > 2000
-    ]
-    found = {}
-    for unit in ("conflicts", "cpu_seconds"):
-        cost = np.log10([max(run.conflicts if unit == "conflicts" else run.cpu_s, 1e-3) for run in runs])
-        censored = [run.status == "TIMEOUT" for run in runs]
-        found[unit] = CostDistribution.from_samples(GRIDS[unit], cost, censored=censored)
-    return found
 
 
 def estimates_of(
@@ -405,45 +248,6 @@ def by_fraction(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def run_fit(options: argparse.Namespace) -> None:
-    dataset = Dataset.open(options.dataset)
-    checkpoint = Predictor.from_checkpoint(device="cpu").checkpoint.config
-    priors = None
-    if options.evaluation is not None:
-        priors = evaluated(options.evaluation, NETWORK, 0, dataset, checkpoint.solvers, "calibration")
-    loaded = load(dataset, options.work, "training", priors)
-    runs = [run.run(priors) for run, priors in loaded]
-    anyone = population(dataset, {run.solver for run, _ in loaded})
-    about = {
-        "dataset": dataset.directory.name,
-        "sides": list(SIDES["training"]) if priors is None else ["calibration"],
-        "checkpoint": checkpoint.label,
-        "runs": len(runs),
-        "recorded": sum(counted(run) for run, _ in loaded),
-        "stopped": sum(run.censored for run in runs),
-        "instances": len({run.group for run in runs}),
-    }
-    model = Reestimator.fit(runs, anyone, provenance=about)
-    options.out.write_text(json.dumps(model.to_json(), indent=1) + "\n")
-    print(about, flush=True)
-    # Does it say more than the prediction before the run alone? Two folds of instances, by checkpoint.
-    groups = sorted({run.group for run in runs})
-    fold = {group: k % 2 for k, group in enumerate(groups)}
-    rows = []
-    for k in range(2):
-        half = Reestimator.fit([run for run in runs if fold[run.group] != k], anyone)
-        for run, before in loaded:
-            if fold[run.instance] == k and run.solved:
-                rows += [(run, row) for row in estimates_of(run, before, "conflicts", {MODELLED: half})]
-    for beyond, (fraction, found) in (
-        (beyond, item)
-        for beyond in (0.0, 2.0)
-        for item in by_fraction([row for run, row in rows if run.states[-1].cpu_s > beyond]).items()
-    ):
-        for name in (MODELLED, MONITOR):
-            print(f"longer than {beyond} s", fraction, found["runs"], name, found[name])
-
-
 def run_report(options: argparse.Namespace) -> None:
     models = {MODELLED: Reestimator.shipped()}
     dataset = Dataset.open(options.dataset)
@@ -453,7 +257,7 @@ def run_report(options: argparse.Namespace) -> None:
         title: evaluated(options.evaluation, name, None, dataset, checkpoint.solvers)
         for name, title in FIRST_WINDOW.items()
     }
-    everything = load(dataset, options.work, "test", priors)
+    everything = load(dataset, options.work, priors)
     before_the_run = [
         {title: {u: d[run.solver] for u, d in by[run.instance].items()} for title, by in classical.items()}
         for run, _ in everything
@@ -470,7 +274,7 @@ def run_report(options: argparse.Namespace) -> None:
         "checkpoint": checkpoint.label,
         "reestimator": models[MODELLED].provenance if models[MODELLED] is not None else None,
         "runs": len(loaded),
-        "recorded": sum(counted(run) for run, *_ in loaded),
+        "recorded": sum(has_counters(run) for run, *_ in loaded),
         "listened to": len(estimates),
         "other searches the LMP is fitted to": len(others),
         "instances": len({run.instance for run, *_ in loaded}),
@@ -488,7 +292,7 @@ def run_report(options: argparse.Namespace) -> None:
             rows += [(run, row) for row in estimates_of(run, before, unit, models, here, during)]
         groups: dict[str, Callable[[MonitoredRun], bool]] = {
             "all": lambda _: True,
-            "recorded, with counters": counted,
+            "recorded, with counters": has_counters,
             "listened to": lambda run: run.solver == LISTENED and run.instance in estimates,
         }
         found: dict[str, Any] = {}
@@ -516,46 +320,36 @@ def store_of(options: argparse.Namespace) -> Path:
     return options.store or options.work / "cnf"
 
 
-def counted(run: MonitoredRun) -> bool:
-    return run.states[0].decisions is not None
+def print_error(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     recorder = commands.add_parser("record", help="run solvers under the monitor")
-    before = commands.add_parser("predict", help="predict what is recorded")
-    before.add_argument("--cache", type=Path, action="append", default=[], help="directory of preprocessed instances")
     reporter = commands.add_parser("report", help="measure on the test side")
     listener = commands.add_parser("listen", help="record runs of the test side through the listening propagator too")
     listener.add_argument("--cpu-s", type=float, default=600.0, help="CPU seconds after which no further one begins")
-    for command in (recorder, before, listener, reporter):
+    for command in (recorder, listener, reporter):
         command.add_argument("--root", type=Path)
         command.add_argument("--store", type=Path, help="instances made from their recipes; by default WORK/cnf")
     for command in (recorder, listener):
         command.add_argument("--share", type=float, default=1.0, help="share of the usual sample")
-    recorder.add_argument("--side", choices=tuple(SIDES), required=True)
     recorder.add_argument("--solvers", default="cadical195,glucose42,minisat22,maplechrono", help="whose runs")
-    fitter = commands.add_parser("fit", help="fit the re-estimator on the training side")
     reporter.add_argument("--evaluation", type=Path, required=True, help="output of satcost evaluate, by instance")
-    fitter.add_argument(
-        "--evaluation",
-        type=Path,
-        help="fit on the calibration side alone, with predictions from this output of satcost evaluate",
-    )
     reporter.add_argument(
         "--observations",
         type=Path,
         default=Path("out/online_observations_2000.parquet"),
         help="table of online_observe.py",
     )
-    for command in (fitter, reporter):
-        command.add_argument("-o", "--out", type=Path, required=True)
-    for command in (recorder, listener, before, fitter, reporter):
+    reporter.add_argument("-o", "--out", type=Path, required=True)
+    for command in (recorder, listener, reporter):
         command.add_argument("--work", type=Path, required=True)
         command.add_argument("--dataset", type=Path, default=Path("datasets/corpus"))
     options = parser.parse_args()
-    runners = {"record": run_record, "listen": run_listen, "predict": run_predict, "fit": run_fit, "report": run_report}
+    runners = {"record": run_record, "listen": run_listen, "report": run_report}
     runners[options.command](options)
 
 

@@ -5,12 +5,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from plain_runs import plain_run
 from typer.testing import CliRunner
 
 from satcost_gnn.cli import app
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.generate import FAMILIES
-from satcost_gnn.data.schema import ManifestRow, Origin, Run, RunStatus
+from satcost_gnn.data.schema import ManifestRow, Origin, RunStatus
 from satcost_gnn.data.splits import Splits
 from satcost_gnn.errors import DatasetError
 from satcost_gnn.formula.identity import gbdhash
@@ -19,14 +20,6 @@ from satcost_gnn.train import phases
 from satcost_gnn.train.phase_labels import SideChoice, choose_instances, read_samples
 
 SIDES = ("train", "train", "validation", "test")
-
-
-def run(name: str, **values: object) -> Run:
-    plain = {"seed": 0, "status": RunStatus.SAT, "conflicts": 10, "decisions": 20, "propagations": 99, "restarts": 0}
-    spent = {"cpu_s": 0.01, "wall_s": 0.01, "peak_memory_mb": 9.0}
-    limits = {"cpu_limit_s": 10.0, "wall_limit_s": 60.0, "memory_limit_mb": 999}
-    about = {"solver": "cadical195", "solver_version": "1", "machine": "none", "detail": ""}
-    return Run(instance=name, **{**plain, **spent, **limits, **about, **values})
 
 
 def make_dataset(directory: Path, count: int = 12) -> Dataset:
@@ -43,7 +36,7 @@ def make_dataset(directory: Path, count: int = 12) -> Dataset:
             )
         )
         sides[name] = SIDES[k % len(SIDES)]
-    runs = [run(row.instance) for row in rows]
+    runs = [plain_run(row.instance) for row in rows]
     splits = Splits(0, {"train": 0.5, "validation": 0.25, "test": 0.25}, 2, sides, dict.fromkeys(sides, 0))
     dataset = Dataset(directory, tuple(rows), tuple(runs), splits)
     dataset.write()
@@ -58,7 +51,7 @@ def test_instances_that_are_chosen(tmp_path: Path) -> None:
     assert max(family.values()) <= 4
     hard, unsat, *rest = chosen
     # Too hard, and with an answer that gives no models.
-    other = {hard: run(hard, conflicts=99), unsat: run(unsat, status=RunStatus.UNSAT)}
+    other = {hard: plain_run(hard, conflicts=99), unsat: plain_run(unsat, status=RunStatus.UNSAT)}
     runs = [other.get(one.instance, one) for one in dataset.runs]
     changed = Dataset(dataset.directory, dataset.manifest, tuple(runs), dataset.splits)
     again = choose_instances(changed, {"train": SideChoice(100, 100, 0.1, conflicts=(0, 50))})["train"]
@@ -94,7 +87,7 @@ def test_train_phases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_labels_nothing_is_trained(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "set")
-    runs = [run(one.instance, status=RunStatus.UNSAT) for one in dataset.runs]
+    runs = [plain_run(one.instance, status=RunStatus.UNSAT) for one in dataset.runs]
     Dataset(dataset.directory, dataset.manifest, tuple(runs), dataset.splits).write()
     call = ["train-phases", str(dataset.directory), "--work", str(tmp_path / "work"), "-o", str(tmp_path / "phases-v9")]
     done = CliRunner().invoke(app, call)
