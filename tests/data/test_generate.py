@@ -116,7 +116,7 @@ def test_every_family_has_a_pinned_digest() -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_bytes_never_change(name: str) -> None:
-    assert digest(small(FAMILIES[name])) == PINNED[name]
+    assert digest(small(FAMILIES[name])) == PINNED.get(name)
 
 
 def test_random_words_are_those_of_philox() -> None:
