@@ -23,6 +23,8 @@ import numpy as np
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.early_answers import above_survived
 from satcost_gnn.feature_vector import FeatureVector
+from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.instance import Instance
 from satcost_gnn.predictor import Predictor
 from satcost_gnn.preprocess import preprocess
@@ -37,14 +39,11 @@ PLAIN = PlainSettings(propagations=10**12, literals=10**9, cpu_s=60.0)
 LIMITS = Limits(150.0, 900.0, 8192)
 
 
-def plain_child(path: str, same: int) -> dict[str, Any]:
-    """Run the stages, and a single one of as many conflicts as the probe made; executed in a sandboxed child."""
-    from satcost_gnn.formula.dimacs import read_dimacs
-    from satcost_gnn.search.plain_run import run_plain
-
-    formula = read_dimacs(path)
-    equal = run_plain(formula, replace(PLAIN, stages=(same,))) if same else None
-    return {"stages": run_plain(formula, PLAIN), "equal": equal}
+def plain_run(formula: Formula, settings: PlainSettings, sandbox: Sandbox) -> PlainRun | str:
+    """Return a plain run made in a child, or why there is none."""
+    kwargs = {"formula": formula, "settings": settings}
+    outcome = sandbox.run("satcost_gnn.search.plain_run:run_plain", kwargs, LIMITS)
+    return outcome.value if outcome.status == "OK" else f"plain run: {outcome.status} {outcome.detail}"
 
 
 def chosen_files(directory: Path, per_family: int, largest: int) -> list[Path]:
@@ -100,17 +99,23 @@ def measure(path: Path, predictors: list[Predictor], sandbox: Sandbox, known: di
     if instance is None or instance.probe is None:
         return row
     probe, second = instance.probe, instance.second
-    same = probe.conflicts or 0
-    outcome = sandbox.run("early_search:plain_child", {"path": str(path), "same": same}, LIMITS)
+    formula = read_dimacs(path)
+    equal = plain_run(formula, replace(PLAIN, stages=(max(probe.conflicts or 0, 1),)), sandbox)
+    run = plain_run(formula, PLAIN, sandbox)
     row["probe"] = {"status": probe.status, "conflicts": probe.conflicts, "cpu_s": probe.cpu_s}
     row["replicate"] = second and {"status": second.status, "conflicts": second.conflicts, "cpu_s": second.cpu_s}
     row["gbdhash"], row["label"] = instance.gbdhash, known.get(instance.gbdhash)
-    if outcome.status != "OK":
-        return {**row, "error": f"plain run: {outcome.status} {outcome.detail}"}
-    run: PlainRun = outcome.value["stages"]
+    if isinstance(run, str) or isinstance(equal, str):
+        return {**row, "error": str(run if isinstance(run, str) else equal)}
     row["plain"], row["plain_spent_s"] = [asdict(stage) for stage in run.stages], run.spent_s
-    equal: PlainRun | None = outcome.value["equal"]
-    row["equal"] = equal and {"conflicts": equal.conflicts, "cpu_s": equal.spent_s}
+    # The probe's time ends with its search, before the trace is made of it; neither reads the file.
+    spent = probe.timings.get("load", 0.0) + probe.timings.get("search", 0.0)
+    row["equal"] = probe.conflicts and {
+        "conflicts": [equal.conflicts, probe.conflicts],
+        "cpu_s": equal.spent_s,
+        "probe_search_s": spent,
+        "probe_s": probe.cpu_s,
+    }
     row["median"] = {one.unit: medians(one, one.as_in_training(instance), run) for one in predictors}
     return row
 
@@ -154,14 +159,17 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     today = [_answered(row["probe"]) or _answered(row["replicate"]) for row in usable]
     probe_s = np.array([row["probe"]["cpu_s"] for row in usable])
     replicate_s = np.array([row["replicate"]["cpu_s"] if row["replicate"] else 0.0 for row in usable])
-    equal = [(row["equal"]["cpu_s"], row["probe"]["cpu_s"]) for row in usable if row["equal"]]
+    # Where the plain run needed as many conflicts as the probe was given.
+    equal = [row["equal"] for row in usable if row["equal"] and not _answered(row["probe"])]
+    equal = [one for one in equal if one["conflicts"][0] >= one["conflicts"][1]]
     found: dict[str, Any] = {
         "files": len(usable),
         "not_measured": len(rows) - len(usable),
         "plain_over_probe_same_conflicts": {
-            "sum": sum(a for a, _ in equal) / sum(b for _, b in equal),
-            "median": float(np.median([a / b for a, b in equal])),
             "files": len(equal),
+            "sum": _ratio(equal, "probe_s"),
+            "sum_without_the_trace": _ratio(equal, "probe_search_s"),
+            "median": float(np.median([one["cpu_s"] / one["probe_s"] for one in equal])),
         },
         "today": {"answered": int(sum(today)), "cpu_s": float((probe_s + replicate_s).sum())},
         "policies": {},
@@ -190,6 +198,10 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         for side in ("under 10 s", "over 10 s")
     }
     return found
+
+
+def _ratio(rows: list[dict[str, Any]], name: str) -> float:
+    return float(sum(row["cpu_s"] for row in rows) / sum(row[name] for row in rows))
 
 
 def _load_s(row: dict[str, Any]) -> float:

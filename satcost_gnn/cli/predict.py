@@ -12,7 +12,7 @@ import typer
 
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.interruption import interrupted
-from satcost_gnn.cli.numbers import COST
+from satcost_gnn.cli.numbers import COST, SECONDS
 from satcost_gnn.cli.options import (
     TABLE_FORMATS,
     Checkpoint,
@@ -33,6 +33,7 @@ from satcost_gnn.cli.options import (
 from satcost_gnn.cli.phases import check_phases, write_phases
 from satcost_gnn.cli.terminal import columns, end_of, shortened, wrapped
 from satcost_gnn.cost_text import cost_text, interval_text, number_text, probability_text
+from satcost_gnn.early_budget import DEFAULT_LIMIT_S
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.file_names import escaped
 from satcost_gnn.inputs import expand_all
@@ -58,6 +59,13 @@ class PredictOptions:
         float | None,
         typer.Option(parser=COST, help="Budget for p_solved, in the cost unit [default: the checkpoint's]."),
     ] = None
+    limit: Annotated[
+        float,
+        typer.Option(
+            parser=SECONDS,
+            help="Seconds that you would give a solver; the early search takes about a hundredth of it.",
+        ),
+    ] = DEFAULT_LIMIT_S
     solvers: Solvers = None
     jobs: Jobs = 1
     device: Device = "auto"
@@ -148,7 +156,11 @@ def _opened(options: PredictOptions, predictor: Predictor) -> OpenedTable:
             cutoff=predictor.cutoff,
             checkpoint=predictor.checkpoint.identity,
             solvers=predictor.solvers,
-            settings={"estimator": options.estimator, "machine_factor": predictor.machine_factor},
+            settings={
+                "estimator": options.estimator,
+                "machine_factor": predictor.machine_factor,
+                "limit": options.limit,
+            },
             rows_per_instance=len(predictor.solvers),
             row_values={
                 "cost_unit": predictor.unit,
@@ -186,6 +198,7 @@ def run_predict(options: PredictOptions) -> int:
         start=options.estimator,
         machine_factor=None if options.machine_factor else 1.0,
         relaxed=options.relaxed,
+        limit_s=options.limit,
     )
     for note in predictor.notes:
         print(f"satcost: {predictor.checkpoint.config.label}: {note}", file=sys.stderr)

@@ -168,7 +168,12 @@ def run_solve(options: SolveOptions) -> int:
         read=ReadLimits(relaxed=options.relaxed),
     )
     predictor = Predictor.from_checkpoint(
-        options.checkpoint, unit="cpu_seconds", solvers=options.solvers, device=options.device, relaxed=options.relaxed
+        options.checkpoint,
+        unit="cpu_seconds",
+        solvers=options.solvers,
+        device=options.device,
+        relaxed=options.relaxed,
+        limit_s=options.limit,
     )
     with PortfolioSolver(predictor, settings) as solver:
         try:

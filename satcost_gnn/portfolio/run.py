@@ -360,7 +360,11 @@ class PortfolioSolver(DecidesByPredictor):
         """Predict within some seconds, but for the inference; a fallback answers if that is too little."""
         settings = self.predictor.settings
         wall_s, cpu_s = min(settings.wall_s, within_s), min(settings.cpu_s, within_s)
-        self.predictor.settings = replace(settings, wall_s=wall_s, cpu_s=cpu_s)
+        # The run that is paused meanwhile is the plain run, unless another program has been put in its place.
+        plain = (
+            settings.plain if settings.plain is not None and settings.plain.solver in self.settings.programs else None
+        )
+        self.predictor.settings = replace(settings, wall_s=wall_s, cpu_s=cpu_s, plain=plain)
         try:
             return self.predictor.predict(formula)
         finally:

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 import numpy as np
 
 from satcost_gnn.distribution import CostDistribution, Floats, grid_for
+from satcost_gnn.early_budget import DEFAULT_LIMIT_S
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.sources import FormulaSource
 from satcost_gnn.observed import bound_of, extrapolated, known
@@ -713,7 +714,14 @@ class Scheduler(DecidesByPredictor):
             If a solver or the objective is unknown, or a number out of range.
         """
         predictor = Predictor.from_checkpoint(
-            where, unit=UNIT, solvers=solvers, cutoff=time_limit_s, device=device, start=start, relaxed=relaxed
+            where,
+            unit=UNIT,
+            solvers=solvers,
+            cutoff=time_limit_s,
+            device=device,
+            start=start,
+            relaxed=relaxed,
+            limit_s=DEFAULT_LIMIT_S if time_limit_s is None else time_limit_s,
         )
         if dependence is None:
             dependence = TrainingPortfolio.of_checkpoint(predictor.checkpoint).dependence

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from satcost_gnn.early_budget import DEFAULT_LIMIT_S
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.sources import FormulaSource
 from satcost_gnn.observed import bound_of, extrapolated, known
@@ -352,7 +353,8 @@ class Selector(DecidesByPredictor):
         where
             Directory or name of the checkpoint.
         objective, cutoff_s, solvers, risk
-            See :class:`SelectionSettings`; the cutoff defaults to the checkpoint's.
+            See :class:`SelectionSettings`; the cutoff defaults to the checkpoint's. A cutoff that is given also bounds
+            the early search, see :func:`~satcost_gnn.early_budget.early_share`.
         device, start, relaxed
             See :class:`~satcost_gnn.predictor.Predictor`.
 
@@ -364,7 +366,14 @@ class Selector(DecidesByPredictor):
             If a solver or the objective is unknown, or the cutoff or risk is out of range.
         """
         predictor = Predictor.from_checkpoint(
-            where, unit=UNIT, solvers=solvers, cutoff=cutoff_s, device=device, start=start, relaxed=relaxed
+            where,
+            unit=UNIT,
+            solvers=solvers,
+            cutoff=cutoff_s,
+            device=device,
+            start=start,
+            relaxed=relaxed,
+            limit_s=DEFAULT_LIMIT_S if cutoff_s is None else cutoff_s,
         )
         settings = SelectionSettings(Objective.of(objective), predictor.cutoff, risk, predictor.solvers)
         return cls(predictor, settings)

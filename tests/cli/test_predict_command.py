@@ -233,3 +233,14 @@ def test_checkpoint_of_another_preprocessing_is_refused(good: Path, tmp_path: Pa
     done = run(good, "--checkpoint", str(copy))
     assert done.returncode == 2
     assert "s0-o0" in done.stderr
+
+
+def test_the_limit_says_how_far_the_early_search_goes(good: Path) -> None:
+    survived = {}
+    for limit in ("10", "3600"):
+        done = run(good / "hard.cnf", "--format", "json", "--limit", limit, "--estimator", "forest")
+        assert done.returncode == 0, done.stderr
+        survived[limit] = {row["solver"]: row["survived"] for row in json_rows(done.stdout)}["cadical195"]
+    assert 200 <= survived["10"] < survived["3600"] >= 20_000
+    wrong = run(good / "hard.cnf", "--limit", "-1")
+    assert wrong.returncode == 2
