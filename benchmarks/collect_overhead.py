@@ -25,8 +25,8 @@ from satcost_gnn.data.collect import Progress, collect, plan
 from satcost_gnn.data.execution import CollectLimits, machine_description
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.formula.identity import gbdhash
+from satcost_gnn.runtime.process_tree import below, usage
 from satcost_gnn.search.external import is_definition, register_external
-from satcost_gnn.search.process_tree import below, usage
 
 RECIPES = (
     "random-ksat:k=3,n=250,ratio=4.4,seed=3",

@@ -23,11 +23,11 @@ import numpy as np
 
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.data.generate.cube import cubes, parse_cube_recipe, with_units
-from satcost_gnn.portfolio.cube_sampling import design, estimate, monte_carlo
-from satcost_gnn.portfolio.cubes import predict_cubes, total_of
-from satcost_gnn.predictor import Predictor
-from satcost_gnn.search.sandbox import Sandbox
+from satcost_gnn.decide.cube_sampling import design, estimate, monte_carlo
+from satcost_gnn.decide.cubes import predict_cubes, total_of
+from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.solvers import run_solver
+from satcost_gnn.serve.predictor import Predictor
 
 SOLVER = "cadical195"
 # (recipe, units in a cube)

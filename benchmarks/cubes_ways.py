@@ -24,10 +24,10 @@ from scipy.stats import spearmanr
 from satcost_gnn.data.dataset import Dataset, indexed_files
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.data.generate.cube import parse_cube_recipe
+from satcost_gnn.decide.cubes import FEATURES, STATIC_ESTIMATOR, predict_cubes, total_of
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
-from satcost_gnn.portfolio.cubes import FEATURES, STATIC_ESTIMATOR, predict_cubes, total_of
-from satcost_gnn.predictor import Predictor
+from satcost_gnn.serve.predictor import Predictor
 
 SOLVER = "cadical195"
 LEAST_CUBES = 10

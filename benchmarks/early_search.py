@@ -20,17 +20,17 @@ from typing import Any
 
 import numpy as np
 
+from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.data.dataset import Dataset
-from satcost_gnn.early_answers import above_survived
-from satcost_gnn.feature_vector import FeatureVector
+from satcost_gnn.features.instance import Instance
+from satcost_gnn.features.preprocessing import preprocess
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
-from satcost_gnn.instance import Instance
-from satcost_gnn.predictor import Predictor
-from satcost_gnn.preprocess import preprocess
+from satcost_gnn.learn.early_answers import above_survived
+from satcost_gnn.runtime.sandbox import Limits, Sandbox
 from satcost_gnn.search.plain_run import PlainRun, PlainSettings
-from satcost_gnn.search.sandbox import Limits, Sandbox
 from satcost_gnn.search.second_search import second_features
+from satcost_gnn.serve.predictor import Predictor
 
 SOLVER = "cadical195"
 DATASETS = ("datasets/corpus", "datasets/longer")

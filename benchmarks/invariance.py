@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
+from satcost_gnn.cli.inputs import is_cnf_name
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.execution import machine_description
 from satcost_gnn.data.generate import from_recipe
@@ -33,9 +34,8 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.formula.graph import clause_variable_graph
 from satcost_gnn.formula.shuffle import renamed_trace, shuffled, signed_renaming
-from satcost_gnn.inputs import is_cnf_name
-from satcost_gnn.predictor import Predictor
-from satcost_gnn.random_stream import Draws
+from satcost_gnn.runtime.random_stream import Draws
+from satcost_gnn.serve.predictor import Predictor
 
 # Agreement that the graph branch is held to, in decades.
 TOLERANCE = 1e-3

@@ -8,11 +8,11 @@ import argparse
 import json
 from pathlib import Path
 
-from satcost_gnn.checkpoint import Checkpoint
 from satcost_gnn.config import TrainingConfig
+from satcost_gnn.core.observed import label_bounds
 from satcost_gnn.data.dataset import Dataset
-from satcost_gnn.experiment import split_sides
-from satcost_gnn.observed import label_bounds
+from satcost_gnn.learn.labelled_instances import split_sides
+from satcost_gnn.serve.checkpoint import Checkpoint
 
 
 def main() -> None:

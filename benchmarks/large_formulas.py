@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from satcost_gnn.checkpoint import Checkpoint
+from satcost_gnn.cli.inputs import is_cnf_name
 from satcost_gnn.data.execution import machine_description
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs, write_dimacs
-from satcost_gnn.inputs import is_cnf_name
-from satcost_gnn.predictor import Predictor
+from satcost_gnn.serve.checkpoint import Checkpoint
+from satcost_gnn.serve.predictor import Predictor
 
 
 def side_by_side(parts: list[Formula]) -> Formula:

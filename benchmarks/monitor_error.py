@@ -33,16 +33,16 @@ from monitor_classical import FIRST_WINDOW, NETWORK, along, evaluated, observed,
 from online_record import recording_path
 from online_restarts import Observations
 
+from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.materialise import materialise
-from satcost_gnn.distribution import CostDistribution
-from satcost_gnn.portfolio.listened_runs import run_listened
-from satcost_gnn.portfolio.monitor import WIDEST
-from satcost_gnn.portfolio.monitored_runs import MonitoredRun, read_monitored_runs
-from satcost_gnn.portfolio.reestimate import Reestimator, conditional
-from satcost_gnn.predictor import Predictor
+from satcost_gnn.decide.listened_runs import run_listened
+from satcost_gnn.decide.monitor import WIDEST
+from satcost_gnn.decide.monitored_runs import MonitoredRun, read_monitored_runs
+from satcost_gnn.decide.reestimate import Reestimator, conditional
+from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.probe import ProbeSettings
-from satcost_gnn.search.sandbox import Sandbox
+from satcost_gnn.serve.predictor import Predictor
 from satcost_gnn.train.monitor import has_counters
 from satcost_gnn.train.monitor_runs import (
     LEAST_CONFLICTS,

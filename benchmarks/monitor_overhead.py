@@ -21,7 +21,7 @@ import numpy as np
 
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.search.sandbox import Limits, Sandbox
+from satcost_gnn.runtime.sandbox import Limits, Sandbox
 
 SOLVERS = ("cadical195", "cadical153", "minisat22", "glucose42")
 RECIPES = (
@@ -37,8 +37,8 @@ def timed_child(formula: Formula, solver: str, mode: str) -> dict[str, float]:
 
     from pysat.solvers import Solver
 
-    from satcost_gnn.distribution import GRIDS, CostDistribution
-    from satcost_gnn.portfolio.monitor import CostMonitor
+    from satcost_gnn.core.distribution import GRIDS, CostDistribution
+    from satcost_gnn.decide.monitor import CostMonitor
 
     prior = {unit: CostDistribution.normal(GRIDS[unit], mean, 0.5) for unit, mean in PRIOR.items()}
     with Solver(name=solver, bootstrap_with=formula.clauses()) as engine:

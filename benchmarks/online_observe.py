@@ -25,7 +25,7 @@ from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.errors import DatasetError
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.formula.features import STATIC_FEATURES, static_features
-from satcost_gnn.progress import ProgressLine
+from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.search.observation import ESTIMATES, checkpoints, feature_names, observations, restart_points
 from satcost_gnn.search.online import WAITING_CONFLICTS
 from satcost_gnn.search.recording import Recording

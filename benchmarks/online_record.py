@@ -19,9 +19,9 @@ from pathlib import Path
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.materialise import materialise
 from satcost_gnn.formula.dimacs import read_dimacs
-from satcost_gnn.progress import ProgressLine
+from satcost_gnn.runtime.progress import ProgressLine
+from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.recording import LONG, record
-from satcost_gnn.search.sandbox import Sandbox
 
 HERE = Path(__file__).resolve().parent
 SOLVERS = ("minisatep", "cadical195", "ergo", "cadical300")

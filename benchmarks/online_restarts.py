@@ -22,9 +22,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from satcost_gnn.estimators.base import group_folds
-from satcost_gnn.evaluation.metrics import closed_gap
-from satcost_gnn.evaluation.online import (
+from satcost_gnn.evaluate.metrics import closed_gap
+from satcost_gnn.evaluate.online import (
     FOLDS,
     LEAST_TRAINING,
     ObservedRuns,
@@ -40,7 +39,8 @@ from satcost_gnn.evaluation.online import (
     scaled,
     start_predictions,
 )
-from satcost_gnn.evaluation.online_selection import WindowSelection, select_after_window
+from satcost_gnn.evaluate.online_selection import WindowSelection, select_after_window
+from satcost_gnn.learn.base import group_folds
 from satcost_gnn.search.observation import ESTIMATES, feature_names
 
 Floats = NDArray[np.float64]

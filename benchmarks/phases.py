@@ -31,14 +31,14 @@ from numpy.typing import NDArray
 
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.materialise import materialise
-from satcost_gnn.data.phase_samples import PhaseSample, without_probe
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.formula.graph import VARIABLE_INPUTS, CompactGraph
-from satcost_gnn.phases import PhasePredictor, Phases
+from satcost_gnn.learn.network.phase_samples import PhaseSample, without_probe
+from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.guided import Guidance, run_guided
 from satcost_gnn.search.phase_graph import node_variables
-from satcost_gnn.search.sandbox import Sandbox
+from satcost_gnn.serve.phases import PhasePredictor, Phases
 from satcost_gnn.train.phase_labels import (
     CHOSEN_BY,
     MOST_EDGES,

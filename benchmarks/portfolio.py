@@ -21,15 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.materialise import materialise
 from satcost_gnn.data.summary import par_scores
-from satcost_gnn.distribution import CostDistribution
-from satcost_gnn.evaluation.metrics import closed_gap, paired_bootstrap
-from satcost_gnn.instance_cache import InstanceCache
-from satcost_gnn.portfolio.batch import Aim, BatchQueue, simulate
-from satcost_gnn.portfolio.objective import Objective
-from satcost_gnn.portfolio.schedule import (
+from satcost_gnn.decide.batch import Aim, BatchQueue, simulate
+from satcost_gnn.decide.objective import Objective
+from satcost_gnn.decide.schedule import (
     Schedule,
     ScheduleSettings,
     cautious_plan,
@@ -39,13 +37,15 @@ from satcost_gnn.portfolio.schedule import (
     way_on,
     ways_on,
 )
-from satcost_gnn.portfolio.select import SelectionSettings, decide, overhead_of
-from satcost_gnn.portfolio.training_fit import fit_portfolio
-from satcost_gnn.portfolio.training_side import TrainingPortfolio
-from satcost_gnn.prediction import Prediction
-from satcost_gnn.predictor import Predictor
-from satcost_gnn.preprocess import Preprocessed
-from satcost_gnn.progress import ProgressLine
+from satcost_gnn.decide.select import SelectionSettings, decide, overhead_of
+from satcost_gnn.decide.training_fit import fit_portfolio
+from satcost_gnn.decide.training_side import TrainingPortfolio
+from satcost_gnn.evaluate.metrics import closed_gap, paired_bootstrap
+from satcost_gnn.features.cache import InstanceCache
+from satcost_gnn.features.preprocessing import Preprocessed
+from satcost_gnn.runtime.progress import ProgressLine
+from satcost_gnn.serve.prediction import Prediction
+from satcost_gnn.serve.predictor import Predictor
 
 Costs = NDArray[np.float64]
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from satcost_gnn.cli.inputs import is_cnf_name
 from satcost_gnn.data.execution import machine_description
-from satcost_gnn.inputs import is_cnf_name
-from satcost_gnn.predictor import Predictor
+from satcost_gnn.serve.predictor import Predictor
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from satcost_gnn.checkpoint import Checkpoint
+from satcost_gnn.serve.checkpoint import Checkpoint
 
 if __name__ == "__main__":
     sealed = Checkpoint.seal(Path(sys.argv[1]))

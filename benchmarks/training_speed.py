@@ -22,15 +22,15 @@ import numpy as np
 import torch
 
 from satcost_gnn.config import NetworkConfig, read_config
-from satcost_gnn.data.batching import GraphSample, TargetRow, collate, graph_sample, plan_batches
 from satcost_gnn.data.execution import machine_description
-from satcost_gnn.estimators.gnn import marginal_logits
 from satcost_gnn.formula.features import ORDER_FEATURE_NAMES
 from satcost_gnn.formula.graph import CompactGraph
-from satcost_gnn.lightning_surroundings import quiet_lightning
-from satcost_gnn.models.cost_model import CostModel, ModelShape
-from satcost_gnn.models.losses import batch_losses
-from satcost_gnn.training import train_member
+from satcost_gnn.learn.network.batching import GraphSample, TargetRow, collate, graph_sample, plan_batches
+from satcost_gnn.learn.network.cost_model import CostModel, ModelShape
+from satcost_gnn.learn.network.estimator import marginal_logits
+from satcost_gnn.learn.network.lightning_surroundings import quiet_lightning
+from satcost_gnn.learn.network.losses import batch_losses
+from satcost_gnn.learn.network.training import train_member
 
 _GRAPH = ("variable_inputs", "clause_inputs", "graph_inputs", "clause_offsets", "clause_literals")
 # Every so many instances one is held out.
@@ -55,8 +55,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def pack(options: argparse.Namespace) -> None:
     """Write the samples that a training run of a configuration learns from, except those of the test side."""
-    from satcost_gnn.experiment import prepare
-    from satcost_gnn.progress import ProgressLine
+    from satcost_gnn.learn.labelled_instances import prepare
+    from satcost_gnn.runtime.progress import ProgressLine
 
     config = read_config(options.config, root=options.root, cache=options.cache)
     _, data = prepare(config, print, ProgressLine)

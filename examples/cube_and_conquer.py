@@ -11,9 +11,9 @@ from collections import Counter
 
 from pysat.solvers import Solver
 
+from satcost_gnn.decide.cubes import hardest_first, predict_cubes, to_split, total_of
 from satcost_gnn.formula.dimacs import read_dimacs
-from satcost_gnn.portfolio.cubes import hardest_first, predict_cubes, to_split, total_of
-from satcost_gnn.predictor import Predictor
+from satcost_gnn.serve.predictor import Predictor
 
 SOLVER = "cadical195"
 

@@ -5,8 +5,8 @@ apt-get install cadical minisat
 
 import sys
 
-from satcost_gnn.portfolio.run import PortfolioSolver, SolveSettings, programs_of
-from satcost_gnn.predictor import Predictor
+from satcost_gnn.decide.run import PortfolioSolver, SolveSettings, programs_of
+from satcost_gnn.serve.predictor import Predictor
 
 PROGRAMS = ["cadical195=cadical {cnf}", "minisat22=minisat {cnf} {out}"]
 

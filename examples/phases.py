@@ -5,7 +5,7 @@ import sys
 from pysat.solvers import Solver
 
 from satcost_gnn.formula.dimacs import read_dimacs
-from satcost_gnn.phases import PhasePredictor
+from satcost_gnn.serve.phases import PhasePredictor
 
 
 def conflicts(clauses, phases):

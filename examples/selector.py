@@ -4,7 +4,7 @@ import sys
 
 from sklearn.base import BaseEstimator
 
-from satcost_gnn.portfolio.select import Selector
+from satcost_gnn.decide.select import Selector
 
 
 class PortfolioSelector(BaseEstimator):

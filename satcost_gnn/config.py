@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from satcost_gnn.errors import ConfigError
-from satcost_gnn.output_files import write_json
+from satcost_gnn.runtime.output_files import write_json
 
 Branch = Literal["graph", "static", "online"]
 

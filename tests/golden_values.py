@@ -27,17 +27,17 @@ if __name__ == "__main__":
 import numpy as np
 from numpy.typing import NDArray
 
-from satcost_gnn.checkpoint import Checkpoint
+from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.data.generate import from_recipe
-from satcost_gnn.feature_vector import FeatureVector
+from satcost_gnn.features.instance import Instance
+from satcost_gnn.features.preprocessing import Preprocessed
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.graph import clause_variable_graph
-from satcost_gnn.instance import Instance
-from satcost_gnn.prediction import Prediction
-from satcost_gnn.predictor import Predictor
-from satcost_gnn.preprocess import Preprocessed
 from satcost_gnn.search.plain_run import PlainRun
 from satcost_gnn.search.probe import ProbeResult
+from satcost_gnn.serve.checkpoint import Checkpoint
+from satcost_gnn.serve.prediction import Prediction
+from satcost_gnn.serve.predictor import Predictor
 
 DIRECTORY = Path(__file__).parent / "golden"
 PREDICTIONS = DIRECTORY / "predictions.json"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from satcost_gnn.estimators.base import TrainingTable
-from satcost_gnn.feature_vector import FeatureVector
+from satcost_gnn.core.feature_vector import FeatureVector
+from satcost_gnn.features.instance import Instance
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.graph import clause_variable_graph
-from satcost_gnn.instance import Instance
+from satcost_gnn.learn.base import TrainingTable
 from satcost_gnn.search.trace import Trace
 
 STATIC = ("size", "ratio", "constant")

@@ -14,7 +14,7 @@ before = dict(os.environ)
 import torch
 from synthetic_graphs import SMALL_MODEL, make_graph_table
 from satcost_gnn.config import NetworkConfig
-from satcost_gnn.estimators.gnn import GnnEstimator
+from satcost_gnn.learn.network.estimator import GnnEstimator
 torch.set_num_threads(1)
 config = NetworkConfig.checked({
     "model": SMALL_MODEL, "optimiser": {"epochs": 2, "patience": 10},

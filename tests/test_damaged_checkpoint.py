@@ -12,13 +12,13 @@ import pytest
 from damaging import DAMAGES, damages_of, linked_copy
 from safetensors.numpy import load_file, save_file
 
-from satcost_gnn.checkpoint import NETWORK, Checkpoint
-from satcost_gnn.checkpoint_contents import open_estimator
 from satcost_gnn.data.generate import from_recipe
+from satcost_gnn.decide.training_side import TrainingPortfolio
 from satcost_gnn.errors import CheckpointError
-from satcost_gnn.phases import PhasePredictor, find_phase_checkpoint
-from satcost_gnn.portfolio.training_side import TrainingPortfolio
-from satcost_gnn.predictor import Predictor
+from satcost_gnn.serve.checkpoint import NETWORK, Checkpoint
+from satcost_gnn.serve.checkpoint_contents import open_estimator
+from satcost_gnn.serve.phases import PhasePredictor, find_phase_checkpoint
+from satcost_gnn.serve.predictor import Predictor
 
 SHIPPED = Checkpoint.open()
 FILES = sorted([*SHIPPED.config.files, "config.json"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from satcost_gnn.config import read_config
-from satcost_gnn.model_card import read_new_families
+from satcost_gnn.train.model_card import read_new_families
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(

@@ -9,18 +9,18 @@ from early_formulas import early_formulas
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from satcost_gnn.core.observed import extrapolated
 from satcost_gnn.data.generate import from_recipe
-from satcost_gnn.early_answers import LEVELS, RELATIVE_COST_FILE, RelativeCosts
-from satcost_gnn.early_budget import early_share, within_limit
 from satcost_gnn.errors import CheckpointError, ConfigError
-from satcost_gnn.observed import extrapolated
-from satcost_gnn.prediction import QUANTILES, Prediction
-from satcost_gnn.predictor import Predictor
-from satcost_gnn.preprocess import Preprocessed, PreprocessSettings
+from satcost_gnn.features.early_budget import early_share, within_limit
+from satcost_gnn.features.preprocessing import Preprocessed, PreprocessSettings
+from satcost_gnn.learn.early_answers import LEVELS, RELATIVE_COST_FILE, RelativeCosts
+from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.plain_run import PlainRun, PlainStage
 from satcost_gnn.search.probe import probe
-from satcost_gnn.search.sandbox import Sandbox
 from satcost_gnn.search.solvers import run_solver, satisfies
+from satcost_gnn.serve.prediction import QUANTILES, Prediction
+from satcost_gnn.serve.predictor import Predictor
 
 FORMULAS = early_formulas()
 SOLVER = "cadical195"

@@ -7,7 +7,7 @@ import sys
 # Two threads, whose team a forked process doesn't have; large enough that torch shares the work out among them.
 PROGRAM = """
 import multiprocessing, random
-from satcost_gnn.predictor import Predictor
+from satcost_gnn.serve.predictor import Predictor
 
 rng = random.Random(1)
 clauses = [[v * rng.choice((1, -1)) for v in rng.sample(range(1, 201), 3)] for _ in range(900)]

@@ -15,9 +15,9 @@ from satcost_gnn.data.race import RaceRules
 from satcost_gnn.data.run_store import RunStore
 from satcost_gnn.data.schema import Run, RunStatus
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.runtime.process_tree import below
+from satcost_gnn.runtime.sandbox import Limits, Sandbox
 from satcost_gnn.search.external import register_external
-from satcost_gnn.search.process_tree import below
-from satcost_gnn.search.sandbox import Limits, Sandbox
 from satcost_gnn.search.solvers import run_solver
 
 ROOMY = Limits(cpu_s=100, wall_s=200, memory_mb=1024)
@@ -100,7 +100,7 @@ def test_processes_that_are_refused_are_an_error_that_says_so() -> None:
         "import os, resource, sys\n"
         "from satcost_gnn.errors import SandboxError\n"
         "from satcost_gnn.search import sandbox_server\n"
-        "from satcost_gnn.search.sandbox import Limits, Sandbox, interpreter\n"
+        "from satcost_gnn.runtime.sandbox import Limits, Sandbox, interpreter\n"
         "broken = '''import os\n"
         "from satcost_gnn.search import sandbox_server\n"
         "def fork(before=os.fork, state=[]):\n"

@@ -11,14 +11,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from satcost_gnn.data.batching import collate
-from satcost_gnn.estimators.gnn import GnnEstimator
+from satcost_gnn.features.instance import Instance
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.formula.graph import clause_variable_graph
 from satcost_gnn.formula.shuffle import renamed_trace, shuffled, signed_renaming
-from satcost_gnn.instance import Instance
-from satcost_gnn.predictor import Predictor
-from satcost_gnn.random_stream import Draws
+from satcost_gnn.learn.network.batching import collate
+from satcost_gnn.learn.network.estimator import GnnEstimator
+from satcost_gnn.runtime.random_stream import Draws
+from satcost_gnn.serve.predictor import Predictor
 
 SAMPLES = Path(__file__).parents[1] / "datasets" / "samples"
 TOLERANCE = 1e-3  # decades

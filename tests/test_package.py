@@ -25,4 +25,4 @@ def test_help_loads_nothing_heavy_and_lists_the_commands() -> None:
 
 
 def test_reading_and_probing_need_no_torch() -> None:
-    assert "torch" not in _modules_after("import satcost_gnn.preprocess")
+    assert "torch" not in _modules_after("import satcost_gnn.features.preprocessing")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from satcost_gnn.cli.command import command_app
+from satcost_gnn.cli.inputs import expand_all
 from satcost_gnn.cli.interruption import interrupted
 from satcost_gnn.cli.numbers import SECONDS
 from satcost_gnn.cli.options import (
@@ -26,16 +27,15 @@ from satcost_gnn.cli.options import (
     TableFile,
     chosen_format,
 )
+from satcost_gnn.decide.batch import BATCH_COLUMNS, Aim, BatchSettings, solve_batch
+from satcost_gnn.decide.run import programs_of
 from satcost_gnn.errors import ConfigError
-from satcost_gnn.inputs import expand_all
-from satcost_gnn.output_files import check_outputs
-from satcost_gnn.portfolio.batch import BATCH_COLUMNS, Aim, BatchSettings, solve_batch
-from satcost_gnn.portfolio.run import programs_of
-from satcost_gnn.predictor import Predictor
-from satcost_gnn.progress import ProgressLine
-from satcost_gnn.resumable_table import OpenedTable, open_table
-from satcost_gnn.row_writers import CsvWriter, JsonLinesWriter, StreamSink
-from satcost_gnn.table_kind import TableKind
+from satcost_gnn.runtime.output_files import check_outputs
+from satcost_gnn.runtime.progress import ProgressLine
+from satcost_gnn.runtime.tables.resumable_table import OpenedTable, open_table
+from satcost_gnn.runtime.tables.row_writers import CsvWriter, JsonLinesWriter, StreamSink
+from satcost_gnn.runtime.tables.table_kind import TableKind
+from satcost_gnn.serve.predictor import Predictor
 
 
 @dataclass(frozen=True)

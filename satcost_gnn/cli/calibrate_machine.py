@@ -15,7 +15,10 @@ from satcost_gnn.cli.numbers import COUNT
 from satcost_gnn.cli.options import Format, Json, chosen_format
 from satcost_gnn.data.execution import machine_description
 from satcost_gnn.errors import ConfigError
-from satcost_gnn.machine_speed import (
+from satcost_gnn.runtime.output_files import check_outputs
+from satcost_gnn.runtime.progress import ProgressLine
+from satcost_gnn.runtime.sandbox import Sandbox
+from satcost_gnn.serve.machine_speed import (
     VARIABLE,
     WORKLOADS,
     MachineSpeed,
@@ -24,9 +27,6 @@ from satcost_gnn.machine_speed import (
     time_workloads,
     write_speed,
 )
-from satcost_gnn.output_files import check_outputs
-from satcost_gnn.progress import ProgressLine
-from satcost_gnn.search.sandbox import Sandbox
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from satcost_gnn.cli.command import command_app
+from satcost_gnn.cli.inputs import expand, read_list
 from satcost_gnn.cli.numbers import COUNT, MEBIBYTES, NATURAL, SECONDS, Commas
 from satcost_gnn.cli.options import Relaxed
 from satcost_gnn.data.collect import Progress, collect, plan
@@ -24,14 +25,13 @@ from satcost_gnn.data.materialise import materialise
 from satcost_gnn.data.race import RaceRules
 from satcost_gnn.data.schema import ManifestRow, Origin, read_manifest, write_manifest
 from satcost_gnn.errors import DatasetError, ExecutorError, FormulaError
-from satcost_gnn.file_names import escaped
 from satcost_gnn.formula.sources import FormulaFile, for_children, load
 from satcost_gnn.formula.text_stream import LONGEST_WAIT_S, ReadLimits, is_regular
-from satcost_gnn.inputs import expand, read_list
-from satcost_gnn.output_files import check_directory
-from satcost_gnn.progress import ProgressLine
+from satcost_gnn.runtime.file_names import escaped
+from satcost_gnn.runtime.output_files import check_directory
+from satcost_gnn.runtime.progress import ProgressLine
+from satcost_gnn.runtime.sandbox import Limits, Sandbox
 from satcost_gnn.search.external import is_definition, register_external
-from satcost_gnn.search.sandbox import Limits, Sandbox
 
 
 @dataclass(frozen=True)

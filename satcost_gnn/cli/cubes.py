@@ -20,19 +20,12 @@ from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import COUNT, FACTOR, MEBIBYTES, NATURAL, SECONDS
 from satcost_gnn.cli.options import Checkpoint, Device, Format, Json, Overwrite, Relaxed, Unit, chosen_format
 from satcost_gnn.cli.terminal import columns, shortened, wrapped
-from satcost_gnn.cost_text import cost_text, interval_text, number_text
+from satcost_gnn.core.cost_text import cost_text, interval_text, number_text
+from satcost_gnn.core.distribution import UNIT_LABELS
+from satcost_gnn.core.observed import bound_of, extrapolated, known
 from satcost_gnn.data.generate.cube import with_units
-from satcost_gnn.distribution import UNIT_LABELS
-from satcost_gnn.errors import ConfigError, FormulaError, OutputError
-from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.dimacs import read_dimacs
-from satcost_gnn.formula.icnf import read_cubes
-from satcost_gnn.formula.identity import gbdhash
-from satcost_gnn.formula.text_stream import LONGEST_WAIT_S, ReadLimits
-from satcost_gnn.observed import bound_of, extrapolated, known
-from satcost_gnn.output_files import check_outputs, replacing
-from satcost_gnn.portfolio.cube_sampling import SampledTotal, design, estimate, spread_of_stopped
-from satcost_gnn.portfolio.cubes import (
+from satcost_gnn.decide.cube_sampling import SampledTotal, design, estimate, spread_of_stopped
+from satcost_gnn.decide.cubes import (
     STATIC_ESTIMATOR,
     CubePrediction,
     hardest_first,
@@ -40,12 +33,19 @@ from satcost_gnn.portfolio.cubes import (
     to_split,
     total_of,
 )
-from satcost_gnn.portfolio.reestimate import conditional
-from satcost_gnn.prediction import QUANTILES
-from satcost_gnn.predictor import Predictor
-from satcost_gnn.progress import ProgressLine
-from satcost_gnn.search.sandbox import Sandbox
+from satcost_gnn.decide.reestimate import conditional
+from satcost_gnn.errors import ConfigError, FormulaError, OutputError
+from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.dimacs import read_dimacs
+from satcost_gnn.formula.icnf import read_cubes
+from satcost_gnn.formula.identity import gbdhash
+from satcost_gnn.formula.text_stream import LONGEST_WAIT_S, ReadLimits
+from satcost_gnn.runtime.output_files import check_outputs, replacing
+from satcost_gnn.runtime.progress import ProgressLine
+from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.solvers import SolverRun, run_solver
+from satcost_gnn.serve.prediction import QUANTILES
+from satcost_gnn.serve.predictor import Predictor
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 #: Column -> type, in the order of the output.

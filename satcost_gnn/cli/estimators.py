@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from satcost_gnn.cli.command import command_app
-from satcost_gnn.estimators import CATALOGUE
+from satcost_gnn.learn.registry import CATALOGUE
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import COST, COUNT, Commas
 from satcost_gnn.config import NetworkConfig, TrainingConfig, read_config
 from satcost_gnn.errors import CheckpointError, ConfigError
-from satcost_gnn.output_files import check_directory
-from satcost_gnn.output_lock import locked
-from satcost_gnn.progress import ProgressLine
+from satcost_gnn.runtime.output_files import check_directory
+from satcost_gnn.runtime.output_lock import locked
+from satcost_gnn.runtime.progress import ProgressLine
 
 if TYPE_CHECKING:
-    from satcost_gnn.checkpoint import Checkpoint
+    from satcost_gnn.serve.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -158,9 +158,9 @@ def _scenarios(places: list[Path]) -> Iterator[Path]:
 
 
 def _on_dataset(options: EvaluateOptions, dataset: Path, output: Path, seeds: list[int]) -> int:
-    from satcost_gnn.checkpoint import Checkpoint
-    from satcost_gnn.evaluation.contenders import chosen_contenders
-    from satcost_gnn.evaluation.run import EvaluationSettings, run_evaluation
+    from satcost_gnn.evaluate.contenders import chosen_contenders
+    from satcost_gnn.evaluate.run import EvaluationSettings, run_evaluation
+    from satcost_gnn.serve.checkpoint import Checkpoint
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -192,7 +192,7 @@ def _on_dataset(options: EvaluateOptions, dataset: Path, output: Path, seeds: li
 
 
 def _shipped() -> list[Checkpoint]:
-    from satcost_gnn.checkpoint import Checkpoint
+    from satcost_gnn.serve.checkpoint import Checkpoint
 
     try:
         return [Checkpoint.open(None)]

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from satcost_gnn.errors import ConfigError, DatasetError, SatcostError
-from satcost_gnn.output_files import write_json, write_text
-from satcost_gnn.search.interpreter import safe_path
+from satcost_gnn.runtime.interpreter import safe_path
+from satcost_gnn.runtime.output_files import write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class AslibOptions:
     jobs
         Scenarios evaluated at a time, each by one process.
     estimators
-        Rows of the table (names of :data:`satcost_gnn.evaluation.aslib_protocol.CONTENDERS`); None for all. The mixture
+        Rows of the table (names of :data:`satcost_gnn.evaluate.aslib_protocol.CONTENDERS`); None for all. The mixture
         joins in if a member of it is among them.
     """
 
@@ -57,8 +57,8 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
         If there is no estimator of a name.
     """
     from satcost_gnn.data.runtime_table import find_runtime_tables
-    from satcost_gnn.evaluation.aslib_protocol import CONTENDERS
-    from satcost_gnn.evaluation.aslib_report import aslib_report
+    from satcost_gnn.evaluate.aslib_protocol import CONTENDERS
+    from satcost_gnn.evaluate.aslib_report import aslib_report
 
     known = [contender.name for contender in CONTENDERS]
     unknown = [name for name in options.estimators or () if name not in known]
@@ -141,7 +141,7 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
 def _evaluated(source: tuple[Path, ...], seed: int, names: list[str]) -> dict[str, Any]:
     from satcost_gnn.data.aslib import read_scenario
     from satcost_gnn.data.runtime_table import read_runtime_table
-    from satcost_gnn.evaluation.aslib_protocol import CONTENDERS, evaluate_scenario
+    from satcost_gnn.evaluate.aslib_protocol import CONTENDERS, evaluate_scenario
 
     scenario = read_scenario(source[0]) if len(source) == 1 else read_runtime_table(source[0], source[1], seed)
     for warning in scenario.warnings:
@@ -160,7 +160,7 @@ def _say(text: str) -> None:
 
 
 def _stored(path: Path, seed: int, names: list[str]) -> dict[str, Any] | None:
-    from satcost_gnn.evaluation.aslib_protocol import MIXTURE, RESULT_VERSION
+    from satcost_gnn.evaluate.aslib_protocol import MIXTURE, RESULT_VERSION
 
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))

@@ -11,14 +11,14 @@ from typing import Annotated
 import typer
 
 from satcost_gnn.cli.command import command_app
+from satcost_gnn.cli.inputs import expand_all
 from satcost_gnn.cli.options import Checkpoint, Device, Estimator, Format, Inputs, Json, Relaxed, Unit, chosen_format
 from satcost_gnn.cli.reader_warnings import tell_warning
 from satcost_gnn.cli.terminal import columns, wrapped
 from satcost_gnn.errors import ConfigError
-from satcost_gnn.explanation import Explainer, Explanation
-from satcost_gnn.inputs import expand_all
-from satcost_gnn.output_files import check_outputs
-from satcost_gnn.predictor import Predictor
+from satcost_gnn.runtime.output_files import check_outputs
+from satcost_gnn.serve.explanation import Explainer, Explanation
+from satcost_gnn.serve.predictor import Predictor
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.options import Checkpoint, Overwrite
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.errors import OutputError
-from satcost_gnn.output_files import check_directory, check_outputs, write_json
-from satcost_gnn.output_lock import locked
+from satcost_gnn.runtime.output_files import check_directory, check_outputs, write_json
+from satcost_gnn.runtime.output_lock import locked
 from satcost_gnn.train.monitor import fit_monitor
 
 

@@ -39,11 +39,11 @@ from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.formula.identity import gbdhash, identity
 from satcost_gnn.formula.renumbering import renumbered
 from satcost_gnn.formula.text_stream import LONGEST_WAIT_S, ReadLimits
-from satcost_gnn.output_files import check_directory, check_outputs, write_bytes, write_text
-from satcost_gnn.output_lock import locked
-from satcost_gnn.progress import ProgressLine
+from satcost_gnn.runtime.output_files import check_directory, check_outputs, write_bytes, write_text
+from satcost_gnn.runtime.output_lock import locked
+from satcost_gnn.runtime.progress import ProgressLine
+from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.probe import ProbeSettings, probe
-from satcost_gnn.search.sandbox import Sandbox
 
 INDEX_FILE = "INDEX.csv"
 INDEX_COLUMNS = (

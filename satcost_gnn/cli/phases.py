@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from satcost_gnn.errors import ConfigError, OutputError, PhaseError
-from satcost_gnn.phases import PhasePredictor
+from satcost_gnn.serve.phases import PhasePredictor
 
 
 def check_phases(names: Sequence[str], out: Path, overwrite: bool) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from satcost_gnn.cli.command import command_app
+from satcost_gnn.cli.inputs import expand_all
 from satcost_gnn.cli.interruption import interrupted
 from satcost_gnn.cli.numbers import COST, SECONDS
 from satcost_gnn.cli.options import (
@@ -32,19 +33,18 @@ from satcost_gnn.cli.options import (
 )
 from satcost_gnn.cli.phases import check_phases, write_phases
 from satcost_gnn.cli.terminal import columns, end_of, shortened, wrapped
-from satcost_gnn.cost_text import cost_text, interval_text, number_text, probability_text
-from satcost_gnn.early_budget import DEFAULT_LIMIT_S
+from satcost_gnn.core.cost_text import cost_text, interval_text, number_text, probability_text
 from satcost_gnn.errors import ConfigError
-from satcost_gnn.file_names import escaped
-from satcost_gnn.inputs import expand_all
-from satcost_gnn.output_files import check_outputs
-from satcost_gnn.prediction import Prediction
-from satcost_gnn.prediction_table import COLUMNS
-from satcost_gnn.predictor import Predictor
-from satcost_gnn.progress import ProgressLine
-from satcost_gnn.resumable_table import OpenedTable, open_table
-from satcost_gnn.row_writers import CsvWriter, JsonLinesWriter, Row, RowWriter, StreamSink
-from satcost_gnn.table_kind import TableKind
+from satcost_gnn.features.early_budget import DEFAULT_LIMIT_S
+from satcost_gnn.runtime.file_names import escaped
+from satcost_gnn.runtime.output_files import check_outputs
+from satcost_gnn.runtime.progress import ProgressLine
+from satcost_gnn.runtime.tables.resumable_table import OpenedTable, open_table
+from satcost_gnn.runtime.tables.row_writers import CsvWriter, JsonLinesWriter, Row, RowWriter, StreamSink
+from satcost_gnn.runtime.tables.table_kind import TableKind
+from satcost_gnn.serve.prediction import Prediction
+from satcost_gnn.serve.prediction_table import COLUMNS
+from satcost_gnn.serve.predictor import Predictor
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from satcost_gnn.cli.command import command_app
+from satcost_gnn.cli.inputs import expand_all
 from satcost_gnn.cli.numbers import SECONDS, SHARE
 from satcost_gnn.cli.options import (
     Checkpoint,
@@ -27,10 +28,9 @@ from satcost_gnn.cli.options import (
 )
 from satcost_gnn.cli.reader_warnings import tell_warning
 from satcost_gnn.cli.terminal import wrapped
+from satcost_gnn.decide.schedule import Schedule, Scheduler, write_aslib_schedules
 from satcost_gnn.errors import ConfigError
-from satcost_gnn.inputs import expand_all
-from satcost_gnn.output_files import check_outputs
-from satcost_gnn.portfolio.schedule import Schedule, Scheduler, write_aslib_schedules
+from satcost_gnn.runtime.output_files import check_outputs
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from satcost_gnn.cli.command import command_app
+from satcost_gnn.cli.inputs import expand_all
 from satcost_gnn.cli.numbers import NOT_NEGATIVE, SECONDS
 from satcost_gnn.cli.options import (
     Checkpoint,
@@ -26,9 +27,8 @@ from satcost_gnn.cli.options import (
 )
 from satcost_gnn.cli.reader_warnings import tell_warning
 from satcost_gnn.cli.terminal import wrapped
-from satcost_gnn.cost_text import cost_text, probability_text
-from satcost_gnn.inputs import expand_all
-from satcost_gnn.portfolio.select import Decision, Selector
+from satcost_gnn.core.cost_text import cost_text, probability_text
+from satcost_gnn.decide.select import Decision, Selector
 
 
 @dataclass(frozen=True)

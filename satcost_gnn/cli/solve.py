@@ -29,14 +29,14 @@ from satcost_gnn.cli.options import (
     chosen_format,
 )
 from satcost_gnn.cli.terminal import columns, shortened
+from satcost_gnn.decide import objective as objectives
+from satcost_gnn.decide.monitor import LONGER
+from satcost_gnn.decide.run import PortfolioSolver, Progress, Solution, SolveSettings, programs_of
 from satcost_gnn.errors import FormulaError, OutputError
 from satcost_gnn.formula.text_stream import ReadLimits
-from satcost_gnn.output_files import check_outputs, write_json
-from satcost_gnn.portfolio import objective as objectives
-from satcost_gnn.portfolio.monitor import LONGER
-from satcost_gnn.portfolio.run import PortfolioSolver, Progress, Solution, SolveSettings, programs_of
-from satcost_gnn.predictor import Predictor
-from satcost_gnn.search.process_tree import process_start
+from satcost_gnn.runtime.output_files import check_outputs, write_json
+from satcost_gnn.runtime.process_tree import process_start
+from satcost_gnn.serve.predictor import Predictor
 
 _LINES = {"SAT": "s SATISFIABLE", "UNSAT": "s UNSATISFIABLE", "UNKNOWN": "s UNKNOWN"}
 # Characters of a `v` line at most, as the SAT competitions ask for.

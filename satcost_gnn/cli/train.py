@@ -13,10 +13,10 @@ import typer
 
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.config import read_config
-from satcost_gnn.experiment import run_experiment
-from satcost_gnn.output_files import check_directory
-from satcost_gnn.output_lock import locked
-from satcost_gnn.progress import ProgressLine, duration
+from satcost_gnn.runtime.output_files import check_directory
+from satcost_gnn.runtime.output_lock import locked
+from satcost_gnn.runtime.progress import ProgressLine, duration
+from satcost_gnn.train.experiment import run_experiment
 
 
 @dataclass(frozen=True)

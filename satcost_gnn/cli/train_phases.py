@@ -14,8 +14,8 @@ from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import SECONDS
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.errors import OutputError
-from satcost_gnn.output_files import check_directory
-from satcost_gnn.output_lock import locked
+from satcost_gnn.runtime.output_files import check_directory
+from satcost_gnn.runtime.output_lock import locked
 from satcost_gnn.train.phase_labels import TRAINING_SIDES, label_instances, whole_graphs
 from satcost_gnn.train.phases import train_phase_checkpoint
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.errors import DatasetError
-from satcost_gnn.output_files import write_text
+from satcost_gnn.runtime.output_files import write_text
 
 NUMERIC = "NUMERIC"
 STRING = "STRING"

@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.data.arff import NUMERIC, STRING, ArffTable, Column, Kind, read_arff, write_arff
 from satcost_gnn.data.aslib_description import Description, format_description, read_description
 from satcost_gnn.data.dataset import SHORTEST_S, CostMatrix, CostUnit, Dataset, run_cost
@@ -26,8 +27,7 @@ from satcost_gnn.data.run_outcome import outcome_within
 from satcost_gnn.data.schema import ManifestRow, Run, RunStatus
 from satcost_gnn.data.splits import group_instances
 from satcost_gnn.errors import DatasetError
-from satcost_gnn.feature_vector import FeatureVector
-from satcost_gnn.output_files import write_text
+from satcost_gnn.runtime.output_files import write_text
 
 DESCRIPTION_FILE = "description.txt"
 RUNS_FILE = "algorithm_runs.arff"

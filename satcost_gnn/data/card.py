@@ -22,7 +22,7 @@ from satcost_gnn.data.summary import (
     solver_table,
     summarise,
 )
-from satcost_gnn.output_files import write_text
+from satcost_gnn.runtime.output_files import write_text
 
 
 def format_card(dataset: Dataset) -> str:

@@ -23,7 +23,7 @@ from satcost_gnn.data.race import Race, RaceRules
 from satcost_gnn.data.run_store import RunStore
 from satcost_gnn.data.schema import Run
 from satcost_gnn.errors import DatasetError, OutputError
-from satcost_gnn.search.process_limits import inherited_cpu_s
+from satcost_gnn.runtime.process_limits import inherited_cpu_s
 from satcost_gnn.search.solvers import solver_spec
 
 

@@ -36,8 +36,8 @@ from satcost_gnn.data.schema import (
 )
 from satcost_gnn.data.splits import Splits
 from satcost_gnn.errors import DatasetError, FormulaError
-from satcost_gnn.file_names import unescaped
 from satcost_gnn.formula.identity import gbdhash
+from satcost_gnn.runtime.file_names import unescaped
 
 MANIFEST_FILE = "manifest.parquet"
 RUNS_FILE = "runs.parquet"

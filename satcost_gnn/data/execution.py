@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Protocol
 
 from satcost_gnn.data.schema import Run, RunStatus
-from satcost_gnn.file_names import one_line
 from satcost_gnn.formula.sources import FormulaFile
 from satcost_gnn.formula.text_stream import ReadLimits
-from satcost_gnn.search.process_limits import inherited_address_space_mb, inherited_cpu_s
-from satcost_gnn.search.sandbox import Sandbox, cancel_all
+from satcost_gnn.runtime.file_names import one_line
+from satcost_gnn.runtime.process_limits import inherited_address_space_mb, inherited_cpu_s
+from satcost_gnn.runtime.sandbox import Sandbox, cancel_all
 from satcost_gnn.search.solvers import run_solver, solver_spec
 
 # Wall-clock limit of a run where none is named, from its CPU limit.

@@ -13,7 +13,7 @@ from satcost_gnn.errors import DatasetError, SatcostError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.formula.identity import gbdhash
-from satcost_gnn.output_files import write_bytes
+from satcost_gnn.runtime.output_files import write_bytes
 
 
 def materialise(

@@ -20,10 +20,10 @@ import zstandard
 from satcost_gnn.data.execution import CollectLimits, Request, Unmade, machine_description, make_run
 from satcost_gnn.data.schema import Run
 from satcost_gnn.errors import ExecutorError, SatcostError
+from satcost_gnn.runtime.interpreter import safe_path
+from satcost_gnn.runtime.sandbox import Sandbox
+from satcost_gnn.runtime.scratch_space import scratch_directory
 from satcost_gnn.search.external import ExternalSpec, register_here
-from satcost_gnn.search.interpreter import safe_path
-from satcost_gnn.search.sandbox import Sandbox
-from satcost_gnn.search.scratch_space import scratch_directory
 from satcost_gnn.search.solvers import solver_spec
 
 # How often Ray starts a run again whose node or worker has died under it.

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from satcost_gnn.data.schema_versions import SCHEMA_VERSION, conformed, with_defaults
 from satcost_gnn.errors import DatasetError
-from satcost_gnn.output_files import replacing
+from satcost_gnn.runtime.output_files import replacing
 
 RunKey: TypeAlias = tuple[str, str, int, float]
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from satcost_gnn.data.dataset import SHORTEST_S, CostUnit, Dataset, run_cost
 from satcost_gnn.data.schema import Run
 from satcost_gnn.errors import DatasetError
-from satcost_gnn.output_files import write_json
+from satcost_gnn.runtime.output_files import write_json
 
 SPEEDS_FILE = "sources.json"
 SPEEDS_VERSION = 1

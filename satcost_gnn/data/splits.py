@@ -25,7 +25,7 @@ from typing import Self
 
 from satcost_gnn.data.schema import ManifestRow
 from satcost_gnn.errors import DatasetError
-from satcost_gnn.output_files import write_json
+from satcost_gnn.runtime.output_files import write_json
 
 SPLITS_VERSION = 1
 SIDES = ("train", "validation", "calibration", "test")

@@ -19,7 +19,7 @@ from satcost_gnn.data.run_outcome import outcome_within
 from satcost_gnn.data.schema import RunStatus
 from satcost_gnn.data.splits import EXCLUDED, SIDES, check_splits
 from satcost_gnn.errors import DatasetError
-from satcost_gnn.output_files import check_outputs, replacing
+from satcost_gnn.runtime.output_files import check_outputs, replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -16,13 +16,13 @@ from typing import Final, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.errors import SandboxError
-from satcost_gnn.feature_vector import FeatureVector
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs, write_dimacs
 from satcost_gnn.formula.gbdc_process import call_gbdc
 from satcost_gnn.formula.mixing import mixed
-from satcost_gnn.search.scratch_space import scratch_directory
+from satcost_gnn.runtime.scratch_space import scratch_directory
 
 __all__ = [
     "ORDER_FEATURE_NAMES",

@@ -2,7 +2,7 @@
 
 gbdc is C++ that may die on what it is given, and its extension module (0.4) gets along with others badly: loaded after
 PySAT its isohash2 dies by a segmentation fault, loaded before torch the import of PyTorch Geometric never ends. It is
-therefore only ever loaded in the helper process of a :class:`~satcost_gnn.search.sandbox.Sandbox`, in the order that
+therefore only ever loaded in the helper process of a :class:`~satcost_gnn.runtime.sandbox.Sandbox`, in the order that
 works there.
 """
 
@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from satcost_gnn.errors import SandboxError
-from satcost_gnn.search import sandbox
+from satcost_gnn.runtime import sandbox
 
 _LIMITS = sandbox.Limits(cpu_s=600, wall_s=1200, memory_mb=16384)
 

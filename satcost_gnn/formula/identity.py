@@ -16,7 +16,7 @@ import numpy as np
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import clause_text, read_dimacs, render_integers, write_dimacs
 from satcost_gnn.formula.gbdc_process import call_gbdc
-from satcost_gnn.search.scratch_space import scratch_directory
+from satcost_gnn.runtime.scratch_space import scratch_directory
 
 __all__ = ["Identity", "gbdhash", "identity", "isohash", "isohash2"]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.errors import FormulaError
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.random_stream import Draws
+from satcost_gnn.runtime.random_stream import Draws
 
 if TYPE_CHECKING:
     from satcost_gnn.search.trace import Trace

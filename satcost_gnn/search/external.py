@@ -34,8 +34,8 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import write_dimacs
 from satcost_gnn.formula.renumbering import renumbered
 from satcost_gnn.formula.sources import FormulaInChild, load
-from satcost_gnn.search import process_limits
-from satcost_gnn.search.process_tree import (
+from satcost_gnn.runtime import process_limits
+from satcost_gnn.runtime.process_tree import (
     adopt_orphans,
     below,
     die_with_parent,
@@ -43,7 +43,7 @@ from satcost_gnn.search.process_tree import (
     proportional_mb,
     usage,
 )
-from satcost_gnn.search.sandbox import Limits, Sandbox, scratch
+from satcost_gnn.runtime.sandbox import Limits, Sandbox, scratch
 from satcost_gnn.search.solver_output import SolverOutput
 from satcost_gnn.search.solvers import (
     SOLVERS,

@@ -21,9 +21,9 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.renumbering import renumbered
 from satcost_gnn.formula.shuffle import shuffled, signed_renaming
 from satcost_gnn.formula.sources import FormulaInChild, load
-from satcost_gnn.random_stream import Draws
+from satcost_gnn.runtime.random_stream import Draws
+from satcost_gnn.runtime.sandbox import Limits, Sandbox
 from satcost_gnn.search.loading import append_clauses
-from satcost_gnn.search.sandbox import Limits, Sandbox
 from satcost_gnn.search.solvers import satisfies, solver_spec
 
 __all__ = ["DEFAULT_PHASE", "Guidance", "GuidedRun", "guided_child", "run_guided"]

@@ -1,7 +1,7 @@
 """Several models of a satisfiable formula, and the part of its backbone that is cheap to prove.
 
-The labels of phase prediction (:mod:`satcost_gnn.phases`): per variable the share of models in which it is true, and
-the literals that are true in all models (the *backbone*; Monasson et al., Nature 400, 1999).
+The labels of phase prediction (:mod:`satcost_gnn.serve.phases`): per variable the share of models in which it is true,
+and the literals that are true in all models (the *backbone*; Monasson et al., Nature 400, 1999).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.renumbering import renumbered
 from satcost_gnn.formula.sources import FormulaInChild, load
-from satcost_gnn.random_stream import Draws
+from satcost_gnn.runtime.random_stream import Draws
 from satcost_gnn.search.loading import append_clauses
 from satcost_gnn.search.solvers import satisfies
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from satcost_gnn.feature_vector import FeatureVector
+from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.search.trace import Trace
 from satcost_gnn.search.tree_size import TreeEstimates, estimates
 

@@ -31,10 +31,10 @@ from numpy.typing import NDArray
 
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.runtime.sandbox import read_frame, write_frame
 from satcost_gnn.search import solvers
 from satcost_gnn.search.cpu_alarm import at_cpu_limit
 from satcost_gnn.search.loading import append_clauses
-from satcost_gnn.search.sandbox import read_frame, write_frame
 
 PLAIN_RUN_VERSION = 1
 """Raised whenever the same settings would give other counts."""

@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.mixing import mixed
+from satcost_gnn.runtime.sandbox import Limits, Sandbox
 from satcost_gnn.search.loading import append_clauses
-from satcost_gnn.search.sandbox import Limits, Sandbox
 from satcost_gnn.search.solvers import satisfies
 from satcost_gnn.search.trace import UNKNOWN, Trace, expand_events
 from satcost_gnn.search.tree_size import FINISHED, PROGRESS_LEVELS, RESTART, progress_estimate

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from satcost_gnn.errors import DamagedFileError, DatasetError
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.output_files import replacing
+from satcost_gnn.runtime.output_files import replacing
+from satcost_gnn.runtime.sandbox import Sandbox
+from satcost_gnn.runtime.stored_files import parse_json, read_arrays
 from satcost_gnn.search.probe import ProbeResult, ProbeSettings, run_probe
-from satcost_gnn.search.sandbox import Sandbox
 from satcost_gnn.search.trace import Trace
-from satcost_gnn.stored_files import parse_json, read_arrays
 
 RECORDING_CHILD = "satcost_gnn.search.recording:record_child"
 

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from satcost_gnn.feature_vector import FeatureVector
+from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.shuffle import shuffled, signed_renaming
-from satcost_gnn.random_stream import Draws
+from satcost_gnn.runtime.random_stream import Draws
 from satcost_gnn.search.online import ONLINE_FEATURES, online_features
 from satcost_gnn.search.probe import ProbeResult, ProbeSettings, run_probe
 

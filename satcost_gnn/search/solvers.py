@@ -1,7 +1,7 @@
 """The solvers we label with and choose between, and how one of them is run on a formula under limits.
 
 A new solver is one line in :data:`SOLVERS`. Every run happens in a sandboxed child
-(:mod:`satcost_gnn.search.sandbox`); :func:`solve_child` is what that child executes.
+(:mod:`satcost_gnn.runtime.sandbox`); :func:`solve_child` is what that child executes.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.renumbering import renumbered
 from satcost_gnn.formula.shuffle import shuffled
 from satcost_gnn.formula.sources import FormulaInChild, load
-from satcost_gnn.random_stream import Draws
+from satcost_gnn.runtime.process_limits import before_kernels_limit
+from satcost_gnn.runtime.random_stream import Draws
+from satcost_gnn.runtime.sandbox import Limits, Sandbox, report
 from satcost_gnn.search.capsule import capsule_pointer
 from satcost_gnn.search.cpu_alarm import at_cpu_limit
 from satcost_gnn.search.kissat import kissat_counters, kissat_stopper
-from satcost_gnn.search.process_limits import before_kernels_limit
-from satcost_gnn.search.sandbox import Limits, Sandbox, report
 
 Counter = StrEnum("Counter", ["conflicts", "decisions", "propagations", "restarts"])
 _ALL = frozenset(str(c) for c in Counter)

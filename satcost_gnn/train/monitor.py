@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from satcost_gnn.checkpoint import Checkpoint
+from satcost_gnn.core.distribution import GRIDS, CostDistribution
 from satcost_gnn.data.dataset import Dataset
-from satcost_gnn.distribution import GRIDS, CostDistribution
+from satcost_gnn.decide.monitored_runs import MonitoredRun, read_monitored_runs
+from satcost_gnn.decide.reestimate import Reestimator
 from satcost_gnn.errors import DatasetError
-from satcost_gnn.instance_cache import InstanceCache
-from satcost_gnn.portfolio.monitored_runs import MonitoredRun, read_monitored_runs
-from satcost_gnn.portfolio.reestimate import Reestimator
+from satcost_gnn.features.cache import InstanceCache
+from satcost_gnn.serve.checkpoint import Checkpoint
 from satcost_gnn.train.monitor_runs import (
     TRAINING,
     UNITS,

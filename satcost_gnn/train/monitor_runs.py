@@ -19,16 +19,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from satcost_gnn.core.distribution import GRIDS, CostDistribution
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.materialise import materialise
-from satcost_gnn.distribution import GRIDS, CostDistribution
+from satcost_gnn.decide.monitored_runs import MonitoredRun, run_monitored
+from satcost_gnn.decide.reestimate import SearchState
 from satcost_gnn.errors import DatasetError
-from satcost_gnn.instance_cache import InstanceCache
-from satcost_gnn.portfolio.monitored_runs import MonitoredRun, run_monitored
-from satcost_gnn.portfolio.reestimate import SearchState
-from satcost_gnn.predictor import Predictor
-from satcost_gnn.preprocess import Preprocessed, preprocess
-from satcost_gnn.search.sandbox import Sandbox
+from satcost_gnn.features.cache import InstanceCache
+from satcost_gnn.features.preprocessing import Preprocessed, preprocess
+from satcost_gnn.runtime.sandbox import Sandbox
+from satcost_gnn.serve.predictor import Predictor
 
 #: Conflicts that a run takes at least: shorter ones end before the monitor says anything.
 LEAST_CONFLICTS = 4000

@@ -14,18 +14,18 @@ from pathlib import Path
 
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.materialise import materialise
-from satcost_gnn.data.phase_samples import PhaseSample
 from satcost_gnn.errors import DatasetError, SatcostError
+from satcost_gnn.features.cache import InstanceCache
+from satcost_gnn.features.instance import Instance
+from satcost_gnn.features.preprocessing import PreprocessSettings
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.formula.graph import CompactGraph
-from satcost_gnn.instance import Instance
-from satcost_gnn.instance_cache import InstanceCache
-from satcost_gnn.preprocess import PreprocessSettings
+from satcost_gnn.learn.network.phase_samples import PhaseSample
+from satcost_gnn.runtime.sandbox import Limits, Sandbox
 from satcost_gnn.search.model_sampling import SampledModels
 from satcost_gnn.search.phase_graph import node_variables, read_phase_graph
 from satcost_gnn.search.probe import ProbeSettings
-from satcost_gnn.search.sandbox import Limits, Sandbox
 
 #: Solver whose runs say which instances are easy enough.
 CHOSEN_BY = "cadical195"

@@ -46,8 +46,8 @@ def train_phase_checkpoint(work: Path, target: Path, *, dataset: str, command: s
     # Imported here: the command's help works without torch.
     import torch
 
-    from satcost_gnn.phase_training import PhaseTrainingConfig, train_phases
-    from satcost_gnn.phases import save_phase_checkpoint
+    from satcost_gnn.learn.network.phase_training import PhaseTrainingConfig, train_phases
+    from satcost_gnn.serve.phases import save_phase_checkpoint
 
     sides = {side: read_samples(work, side, MOST_EDGES_IN_TRAINING) for side in ("train", "validation")}
     for side, samples in sides.items():

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from satcost_gnn import machine_speed
 from satcost_gnn.cli import app
-from satcost_gnn.machine_speed import reference
+from satcost_gnn.serve import machine_speed
+from satcost_gnn.serve.machine_speed import reference
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ raise ImportError("taken from the current directory: " + __name__)
 # What a console script is: its directory, not the current one, is looked at first.
 SCRIPT = "import sys\nfrom satcost_gnn.cli import main\nsys.argv[0] = 'satcost'\nmain()\n"
 API = """import sys
-from satcost_gnn.predictor import Predictor
+from satcost_gnn.serve.predictor import Predictor
 with Predictor.from_checkpoint() as predictor:
     assert predictor.predict("a.cnf").status != "error"
     assert [found.status for found in predictor.predict_many(["a.cnf"], jobs=2)] != ["error"]
@@ -28,7 +28,7 @@ with Predictor.from_checkpoint() as predictor:
 SPAWN = """import os
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from satcost_gnn.search.interpreter import safe_path
+from satcost_gnn.runtime.interpreter import safe_path
 
 if __name__ == "__main__":
     with safe_path(), ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:

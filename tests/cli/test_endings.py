@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from satcost_gnn.data.execution import CollectLimits, LocalExecutor, Request
-from satcost_gnn.predictor import Predictor
-from satcost_gnn.preprocess import PreprocessSettings, preprocess_many
-from satcost_gnn.search.process_tree import below
+from satcost_gnn.features.preprocessing import PreprocessSettings, preprocess_many
+from satcost_gnn.runtime.process_tree import below
+from satcost_gnn.serve.predictor import Predictor
 
 # A second is what is promised; the machine that tests may be busy. What is wrong takes longer by far.
 SOON_S = 8.0

@@ -4,7 +4,7 @@ import sys
 from typer.testing import CliRunner
 
 from satcost_gnn.cli import app
-from satcost_gnn.estimators import CATALOGUE, NAMES, estimator_class
+from satcost_gnn.learn.registry import CATALOGUE, NAMES, estimator_class
 
 
 def test_every_estimator_has_a_line():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from satcost_gnn.phases import read_phases
+from satcost_gnn.serve.phases import read_phases
 
 COMMAND = [sys.executable, "-c", "from satcost_gnn.cli import main; main()", "predict"]
 

@@ -17,8 +17,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from satcost_gnn.checkpoint import Checkpoint
-from satcost_gnn.prediction_table import COLUMNS
+from satcost_gnn.serve.checkpoint import Checkpoint
+from satcost_gnn.serve.prediction_table import COLUMNS
 
 COMMAND = [sys.executable, "-c", "from satcost_gnn.cli import main; main()", "predict"]
 SOLVERS = Checkpoint.open().config.solvers

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from satcost_gnn import cli
-from satcost_gnn.output_lock import locked
+from satcost_gnn.runtime.output_lock import locked
 
 SOLVER = "cadical195"
 SAT = "p cnf 3 2\n1 2 0\n-1 3 0\n"

@@ -19,17 +19,17 @@ from satcost_gnn.cli.schedule import schedule_text
 from satcost_gnn.cli.select import decision_text
 from satcost_gnn.cli.solve import progress_text
 from satcost_gnn.cli.terminal import shortened
-from satcost_gnn.cost_text import cost_text, interval_text, probability_text
-from satcost_gnn.distribution import GRIDS, CostDistribution
-from satcost_gnn.explanation import GROUPS, Effect, Explanation
-from satcost_gnn.observed import observed_up_to
-from satcost_gnn.portfolio.monitor import LONGER
-from satcost_gnn.portfolio.run import Progress
-from satcost_gnn.portfolio.schedule import ScheduleSettings, schedule_of
-from satcost_gnn.portfolio.select import SelectionSettings, decide
-from satcost_gnn.portfolio.solver_child import Glimpse
-from satcost_gnn.portfolio.training_side import TrainingPortfolio
-from satcost_gnn.prediction import Prediction
+from satcost_gnn.core.cost_text import cost_text, interval_text, probability_text
+from satcost_gnn.core.distribution import GRIDS, CostDistribution
+from satcost_gnn.core.observed import observed_up_to
+from satcost_gnn.decide.monitor import LONGER
+from satcost_gnn.decide.run import Progress
+from satcost_gnn.decide.schedule import ScheduleSettings, schedule_of
+from satcost_gnn.decide.select import SelectionSettings, decide
+from satcost_gnn.decide.solver_child import Glimpse
+from satcost_gnn.decide.training_side import TrainingPortfolio
+from satcost_gnn.serve.explanation import GROUPS, Effect, Explanation
+from satcost_gnn.serve.prediction import Prediction
 
 NAME = "a-directory/with-a-rather-long-name-of-an-instance-that-somebody-has-chosen-1234567890.cnf.xz"
 SOLVERS = ("cadical195", "maplechrono")
@@ -107,8 +107,8 @@ def test_live_line_names_its_clocks() -> None:
 def test_live_line_stays_on_one_line_of_a_terminal(width: int) -> None:
     code = (
         "from satcost_gnn.cli.solve import LiveLine\n"
-        "from satcost_gnn.portfolio.run import Progress\n"
-        "from satcost_gnn.portfolio.solver_child import Glimpse\n"
+        "from satcost_gnn.decide.run import Progress\n"
+        "from satcost_gnn.decide.solver_child import Glimpse\n"
         "seen = Glimpse(40.0, 10**9, 30, None, 'longer than anything in the training data', False)\n"
         "with LiveLine(True) as line:\n"
         "    for k in range(50):\n"

@@ -19,7 +19,7 @@ from satcost_gnn.data.generate.random_graph import gnm_edges, grid_edges, neighb
 from satcost_gnn.data.generate.scheduling import shop_clauses, timetable_clauses
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.random_stream import Draws
+from satcost_gnn.runtime.random_stream import Draws
 
 
 def solve(formula: Formula) -> list[int] | None:

@@ -12,7 +12,7 @@ from satcost_gnn.data.generate.base import Family, Parameter
 from satcost_gnn.data.generate.target_cost import Tuned, conflict_cost, spread, tune
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.random_stream import Draws
+from satcost_gnn.runtime.random_stream import Draws
 
 
 def _line(draws: Draws, n: int, slope: float) -> Formula:

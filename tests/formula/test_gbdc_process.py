@@ -5,7 +5,7 @@ import pytest
 
 from satcost_gnn.errors import SandboxError
 from satcost_gnn.formula.gbdc_process import call_gbdc
-from satcost_gnn.search.sandbox import Limits, Sandbox
+from satcost_gnn.runtime.sandbox import Limits, Sandbox
 
 
 def test_refusal_is_an_error_in_a_caller_and_in_a_child(tmp_path):

@@ -9,7 +9,7 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.graph import VARIABLE_INPUTS, clause_variable_graph
 from satcost_gnn.formula.identity import gbdhash, isohash2
 from satcost_gnn.formula.shuffle import renamed_trace, shuffled, signed_renaming
-from satcost_gnn.random_stream import Draws
+from satcost_gnn.runtime.random_stream import Draws
 
 
 def test_copies_of_recipes_are_the_same_for_ever() -> None:

@@ -12,9 +12,9 @@ from satcost_gnn.data.execution import Request
 from satcost_gnn.data.schema import ManifestRow, Origin, write_manifest
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search import solvers
 from satcost_gnn.search.external import parse_definition, register_external
-from satcost_gnn.search.sandbox import Sandbox
 from satcost_gnn.search.solver_output import SolverOutput
 from satcost_gnn.search.solvers import SolverRun, run_solver, satisfies, solver_spec
 

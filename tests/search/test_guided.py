@@ -4,10 +4,10 @@ import pytest
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.shuffle import shuffled, signed_renaming
-from satcost_gnn.random_stream import Draws
+from satcost_gnn.runtime.random_stream import Draws
+from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.guided import Guidance, run_guided
 from satcost_gnn.search.model_sampling import sample_models
-from satcost_gnn.search.sandbox import Sandbox
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ import pytest
 from satcost_gnn.errors import FormulaTooLargeError, PhaseError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.graph import VARIABLE_INPUTS
+from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.phase_graph import phase_graph, read_phase_graph
 from satcost_gnn.search.probe import ProbeSettings
-from satcost_gnn.search.sandbox import Sandbox
 
 
 def test_nodes_are_the_variables_that_occur():

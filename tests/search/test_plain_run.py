@@ -8,10 +8,10 @@ import pytest
 
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.errors import SolverError
+from satcost_gnn.features.preprocessing import PreprocessSettings, preprocess
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.preprocess import PreprocessSettings, preprocess
+from satcost_gnn.runtime.sandbox import Limits, Sandbox
 from satcost_gnn.search.plain_run import PlainRun, PlainSettings, run_plain
-from satcost_gnn.search.sandbox import Limits, Sandbox
 from satcost_gnn.search.solvers import run_solver, satisfies
 
 LIMITS = Limits(60.0, 300.0, 4096)

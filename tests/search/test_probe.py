@@ -16,9 +16,9 @@ from pysat.solvers import Solver
 
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search import probe as probe_module
 from satcost_gnn.search.probe import ProbeResult, ProbeSettings, probe, proof_additions, run_probe, sample_variables
-from satcost_gnn.search.sandbox import Sandbox
 from satcost_gnn.search.solvers import satisfies
 from satcost_gnn.search.trace import FINISHED, RESTART, UNKNOWN, Trace
 

@@ -9,15 +9,15 @@ from plain_runs import plain_run
 from typer.testing import CliRunner
 
 from satcost_gnn.cli import app
+from satcost_gnn.core.distribution import GRIDS, CostDistribution
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.generate import FAMILIES
 from satcost_gnn.data.schema import ManifestRow, Origin, RunStatus
 from satcost_gnn.data.splits import Splits
-from satcost_gnn.distribution import GRIDS, CostDistribution
+from satcost_gnn.decide.monitored_runs import MonitoredRun
+from satcost_gnn.decide.reestimate import Reestimator, SearchState
 from satcost_gnn.errors import DatasetError
 from satcost_gnn.formula.identity import gbdhash
-from satcost_gnn.portfolio.monitored_runs import MonitoredRun
-from satcost_gnn.portfolio.reestimate import Reestimator, SearchState
 from satcost_gnn.train.monitor import fit_monitor, population
 from satcost_gnn.train.monitor_runs import Sample, Stratum, by_stratum, chosen_runs, joined_runs
 

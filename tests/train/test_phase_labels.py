@@ -15,7 +15,7 @@ from satcost_gnn.data.schema import ManifestRow, Origin, RunStatus
 from satcost_gnn.data.splits import Splits
 from satcost_gnn.errors import DatasetError
 from satcost_gnn.formula.identity import gbdhash
-from satcost_gnn.phases import PhasePredictor
+from satcost_gnn.serve.phases import PhasePredictor
 from satcost_gnn.train import phases
 from satcost_gnn.train.phase_labels import SideChoice, choose_instances, read_samples
 

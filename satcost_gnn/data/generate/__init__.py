@@ -30,7 +30,7 @@ from satcost_gnn.data.generate.base import SHUFFLE, Family, Parameter, Value, in
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.shuffle import shuffled
-from satcost_gnn.random_stream import Draws
+from satcost_gnn.runtime.random_stream import Draws
 
 FAMILIES: dict[str, Family] = index_by_name(
     [

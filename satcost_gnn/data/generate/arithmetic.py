@@ -15,7 +15,7 @@ from satcost_gnn.data.generate.circuit import (
     transposition_pairs,
 )
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.random_stream import Draws
+from satcost_gnn.runtime.random_stream import Draws
 
 _WITNESSES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
 

@@ -1,8 +1,8 @@
 """What every generated family is made of: parameters, families and their recipes.
 
 Two runs with the same recipe must give the same bytes on any machine and any Python version. So all random numbers come
-from :class:`~satcost_gnn.random_stream.Draws`, no order comes from a set or from ``hash()``, and floating point is
-confined to operations that IEEE 754 rounds exactly (add, multiply, divide, square root).
+from :class:`~satcost_gnn.runtime.random_stream.Draws`, no order comes from a set or from ``hash()``, and floating point
+is confined to operations that IEEE 754 rounds exactly (add, multiply, divide, square root).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.shuffle import shuffled
-from satcost_gnn.random_stream import Draws
+from satcost_gnn.runtime.random_stream import Draws
 
 Value: TypeAlias = int | float | str
 

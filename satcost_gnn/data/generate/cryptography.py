@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from satcost_gnn.data.generate.base import Family, Parameter, require
 from satcost_gnn.data.generate.circuit import FALSE, TRUE, Circuit, Word, constant, rotate_left
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.random_stream import Draws
+from satcost_gnn.runtime.random_stream import Draws
 
 # A primitive is written once, over words of wires. On constants the circuit folds to the value, so the target that is
 # to be inverted comes from the same code as the clauses.

@@ -18,7 +18,7 @@ from pysat.solvers import Solver
 
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.random_stream import Draws
+from satcost_gnn.runtime.random_stream import Draws
 
 METHODS = ("random", "lookahead", "activity")
 

@@ -6,7 +6,7 @@ from satcost_gnn.data.generate.base import Family, Parameter, require
 from satcost_gnn.data.generate.clauses import ClauseBuilder
 from satcost_gnn.data.generate.random_graph import Edge, gnm_edges, neighbours, regular_edges
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.random_stream import Draws
+from satcost_gnn.runtime.random_stream import Draws
 
 
 def colouring_clauses(edges: list[Edge], n: int, colours: int) -> Formula:

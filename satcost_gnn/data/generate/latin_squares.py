@@ -5,7 +5,7 @@ from __future__ import annotations
 from satcost_gnn.data.generate.base import Family, Parameter
 from satcost_gnn.data.generate.clauses import ClauseBuilder
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.random_stream import Draws
+from satcost_gnn.runtime.random_stream import Draws
 
 Square = list[list[int]]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from satcost_gnn.data.generate.base import Family, Parameter, require
 from satcost_gnn.data.generate.circuit import FALSE, TRUE, Circuit, Word, constant, shift_left
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.random_stream import Draws
+from satcost_gnn.runtime.random_stream import Draws
 
 
 def _chosen_constant(circuit: Circuit, inputs: Sequence[int], constants: Sequence[int], width: int) -> Word:

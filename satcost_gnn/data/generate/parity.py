@@ -8,7 +8,7 @@ from satcost_gnn.data.generate.base import Family, Parameter, require
 from satcost_gnn.data.generate.clauses import ClauseBuilder
 from satcost_gnn.data.generate.random_graph import Edge, grid_edges, regular_edges
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.random_stream import Draws
+from satcost_gnn.runtime.random_stream import Draws
 
 _CHARGE = Parameter("charge", "odd", "total charge: odd (unsatisfiable) or even (satisfiable)", choices=("odd", "even"))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from satcost_gnn.errors import ConfigError
-from satcost_gnn.random_stream import Draws
+from satcost_gnn.runtime.random_stream import Draws
 
 Edge: TypeAlias = tuple[int, int]
 

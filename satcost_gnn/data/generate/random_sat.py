@@ -11,7 +11,7 @@ import numpy as np
 from satcost_gnn.data.generate.base import MAX_LITERALS, Family, Parameter, from_rows, require
 from satcost_gnn.data.generate.clauses import ClauseBuilder
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.random_stream import Draws, Ints
+from satcost_gnn.runtime.random_stream import Draws, Ints
 
 _K = Parameter("k", 3, "literals in a clause", 2, 15)
 _N = Parameter("n", 200, "variables", 3, 5_000_000)

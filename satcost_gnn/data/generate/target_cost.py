@@ -17,8 +17,8 @@ from typing import Self, TypeAlias
 from satcost_gnn.data.generate.base import Family, Value
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.random_stream import Draws
-from satcost_gnn.search.sandbox import Sandbox
+from satcost_gnn.runtime.random_stream import Draws
+from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.solvers import run_solver
 
 Cost: TypeAlias = Callable[[Formula], "float | None"]

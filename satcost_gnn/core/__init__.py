@@ -1,0 +1,1 @@
+"""What every room speaks of: distributions over cost and named feature vectors."""

@@ -1,0 +1,475 @@
+"""A set of instances on several cores: in which order, with which solver and for how long, from the predictions.
+
+Two aims. The least *mean* time until an instance is solved asks for those first that are likely to be solved soon: the
+next run is that with the largest index
+
+    max over solvers s and limits d of  P(cost_s <= d | cost_s > c_s) / E[min(cost_s, d) | cost_s > c_s],
+
+with c_s what s has been given without an answer,
+the Gittins index (Gittins 1979, "Bandit processes and dynamic allocation indices") of a job that begins again from
+nothing whenever it is stopped; a failed run comes back with a larger limit. The least *total* time on several cores
+asks for little work and no long run at the end: each instance has one run, by the solver with the least expected cost,
+and the longest are begun first (Graham 1969, "Bounds on multiprocessing timing anomalies").
+"""
+
+from __future__ import annotations
+
+import heapq
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from satcost_gnn.core.distribution import CostDistribution, Floats, grid_for
+from satcost_gnn.core.observed import bound_of
+from satcost_gnn.decide.objective import Objective, partial_moment, scores
+from satcost_gnn.decide.training_side import UNIT, TrainingPortfolio
+from satcost_gnn.errors import ConfigError, FormulaError
+from satcost_gnn.features.preprocessing import PreprocessSettings
+from satcost_gnn.formula.sources import FormulaFile, UnreadableName, for_children
+from satcost_gnn.runtime.sandbox import Sandbox, cancel_all
+from satcost_gnn.search.solvers import SolverRun, run_solver
+from satcost_gnn.serve.predictor import Predictor
+
+# Limits of runs: so many from a thousandth of the largest to the largest, each about twice the one before.
+_LIMITS = 11
+
+#: Column -> (type, meaning) of the table of results.
+BATCH_COLUMNS: dict[str, tuple[type, str]] = {
+    "path": (str, "file as it was named or found"),
+    "gbdhash": (str, "identity of the normalised formula"),
+    "status": (str, "SAT, UNSAT, TIMEOUT, MEMOUT, CRASHED, or error: see the column error"),
+    "solver": (str, "solver of the last run; probe where the early search solved it"),
+    "cpu_s": (float, "CPU seconds of all runs of this instance"),
+    "runs": (int, "number of these runs"),
+    "finished_s": (float, "wall seconds from the beginning of the batch to this row"),
+    "expected_s": (float, "CPU seconds that were expected of the best solver within the limit; missing as p_solved is"),
+    "p_solved": (float, "probability of its answer within the limit; missing for a limit above known_up_to_s"),
+    "known_up_to_s": (float, "CPU seconds beyond which the training labels tell nothing"),
+    "source": (str, "what the prediction comes from"),
+    "in_distribution": (bool, "whether the instance resembles the training data"),
+    "error": (str, "what is wrong with the file, or what happened to the last run"),
+    "warnings": (str, "what was odd about the file, though it could be read"),
+}
+
+
+class Aim(StrEnum):
+    """What the order is to make small."""
+
+    MEAN = "mean"
+    TOTAL = "total"
+    GIVEN = "given"
+
+    @classmethod
+    def of(cls, name: str) -> Aim:
+        """Return the aim of this name.
+
+        Raises
+        ------
+        ConfigError
+            If there is none.
+        """
+        try:
+            return cls(name)
+        except ValueError:
+            raise ConfigError(f"found {name!r} to minimise; expected one of {', '.join(cls)}") from None
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run: an instance (its number), a solver, CPU seconds."""
+
+    instance: int
+    solver: str
+    cpu_s: float
+
+
+class BatchQueue:
+    """Says what is to be run next; knows nothing of files and processes.
+
+    Parameters
+    ----------
+    distribution
+        ``(m, n_solvers)``, in CPU seconds.
+    solvers
+        Names of the columns.
+    limit_s
+        CPU seconds of the longest run of an instance. An instance is given up when a run of that length has failed.
+    aim
+        ``mean`` or ``total``; ``given``: first come, first served, by the solver with the least expected cost.
+    keeps
+        Instance -> the one solver that is run on it, unless that turns out to be of no use.
+
+    Raises
+    ------
+    ConfigError
+        If the limit isn't positive, or there is no solver.
+    """
+
+    def __init__(
+        self,
+        distribution: CostDistribution,
+        solvers: Sequence[str],
+        limit_s: float,
+        aim: Aim,
+        keeps: Mapping[int, str] | None = None,
+    ) -> None:
+        if not (np.isfinite(limit_s) and limit_s > 0):
+            raise ConfigError(f"found a limit of {limit_s:g} s; expected a positive number of seconds")
+        if not solvers:
+            raise ConfigError("found no solver to run; expected at least one")
+        m, self._solvers, self._limit, self._aim = distribution.shape[0], tuple(solvers), limit_s, aim
+        self.expected_s = scores(distribution, Objective.EXPECTED_COST, limit_s).value
+        self.p_solved = distribution.p_solved_by(limit_s)
+        self._lengths = np.geomspace(limit_s / 1000, limit_s, _LIMITS)
+        if aim is Aim.MEAN:
+            self._cdf = np.stack([distribution.p_solved_by(length) for length in self._lengths], axis=-1)
+            self._moment = np.stack([partial_moment(distribution, length, 1) for length in self._lengths], axis=-1)
+        # Position in the limits of the longest failed run, -1 before the first.
+        self._tried = np.full((m, len(solvers)), -1, dtype=np.int64)
+        self._out = np.zeros((m, len(solvers)), dtype=bool)
+        self._kept = {instance: self._solvers.index(solver) for instance, solver in (keeps or {}).items()}
+        self._heap: list[tuple[float, int, Task]] = []
+        for instance in range(m):
+            self._push(instance)
+
+    def next(self) -> Task | None:
+        """Return what to run next, None if nothing waits (what is running may come back)."""
+        return heapq.heappop(self._heap)[2] if self._heap else None
+
+    def failed(self, task: Task, *, out: bool = False) -> bool:
+        """Take a run back that gave no answer.
+
+        Parameters
+        ----------
+        task
+            What was run.
+        out
+            Whether its solver is of no use on this instance, however long it runs (a crash, an exhausted memory).
+
+        Returns
+        -------
+        bool
+            Whether the instance will be run again.
+        """
+        column = self._solvers.index(task.solver)
+        if out:
+            self._out[task.instance, column] = True
+        elif task.cpu_s >= self._limit:
+            return False
+        else:
+            self._tried[task.instance, column] = int(np.searchsorted(self._lengths, task.cpu_s * (1 - 1e-9)))
+        return self._push(task.instance)
+
+    def _push(self, instance: int) -> bool:
+        able = np.flatnonzero(~self._out[instance])
+        if not len(able):
+            return False
+        if self._kept.get(instance) in able:
+            able = np.array([self._kept[instance]])
+        best = int(able[np.argmin(self.expected_s[instance, able])])
+        if self._aim is Aim.MEAN:
+            index, column, length = self._index(instance, able)
+            if index <= 0.0:
+                # Nothing is expected of any run: the whole limit, at the end of the queue.
+                column, length = best, self._limit
+            heapq.heappush(self._heap, (-index, instance, Task(instance, self._solvers[column], length)))
+        else:
+            rank = -float(self.expected_s[instance, best]) if self._aim is Aim.TOTAL else 0.0
+            heapq.heappush(self._heap, (rank, instance, Task(instance, self._solvers[best], self._limit)))
+        return True
+
+    def _index(self, instance: int, able: Any) -> tuple[float, int, float]:
+        """Return the largest index of an instance, with the solver's column and the limit that it is for."""
+        best = (0.0, int(able[0]), self._limit)
+        for column in able.tolist():
+            cdf, moment, tried = (
+                self._cdf[instance, column],
+                self._moment[instance, column],
+                self._tried[instance, column],
+            )
+            known, spent = (cdf[tried], moment[tried]) if tried >= 0 else (0.0, 0.0)
+            later = np.arange(len(self._lengths)) > tried
+            # Of a run that is known to take longer than it had: both are up to the same factor, the chance of that.
+            solved = np.maximum(cdf - known, 0.0)
+            used = np.maximum(moment - spent, 0.0) + self._lengths * (1.0 - cdf)
+            index: Floats = np.where(later & (used > 0), solved / np.maximum(used, 1e-12), -1.0)
+            k = int(np.argmax(index))
+            if index[k] > best[0]:
+                best = (float(index[k]), column, float(self._lengths[k]))
+        return best
+
+
+@dataclass(frozen=True)
+class SimulatedBatch:
+    """What an order comes to, given what every run takes.
+
+    Parameters
+    ----------
+    mean_s
+        Mean time until an instance is solved or given up.
+    mean_solved_s
+        The same over the solved ones.
+    total_s
+        Time until the last has ended.
+    solved
+        Number of solved instances.
+    """
+
+    mean_s: float
+    mean_solved_s: float
+    total_s: float
+    solved: int
+
+
+def simulate(work: BatchQueue, runtime_s: Floats, solvers: Sequence[str], cores: int) -> SimulatedBatch:
+    """Run a queue on measured times instead of solvers.
+
+    Parameters
+    ----------
+    work
+        The queue, unused.
+    runtime_s
+        ``float64[m, n_solvers]``: CPU seconds, infinite for no answer.
+    solvers
+        Names of the columns.
+    cores
+        Runs at a time.
+    """
+    column = {name: k for k, name in enumerate(solvers)}
+    ended: dict[int, float] = {}
+    solved: list[float] = []
+    running: list[tuple[float, int, Task]] = []
+    now, number = 0.0, 0
+    while True:
+        while len(running) < cores and (task := work.next()) is not None:
+            number += 1
+            took = min(float(runtime_s[task.instance, column[task.solver]]), task.cpu_s)
+            heapq.heappush(running, (now + took, number, task))
+        if not running:
+            break
+        now, _, task = heapq.heappop(running)
+        if runtime_s[task.instance, column[task.solver]] <= task.cpu_s:
+            solved.append(now)
+            ended[task.instance] = now
+        elif not work.failed(task):
+            ended[task.instance] = now
+    times = np.array(list(ended.values()))
+    return SimulatedBatch(
+        float(times.mean()) if len(times) else 0.0,
+        float(np.mean(solved)) if solved else 0.0,
+        now,
+        len(solved),
+    )
+
+
+# With solvers ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Job:
+    """An instance that is being solved."""
+
+    file: FormulaFile
+    row: dict[str, Any]
+    cpu_s: float = 0.0
+    runs: int = 0
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """How to solve a set.
+
+    Parameters
+    ----------
+    limit_s
+        CPU seconds of the longest run of an instance.
+    memory_limit_mb
+        Mebibytes of each run.
+    cores
+        Runs at a time.
+    aim
+        What the order makes small.
+    programs
+        Solver of the checkpoint -> registered name of the program that is run in its place.
+    """
+
+    limit_s: float = 60.0
+    memory_limit_mb: int = 4096
+    cores: int = 1
+    aim: Aim = Aim.MEAN
+    programs: Mapping[str, str] = field(default_factory=dict)
+
+
+def solve_batch(
+    predictor: Predictor,
+    sources: Iterable[str],
+    settings: BatchSettings,
+    on_row: Callable[[dict[str, Any]], None],
+) -> None:
+    """Solve a set of instances, in an order and with limits made from the predictions.
+
+    All instances are predicted first; those that the probe solves are done then. Of all others no more than the names
+    and the predictions are held.
+
+    Parameters
+    ----------
+    predictor
+        In CPU seconds.
+    sources
+        Paths.
+    settings
+        Limits, cores, aim.
+    on_row
+        Called in the caller's thread with the row (:data:`BATCH_COLUMNS`) of each instance that has ended.
+
+    Raises
+    ------
+    ConfigError
+        If the predictor is of another unit or a number is out of range.
+    SolverError
+        If a program can't be started.
+    """
+    if predictor.unit != UNIT:
+        raise ConfigError(f"found a predictor of {predictor.unit}; expected one of {UNIT}")
+    if settings.cores < 1:
+        raise ConfigError(f"found {settings.cores} cores; expected at least 1")
+    begin = time.monotonic()
+
+    def finish(row: dict[str, Any]) -> None:
+        on_row({**row, "finished_s": time.monotonic() - begin})
+
+    with ExitStack() as stack:
+        readable = _Readable(stack, predictor.settings)
+        _predict_and_run(predictor, map(readable.one, sources), settings, finish, readable.files)
+
+
+class _Readable:
+    """Makes of names what child processes can read again and again, as long as the stack lasts."""
+
+    def __init__(self, stack: ExitStack, settings: PreprocessSettings) -> None:
+        self._stack, self._settings = stack, settings
+        self.files: dict[str, FormulaFile] = {}
+
+    def one(self, name: str) -> FormulaFile | UnreadableName:
+        """Return the file of a name, or why there is none."""
+        deadline = time.monotonic() + self._settings.wall_s
+        try:
+            file = self._stack.enter_context(for_children(name, self._settings.read, deadline))
+        except FormulaError as error:
+            return UnreadableName(name, str(error))
+        assert isinstance(file, FormulaFile)
+        # In the table it has the name that it was given by.
+        file = replace(file, name=name)
+        self.files[name] = file
+        return file
+
+
+def _predict_and_run(
+    predictor: Predictor,
+    sources: Iterable[FormulaFile | UnreadableName],
+    settings: BatchSettings,
+    finish: Callable[[dict[str, Any]], None],
+    files: Mapping[str, FormulaFile],
+) -> None:
+    jobs: list[_Job] = []
+    cdfs: list[Floats] = []
+    bound = float("inf")
+    for prediction in predictor.predict_many(sources, jobs=settings.cores):
+        row: dict[str, Any] = {
+            "path": prediction.path,
+            "gbdhash": prediction.gbdhash,
+            "source": prediction.source,
+            "in_distribution": prediction.in_distribution,
+            "error": "",
+            "warnings": "; ".join(prediction.warnings),
+        }
+        if prediction.distribution is None:
+            finish({**row, "status": "error", "error": prediction.reason})
+        elif prediction.result:
+            seconds = prediction.searched_s or 0.0
+            finish({**row, "status": prediction.result, "solver": prediction.answered_by, "cpu_s": seconds, "runs": 0})
+        else:
+            jobs.append(_Job(files[prediction.path], row))
+            cdfs.append(prediction.distribution.cdf)
+            bound = bound_of(prediction.distribution)
+    if not jobs:
+        return
+    distribution = CostDistribution(grid_for(UNIT), np.stack(cdfs))
+    single = TrainingPortfolio.of_checkpoint(predictor.checkpoint).single_best(predictor.solvers)
+    unlike = [number for number, job in enumerate(jobs) if job.row["in_distribution"] is False]
+    work = BatchQueue(distribution, predictor.solvers, settings.limit_s, settings.aim, dict.fromkeys(unlike, single))
+    for number, job in enumerate(jobs):
+        best = int(np.argmin(work.expected_s[number]))
+        known = settings.limit_s <= bound
+        job.row["expected_s"] = float(work.expected_s[number, best]) if known else None
+        job.row["p_solved"] = float(work.p_solved[number, best]) if known else None
+        job.row["known_up_to_s"] = bound if np.isfinite(bound) else None
+    _run_all(work, jobs, settings, finish)
+
+
+def _run_all(
+    work: BatchQueue, jobs: Sequence[_Job], settings: BatchSettings, finish: Callable[[dict[str, Any]], None]
+) -> None:
+    tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+    ended: queue.SimpleQueue[tuple[Task, SolverRun] | BaseException] = queue.SimpleQueue()
+    sandboxes = [Sandbox() for _ in range(min(settings.cores, len(jobs)))]
+
+    def serve(sandbox: Sandbox) -> None:
+        try:
+            while (task := tasks.get()) is not None:
+                run = run_solver(
+                    sandbox,
+                    settings.programs.get(task.solver, task.solver),
+                    jobs[task.instance].file,
+                    cpu_s=task.cpu_s,
+                    memory_mb=settings.memory_limit_mb,
+                )
+                ended.put((task, run))
+        except BaseException as error:
+            ended.put(error)
+        finally:
+            sandbox.close()
+
+    threads = [threading.Thread(target=serve, args=(sandbox,), daemon=True) for sandbox in sandboxes]
+    for thread in threads:
+        thread.start()
+    try:
+        running = 0
+        while True:
+            while running < len(threads) and (task := work.next()) is not None:
+                tasks.put(task)
+                running += 1
+            if not running:
+                return
+            item = ended.get()
+            if isinstance(item, BaseException):
+                raise item
+            running -= 1
+            task, run = item
+            job = jobs[task.instance]
+            job.cpu_s += run.cpu_s
+            job.runs += 1
+            answered = run.status in ("SAT", "UNSAT")
+            if not answered and work.failed(task, out=run.status in ("MEMOUT", "CRASHED", "UNSUPPORTED")):
+                continue
+            finish(
+                {
+                    **job.row,
+                    "status": run.status,
+                    "solver": task.solver,
+                    "cpu_s": job.cpu_s,
+                    "runs": job.runs,
+                    "error": run.detail,
+                }
+            )
+    finally:
+        for _ in threads:
+            tasks.put(None)
+        cancel_all(sandboxes, threads)

@@ -1,0 +1,408 @@
+"""Which solver to run on an instance: that with the least objective, if the evidence tells it from the usual one.
+
+What is minimised is an expectation under the predicted distribution of CPU seconds, with what the probe, the features
+and the inference have cost already charged. The single best solver of the training side is the choice to beat: it
+needs no prediction at all, so another one must promise more than the predictions' uncertainty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from satcost_gnn.core.observed import bound_of, extrapolated, known
+from satcost_gnn.decide.deciding import DecidesByPredictor
+from satcost_gnn.decide.objective import Objective, scores, separation
+from satcost_gnn.decide.training_side import UNIT, TrainingPortfolio
+from satcost_gnn.errors import ConfigError
+from satcost_gnn.features.early_budget import DEFAULT_LIMIT_S
+from satcost_gnn.formula.sources import FormulaSource
+from satcost_gnn.serve.prediction import Prediction
+from satcost_gnn.serve.predictor import Predictor
+
+#: Stages whose seconds are charged to a decision. Reading the file is not among them: every solver has to do it.
+CHARGED_STAGES = ("plain run", "features", "probe", "second search", "graph", "inference")
+
+
+@dataclass(frozen=True)
+class RankedSolver:
+    """A solver in the ranking of a decision.
+
+    Parameters
+    ----------
+    solver
+        Its name.
+    value
+        What was minimised: the objective with ``risk`` times its spread added; CPU seconds, or a probability.
+    spread
+        Standard deviation of the objective under the predicted distribution.
+    par2_s, expected_cost_s
+        Predicted PAR2, and CPU seconds spent within the cutoff whatever comes of it, overhead charged in both; None
+        where the cutoff lies beyond what the training labels tell about.
+    p_solved
+        Probability of an answer within the cutoff, overhead charged; None likewise.
+    median_s
+        Median of the solver's own CPU seconds; None if it lies beyond what the labels tell about.
+    """
+
+    solver: str
+    value: float
+    spread: float
+    par2_s: float | None
+    expected_cost_s: float | None
+    p_solved: float | None
+    median_s: float | None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Which solver to run on an instance, and why.
+
+    Parameters
+    ----------
+    path, gbdhash
+        Which instance.
+    status
+        ``selected``; ``solved``: the probe has solved it, and nothing need be run; ``error``: it could not be read.
+    chosen
+        The solver to run; empty for an unreadable input.
+    reason
+        Why this one, in words.
+    ranking
+        All solvers, the best first; empty for an unreadable input.
+    single_best
+        The best single solver of the training side, of those asked for.
+    separated
+        Whether the predictions tell the best ranked solver from the single best.
+    separation, least_separation
+        Difference of the objective between the two over the root of the sum of their variances, and the least at which
+        another choice than the single best pays.
+    objective, cutoff_s, risk
+        What was minimised, within how many CPU seconds, with how many standard deviations added.
+    judged_s
+        CPU seconds within which the solvers were compared: the cutoff, or the longest limit of the training labels if
+        that is less.
+    known_up_to_s
+        CPU seconds beyond which the training labels tell nothing; None if that isn't said.
+    result
+        ``SAT`` or ``UNSAT`` if the probe solved it.
+    source, source_reason
+        Estimator that the prediction comes from, and why the ones before it were passed over (or what is wrong).
+    in_distribution
+        Whether the instance resembles the training data; None where that can't be told.
+    overhead_s
+        CPU seconds of features, probe, graph and inference: what is charged.
+    timings
+        CPU seconds by stage, ``parse`` among them.
+    checkpoint
+        Name and version of the checkpoint.
+    """
+
+    path: str
+    gbdhash: str
+    status: str
+    chosen: str
+    reason: str
+    ranking: tuple[RankedSolver, ...]
+    single_best: str
+    separated: bool
+    separation: float
+    least_separation: float
+    objective: str
+    cutoff_s: float
+    risk: float
+    result: str
+    source: str
+    source_reason: str
+    in_distribution: bool | None
+    overhead_s: float
+    checkpoint: str
+    judged_s: float
+    known_up_to_s: float | None = None
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def leaves(self) -> bool:
+        """Whether another solver than the single best is to be run."""
+        return self.status == "selected" and self.chosen != self.single_best
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for JSON; docs/portfolio.md describes them."""
+        return {**asdict(self), "ranking": [asdict(row) for row in self.ranking]}
+
+
+def overhead_of(timings: dict[str, float]) -> float:
+    """Return the CPU seconds that are charged to a decision, of those of an instance or a prediction."""
+    return float(sum(timings.get(stage, 0.0) for stage in CHARGED_STAGES))
+
+
+@dataclass(frozen=True)
+class SelectionSettings:
+    """How to choose.
+
+    Parameters
+    ----------
+    objective
+        What is minimised.
+    cutoff_s
+        CPU seconds for everything.
+    risk
+        Standard deviations added to the expectation: more than 0 prefers solvers whose cost is more certain.
+    solvers
+        Solvers to choose from, None for all of the checkpoint.
+
+    Raises
+    ------
+    ConfigError
+        If the cutoff isn't positive or the risk is negative.
+    """
+
+    objective: Objective = Objective.PAR2
+    cutoff_s: float = 10.0
+    risk: float = 0.0
+    solvers: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.cutoff_s) and self.cutoff_s > 0):
+            raise ConfigError(f"found a cutoff of {self.cutoff_s:g} s; expected a positive number of seconds")
+        if not (np.isfinite(self.risk) and self.risk >= 0):
+            raise ConfigError(f"found risk {self.risk:g}; expected a number that is not negative")
+
+
+def decide(
+    prediction: Prediction,
+    training: TrainingPortfolio,
+    settings: SelectionSettings,
+    overhead_s: float | None = None,
+) -> Decision:
+    """Choose a solver from a prediction in CPU seconds.
+
+    Parameters
+    ----------
+    prediction
+        With the distributions of the solvers to choose from.
+    training
+        What the training side says.
+    settings
+        What is minimised.
+    overhead_s
+        CPU seconds that have been spent on the decision; None for those of the prediction.
+
+    Raises
+    ------
+    ConfigError
+        If the prediction isn't in CPU seconds.
+    """
+    if prediction.unit != UNIT:
+        raise ConfigError(f"found a prediction in {prediction.unit}; expected one in {UNIT} to choose a solver by")
+    single = training.single_best(prediction.solvers)
+    overhead = overhead_of(prediction.timings) if overhead_s is None else overhead_s
+    common: dict[str, Any] = {
+        "path": prediction.path,
+        "gbdhash": prediction.gbdhash,
+        "single_best": single,
+        "least_separation": training.least_separation,
+        "objective": str(settings.objective),
+        "cutoff_s": settings.cutoff_s,
+        "risk": settings.risk,
+        "result": prediction.result,
+        "source": prediction.source,
+        "source_reason": prediction.reason,
+        "in_distribution": prediction.in_distribution,
+        "overhead_s": overhead,
+        "timings": dict(prediction.timings),
+        "checkpoint": prediction.checkpoint,
+    }
+    bound = bound_of(prediction.distribution)
+    # Beyond the labels the solvers can't be told apart: they are compared within them.
+    judged = min(settings.cutoff_s, bound + overhead)
+    within = settings.cutoff_s - overhead <= bound
+    common |= {"judged_s": judged, "known_up_to_s": known(bound)}
+    if prediction.distribution is None:
+        return Decision(
+            status="error", chosen="", reason=prediction.reason, ranking=(), separated=False, separation=0.0, **common
+        )
+
+    distribution = extrapolated(prediction.distribution)
+    found = scores(distribution, settings.objective, judged, overhead)
+    value = found.value + settings.risk * found.spread
+    par2 = scores(distribution, Objective.PAR2, judged, overhead).value
+    expected = scores(distribution, Objective.EXPECTED_COST, judged, overhead).value
+    solved = 1.0 - scores(distribution, Objective.P_SOLVED, judged, overhead).value
+    median = 10.0 ** prediction.distribution.quantile(0.5)
+    # Of equals, the one that is better on the training side.
+    usual = [training.order(prediction.solvers).index(name) for name in prediction.solvers]
+    ranked = sorted(range(len(value)), key=lambda k: (value[k], usual[k]))
+    ranking = tuple(
+        RankedSolver(
+            prediction.solvers[k],
+            float(value[k]),
+            float(found.spread[k]),
+            float(par2[k]) if within else None,
+            float(expected[k]) if within else None,
+            float(solved[k]) if within else None,
+            known(median[k]),
+        )
+        for k in ranked
+    )
+    common["ranking"] = ranking
+    if prediction.result:
+        reason = f"the early search has solved it: {prediction.result}"
+        return Decision(
+            status="solved", chosen=ranking[0].solver, reason=reason, separated=True, separation=0.0, **common
+        )
+    best, other = ranking[0], next(row for row in ranking if row.solver == single)
+    column = prediction.solvers.index(single)
+    distance = float(separation(value, found.spread, column)) if best.solver != single else 0.0
+    unlike = prediction.in_distribution is False
+    separated = best.solver == single or (distance > training.least_separation and not unlike)
+    return Decision(
+        status="selected",
+        chosen=best.solver if separated else single,
+        reason=_reason(best, other, distance, separated, unlike, training, settings, overhead),
+        separated=separated,
+        separation=distance,
+        **common,
+    )
+
+
+def _reason(
+    best: RankedSolver,
+    single: RankedSolver,
+    distance: float,
+    separated: bool,
+    unlike: bool,
+    training: TrainingPortfolio,
+    settings: SelectionSettings,
+    overhead_s: float,
+) -> str:
+    name = {"expected-cost": "expected cost", "par2": "PAR2", "par10": "PAR10", "p-solved": "P(not solved)"}[
+        settings.objective
+    ]
+    if overhead_s >= settings.cutoff_s:
+        return (
+            f"the overhead of {overhead_s:.3g} s has used up the {settings.cutoff_s:g} s: {single.solver} is the "
+            "single best of the training set"
+        )
+    unit = "" if settings.objective is Objective.P_SOLVED else " s"
+    with_risk = f" with {settings.risk:g} standard deviations" if settings.risk else ""
+    if best.solver == single.solver:
+        return f"{best.solver} has the least {name}{with_risk}, and is the single best of the training set too"
+    compared = f"{name}{with_risk} {best.value:.3g}{unit} against {single.value:.3g}{unit} of {single.solver}"
+    if separated:
+        return f"{best.solver} has the least {name}: {compared}, the single best of the training set"
+    if unlike:
+        return (
+            f"the instance is unlike the training data, where predictions don't tell solvers apart: {single.solver} is "
+            "the single best of the training set"
+        )
+    return (
+        f"the evidence does not separate {best.solver} from {single.solver} ({compared}; {distance:.2f} standard "
+        f"deviations, {training.least_separation:.2g} needed): {single.solver} is the single best of the training set"
+    )
+
+
+class Selector(DecidesByPredictor):
+    """Chooses solvers with a checkpoint.
+
+    Parameters
+    ----------
+    predictor
+        In CPU seconds, with the solvers to choose from.
+    settings
+        What is minimised; its ``solvers`` are those of the predictor.
+
+    Raises
+    ------
+    ConfigError
+        If the predictor is of another unit.
+
+    Examples
+    --------
+    >>> with Selector.from_checkpoint(objective="par2", cutoff_s=60) as selector:  # doctest: +SKIP
+    ...     selector.select("instance.cnf").chosen
+    'cadical195'
+    """
+
+    def __init__(self, predictor: Predictor, settings: SelectionSettings) -> None:
+        super().__init__(predictor)
+        self.settings = settings
+        self.training = TrainingPortfolio.of_checkpoint(predictor.checkpoint)
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        where: str | Path | None = None,
+        *,
+        objective: str = "par2",
+        cutoff_s: float | None = None,
+        solvers: Sequence[str] | None = None,
+        risk: float = 0.0,
+        device: str = "auto",
+        start: str | None = None,
+        relaxed: bool = False,
+    ) -> Self:
+        """Open a checkpoint (None: the newest that ships with the package) to choose with it.
+
+        Parameters
+        ----------
+        where
+            Directory or name of the checkpoint.
+        objective, cutoff_s, solvers, risk
+            See :class:`SelectionSettings`; the cutoff defaults to the checkpoint's. A cutoff that is given also bounds
+            the early search, see :func:`~satcost_gnn.features.early_budget.early_share`.
+        device, start, relaxed
+            See :class:`~satcost_gnn.serve.predictor.Predictor`.
+
+        Raises
+        ------
+        CheckpointError
+            If there is no such checkpoint, or it predicts no CPU seconds.
+        ConfigError
+            If a solver or the objective is unknown, or the cutoff or risk is out of range.
+        """
+        predictor = Predictor.from_checkpoint(
+            where,
+            unit=UNIT,
+            solvers=solvers,
+            cutoff=cutoff_s,
+            device=device,
+            start=start,
+            relaxed=relaxed,
+            limit_s=DEFAULT_LIMIT_S if cutoff_s is None else cutoff_s,
+        )
+        settings = SelectionSettings(Objective.of(objective), predictor.cutoff, risk, predictor.solvers)
+        return cls(predictor, settings)
+
+    def select(self, source: FormulaSource) -> Decision:
+        """Choose a solver for one instance.
+
+        Parameters
+        ----------
+        source
+            See :meth:`satcost_gnn.serve.predictor.Predictor.predict`.
+
+        Returns
+        -------
+        Decision
+            With status ``error`` if a file could not be read.
+
+        Raises
+        ------
+        FormulaError
+            If clauses given in memory are malformed.
+        """
+        return self.decide(self.predictor.predict(source))
+
+    def select_many(self, sources: Iterable[FormulaSource], *, jobs: int = 1) -> Iterator[Decision]:
+        """Choose for many instances, in the order in which they get ready (see ``Predictor.predict_many``)."""
+        for prediction in self.predictor.predict_many(sources, jobs=jobs):
+            yield self.decide(prediction)
+
+    def decide(self, prediction: Prediction) -> Decision:
+        """Choose from a prediction that is there already."""
+        return decide(prediction, self.training, self.settings)

@@ -1,0 +1,237 @@
+"""From the runs of a data set and predictions for instances that were not trained on to a portfolio's settings."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satcost_gnn.core.distribution import CostDistribution
+from satcost_gnn.decide.objective import Objective, scores, separation
+from satcost_gnn.decide.schedule import (
+    Schedule,
+    ScheduleSettings,
+    realised_after_head_start,
+    way_on,
+    ways_on,
+)
+from satcost_gnn.decide.training_side import DEFAULT_DEPENDENCE, TrainingPortfolio
+
+if TYPE_CHECKING:
+    from satcost_gnn.data.dataset import Dataset
+
+#: Separations that a checkpoint's is chosen from.
+LEAST_SEPARATIONS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 2.0)
+#: Head starts that a checkpoint's is chosen from, as shares of the cutoff.
+HEAD_STARTS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+#: Gains that others must promise, as shares of the objective.
+LEAST_GAINS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+
+
+def _most_cautious(costs: NDArray[np.float64]) -> int:
+    """Return the last choice that the data cannot tell from the best one, by two standard errors of the difference.
+
+    A few hundred instances favour some choice by chance, often by a single one of them; the cautious choice is left for
+    what is told apart only. That is stricter than the one-standard-error rule of Breiman, Friedman, Olshen and Stone,
+    "Classification and Regression Trees", 1984, whose choices do no harm.
+
+    Parameters
+    ----------
+    costs
+        ``float64[choices, n]``: what each choice costs on each instance, the most cautious choice last.
+    """
+    best = int(np.argmin(costs.sum(axis=1)))
+    more = costs - costs[best]
+    error = more.std(axis=1) * np.sqrt(costs.shape[1])
+    return int(np.flatnonzero(more.sum(axis=1) <= 2.0 * error)[-1])
+
+
+def fit_least_separation(predicted: CostDistribution, par2: NDArray[np.float64], single: int, cutoff_s: float) -> float:
+    """Return the separation from which on leaving the single best has paid on instances that were not trained on.
+
+    Parameters
+    ----------
+    predicted
+        ``(n, n_solvers)``, in CPU seconds.
+    par2
+        ``float64[n, n_solvers]``: measured PAR2.
+    single
+        Column of the single best.
+    cutoff_s
+        Cutoff of both.
+
+    Returns
+    -------
+    float
+        Of :data:`LEAST_SEPARATIONS`, the largest, which stays with the single best most often, whose total PAR2 is
+        within two standard errors of the least.
+    """
+    found = scores(predicted, Objective.PAR2, cutoff_s)
+    distance = separation(found.value, found.spread, single)
+    other = np.take_along_axis(par2, np.argmin(found.value, axis=-1)[:, None], axis=-1)[:, 0]
+    costs = [np.where(distance > least, other, par2[:, single]) for least in LEAST_SEPARATIONS]
+    return LEAST_SEPARATIONS[_most_cautious(np.array(costs))]
+
+
+def fit_dependence(predicted: CostDistribution, log10_cost: NDArray[np.float64], solved: NDArray[np.bool_]) -> float:
+    """Return the correlation between solvers of how far their costs lie from the predictions.
+
+    How far is the normal score of the probability integral transform, Phi^-1(F(cost)); the mean of the correlations of
+    all pairs of solvers, over instances that both have solved, is kept between 0 and 0.95. Where the predictions say
+    nothing about the instance it is near 1, where they say all that can be known, near 0.
+
+    Parameters
+    ----------
+    predicted
+        ``(n, n_solvers)``.
+    log10_cost, solved
+        ``[n, n_solvers]``: measured costs, and where they are known.
+    """
+    from scipy.special import ndtri
+
+    with np.errstate(invalid="ignore"):
+        score = ndtri(np.clip(predicted.cdf_at(np.where(solved, log10_cost, np.nan)), 1e-3, 1 - 1e-3))
+    found = []
+    for a, b in itertools.combinations(range(score.shape[1]), 2):
+        both = solved[:, a] & solved[:, b]
+        if both.sum() >= 20 and np.ptp(score[both, a]) > 0 and np.ptp(score[both, b]) > 0:
+            found.append(float(np.corrcoef(score[both, a], score[both, b])[0, 1]))
+    return float(np.clip(np.mean(found), 0.0, 0.95)) if found else DEFAULT_DEPENDENCE
+
+
+def fit_head_start(
+    predicted: CostDistribution,
+    par2: NDArray[np.float64],
+    probe_solved: NDArray[np.bool_],
+    solvers: Sequence[str],
+    single: str,
+    overhead_s: float,
+    cutoff_s: float,
+    dependence: float,
+) -> tuple[float, float]:
+    """Return the head start of the single best solver, and the gain that others must promise, that have paid best.
+
+    Parameters
+    ----------
+    predicted
+        ``(n, n_solvers)``, in CPU seconds, of instances that were not trained on; of no account where the probe solves
+        the instance.
+    par2
+        ``float64[n, n_solvers]``: measured PAR2.
+    probe_solved
+        ``bool[n]``.
+    solvers, single
+        Names of the columns, and the single best of them.
+    overhead_s
+        Mean seconds of features, probe, graph and inference.
+    cutoff_s
+        Cutoff of the PAR2.
+    dependence
+        See :func:`fit_dependence`.
+
+    Returns
+    -------
+    tuple of float
+        The longest, which asks for the fewest predictions, whose PAR2 is within two standard errors of the least.
+        The cutoff: predictions have not paid. And, chosen alike, the largest share of :data:`LEAST_GAINS` over all
+        shorter head starts.
+    """
+    column = list(solvers).index(single)
+    costs = np.zeros((len(HEAD_STARTS), len(LEAST_GAINS), len(par2)))
+    for k, share in enumerate(HEAD_STARTS):
+        head_start_s = share * cutoff_s
+        # What the single best has solved by then costs the same whatever is predicted.
+        costs[k] = np.where(par2[:, column] <= head_start_s, par2[:, column], 0.0)
+        left = cutoff_s - head_start_s - overhead_s
+        for row in np.flatnonzero(par2[:, column] > head_start_s):
+            runtime = {
+                name: float(value) if value <= cutoff_s else np.inf
+                for name, value in zip(solvers, par2[row], strict=True)
+            }
+            ways: tuple[Schedule, ...] = ()
+            if left > 0 and not probe_solved[row]:
+                settings = ScheduleSettings(Objective.PAR2, left, 1, dependence)
+                ways = ways_on(predicted[row], solvers, settings, single, head_start_s)
+            came = {
+                way: realised_after_head_start(way, runtime, cutoff_s, single, head_start_s, overhead_s)
+                for way in (ways or (None,))
+            }
+            costs[k, :, row] = [came[way_on(ways, gain) if ways else None] for gain in LEAST_GAINS]
+    gains = costs.sum(axis=2).argmin(axis=1)
+    head_start = _most_cautious(costs[np.arange(len(HEAD_STARTS)), gains])
+    gain = _most_cautious(costs[:-1].sum(axis=0))
+    return HEAD_STARTS[head_start] * cutoff_s, LEAST_GAINS[gain]
+
+
+def fit_portfolio(
+    dataset: Dataset,
+    solvers: Sequence[str],
+    sides: Mapping[str, str],
+    cutoff_s: float,
+    held_out: Sequence[str],
+    predicted: CostDistribution,
+    overhead_s: float,
+    fresh: Collection[str] = ("validation", "calibration"),
+) -> TrainingPortfolio | None:
+    """Return what a checkpoint is to hold of its portfolio; None if on no instance all solvers' runs tell.
+
+    Parameters
+    ----------
+    dataset
+        Its runs.
+    solvers
+        The portfolio, in the order of the predictions.
+    sides
+        Instance -> side; the test side is not looked at.
+    cutoff_s
+        CPU seconds.
+    held_out
+        Instances that no estimator was fitted to, none of the test side, and that the probe did not solve.
+    predicted
+        Their predictions in CPU seconds, ``(n, n_solvers)``.
+    overhead_s
+        Mean seconds that a prediction takes.
+    fresh
+        Sides that the network has not learnt from, which the held-out instances are of.
+    """
+    from satcost_gnn.data.summary import par_scores
+
+    learnt = [name for name, side in sides.items() if side in ("train", "validation")]
+    training = TrainingPortfolio.of_dataset(dataset, solvers, learnt, cutoff_s)
+    if training is None:
+        return None
+    measured = dict(zip(*par_scores(dataset, solvers, cutoff_s), strict=True))
+    single = training.single_best()
+    rows = [k for k, name in enumerate(held_out) if name in measured]
+    if not rows:
+        return training
+    par2 = np.stack([measured[held_out[k]] for k in rows])
+    dependence = fit_dependence(predicted[rows], np.log10(par2), par2 <= cutoff_s)
+    # Most instances are solved by the probe: what a prediction costs there counts as well.
+    unsolved = frozenset(held_out)
+    easy = [
+        measured[name] for name, side in sides.items() if side in fresh and name in measured and name not in unsolved
+    ]
+    everything = np.concatenate([par2, np.reshape(easy, (len(easy), len(solvers)))])
+    cdf = np.concatenate([predicted[rows].cdf, np.repeat(predicted[rows[:1]].cdf, len(easy), axis=0)])
+    head_start_s, least_gain = fit_head_start(
+        CostDistribution(predicted.grid, cdf),
+        everything,
+        np.arange(len(everything)) >= len(rows),
+        solvers,
+        single,
+        overhead_s,
+        cutoff_s,
+        dependence,
+    )
+    return replace(
+        training,
+        least_separation=fit_least_separation(predicted[rows], par2, list(solvers).index(single), cutoff_s),
+        dependence=dependence,
+        head_start_s=head_start_s,
+        least_gain=least_gain,
+    )

@@ -1,0 +1,183 @@
+"""What the training side of a data set says about a portfolio: the single best solver, and when another choice pays.
+
+It is fixed when a checkpoint is made (``portfolio.json``), so that a decision needs no data set. A checkpoint without
+that file gives the order of its constants, the distributions of training costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from pydantic import Field
+
+from satcost_gnn.config import Section
+from satcost_gnn.core.feature_vector import FeatureVector
+from satcost_gnn.errors import CheckpointError, DamagedFileError
+from satcost_gnn.features.instance import Instance
+from satcost_gnn.learn.registry import load_estimator
+from satcost_gnn.runtime.stored_files import checked
+from satcost_gnn.serve.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from satcost_gnn.data.dataset import Dataset
+
+PORTFOLIO_FILE = "portfolio.json"
+UNIT = "cpu_seconds"
+
+# Separation below which a checkpoint that doesn't say otherwise keeps to the single best.
+DEFAULT_LEAST_SEPARATION = 0.1
+# Dependence for such a checkpoint.
+DEFAULT_DEPENDENCE = 0.5
+# Promised gain for such a checkpoint.
+DEFAULT_LEAST_GAIN = 0.5
+
+
+class _Stored(Section):
+    """What the file holds: see :class:`TrainingPortfolio`."""
+
+    par2: dict[str, float]
+    solved: dict[str, float]
+    cutoff_s: float = Field(gt=0)
+    instances: int = Field(ge=0)
+    least_separation: float = DEFAULT_LEAST_SEPARATION
+    dependence: float = Field(default=DEFAULT_DEPENDENCE, ge=0, le=1)
+    head_start_s: float | None = Field(default=None, ge=0)
+    least_gain: float = DEFAULT_LEAST_GAIN
+    origin: str = "runs"
+
+
+@dataclass(frozen=True)
+class TrainingPortfolio:
+    """The solvers of a checkpoint as a portfolio.
+
+    Parameters
+    ----------
+    par2
+        Solver -> mean PAR2 in CPU seconds over training instances on which all solvers have runs.
+    solved
+        Solver -> share of those instances that it solves within the cutoff.
+    cutoff_s
+        Cutoff of both, in CPU seconds.
+    instances
+        Number of those instances; 0 if the numbers come from the constants.
+    least_separation
+        Separation (see :class:`~satcost_gnn.decide.select.Decision`) below which the single best is kept.
+    dependence
+        How much the solvers' costs on an instance are off the predictions together: see
+        :mod:`satcost_gnn.decide.schedule`.
+    head_start_s
+        CPU seconds that the single best solver is run for before anything is predicted; None (in checkpoints that don't
+        say) for the cutoff, all that the training runs tell about.
+    least_gain
+        Share of the objective by which other solvers must promise to do better before the single best makes room.
+    origin
+        ``runs`` of the training side, or ``constants`` of a checkpoint that doesn't hold them.
+    """
+
+    par2: Mapping[str, float]
+    solved: Mapping[str, float]
+    cutoff_s: float
+    instances: int
+    least_separation: float = DEFAULT_LEAST_SEPARATION
+    dependence: float = DEFAULT_DEPENDENCE
+    head_start_s: float | None = None
+    least_gain: float = DEFAULT_LEAST_GAIN
+    origin: str = "runs"
+
+    @property
+    def first_look_s(self) -> float:
+        """CPU seconds after which the single best solver is looked at: its head start."""
+        return self.cutoff_s if self.head_start_s is None else self.head_start_s
+
+    def single_best(self, among: Sequence[str] | None = None) -> str:
+        """Return the solver with the least PAR2, of some solvers or all."""
+        return min(self.par2 if among is None else among, key=lambda name: self.par2[name])
+
+    def order(self, among: Sequence[str]) -> list[str]:
+        """Return solvers by rising PAR2."""
+        return sorted(among, key=lambda name: self.par2[name])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any], source: str) -> Self:
+        """Build it from :meth:`to_json`.
+
+        Raises
+        ------
+        CheckpointError
+            If a key is unknown or missing, or a value is not what it should be.
+        """
+        return cls(**checked(_Stored, found, source).model_dump())
+
+    @classmethod
+    def of_dataset(
+        cls, dataset: Dataset, solvers: Sequence[str], instances: Collection[str], cutoff_s: float
+    ) -> Self | None:
+        """Count the runs of a training side; None if on no instance all solvers' runs tell.
+
+        Parameters
+        ----------
+        dataset
+            Its runs.
+        solvers
+            The portfolio.
+        instances
+            The training side.
+        cutoff_s
+            CPU seconds.
+        """
+        from satcost_gnn.data.summary import par_scores  # here: a decision needs no tables
+
+        names, penalised = par_scores(dataset, solvers, cutoff_s)
+        wanted = frozenset(instances)
+        rows = penalised[np.array([name in wanted for name in names], dtype=bool)]
+        if not len(rows):
+            return None
+        return cls(
+            dict(zip(solvers, rows.mean(axis=0).tolist(), strict=True)),
+            dict(zip(solvers, (rows <= cutoff_s).mean(axis=0).tolist(), strict=True)),
+            float(cutoff_s),
+            len(rows),
+        )
+
+    @classmethod
+    def of_checkpoint(cls, checkpoint: Checkpoint) -> Self:
+        """Read it from a checkpoint, or derive it from the checkpoint's constants.
+
+        Raises
+        ------
+        CheckpointError
+            If the checkpoint predicts no CPU seconds, or its constants can't be read.
+        """
+        config = checkpoint.config
+        if UNIT not in config.units:
+            raise CheckpointError(
+                f"{checkpoint.directory}: it predicts {', '.join(config.units)}; a portfolio needs one for {UNIT}"
+            )
+        if PORTFOLIO_FILE in config.files:
+            place = str(checkpoint.directory / PORTFOLIO_FILE)
+            portfolio = cls.from_json(checkpoint.read_json(PORTFOLIO_FILE), place)
+            if not set(config.solvers) <= set(portfolio.par2) & set(portfolio.solved):
+                raise DamagedFileError(
+                    f"{place}: found PAR2 of {', '.join(portfolio.par2)}; expected all of {', '.join(config.solvers)}"
+                )
+            return portfolio
+        cutoff = config.cutoffs[UNIT]
+        constants = load_estimator("constant", checkpoint.member(f"{UNIT}/constant"))
+        nothing = Instance("", "", FeatureVector.missing(()))
+        distribution = constants.predict([nothing])[0]
+        par2 = distribution.expected_par(2, cutoff)
+        solved = distribution.p_solved_by(cutoff)
+        return cls(
+            dict(zip(config.solvers, par2.tolist(), strict=True)),
+            dict(zip(config.solvers, solved.tolist(), strict=True)),
+            float(cutoff),
+            0,
+            origin="constants",
+        )

@@ -1,0 +1,417 @@
+"""All contenders measured: the numbers of the report, before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satcost_gnn.evaluate.contenders import contender, table_order
+from satcost_gnn.evaluate.metrics import paired_difference, percentile_interval
+from satcost_gnn.evaluate.new_families import NewFamilies, new_families
+from satcost_gnn.evaluate.protocol import SELECTION_UNIT, Predicted, Progress, Results
+from satcost_gnn.evaluate.scores import LEVELS, MEASURES, Resamples, Runs, Scores
+from satcost_gnn.evaluate.selection import (
+    Selection,
+    SelectionProblem,
+    SelectionRow,
+    select,
+    selection_problem,
+    selection_row,
+)
+
+Floats = NDArray[np.float64]
+
+#: Measures that contenders are tested by against the best classical model.
+TESTED = ("rmse", "crps", "spearman", "c_index", "within_2")
+#: The one that says which classical model is the best: it is proper and counts stopped runs.
+BEST_BY = "crps"
+#: A family needs so many runs for a row of its own.
+LEAST_IN_FAMILY = 5
+#: Levels of the reliability curve.
+RELIABILITY_LEVELS = np.round(np.arange(0.05, 0.96, 0.05), 2)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A measure: mean over seeds, its spread over them, and a 95 % bootstrap interval of the mean."""
+
+    value: float
+    sd: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How a contender differs from the reference, with the p-value corrected for the number of contenders (Holm)."""
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+    p_holm: float
+
+
+@dataclass(frozen=True)
+class CalibrationRow:
+    """Coverage of central intervals with a nominal share, means over seeds.
+
+    Parameters
+    ----------
+    solved, raw
+        Share of solved test runs inside, after and before calibration.
+    all_runs
+        Share of all test runs inside, by Kaplan-Meier; NaN where only stopped runs are left.
+    least, most
+        Bounds on the share of all test runs, which hold whatever the stopped ones would have cost.
+    held_out, held_out_all
+        Like ``solved`` and ``all_runs``, of calibration runs by a calibration fitted to the others.
+    width
+        Mean width in decades.
+    """
+
+    solved: float
+    raw: float
+    all_runs: float
+    least: float
+    most: float
+    held_out: float
+    held_out_all: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contender.
+
+    Parameters
+    ----------
+    name, label
+        Who.
+    seeds
+        Its seeds; empty if it has none.
+    values
+        Measure -> mean over seeds with its interval.
+    by_seed
+        Measure -> value for each seed.
+    calibration
+        Level in per cent -> coverage.
+    reliability
+        Share of runs below each of :data:`RELIABILITY_LEVELS`, mean over seeds.
+    families
+        Family -> measures that are means over runs, and the numbers of runs ``n`` and ``n_solved``.
+    untouched
+        In a split by family, the measures that are means over runs and the numbers of runs, of those instances that
+        are on the test side of the split by instance too: whatever was chosen on left-out families was chosen on the
+        others. Empty in a split by instance, or without such instances.
+    other_solvers
+        Solver -> measure -> mean over seeds.
+    fit_s, predict_s
+        Wall seconds of fitting (all folds), and of predicting one instance.
+    lacking
+        Test instances for which the constant stood in.
+    notes
+        Where it comes from.
+    """
+
+    name: str
+    label: str
+    seeds: tuple[int, ...]
+    values: Mapping[str, Value]
+    by_seed: Mapping[str, list[float]]
+    calibration: Mapping[int, CalibrationRow]
+    reliability: Floats
+    families: Mapping[str, dict[str, float]]
+    untouched: Mapping[str, float]
+    other_solvers: Mapping[str, dict[str, float]]
+    fit_s: float
+    predict_s: float
+    lacking: int
+    notes: tuple[str, ...]
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it is the network, or a part of it."""
+        return contender(self.name).is_network
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Everything measured.
+
+    Parameters
+    ----------
+    results
+        What it is made of.
+    cutoff
+        log10 of the budget in the unit of the table.
+    runs
+        Runs of the solver of the table on test instances.
+    rows
+        Contender -> its row, in the order of the table.
+    first
+        Contender -> scores of its first seed, for pictures.
+    reference
+        The best classical model; None if there is none.
+    differences
+        Contender -> measure -> difference from the reference.
+    problem
+        Selection, or why there is none.
+    selection
+        Contender -> its row of selection.
+    first_selection
+        Contender -> what it does with its first seed.
+    novelty
+        How well new families are told, in a split by family.
+    """
+
+    results: Results
+    cutoff: float
+    runs: Runs
+    rows: Mapping[str, Row]
+    first: Mapping[str, Scores]
+    reference: str | None
+    differences: Mapping[str, Mapping[str, Difference]]
+    problem: SelectionProblem | str
+    selection: Mapping[str, SelectionRow]
+    first_selection: Mapping[str, Selection]
+    novelty: NewFamilies | None = None
+
+
+@dataclass(eq=False)
+class _Collected:
+    """What is kept of a contender while its seeds are read one by one."""
+
+    values: dict[str, list[float]] = field(default_factory=dict)
+    resampled: dict[str, list[Floats]] = field(default_factory=dict)
+    calibration: dict[int, list[CalibrationRow]] = field(default_factory=dict)
+    reliability: list[Floats] = field(default_factory=list)
+    families: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    untouched: list[dict[str, float]] = field(default_factory=list)
+    other_solvers: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    selections: list[Selection] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=list)
+    fit_s: list[float] = field(default_factory=list)
+    predict_s: list[float] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    lacking: int = 0
+    first: Scores | None = None
+
+
+def compare_all(
+    results: Results,
+    cutoff: float,
+    resamples: int,
+    progress: Progress,
+    observe: Callable[[str, Predicted], None] = lambda name, predicted: None,
+) -> Comparison:
+    """Measure every contender that has predictions.
+
+    Parameters
+    ----------
+    results
+        Predictions and what the runs did cost.
+    cutoff
+        log10 of the budget for the measures that need one, in the unit of the table.
+    resamples
+        Bootstrap resamples: of instances, and for the split by family of whole families.
+    progress
+        Makes a progress reporter.
+    observe
+        Called with each contender's predictions, one seed at a time.
+    """
+    bench = results.bench
+    unit, solver = bench.units[0], bench.solvers[0]
+    table = results.tables[unit]
+    runs = Runs.of(table, solver, cutoff)
+    by_family = bench.split == "family"
+    drawn = Resamples.draw(len(runs), runs.groups if by_family else None, resamples)
+    problem = selection_problem(bench.dataset, bench.solvers, table.instances, list(bench.solved_in_test().values()))
+    collected: dict[str, _Collected] = {}
+    with progress(len(results.files), "predictions measured") as bar:
+        for name, one in results.predictions():
+            mine = collected.setdefault(name, _Collected())
+            _collect(mine, results, one, runs, drawn, cutoff)
+            if isinstance(problem, SelectionProblem) and SELECTION_UNIT in one.calibrated:
+                seconds = one.predict_seconds[SELECTION_UNIT]
+                mine.selections.append(select(problem, one.calibrated[SELECTION_UNIT], one.needs, seconds))
+            observe(name, one)
+            bar.advance()
+    names = table_order(list(collected))
+    rows = {name: _row(name, collected[name]) for name in names}
+    reference = min(
+        (name for name in names if not rows[name].is_network),
+        key=lambda name: rows[name].values[BEST_BY].value,
+        default=None,
+    )
+    selection = {}
+    if isinstance(problem, SelectionProblem):
+        picks = Resamples.draw(len(problem.instances), problem.families if by_family else None, resamples)
+        picking = [name for name in names if collected[name].selections]
+        selection = {name: selection_row(problem, collected[name].selections, picks) for name in picking}
+    return Comparison(
+        results,
+        cutoff,
+        runs,
+        rows,
+        {name: first for name in names if (first := collected[name].first) is not None},
+        reference,
+        _differences(collected, names, reference),
+        problem,
+        selection,
+        {name: collected[name].selections[0] for name in selection},
+        new_families(bench),
+    )
+
+
+def _collect(mine: _Collected, results: Results, one: Predicted, runs: Runs, drawn: Resamples, cutoff: float) -> None:
+    bench = results.bench
+    unit = bench.units[0]
+    table, limits = results.tables[unit], results.cutoffs[unit]
+    scores = Scores.of(one.calibrated[unit][runs.rows, 0], runs, limits[runs.rows, 0])
+    for name, value in scores.values().items():
+        mine.values.setdefault(name, []).append(value)
+    for name, found in scores.resampled(drawn).items():
+        mine.resampled.setdefault(name, []).append(found)
+    _collect_calibration(mine, results, one, runs, scores)
+    groups = np.array(runs.groups, dtype=str)
+    for family in sorted(set(runs.groups)):
+        members = groups == family
+        if members.sum() >= LEAST_IN_FAMILY:
+            mine.families.setdefault(family, []).append(_counted(scores, members))
+    if bench.split == "family":
+        sides = bench.side_names(None)
+        untouched = np.array([sides.get(table.instances[k].gbdhash) == "test" for k in runs.rows])
+        if untouched.any():
+            mine.untouched.append(_counted(scores, untouched))
+    for column, solver in enumerate(bench.solvers[1:], start=1):
+        its = Runs.of(table, solver, cutoff)
+        if len(its):
+            others = Scores.of(one.calibrated[unit][its.rows, column], its, limits[its.rows, column])
+            counts = {"n": float(len(its)), "n_solved": float((~its.censored).sum())}
+            mine.other_solvers.setdefault(solver, []).append(counts | others.values())
+    if one.seed is not None:
+        mine.seeds.append(one.seed)
+    mine.fit_s.append(one.fit_seconds[unit])
+    mine.predict_s.append(one.predict_seconds[unit])
+    mine.lacking = max(mine.lacking, one.lacking)
+    if one.note and one.note not in mine.notes:
+        mine.notes.append(one.note)
+    if mine.first is None:
+        mine.first = scores
+
+
+def _counted(scores: Scores, members: NDArray[np.bool_]) -> dict[str, float]:
+    """Return the measures that are means over runs, over some of the runs, and how many these are."""
+    counts = {"n": float(members.sum()), "n_solved": float((members & ~scores.runs.censored).sum())}
+    return counts | scores.subset(members)
+
+
+def _collect_calibration(mine: _Collected, results: Results, one: Predicted, runs: Runs, scores: Scores) -> None:
+    unit = results.bench.units[0]
+    raw = Scores.of(one.raw[unit][runs.rows, 0], runs, results.cutoffs[unit][runs.rows, 0])
+    held_out, where = one.held_out[unit]
+    whole = results.bench.data.tables[unit]
+    known = whole.known[where, 0]
+    chosen = where[known]
+    checked = Runs(
+        chosen, whole.cost[chosen, 0], whole.censored[chosen, 0], [whole.groups[k] for k in chosen], runs.cutoff
+    )
+    check = Scores.of(held_out[np.flatnonzero(known), 0], checked, runs.cutoff) if len(chosen) else None
+    mine.reliability.append(scores.observed(RELIABILITY_LEVELS))
+    nothing = float("nan")
+    for level in LEVELS:
+        name = f"coverage_{level}"
+        own, before = scores.subset(np.ones(len(runs), dtype=bool)), raw.subset(np.ones(len(runs), dtype=bool))
+        after = check.subset(np.ones(len(checked), dtype=bool)) if check is not None else {}
+        row = CalibrationRow(
+            solved=own[name],
+            raw=before[name],
+            all_runs=_inside(scores, level),
+            least=scores.bounds[level][0],
+            most=scores.bounds[level][1],
+            held_out=after.get(name, nothing),
+            held_out_all=_inside(check, level) if check is not None else nothing,
+            width=own[f"width_{level}"],
+        )
+        mine.calibration.setdefault(level, []).append(row)
+
+
+def _inside(scores: Scores, level: int) -> float:
+    """Return the share of all runs inside the central interval, by Kaplan-Meier."""
+    low, high = scores.observed([0.5 - level / 200, 0.5 + level / 200])
+    return float(high - low)
+
+
+def _row(name: str, mine: _Collected) -> Row:
+    values = {}
+    for measure in MEASURES:
+        found = np.array(mine.values[measure])
+        low, high = percentile_interval(np.mean(mine.resampled[measure], axis=0))
+        spread = float(found.std(ddof=1)) if len(found) > 1 else float("nan")
+        values[measure] = Value(float(found.mean()), spread, low, high)
+    return Row(
+        name=name,
+        label=contender(name).label,
+        seeds=tuple(mine.seeds),
+        values=values,
+        by_seed=mine.values,
+        calibration={level: _mean_calibration(found) for level, found in mine.calibration.items()},
+        reliability=np.mean(mine.reliability, axis=0),
+        families={family: _mean_values(found) for family, found in mine.families.items()},
+        untouched=_mean_values(mine.untouched) if mine.untouched else {},
+        other_solvers={solver: _mean_values(found) for solver, found in mine.other_solvers.items()},
+        fit_s=float(np.mean(mine.fit_s)),
+        predict_s=float(np.mean(mine.predict_s)),
+        lacking=mine.lacking,
+        notes=tuple(mine.notes),
+    )
+
+
+def _mean_values(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+
+
+def _mean_calibration(found: Sequence[CalibrationRow]) -> CalibrationRow:
+    return CalibrationRow(**_mean_values([vars(one) for one in found]))
+
+
+def _differences(
+    collected: Mapping[str, _Collected], names: Sequence[str], reference: str | None
+) -> dict[str, dict[str, Difference]]:
+    """Test every contender against the reference: same resamples, means over seeds."""
+    if reference is None:
+        return {}
+    base = collected[reference]
+    others = [name for name in names if name != reference]
+    result: dict[str, dict[str, Difference]] = {name: {} for name in others}
+    for measure in TESTED:
+        tests = {}
+        for name in others:
+            mine = collected[name]
+            value = float(np.mean(mine.values[measure]) - np.mean(base.values[measure]))
+            resampled = np.mean(mine.resampled[measure], axis=0) - np.mean(base.resampled[measure], axis=0)
+            tests[name] = paired_difference(value, resampled)
+        corrected = holm([tests[name].p_value for name in others])
+        for name, p_holm in zip(others, corrected, strict=True):
+            found = tests[name]
+            result[name][measure] = Difference(found.value, found.low, found.high, found.p_value, p_holm)
+    return result
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for their number (Holm 1979: A simple sequentially rejective multiple test procedure).
+
+    NaN stays NaN and doesn't count.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    found = np.full(len(p), np.nan)
+    order = [k for k in np.argsort(p, kind="stable") if not np.isnan(p[k])]
+    largest = 0.0
+    for rank, k in enumerate(order):
+        largest = max(largest, min(1.0, float(p[k]) * (len(order) - rank)))
+        found[k] = largest
+    return [float(value) for value in found]

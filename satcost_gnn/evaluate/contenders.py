@@ -1,0 +1,239 @@
+"""Who is compared: names of an evaluation, what estimator and settings each stands for, and how a seed is given to it.
+
+An estimator without a random choice is the same for every seed: it is fitted once and stands for all of them. To
+resample its training data instead would measure something else than for the others (and make it worse: a bootstrap
+sample holds 63 % of the instances). What the seed changes in the others is their own random choices, on the same data.
+The stacked mixture fits each of its members a dozen times and averages over what a seed changes: it gets one seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from satcost_gnn.config import Branch
+from satcost_gnn.errors import EstimatorError
+from satcost_gnn.learn.registry import NAMES, make_estimator
+
+NETWORK = "gnn"
+BRANCHES: tuple[str, ...] = get_args(Branch)
+#: Name of the graph's branch without the probe's evidence on the nodes.
+STRUCTURE = "structure"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One row of the table.
+
+    Parameters
+    ----------
+    name
+        In commands, files and tables.
+    kind
+        Name of the estimator in the registry.
+    label
+        What it is, in words.
+    settings
+        Keyword arguments of the estimator; of the network: ``branches``, or nothing.
+    one_seed
+        Whether it is fitted with the first seed only: a fit is many fits of others, or the seed only draws from
+        training sets beyond a size.
+    """
+
+    name: str
+    kind: str
+    label: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    one_seed: bool = False
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it is the network, or a part of it."""
+        return self.kind == NETWORK
+
+
+#: What is compared by default, in the order of the table.
+DEFAULT: tuple[Contender, ...] = (
+    Contender("constant", "constant", "constant of the training set (Kaplan-Meier)"),
+    Contender("size", "size", "size of the formula only, ridge"),
+    Contender("twice_so_far", "twice_so_far", "twice what was spent so far"),
+    Contender("progress_bar", "progress_bar", "MiniSat's progress measure"),
+    Contender("tree_size", "tree_size", "tree size, weighted backtrack estimator (WBE)"),
+    Contender("tree_size_recursive", "tree_size", "tree size, recursive estimator", {"method": "recursive"}),
+    Contender("knuth", "knuth", "Knuth's random probing"),
+    Contender("holt", "holt", "tree weight, double exponential smoothing (Holt)"),
+    Contender("progress_ensemble", "progress_ensemble", "forest over progress measures"),
+    Contender("linear", "linear", "online linear model (LMP)"),
+    Contender("knn", "knn", "nearest neighbours"),
+    Contender("forest_static", "forest", "ExtraTrees, static features", {"features": "static"}),
+    Contender("forest_online", "forest", "ExtraTrees, early search only", {"features": "online"}),
+    Contender("forest", "forest", "ExtraTrees, static features and early search"),
+    Contender(
+        "forest_untuned",
+        "forest",
+        "the same with scikit-learn's default settings",
+        {"n_trees": 100, "max_features": 1.0, "min_leaf": 1},
+    ),
+    # A third of the features at a split is the usual share for regression.
+    Contender(
+        "random_forest",
+        "forest",
+        "random forest, static features and early search",
+        {"kind": "random_forest", "max_features": 1 / 3},
+    ),
+    Contender("gaussian_process", "gaussian_process", "Gaussian process on ranks", one_seed=True),
+    Contender("boosting", "boosting", "gradient boosting of hazards"),
+    Contender("average", "average", "mean of ExtraTrees and Gaussian process"),
+    Contender(
+        "by_novelty",
+        "by_novelty",
+        "the same, and ExtraTrees on the early search where formulas are new",
+        one_seed=True,
+    ),
+    Contender("stacked", "stacked", "stacked mixture of classical models", one_seed=True),
+    Contender(NETWORK, NETWORK, "network: graph, static features and early search"),
+)
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A part of what there is to see.
+
+    Parameters
+    ----------
+    seen
+        What, in words.
+    stages
+        Stages of preprocessing that it takes.
+    contenders
+        Those that see only that, classical and network.
+    """
+
+    seen: str
+    stages: tuple[str, ...]
+    contenders: tuple[str, ...]
+
+
+_SEARCHES = ("probe", "second search")
+
+#: Rows of the table of ablations.
+ABLATIONS: tuple[Ablation, ...] = (
+    Ablation("size only", ("parse",), ("size",)),
+    Ablation("static features", ("parse", "features"), ("forest_static", "gnn:static")),
+    Ablation("early search (probe)", ("parse", *_SEARCHES), ("forest_online", "gnn:online")),
+    Ablation("static features and early search", ("parse", "features", *_SEARCHES), ("forest", "gnn:static+online")),
+    Ablation("graph, no probe", ("parse", "graph"), ("gnn:structure",)),
+    Ablation("graph, the probe on its nodes", ("parse", "probe", "graph"), ("gnn:graph",)),
+    Ablation("graph and static features", ("parse", "features", "probe", "graph"), ("gnn:graph+static",)),
+    Ablation("graph and early search, fused late", ("parse", *_SEARCHES, "graph"), ("gnn:structure+online",)),
+    Ablation("graph and early search, on its nodes too", ("parse", *_SEARCHES, "graph"), ("gnn:graph+online",)),
+    Ablation("all, fused", ("parse", "features", *_SEARCHES, "graph"), ("gnn:graph+static+online", NETWORK)),
+)
+
+
+def contender(name: str) -> Contender:
+    """Return the contender of a name: one of :data:`DEFAULT`, an estimator, or a part of the network.
+
+    A part of the network is ``gnn:`` and its branches, such as ``gnn:graph+static``. It is mixed with no classical
+    estimator, which would see the whole instance. ``gnn:graph+static+online`` sees everything and is mixed with none
+    either. ``structure`` stands for the graph without what the probe did with its variables.
+
+    Raises
+    ------
+    EstimatorError
+        If there is none of that name.
+    """
+    for known in DEFAULT:
+        if known.name == name:
+            return known
+    if name.startswith(f"{NETWORK}:"):
+        asked = name.removeprefix(f"{NETWORK}:").split("+")
+        parts = (STRUCTURE, *BRANCHES)
+        if not set(asked) <= set(parts) or len(set(asked)) != len(asked) or {STRUCTURE, "graph"} <= set(asked):
+            raise EstimatorError(f"found {name!r}; expected {NETWORK}: and some of {', '.join(parts)}, joined by +")
+        seen = [part for part in parts if part in asked]
+        words = {
+            STRUCTURE: "graph without the probe on its nodes",
+            "graph": "graph",
+            "static": "static features",
+            "online": "early search",
+        }
+        text = " and ".join(words[part] for part in seen)
+        settings = {
+            "branches": [b for b in BRANCHES if b in asked or (b == "graph" and STRUCTURE in asked)],
+            "node_evidence": STRUCTURE not in asked,
+        }
+        label = f"network alone: {text}" if len(seen) == len(BRANCHES) else f"network alone: {text} only"
+        return Contender(f"{NETWORK}:{'+'.join(seen)}", NETWORK, label, settings)
+    if name in NAMES:
+        return Contender(name, name, name.replace("_", " "))
+    known_names = dict.fromkeys([*(known.name for known in DEFAULT), *NAMES])
+    raise EstimatorError(
+        f"found estimator {name!r}; expected some of {', '.join(known_names)}, or a part of the network such as "
+        f"{NETWORK}:graph+static"
+    )
+
+
+def chosen_contenders(names: Sequence[str] | None, say: Callable[[str], None]) -> list[Contender]:
+    """Return what is compared, each once, the network last since it is the dearest.
+
+    Parameters
+    ----------
+    names
+        Names, None for the default: all of :data:`DEFAULT` and every other estimator of the registry.
+    say
+        Called with a message for each default that this package doesn't have.
+
+    Raises
+    ------
+    EstimatorError
+        If a name that was asked for is unknown.
+    """
+    if names is None:
+        present = [one for one in DEFAULT if one.kind in NAMES]
+        for one in DEFAULT:
+            if one not in present:
+                say(f"left out: {one.name}: there is no estimator {one.kind!r}")
+        listed = {one.kind for one in DEFAULT}
+        found = [*present, *(contender(name) for name in NAMES if name not in listed)]
+    else:
+        found = [contender(name.strip()) for name in names if name.strip()]
+        for one in found:
+            if one.kind not in NAMES:
+                raise EstimatorError(f"found estimator {one.name!r}; this package has {', '.join(NAMES)}")
+    unique = list(dict.fromkeys(one.name for one in found))
+    by_name = {one.name: one for one in found}
+    return sorted((by_name[name] for name in unique), key=lambda one: one.is_network)
+
+
+def table_order(names: Sequence[str]) -> list[str]:
+    """Return names in the order of the table: those of :data:`DEFAULT` first, as they stand there."""
+    place = {one.name: number for number, one in enumerate(DEFAULT)}
+    return sorted(names, key=lambda name: (place.get(name, len(place)), name))
+
+
+def seeded(kind: str, settings: Mapping[str, Any], seed: int) -> tuple[dict[str, Any], bool]:
+    """Return the settings of a classical estimator with a seed in them, and whether it has one.
+
+    The members of a mixture get the seed too.
+
+    Raises
+    ------
+    EstimatorError
+        If the estimator or a setting is unknown.
+    ImportError
+        If something that the estimator needs isn't installed.
+    """
+    found = make_estimator(kind, **settings).parameters()
+    has_seed = "seed" in found
+    if has_seed:
+        found["seed"] = seed
+    if isinstance(found.get("members"), list):
+        members = []
+        for name, its in found["members"]:
+            chosen, random = seeded(name, its, seed)
+            members.append([name, chosen])
+            has_seed |= random
+        found["members"] = members
+    return found, has_seed

@@ -1,0 +1,282 @@
+"""The pictures of an evaluation, as SVG."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satcost_gnn.core.distribution import UNIT_LABELS
+from satcost_gnn.evaluate.comparison import RELIABILITY_LEVELS, Comparison, Row, Value
+from satcost_gnn.evaluate.contenders import ABLATIONS
+from satcost_gnn.evaluate.scores import LEVELS, MEASURES
+from satcost_gnn.evaluate.selection import SelectionProblem
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Floats = NDArray[np.float64]
+
+# Colours that can be told apart without seeing all of them (Okabe and Ito).
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# More decimals than an eye can tell, a point being a third of a millimetre; ids and packed pixels have no such numbers.
+_DECIMALS = re.compile(r"(?<![\w.#])-?\d+\.\d{3,}(?!\w)")
+# Points of a curve in a picture of some 500 points' width.
+_STEPS = 400
+_NETWORK, _CLASSICAL, _BASELINE = "#D55E00", "#0072B2", "#8a94a3"
+
+
+def _new(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def svg(figure: Figure) -> bytes:
+    """Return a figure as small SVG, the same bytes for the same figure: letters are text, places have two decimals."""
+    from matplotlib import rc_context
+
+    sink = io.BytesIO()
+    fonts = ["DejaVu Sans", "Verdana", "sans-serif"]
+    with rc_context({"svg.hashsalt": "satcost", "svg.fonttype": "none", "font.sans-serif": fonts}):
+        figure.savefig(sink, format="svg", metadata={"Date": None}, dpi=100)
+    text = re.sub(r"<!--.*?-->", "", sink.getvalue().decode(), flags=re.DOTALL)
+    text = _DECIMALS.sub(lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), text)
+    return re.sub(r"\n\s*", "\n", text).encode()
+
+
+def _names_down(axes: Any, names: Sequence[str], size: float = 8) -> None:
+    """Write names along the vertical axis, with room above the first and below the last."""
+    axes.set_yticks(range(len(names)), names, fontsize=size)
+    axes.set_ylim(-0.7, len(names) - 0.3)
+
+
+def _value(axes: Any, value: Value, place: int, colour: str) -> None:
+    """Draw a measure with its interval, nothing if it isn't defined."""
+    if np.isfinite(value.value):
+        axes.plot([value.low, value.high], [place, place], color=colour, lw=2.4, solid_capstyle="round", alpha=0.75)
+        axes.plot(value.value, place, "o", color=colour, ms=5)
+
+
+def _plain(axes: Any) -> None:
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(labelsize=8)
+
+
+def _colour(comparison: Comparison, name: str) -> str:
+    if comparison.rows[name].is_network:
+        return _NETWORK
+    return _CLASSICAL if name == comparison.reference else _BASELINE
+
+
+def chosen(comparison: Comparison, count: int) -> list[str]:
+    """Return contenders for a picture that has no room for all: network, best classical, then what contrasts."""
+    wanted = ["gnn", comparison.reference or "", "linear", "forest_static", "tree_size", "size", "constant"]
+    names = [*wanted, *sorted(comparison.rows, key=lambda name: comparison.rows[name].values["crps"].value)]
+    return list(dict.fromkeys(name for name in names if name in comparison.rows))[:count]
+
+
+def intervals(comparison: Comparison, measures: Sequence[str] = ("rmse", "crps", "c_index")) -> bytes:
+    """Draw measures of all contenders with their intervals."""
+    names = list(comparison.rows)[::-1]
+    figure = _new(10.5, 0.8 + 0.27 * len(names))
+    for axes, measure in zip(np.atleast_1d(figure.subplots(1, len(measures), sharey=True)), measures, strict=True):
+        for place, name in enumerate(names):
+            value = comparison.rows[name].values[measure]
+            colour = _colour(comparison, name)
+            _value(axes, value, place, colour)
+        _names_down(axes, names)
+        axes.set_xlabel(
+            MEASURES[measure].heading + (" (less is better)" if MEASURES[measure].better < 0 else ""), fontsize=9
+        )
+        axes.grid(axis="x", color="#e6eaf0")
+        axes.set_axisbelow(True)
+        _plain(axes)
+    return svg(figure)
+
+
+def scatter(comparison: Comparison) -> bytes:
+    """Draw predicted against true cost for some contenders, stopped runs apart."""
+    names = chosen(comparison, 6)
+    columns = min(3, len(names))
+    lines = -(-len(names) // columns)
+    figure = _new(3.5 * columns, 3.3 * lines)
+    unit = UNIT_LABELS[comparison.results.bench.units[0]]
+    runs = comparison.runs
+    every = np.concatenate([runs.cost, *(comparison.first[name].median for name in names)])
+    low, high = float(np.floor(every.min() * 2) / 2), float(np.ceil(every.max() * 2) / 2)
+    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    for axes, name in zip(grid.ravel(), names, strict=False):
+        scores = comparison.first[name]
+        ends = np.array([low, high])
+        axes.fill_between(ends, ends - 1, ends + 1, color="#eef2f7", lw=0)
+        axes.fill_between(ends, ends - np.log10(2), ends + np.log10(2), color="#d5deea", lw=0)
+        axes.plot(ends, ends, color="#7b8794", lw=0.8)
+        for stopped, marker, colour in ((False, "o", _CLASSICAL), (True, ">", "#E69F00")):
+            rows = runs.censored == stopped
+            # Predictions for solved runs are made for solved runs; a stopped one is compared with the median.
+            y = scores.median if stopped else scores.point
+            axes.plot(runs.cost[rows], y[rows], marker, ms=3.2, alpha=0.55, mew=0, color=colour, ls="", rasterized=True)
+        axes.set_xlim(low, high)
+        axes.set_ylim(low, high)
+        axes.set_aspect("equal")
+        axes.set_title(name, fontsize=9)
+        _plain(axes)
+    for axes in grid.ravel()[len(names) :]:
+        axes.set_visible(False)
+    figure.supxlabel(f"true log10 {unit}; triangles: stopped there unsolved", fontsize=9)
+    figure.supylabel(f"predicted log10 {unit}", fontsize=9)
+    return svg(figure)
+
+
+def reliability(comparison: Comparison) -> bytes:
+    """Draw the share of runs below predicted quantiles, and histograms of the PIT of solved runs."""
+    names = chosen(comparison, 6)
+    figure = _new(10.5, 4.2)
+    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.15), squeeze=False)[0]
+    axes = left.subplots()
+    axes.plot([0, 1], [0, 1], color="#7b8794", lw=0.8)
+    for name, colour in zip(names, COLOURS, strict=False):
+        axes.plot(RELIABILITY_LEVELS, comparison.rows[name].reliability, ".-", color=colour, ms=4, lw=1.2, label=name)
+    axes.set_xlabel("nominal level of the quantile", fontsize=9)
+    axes.set_ylabel("share of runs below it (Kaplan-Meier)", fontsize=9)
+    axes.set_aspect("equal")
+    axes.legend(fontsize=7.5, frameon=False)
+    _plain(axes)
+    solved = ~comparison.runs.censored
+    grid = right.subplots(2, 3, sharex=True, sharey=True, squeeze=False)
+    for part, name in zip(grid.ravel(), names, strict=False):
+        part.hist(comparison.first[name].pit[solved], bins=10, range=(0, 1), density=True, color="#8fb3d9", ec="white")
+        part.axhline(1, color="#7b8794", lw=0.8)
+        part.set_title(name, fontsize=8.5)
+        _plain(part)
+    for part in grid.ravel()[len(names) :]:
+        part.set_visible(False)
+    right.supxlabel("PIT of solved runs", fontsize=9)
+    return svg(figure)
+
+
+def coverage(comparison: Comparison) -> bytes:
+    """Draw coverage of the central intervals: solved runs, all runs by Kaplan-Meier, and the bounds on all runs."""
+    names = list(comparison.rows)[::-1]
+    figure = _new(10.5, 1.1 + 0.27 * len(names))
+    for axes, level in zip(figure.subplots(1, len(LEVELS), sharey=True), LEVELS, strict=True):
+        axes.axvspan(level - 3, level + 3, color="#e8f3ec", lw=0)
+        axes.axvline(level, color="#009E73", lw=1)
+        for place, name in enumerate(names):
+            row = comparison.rows[name].calibration[level]
+            axes.plot([100 * row.least, 100 * row.most], [place, place], color="#c3ccd8", lw=4, solid_capstyle="butt")
+            axes.plot(100 * row.solved, place, "o", color=_CLASSICAL, ms=5, label="solved runs")
+            axes.plot(100 * row.all_runs, place, "D", color=_NETWORK, ms=4, label="all runs, Kaplan-Meier")
+        _names_down(axes, names)
+        axes.set_title(f"nominal {level} %", fontsize=9)
+        axes.set_xlabel("runs inside, %", fontsize=8.5)
+        _plain(axes)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles[:2], labels[:2], loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    return svg(figure)
+
+
+def family_coverage(comparison: Comparison, names: Sequence[str], most: int = 40) -> bytes:
+    """Draw coverage of 80 % intervals by family, with the range that a right coverage would mostly lie in."""
+    from scipy.stats import binom
+
+    sizes = {family: found["n_solved"] for family, found in comparison.rows[names[0]].families.items()}
+    families = sorted((f for f in sizes if sizes[f] >= 5), key=lambda f: sizes[f])[-most:]
+    figure = _new(8.0, 1.0 + 0.22 * max(1, len(families)))
+    axes = figure.subplots()
+    axes.axvline(80, color="#009E73", lw=1)
+    for place, family in enumerate(families):
+        n = int(sizes[family])
+        low, high = binom.interval(0.9, n, 0.8)
+        axes.plot([100 * low / n, 100 * high / n], [place, place], color="#d5e8dc", lw=6, solid_capstyle="butt")
+    for name, marker, colour in zip(names, "oDs", (_CLASSICAL, _NETWORK, COLOURS[3]), strict=False):
+        values = [100 * comparison.rows[name].families[f]["coverage_80"] for f in families]
+        axes.plot(values, range(len(families)), marker, color=colour, ms=4.5, ls="", label=name)
+    _names_down(axes, [f"{f} ({int(sizes[f])})" for f in families], 7.5)
+    axes.set_xlabel("solved runs inside the central 80 % interval, %", fontsize=9)
+    axes.legend(fontsize=8, frameon=False, loc="lower left")
+    axes.set_xlim(-2, 102)
+    _plain(axes)
+    return svg(figure)
+
+
+def cactus(comparison: Comparison, names: Sequence[str]) -> bytes:
+    """Draw instances solved within a time, by each solver alone, the oracle, and selectors with all charges."""
+    problem = comparison.problem
+    assert isinstance(problem, SelectionProblem)
+    figure = _new(8.0, 4.4)
+    axes = figure.subplots()
+
+    def draw(seconds: Floats, solved: NDArray[np.bool_], **style: Any) -> None:
+        found = np.sort(seconds[solved & (seconds <= problem.cutoff_s)])
+        steps = np.concatenate([found, [problem.cutoff_s]])
+        heights = np.concatenate([np.arange(1, len(found) + 1), [len(found)]])
+        shown = np.unique(np.linspace(0, len(found), _STEPS).round().astype(int))
+        axes.step(steps[shown], heights[shown], where="post", **style)
+
+    for k, solver in enumerate(problem.portfolio):
+        style = "-" if k == problem.single else ":"
+        draw(problem.runtime[:, k], problem.solved[:, k], color="#5b6675", ls=style, lw=1.1, label=f"{solver} alone")
+    best = np.where(problem.solved, problem.runtime, np.inf).min(axis=1)
+    draw(best, np.isfinite(best), color="#000000", lw=1.4, ls="--", label="oracle (virtual best)")
+    for name, colour in zip(names, COLOURS, strict=False):
+        one = comparison.first_selection[name]
+        draw(one.seconds, one.solved, color=colour, lw=1.6, label=f"picked by {name}")
+    axes.set_xscale("log")
+    axes.set_xlabel("seconds, with everything charged", fontsize=9)
+    axes.set_ylabel("instances solved", fontsize=9)
+    axes.legend(fontsize=7.5, frameon=False, loc="upper left")
+    axes.grid(color="#eef1f5")
+    _plain(axes)
+    return svg(figure)
+
+
+def pick_shares(comparison: Comparison) -> bytes:
+    """Draw how often each selector picks each solver, and how often the oracle would."""
+    problem = comparison.problem
+    assert isinstance(problem, SelectionProblem)
+    open_ = ~problem.by_probe()
+    best = np.argmin(problem.par2[open_], axis=1)
+    oracle = np.bincount(best, minlength=len(problem.portfolio)) / max(1, int(open_.sum()))
+    names = [*list(comparison.selection)[::-1], "oracle"]
+    figure = _new(8.0, 0.9 + 0.25 * len(names))
+    axes = figure.subplots()
+    left = np.zeros(len(names))
+    for k, solver in enumerate(problem.portfolio):
+        shares = np.array([*(comparison.selection[name].shares[solver] for name in names[:-1]), oracle[k]])
+        axes.barh(
+            range(len(names)), 100 * shares, left=left, color=COLOURS[k % len(COLOURS)], label=solver, height=0.72
+        )
+        left += 100 * shares
+    _names_down(axes, names)
+    axes.set_xlabel("picks, % of the instances that the probe doesn't solve", fontsize=9)
+    figure.legend(loc="outside lower center", ncols=len(problem.portfolio), fontsize=8, frameon=False)
+    _plain(axes)
+    return svg(figure)
+
+
+def ablations(comparison: Comparison, measures: Sequence[str] = ("rmse", "crps", "spearman_within")) -> bytes:
+    """Draw measures by what a contender sees."""
+    lines: list[tuple[str, Row]] = []
+    for part in ABLATIONS:
+        there = [name for name in part.contenders if name in comparison.rows]
+        lines += [(f"{part.seen}: {name}", comparison.rows[name]) for name in there]
+    lines.reverse()
+    measures = [m for m in measures if any(np.isfinite(row.values[m].value) for _, row in lines)]
+    figure = _new(10.5, 0.9 + 0.3 * len(lines))
+    for axes, measure in zip(figure.subplots(1, len(measures), sharey=True, squeeze=False)[0], measures, strict=True):
+        for place, (_, row) in enumerate(lines):
+            value = row.values[measure]
+            colour = _NETWORK if row.is_network else _CLASSICAL
+            _value(axes, value, place, colour)
+        _names_down(axes, [text for text, _ in lines])
+        axes.set_xlabel(MEASURES[measure].heading, fontsize=9)
+        axes.grid(axis="x", color="#e6eaf0")
+        _plain(axes)
+    return svg(figure)

@@ -1,0 +1,661 @@
+"""The protocol: every contender fitted, calibrated and asked about the same instances, for each seed and fold.
+
+Classical estimators are fitted on the training and the validation side, since they need no early stopping; the network
+trains on the first and stops by the second. Calibration is fitted on the calibration side; nothing is fitted, chosen or
+stopped by the test side. With the split by family every fold of families is left out once, and the predictions for the
+folds are pooled. Instances that the probe solves are in none of this: they are solved, not predicted.
+
+Every fit runs in a process of its own and leaves its predictions in a file, so that a contender that fails or exhausts
+the memory costs its own row only, and an interrupted evaluation goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satcost_gnn import __version__
+from satcost_gnn.config import TrainingConfig
+from satcost_gnn.core.distribution import CostDistribution
+from satcost_gnn.data.dataset import SPLITS_FILE, Dataset
+from satcost_gnn.data.splits import SIDES
+from satcost_gnn.errors import DatasetError, EvaluationError, SatcostError
+from satcost_gnn.evaluate.contenders import BRANCHES, NETWORK, Contender, seeded
+from satcost_gnn.evaluate.stored_predictions import SIDES_STORED, StoredPredictions, digest, file_name, key_of
+from satcost_gnn.features.instance import Instance
+from satcost_gnn.learn.base import Estimator, TrainingTable
+from satcost_gnn.learn.calibration import Calibration
+from satcost_gnn.learn.fitting import fit_network
+from satcost_gnn.learn.labelled_instances import (
+    LabelledInstances,
+    fill_cache,
+    largest_solved,
+    load_labelled,
+    preprocess_settings,
+)
+from satcost_gnn.learn.registry import load_estimator, make_estimator
+from satcost_gnn.runtime.forked import run_forked
+from satcost_gnn.runtime.progress import ProgressLine
+from satcost_gnn.serve.checkpoint import Checkpoint
+from satcost_gnn.serve.predictor import missing_need
+
+Floats = NDArray[np.float64]
+Say = Callable[[str], None]
+Progress = Callable[[int, str], ProgressLine]
+
+SPLITS = ("instance", "family")
+#: Unit in which solvers are selected.
+SELECTION_UNIT = "cpu_seconds"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One estimator to be fitted.
+
+    Parameters
+    ----------
+    contender
+        Which.
+    seed
+        Its seed, None if it has none.
+    fold
+        Fold left out, None for the split by instance.
+    settings
+        All settings of a classical estimator; overrides of the network's configuration.
+    key
+        Hash of what its predictions depend on.
+    units
+        What it predicts in. Solvers are selected by the first seed of a classical estimator: to fit it again in CPU
+        seconds for every seed would double the work.
+    checkpoint
+        Where its network is taken from instead of being trained.
+    """
+
+    contender: Contender
+    seed: int | None
+    fold: int | None
+    settings: Mapping[str, Any]
+    key: str
+    units: tuple[str, ...]
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def file(self) -> str:
+        """Name of the file of its predictions."""
+        return file_name(self.contender.name, self.seed, self.fold)
+
+    @property
+    def label(self) -> str:
+        """Name with seed and fold, for messages."""
+        parts = [self.contender.name]
+        parts += [f"seed {self.seed}"] if self.seed is not None else []
+        parts += [f"fold {self.fold}"] if self.fold is not None else []
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """What all contenders share.
+
+    Parameters
+    ----------
+    dataset
+        The data set.
+    data
+        Its instances that the probe did not solve, with their labels; sides are those of the split by instance.
+    solved_sides
+        Instance that the probe solved -> side, or fold.
+    config
+        Configuration of the network and of preprocessing.
+    split
+        ``instance`` or ``family``.
+    units
+        Units that are predicted in: the one of the table and CPU seconds.
+    solvers
+        In the order of every array; the first is the one of the table.
+    """
+
+    dataset: Dataset
+    data: LabelledInstances
+    config: TrainingConfig
+    split: str
+    units: tuple[str, ...]
+    solvers: tuple[str, ...]
+
+    @cached_property
+    def folds(self) -> tuple[int | None, ...]:
+        """Folds that are left out in turn; None alone for the split by instance."""
+        assert self.dataset.splits is not None
+        return (None,) if self.split == "instance" else tuple(range(self.dataset.splits.n_folds))
+
+    def side_names(self, fold: int | None) -> dict[str, str]:
+        """Return instance -> side."""
+        splits = self.dataset.splits
+        assert splits is not None
+        if fold is None:
+            return dict(splits.side)
+        return {name: side for side, names in splits.leave_out(fold).items() for name in names}
+
+    def at(self, fold: int | None) -> LabelledInstances:
+        """Return the data with the sides of a fold."""
+        side = self.side_names(fold)
+        return replace(self.data, sides=np.array([side.get(one.gbdhash, "") for one in self.data.instances]))
+
+    @cached_property
+    def test(self) -> NDArray[np.int64]:
+        """Positions of the test instances, of all folds together, in the order of the data."""
+        found = np.zeros(len(self.data.instances), dtype=bool)
+        for fold in self.folds:
+            found[self.at(fold).side("test")] = True
+        return np.flatnonzero(found)
+
+    def solved_in_test(self) -> dict[str, Instance]:
+        """Return the test instances that the probe solved."""
+        names: set[str] = set()
+        for fold in self.folds:
+            names |= {name for name, side in self.side_names(fold).items() if side == "test"}
+        return {name: instance for name, instance in self.data.solved.items() if name in names}
+
+    def data_key(self, fold: int | None) -> str:
+        """Return a hash of the instances, labels and sides of a fold."""
+        data = self.at(fold)
+        arrays = [data.sides.astype("U16")]
+        for unit in self.units:
+            table = data.tables[unit]
+            arrays += [np.where(table.known, table.cost, 0.0), table.censored, table.known]
+        names = [one.gbdhash for one in data.instances]
+        return digest(arrays, [preprocess_settings(self.config).key(), *self.solvers, *self.units, *names])
+
+
+def open_bench(
+    config: TrainingConfig,
+    split: str,
+    unit: str,
+    solver: str,
+    contenders: Sequence[Contender],
+    say: Say,
+    progress: Progress,
+) -> Bench:
+    """Open the data set, preprocess what isn't cached, and join instances and labels.
+
+    Parameters
+    ----------
+    config
+        Data set, cache, solvers, network and preprocessing.
+    split, unit, solver
+        What the table is of.
+    contenders
+        Who is compared: parts of instances that none of them needs are not held in memory.
+    say, progress
+        For the log.
+
+    Raises
+    ------
+    DatasetError
+        If the data set has no splits, no runs of the solver, or no instance of it can be had.
+    EvaluationError
+        If there is no such split.
+    """
+    if split not in SPLITS:
+        raise EvaluationError(f"found split {split!r}; expected one of {', '.join(SPLITS)}")
+    dataset = Dataset.open(config.data.dataset)
+    if dataset.splits is None:
+        raise DatasetError(f"{dataset.directory}: found no {SPLITS_FILE}; make it with `satcost dataset split`")
+    if solver not in dataset.solvers:
+        raise DatasetError(
+            f"{dataset.directory}: found no runs of solver {solver!r}; expected one of {', '.join(dataset.solvers)}"
+        )
+    solvers = tuple(dict.fromkeys([solver, *(name for name in config.data.solvers if name in dataset.solvers)]))
+    units = tuple(dict.fromkeys([unit, SELECTION_UNIT]))
+    network = any(one.is_network for one in contenders)
+    wanted = tuple(dict.fromkeys([*units, *(config.data.units if network else ())]))
+    keep = set[str]()
+    for one in contenders:
+        keep |= _needs(one)
+    cache = fill_cache(dataset, config, say, progress)
+    splits = dataset.splits
+    roles = (
+        {name: side for name, side in splits.side.items() if side in SIDES}
+        if split == "instance"
+        # Sides change with the fold: what counts here is only that an instance has a fold.
+        else {
+            name: splits.side[name] if splits.side[name] in SIDES else "test"
+            for name, f in splits.fold.items()
+            if f is not None
+        }
+    )
+    data = load_labelled(dataset, cache, solvers, wanted, roles, say, keep)
+    return Bench(dataset, data, config, split, units, solvers)
+
+
+def _needs(contender: Contender) -> frozenset[str]:
+    if contender.is_network:
+        return frozenset({"graph"})
+    try:
+        return make_estimator(contender.kind, **contender.settings).needs
+    except (SatcostError, ImportError):
+        # Reported when it is to be fitted.
+        return frozenset()
+
+
+# Planning -------------------------------------------------------------------------------------------------------------
+
+
+def plan(
+    bench: Bench,
+    contenders: Sequence[Contender],
+    seeds: Sequence[int],
+    checkpoints: Sequence[Checkpoint],
+    say: Say,
+    network_seeds: Sequence[int] | None = None,
+) -> tuple[list[Fit], dict[str, str]]:
+    """Return what has to be fitted, and contender -> why it can't be.
+
+    ``network_seeds`` are those of the networks, if they aren't those of the classical estimators.
+    """
+    fits: list[Fit] = []
+    failed: dict[str, str] = {}
+    data_keys = {fold: bench.data_key(fold) for fold in bench.folds}
+    for one in contenders:
+        for fold in bench.folds:
+            shared = {"version": __version__, "data": data_keys[fold], "kind": one.kind}
+            if one.is_network:
+                own = seeds if network_seeds is None else network_seeds
+                fits += [_network_fit(bench, one, seed, fold, shared, checkpoints, say) for seed in own]
+                continue
+            try:
+                for number, seed in enumerate(seeds[:1] if one.one_seed else seeds):
+                    settings, has_seed = seeded(one.kind, one.settings, seed)
+                    units = bench.units if number == 0 else bench.units[:1]
+                    key = key_of(**shared, settings=settings, units=units)
+                    fits.append(Fit(one, seed if has_seed else None, fold, settings, key, units))
+                    if not has_seed:
+                        break
+            except (SatcostError, ImportError) as error:
+                failed[one.name] = str(error)
+                break
+    return fits, failed
+
+
+def network_config(config: TrainingConfig, contender: Contender, seed: int) -> TrainingConfig:
+    """Return the configuration of the network of a contender and a seed.
+
+    An ensemble takes as many seeds in a row as it has members, so that those of two seeds have none in common.
+    """
+    model = config.model
+    if "branches" in contender.settings:
+        alone = {
+            "branches": tuple(contender.settings["branches"]),
+            "node_evidence": contender.settings["node_evidence"],
+            "beside": "none",
+            "early_on_new": 0.0,
+            "constant_on_new": 0.0,
+        }
+        model = model.model_copy(update=alone)
+    return config.model_copy(update={"model": model, "seed": seed * config.members})
+
+
+def _network_fit(
+    bench: Bench,
+    contender: Contender,
+    seed: int,
+    fold: int | None,
+    shared: Mapping[str, Any],
+    checkpoints: Sequence[Checkpoint],
+    say: Say,
+) -> Fit:
+    config = network_config(bench.config, contender, seed)
+    for checkpoint in checkpoints:
+        why = _unfit(bench, checkpoint, config, fold)
+        if not why:
+            content = hashlib.sha256((checkpoint.directory / "config.json").read_bytes()).hexdigest()
+            return Fit(contender, seed, fold, {}, key_of(**shared, checkpoint=content), bench.units, checkpoint)
+        if seed * config.members == (checkpoint.config.training.get("config") or {}).get("seed"):
+            say(f"{checkpoint.config.label} is not used for {contender.name}, seed {seed}: {why}")
+    settings = config.network.model_dump(mode="json")
+    units = [unit for unit in config.data.units if unit in bench.data.tables]
+    return Fit(contender, seed, fold, settings, key_of(**shared, settings=settings, units=units), bench.units)
+
+
+def _unfit(bench: Bench, checkpoint: Checkpoint, config: TrainingConfig, fold: int | None) -> str:
+    """Return why the network of a checkpoint isn't that of a contender, seed and fold; empty if it is."""
+    training = checkpoint.config.training
+    its = training.get("config") or {}
+    assert bench.dataset.splits is not None
+    splits = hashlib.sha256((bench.dataset.directory / SPLITS_FILE).read_bytes()).hexdigest()
+    if training.get("split") != ("instance" if fold is None else "family") or training.get("fold") != fold:
+        return "it was trained on another split"
+    if (training.get("sha256") or {}).get(SPLITS_FILE) != splits:
+        return f"it was trained on other splits than those of {bench.dataset.directory} today"
+    if its.get("seed", 0) != config.seed:
+        return "it was trained with another seed"
+    if sorted(its.get("model", {}).get("branches", BRANCHES)) != sorted(config.model.branches):
+        return "its network sees other parts of an instance"
+    if its.get("model", {}).get("node_evidence") != config.model.node_evidence:
+        return "its graphs carry other evidence on their nodes"
+    for mixture in ("beside", "beside_weight", "early_on_new", "constant_on_new"):
+        if its.get("model", {}).get(mixture) != getattr(config.model, mixture):
+            return f"its network is mixed with others differently ({mixture})"
+    if not set(bench.units) <= set(checkpoint.config.units) or not set(bench.solvers) <= set(checkpoint.config.solvers):
+        return f"it predicts {', '.join(checkpoint.config.solvers)} in {', '.join(checkpoint.config.units)} only"
+    if not preprocess_settings(bench.config).serves(checkpoint.config.preprocess_key):
+        return "its instances were preprocessed otherwise"
+    return ""
+
+
+# Fitting --------------------------------------------------------------------------------------------------------------
+
+
+def run_fits(
+    bench: Bench, fits: Sequence[Fit], output: Path, jobs: int, say: Say, progress: Progress
+) -> dict[str, str]:
+    """Fit what has no predictions yet; return file -> what went wrong.
+
+    Parameters
+    ----------
+    bench, fits
+        What is to be done.
+    output
+        Directory of the evaluation.
+    jobs
+        Classical estimators fitted at a time; networks are trained one after the other.
+    say, progress
+        For the log.
+    """
+    folder = output / "predictions"
+    folder.mkdir(parents=True, exist_ok=True)
+    problems: dict[str, str] = {}
+    with progress(len(fits), "fits") as bar:
+        waiting = [fit for fit in fits if not has_predictions(fit, output)]
+        bar.skip(len(fits) - len(waiting))
+        for group, at_a_time in (
+            ([fit for fit in waiting if not fit.contender.is_network], jobs),
+            ([fit for fit in waiting if fit.contender.is_network], 1),
+        ):
+
+            def ended(number: int, problem: str, group: list[Fit] = group) -> None:
+                fit = group[number]
+                if problem or not has_predictions(fit, output):
+                    problems[fit.file] = problem or "it left no predictions"
+                    bar.message(f"{fit.label}: {problems[fit.file]}")
+                bar.advance()
+
+            run_forked([partial(_fit, bench, fit, output) for fit in group], at_a_time, ended, bar.message)
+    return problems
+
+
+def has_predictions(fit: Fit, output: Path) -> bool:
+    """Whether the predictions of a fit are there, made from the same data and settings."""
+    found = StoredPredictions.read(output / "predictions" / fit.file)
+    return found is not None and found.key == fit.key
+
+
+def _fit(bench: Bench, fit: Fit, output: Path, say: Say) -> None:
+    """Fit, predict, and write the predictions; runs in a process of its own."""
+    data = bench.at(fit.fold)
+    estimators: dict[str, Estimator] = {}
+    fit_seconds: dict[str, float] = {}
+    note = ""
+    if fit.contender.is_network:
+        start = time.monotonic()
+        network, note = _network(bench, data, fit, output, say)
+        for unit in fit.units:
+            estimators[unit] = network.for_unit(unit)
+            fit_seconds[unit] = time.monotonic() - start
+    learn = {unit: data.tables[unit].subset(data.side("train", "validation")) for unit in fit.units}
+    for unit in fit.units:
+        if unit not in estimators:
+            start = time.monotonic()
+            estimator = make_estimator(fit.contender.kind, **fit.settings)
+            usable = _usable(estimator, learn[unit].instances)
+            estimators[unit] = estimator.fit(learn[unit].subset(usable))
+            fit_seconds[unit] = time.monotonic() - start
+    cdf: dict[tuple[str, str], NDArray[np.float32]] = {}
+    names: dict[str, list[str]] = {}
+    predict_seconds: dict[str, float] = {}
+    lacking = 0
+    for unit, estimator in estimators.items():
+        columns = [estimator.solvers.index(solver) for solver in bench.solvers]
+        for side in SIDES_STORED:
+            instances = [data.instances[k] for k in data.side(side)]
+            names[side] = [one.gbdhash for one in instances]
+            start = time.monotonic()
+            found, without = _predict(estimator, learn[unit], instances, columns)
+            if side == "test":
+                predict_seconds[unit] = (time.monotonic() - start) / max(1, len(instances))
+                lacking = without
+            cdf[unit, side] = found.astype(np.float32)
+    needs = tuple(sorted(next(iter(estimators.values())).needs))
+    StoredPredictions(
+        fit.contender.name,
+        fit.seed,
+        fit.fold,
+        fit.key,
+        names,
+        cdf,
+        fit_seconds,
+        predict_seconds,
+        lacking,
+        needs,
+        note,
+    ).write(output / "predictions" / fit.file)
+
+
+def _usable(estimator: Estimator, instances: Sequence[Instance]) -> NDArray[np.bool_]:
+    """Return which instances have what an estimator needs."""
+    return np.array([not any(missing_need(need, one) for need in estimator.needs) for one in instances], dtype=bool)
+
+
+def _predict(
+    estimator: Estimator, learn: TrainingTable, instances: list[Instance], columns: list[int]
+) -> tuple[Floats, int]:
+    """Return the CDFs for the solvers wanted, and for how many instances the constant had to stand in."""
+    usable = _usable(estimator, instances)
+    cdf = np.empty((len(instances), len(columns), learn.grid.bins + 1))
+    if usable.any():
+        found = estimator.predict([instances[k] for k in np.flatnonzero(usable)])
+        cdf[usable] = found.cdf[:, columns]
+    if not usable.all():
+        constant = make_estimator("constant").fit(learn)
+        cdf[~usable] = constant.predict([instances[k] for k in np.flatnonzero(~usable)]).cdf
+    return cdf, int((~usable).sum())
+
+
+def _network(bench: Bench, data: LabelledInstances, fit: Fit, output: Path, say: Say) -> tuple[Any, str]:
+    """Return the network of a fit, from its checkpoint or newly trained, and where it comes from."""
+    if fit.checkpoint is not None:
+        loaded = load_estimator(NETWORK, fit.checkpoint.directory / "gnn")
+        return loaded, f"network of checkpoint {fit.checkpoint.config.label}"
+    assert fit.seed is not None
+    config = network_config(bench.config, fit.contender, fit.seed)
+    run = f"{fit.file.removesuffix('.npz')}.{fit.key[:8]}"
+    units = tuple(unit for unit in config.data.units if unit in data.tables)
+    config = config.model_copy(
+        update={
+            "runs": output / "networks",
+            "name": run,
+            "data": config.data.model_copy(update={"solvers": bench.solvers, "units": units}),
+        }
+    )
+    folder = output / "networks" / "classical"
+    return fit_network(data, config, lambda text: say(f"{fit.label}: {text}"), folder), ""
+
+
+# Results --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Calibrated predictions of one contender and seed for all test instances.
+
+    Parameters
+    ----------
+    seed
+        None if it has none.
+    calibrated, raw
+        Unit -> predictions of shape ``(n_test, n_solvers)``, after and before calibration; the unit of selection may
+        be missing.
+    held_out
+        Unit -> predictions for the calibration instances of each fold, each calibrated on the other calibration
+        instances, and their positions in the data: how good the calibration is, without the test side.
+    fit_seconds, predict_seconds
+        Unit -> wall seconds, of all folds together; of one instance on average.
+    lacking, needs, note
+        See :class:`~satcost_gnn.evaluate.stored_predictions.StoredPredictions`.
+    """
+
+    seed: int | None
+    calibrated: Mapping[str, CostDistribution]
+    raw: Mapping[str, CostDistribution]
+    held_out: Mapping[str, tuple[CostDistribution, NDArray[np.int64]]]
+    fit_seconds: Mapping[str, float]
+    predict_seconds: Mapping[str, float]
+    lacking: int
+    needs: tuple[str, ...]
+    note: str
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Where everything is that the table, the figures and the selection are made of.
+
+    Parameters
+    ----------
+    bench
+        Data and rules.
+    tables
+        Unit -> the test instances with what they did cost.
+    cutoffs
+        Unit -> ``float64[n_test, n_solvers]``: log10 of the largest cost that was seen solved in training.
+    folds
+        ``int64[n_test]``: fold of each, -1 for the split by instance.
+    files
+        (contender, seed) -> files of its predictions, one a fold; only those that are complete.
+    failed
+        Contender -> why it has none, or not all.
+    """
+
+    bench: Bench
+    tables: Mapping[str, TrainingTable]
+    cutoffs: Mapping[str, Floats]
+    folds: NDArray[np.int64]
+    files: Mapping[tuple[str, int | None], Sequence[Path]]
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+    def predictions(self) -> Iterator[tuple[str, Predicted]]:
+        """Yield contenders and their predictions, one seed at a time: all at once would fill the memory."""
+        rows = {one.gbdhash: row for row, one in enumerate(self.tables[self.bench.units[0]].instances)}
+        place = {one.gbdhash: k for k, one in enumerate(self.bench.data.instances)}
+        for (name, seed), paths in self.files.items():
+            parts = [one for path in paths if (one := StoredPredictions.read(path)) is not None]
+            yield name, _pooled(self.bench, self.tables, seed, parts, rows, place)
+
+
+def gather(
+    bench: Bench, fits: Sequence[Fit], failed: Mapping[str, str], problems: Mapping[str, str], output: Path
+) -> Results:
+    """Say which contenders have all their predictions, and join what they are measured by.
+
+    Parameters
+    ----------
+    bench, fits
+        What was to be done.
+    failed
+        Contender -> why it couldn't be tried.
+    problems
+        File -> what went wrong with the fit.
+    output
+        Directory of the evaluation.
+    """
+    rows = {bench.data.instances[k].gbdhash: n for n, k in enumerate(bench.test)}
+    tables = {unit: bench.data.tables[unit].subset(bench.test) for unit in bench.units}
+    cutoffs = {unit: np.full(tables[unit].cost.shape, np.nan) for unit in bench.units}
+    folds = np.full(len(bench.test), -1, dtype=np.int64)
+    for fold in bench.folds:
+        data = bench.at(fold)
+        mine = [rows[data.instances[k].gbdhash] for k in data.side("test")]
+        folds[mine] = -1 if fold is None else fold
+        for unit in bench.units:
+            largest = largest_solved(data, unit)
+            cutoffs[unit][mine] = [largest[solver] for solver in bench.solvers]
+    by_seed: dict[tuple[str, int | None], list[Fit]] = {}
+    for fit in fits:
+        by_seed.setdefault((fit.contender.name, fit.seed), []).append(fit)
+    reasons: dict[str, list[str]] = {name: [why] for name, why in failed.items()}
+    files: dict[tuple[str, int | None], list[Path]] = {}
+    for (name, seed), parts in by_seed.items():
+        lost = [fit for fit in parts if not has_predictions(fit, output)]
+        reasons.setdefault(name, []).extend(f"{fit.label}: {problems.get(fit.file, 'not fitted')}" for fit in lost)
+        if not lost:
+            files[name, seed] = [output / "predictions" / fit.file for fit in parts]
+    told = {name: "; ".join(dict.fromkeys(texts)) for name, texts in reasons.items() if texts}
+    return Results(bench, tables, cutoffs, folds, files, told)
+
+
+def _pooled(
+    bench: Bench,
+    tables: Mapping[str, TrainingTable],
+    seed: int | None,
+    parts: Sequence[StoredPredictions],
+    rows: Mapping[str, int],
+    place: Mapping[str, int],
+) -> Predicted:
+    calibrated, raw, held_out = {}, {}, {}
+    # A table whose unit isn't predicted in plays no part.
+    tables = {unit: table for unit, table in tables.items() if unit in parts[0].fit_seconds}
+    for unit, table in tables.items():
+        shape = (len(table), len(table.solvers), table.grid.bins + 1)
+        own, before = np.zeros(shape), np.zeros(shape)
+        checks: list[CostDistribution] = []
+        checked: list[NDArray[np.int64]] = []
+        whole = bench.data.tables[unit]
+        for part in parts:
+            where = np.array([place[name] for name in part.instances["calibration"]], dtype=np.int64)
+            seen = CostDistribution(table.grid, part.cdf[unit, "calibration"].astype(np.float64))
+            cost, censored, known = whole.cost[where], whole.censored[where], whole.known[where]
+            calibration = Calibration.fit(seen, cost, censored, known)
+            test = CostDistribution(table.grid, part.cdf[unit, "test"].astype(np.float64))
+            mine = [rows[name] for name in part.instances["test"]]
+            own[mine], before[mine] = calibration.apply(test).cdf, test.cdf
+            checks.append(calibrated_by_others(seen, cost, censored, known))
+            checked.append(where)
+        calibrated[unit] = CostDistribution(table.grid, own)
+        raw[unit] = CostDistribution(table.grid, before)
+        held_out[unit] = (CostDistribution.concatenate(checks), np.concatenate(checked))
+    count = sum(len(part.instances["test"]) for part in parts)
+    return Predicted(
+        seed,
+        calibrated,
+        raw,
+        held_out,
+        {unit: sum(part.fit_seconds[unit] for part in parts) for unit in tables},
+        {
+            unit: sum(part.predict_seconds[unit] * len(part.instances["test"]) for part in parts) / max(1, count)
+            for unit in tables
+        },
+        sum(part.lacking for part in parts),
+        parts[0].needs,
+        "; ".join(dict.fromkeys(part.note for part in parts if part.note)),
+    )
+
+
+def calibrated_by_others(
+    seen: CostDistribution, cost: Floats, censored: NDArray[np.bool_], known: NDArray[np.bool_], folds: int = 5
+) -> CostDistribution:
+    """Return predictions for calibration instances, each calibrated on those of the other folds."""
+    cdf = np.array(seen.cdf)
+    fold_of = np.random.default_rng(0).permutation(len(cdf)) % folds
+    for fold in range(folds):
+        others, mine = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
+        if len(others) and len(mine):
+            calibration = Calibration.fit(seen[others], cost[others], censored[others], known[others])
+            cdf[mine] = calibration.apply(seen[mine]).cdf
+    return CostDistribution(seen.grid, cdf)

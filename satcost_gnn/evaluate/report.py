@@ -1,0 +1,606 @@
+"""The report of an evaluation: what was compared, the tables, the pictures, and what the numbers can and cannot say."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from satcost_gnn.core.distribution import UNIT_LABELS
+from satcost_gnn.evaluate import figures
+from satcost_gnn.evaluate.comparison import BEST_BY, TESTED, Comparison, Value
+from satcost_gnn.evaluate.contenders import ABLATIONS, DEFAULT, NETWORK
+from satcost_gnn.evaluate.document import Bullets, Document, Heading, Paragraph, Picture, Table
+from satcost_gnn.evaluate.scores import LEVELS, MEASURES, RANK_RESAMPLES
+from satcost_gnn.evaluate.selection import SelectionProblem, stage_cpu_seconds
+from satcost_gnn.runtime.progress import duration
+
+#: Results on the error over the fraction of the search, made by another program, that the report points to.
+ONLINE_RESULTS = Path("docs/benchmarks/online_restarts_500.md")
+
+_MAIN = (
+    "rmse",
+    "crps",
+    "spearman",
+    "spearman_within",
+    "ratio",
+    "within_2",
+    "within_10",
+    "c_index",
+    "coverage_80",
+    "width_80",
+)
+_CODED = ("rmse_median", "rmse_capped", "rmse_par2", "crps_cutoff", "brier", "auc")
+# A nominal share of 80 % is met within this.
+_COVERAGE_SLACK = 0.03
+
+
+def report(comparison: Comparison, command: str, output: Path) -> Document:
+    """Return the report.
+
+    Parameters
+    ----------
+    comparison
+        Everything measured.
+    command
+        What made it, to be written above the tables.
+    output
+        Directory that it will stand in, for links.
+    """
+    bench = comparison.results.bench
+    document = Document(f"Estimators on {bench.dataset.directory.name}, split by {bench.split}")
+    for section in (
+        _introduction,
+        _accuracy,
+        _against_best,
+        _ablations,
+        _untouched,
+        _families,
+        _scatter,
+        _calibration,
+        _novelty,
+        _solvers,
+        _selection,
+    ):
+        section(document, comparison, command)
+    _over_the_search(document, output)
+    _meaning(document, comparison)
+    return document
+
+
+def _number(value: float, digits: int = 3) -> str:
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _percent(value: float) -> str:
+    return "–" if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def _with_interval(value: Value, digits: int = 3) -> str:
+    if math.isnan(value.value):
+        return "–"
+    return f"{value.value:.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]"
+
+
+def _unit(comparison: Comparison) -> str:
+    return UNIT_LABELS[comparison.results.bench.units[0]]
+
+
+def _budget(comparison: Comparison) -> str:
+    return f"{10**comparison.cutoff:,.6g} {_unit(comparison)}"
+
+
+def _introduction(document: Document, comparison: Comparison, command: str) -> None:
+    results, runs = comparison.results, comparison.runs
+    bench = results.bench
+    origins = Counter(
+        str(bench.dataset.by_instance[one.gbdhash].origin) for one in results.tables[bench.units[0]].instances
+    )
+    stopped = int(runs.censored.sum())
+    unseen = (
+        f"Each of {len(bench.folds)} folds of whole families is left out once: every test instance is of a family that "
+        "its estimator has not seen. Predictions for all folds are pooled."
+        if bench.split == "family"
+        else "The families of the test instances were seen in training; the instances, their isomorphic copies, cubes "
+        "and variants were not. Expect worse on new families: see the split by family."
+    )
+    document.add(
+        Paragraph(f"Made by `{command}`"),
+        Paragraph(
+            f"Cost of {bench.solvers[0]} in {_unit(comparison)} on {len(runs)} test runs, {len(runs) - stopped} of "
+            f"them solved and {stopped} stopped by a limit "
+            f"({', '.join(f'{n} {origin}' for origin, n in origins.items())} instances). {len(bench.solved_in_test())} "
+            "further test instances are solved by the probe: solved, not predicted, and in none of the numbers below "
+            f"but those of selection. {unseen}"
+        ),
+    )
+    best = comparison.reference
+    if best is not None:
+        document.add(Paragraph(_standing(comparison, best)))
+    if results.failed:
+        document.add(
+            Paragraph("Some estimators have no row, or not all of their seeds:", warning=True),
+            Bullets([f"**{name}**: {why}" for name, why in results.failed.items()]),
+        )
+
+
+def _standing(comparison: Comparison, best: str) -> str:
+    """Say in a few words where the network stands."""
+    value = comparison.rows[best].values[BEST_BY]
+    text = (
+        f"The best classical model by {MEASURES[BEST_BY].heading} is **{best}** ({_with_interval(value)}); everything "
+        "is tested against it, which favours it a little, since it was chosen by these numbers."
+    )
+    found = comparison.differences.get(NETWORK)
+    if found is None:
+        return text + " The network is not in this comparison."
+    parts = []
+    for measure in ("rmse", "crps"):
+        one = found[measure]
+        verdict = "better" if one.high < 0 else "worse" if one.low > 0 else "not told apart"
+        parts.append(f"{MEASURES[measure].heading} {one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}] ({verdict})")
+    return f"{text} The network against it: {'; '.join(parts)}."
+
+
+def _accuracy(document: Document, comparison: Comparison, _: str) -> None:
+    rows = comparison.rows
+    strong = [number for number, name in enumerate(rows) if name in (NETWORK, comparison.reference)]
+    failed = [name for name in comparison.results.failed if name not in rows]
+    resampled = "whole families" if comparison.results.bench.split == "family" else "instances"
+
+    def table(measures: Sequence[str]) -> Table:
+        lines = [[name, *(_with_interval(row.values[m]) for m in measures)] for name, row in rows.items()]
+        lines += [[name, "failed", *([""] * (len(measures) - 1))] for name in failed]
+        return Table(["estimator", *(MEASURES[m].heading for m in measures)], lines, strong)
+
+    document.add(
+        Heading("Accuracy"),
+        Paragraph(
+            f"Means over seeds, with 95 % bootstrap intervals over {resampled} (of rank correlations from "
+            f"{RANK_RESAMPLES} resamples at most). Errors are in decades. Bold: the best classical model and the "
+            "network."
+        ),
+        table(_MAIN),
+        Picture(
+            "intervals",
+            figures.intervals(comparison),
+            "RMSE, CRPS and C-index with 95 % intervals. Orange: network; blue: best classical model.",
+        ),
+        Paragraph(f"With other codings of stopped runs; the cutoff is {_budget(comparison)}:"),
+        table(_CODED),
+        Paragraph("Seeds and times (one thread; fitting sums over folds, prediction is without preprocessing):"),
+        Table(
+            ["estimator", "what it is", "seeds", "sd of RMSE", "sd of CRPS", "fit, s", "predict, ms", "no prediction"],
+            [
+                [
+                    name,
+                    "; ".join([row.label, *row.notes]),
+                    ", ".join(map(str, row.seeds)) or "none needed",
+                    _number(row.values["rmse"].sd, 4),
+                    _number(row.values["crps"].sd, 4),
+                    _number(row.fit_s, 1),
+                    _number(1000 * row.predict_s, 2),
+                    str(row.lacking) if row.lacking else "",
+                ]
+                for name, row in rows.items()
+            ],
+        ),
+        Bullets([f"{MEASURES[m].heading}: {MEASURES[m].text}" for m in (*_MAIN, *_CODED)]),
+    )
+
+
+def _against_best(document: Document, comparison: Comparison, _: str) -> None:
+    if comparison.reference is None or not comparison.differences:
+        return
+    document.add(
+        Heading("Against the best classical model"),
+        Paragraph(
+            f"Difference from **{comparison.reference}** on the same resamples, with 95 % interval, and p-value "
+            "corrected for the number of estimators (Holm). Less is better for RMSE and CRPS, more for the others."
+        ),
+        Table(
+            ["estimator", *(text for m in TESTED for text in (MEASURES[m].heading, "p"))],
+            [
+                [
+                    name,
+                    *(
+                        text
+                        for m in TESTED
+                        for text in (
+                            "–"
+                            if math.isnan(found[m].value)
+                            else f"{found[m].value:+.3f} [{found[m].low:+.3f}, {found[m].high:+.3f}]",
+                            _number(found[m].p_holm),
+                        )
+                    ),
+                ]
+                for name, found in comparison.differences.items()
+            ],
+            [number for number, name in enumerate(comparison.differences) if name == NETWORK],
+        ),
+    )
+
+
+def _ablations(document: Document, comparison: Comparison, _: str) -> None:
+    measures = ("rmse", "crps", "spearman", "spearman_within", "within_2")
+    unit = comparison.results.bench.units[0]
+    seconds = [stage_cpu_seconds(one) for one in comparison.results.tables[unit].instances]
+    lines = []
+    for part in ABLATIONS:
+        before = float(np.mean([sum(found.get(stage, 0.0) for stage in part.stages) for found in seconds]))
+        for name in part.contenders:
+            if name in comparison.rows:
+                row = comparison.rows[name]
+                scores = (_with_interval(row.values[m]) for m in measures)
+                lines.append([part.seen, name, *scores, f"{before:.3f}", f"{row.predict_s:.3f}"])
+    if len(lines) < 2:
+        return
+    document.add(
+        Heading("What each part is worth"),
+        Paragraph(
+            "Preparing is what an instance takes on average before it is predicted, of what that row needs: reading, "
+            "features, searches and the graph, in CPU seconds; instances that the probe solves are not among them."
+        ),
+        Table(
+            ["what is seen", "estimator", *(MEASURES[m].heading for m in measures), "preparing, s", "predicting, s"],
+            lines,
+        ),
+        Picture(
+            "ablations", figures.ablations(comparison), "By what an estimator sees. Blue: classical; orange: network."
+        ),
+    )
+    absent = [name for part in ABLATIONS for name in part.contenders if name not in comparison.rows]
+    if absent:
+        document.add(Paragraph(f"Not in this comparison: {', '.join(absent)} (`--estimators`, then `--resume`)."))
+
+
+def _shown(comparison: Comparison) -> list[str]:
+    """Return the few contenders that are shown by family."""
+    names = [comparison.reference, NETWORK, "forest", "linear"]
+    found = list(dict.fromkeys(name for name in names if name is not None and name in comparison.rows))
+    return (found or list(comparison.rows))[:3]
+
+
+def _untouched(document: Document, comparison: Comparison, _: str) -> None:
+    rows = {name: row.untouched for name, row in comparison.rows.items() if row.untouched}
+    if not rows:
+        return
+    measures = ("rmse", "crps", "ratio", "within_2", "within_10", "coverage_80", "width_80")
+    first = next(iter(rows.values()))
+    document.add(
+        Heading("On instances that nothing was chosen by"),
+        Paragraph(
+            f"The {first['n']:.0f} test runs ({first['n_solved']:.0f} solved) on instances that are on the test side "
+            "of the split by instance as well. Settings that were chosen by how well left-out families are predicted "
+            "were chosen on the other instances; a number that is much better above than here was chosen, not earned."
+        ),
+        Table(
+            ["estimator", *(MEASURES[m].heading for m in measures)],
+            [[name, *(_number(found[m]) for m in measures)] for name, found in rows.items()],
+        ),
+    )
+
+
+def _families(document: Document, comparison: Comparison, _: str) -> None:
+    names = _shown(comparison)
+    families = sorted(
+        {family for name in names for family in comparison.rows[name].families},
+        key=lambda f: -comparison.rows[names[0]].families[f]["n"],
+    )
+    if not families:
+        return
+    measures = ("rmse", "crps", "within_2", "coverage_80")
+    document.add(
+        Heading("By family"),
+        Paragraph("Families with at least five test runs. A dozen runs say little: mind the numbers."),
+        Table(
+            ["family", "runs", "solved", *(f"{MEASURES[m].heading}: {name}" for m in measures for name in names)],
+            [
+                [
+                    family,
+                    f"{comparison.rows[names[0]].families[family]['n']:.0f}",
+                    f"{comparison.rows[names[0]].families[family]['n_solved']:.0f}",
+                    *(_number(comparison.rows[name].families[family][m], 2) for m in measures for name in names),
+                ]
+                for family in families
+            ],
+        ),
+    )
+
+
+def _scatter(document: Document, comparison: Comparison, _: str) -> None:
+    document.add(
+        Heading("Predicted and true"),
+        Picture(
+            "scatter",
+            figures.scatter(comparison),
+            "First seed. Grey: within a factor of 2 and of 10. Dots: solved runs, with the mean given that the run "
+            "is solved; triangles: runs stopped there unsolved, with the median: right if it lies above the diagonal.",
+        ),
+    )
+
+
+def _calibration(document: Document, comparison: Comparison, _: str) -> None:
+    rows = comparison.rows
+    off = [
+        f"{name} ({_percent(row.calibration[80].held_out_all)} %)"
+        for name, row in rows.items()
+        if abs(row.calibration[80].held_out_all - 0.8) > _COVERAGE_SLACK
+    ]
+    fold_size = len(comparison.results.bench.data.side("calibration"))
+    document.add(
+        Heading("Calibration"),
+        Paragraph(
+            "Quantiles are conformalised on the calibration side. Columns: share of runs inside the central 80 % "
+            "interval before and after; by Kaplan-Meier over all runs; bounds on the share of all runs, whatever the "
+            "stopped ones would have cost; and the same of calibration runs, each by a calibration fitted to the "
+            "others, where the test side plays no part."
+        ),
+        Table(
+            [
+                "estimator",
+                "before: solved",
+                "after: solved",
+                "all, Kaplan-Meier",
+                "bounds, all",
+                "calibration side: solved",
+                "calibration side: all",
+                "width, decades",
+                *(f"{level} %: solved / all" for level in LEVELS if level != 80),
+            ],
+            [
+                [
+                    name,
+                    _percent(found.raw),
+                    _percent(found.solved),
+                    _percent(found.all_runs),
+                    f"{_percent(found.least)} – {_percent(found.most)}",
+                    _percent(found.held_out),
+                    _percent(found.held_out_all),
+                    _number(found.width, 2),
+                    *(
+                        f"{_percent(row.calibration[level].solved)} / {_percent(row.calibration[level].all_runs)}"
+                        for level in LEVELS
+                        if level != 80
+                    ),
+                ]
+                for name, row in rows.items()
+                for found in [row.calibration[80]]
+            ],
+        ),
+    )
+    if off:
+        document.add(
+            Paragraph(
+                f"Not within {100 * _COVERAGE_SLACK:.0f} points of 80 % on the calibration side (all runs): "
+                f"{', '.join(off)}. With {fold_size} calibration instances, chance alone moves such a share by "
+                f"{100 * math.sqrt(0.16 / max(1, fold_size)):.1f} points (standard error).",
+                warning=True,
+            )
+        )
+    document.add(
+        Picture(
+            "coverage",
+            figures.coverage(comparison),
+            "Central intervals on the test side. Grey: bounds on the share of all runs; green: within 3 points.",
+        ),
+        Picture(
+            "reliability",
+            figures.reliability(comparison),
+            "Left: share of runs below predicted quantiles, right on the diagonal. Right: probability integral "
+            "transform of solved runs of the first seed; where runs are stopped, high values are rarer than 1.",
+        ),
+    )
+    names = _shown(comparison)
+    if any(found["n_solved"] >= 5 for found in comparison.rows[names[0]].families.values()):
+        document.add(
+            Picture(
+                "family-coverage",
+                figures.family_coverage(comparison, names),
+                "By family (solved runs in brackets). Green: where nine of ten families of that size would lie if "
+                "the coverage were 80 %. Calibration holds over all instances together, not within each family.",
+            )
+        )
+
+
+def _novelty(document: Document, comparison: Comparison, _: str) -> None:
+    novelty = comparison.novelty
+    if novelty is None:
+        return
+    document.add(
+        Heading("Whether a family is new"),
+        Paragraph(
+            "Novelty is the distance to the nearest training instances in feature space; above 1 an instance is called "
+            "outside of the training data. New: the instances of the fold that was left out. Known: instances of the "
+            "other folds that nothing was fitted on. AUC is the probability that one of a new family is newer than one "
+            "of a known family."
+        ),
+        Table(
+            ["told from", "AUC", "new called outside", "known called outside"],
+            [
+                [f"{features} features", _number(row.auc), _percent(row.flagged_new), _percent(row.flagged_known)]
+                for features, row in novelty.by_features.items()
+            ],
+        ),
+    )
+    measures = ("rmse", "crps", "coverage_80", "width_80")
+    lines = []
+    for name in _shown(comparison):
+        if name in comparison.first:
+            for where, found in zip(("inside", "outside"), novelty.apart(comparison.first[name]), strict=True):
+                lines.append([name, where, *(_number(found[measure]) for measure in measures)])
+    outside = int(novelty.outside[comparison.runs.rows].sum())
+    document.add(
+        Paragraph(
+            f"Errors where a test run, always of a new family, is called inside ({len(comparison.runs) - outside}) and "
+            f"outside ({outside}), with the first seed:"
+        ),
+        Table(["estimator", "called", *(MEASURES[m].heading for m in measures)], lines),
+    )
+
+
+def _solvers(document: Document, comparison: Comparison, _: str) -> None:
+    measures = ("rmse", "crps", "spearman", "within_2", "coverage_80", "width_80")
+    for solver in comparison.results.bench.solvers[1:]:
+        lines = [
+            [name, *(_number(row.other_solvers[solver][m]) for m in measures)]
+            for name, row in comparison.rows.items()
+            if solver in row.other_solvers
+        ]
+        if not lines:
+            continue
+        if solver == comparison.results.bench.solvers[1]:
+            document.add(Heading("Other solvers"))
+        first = next(row for row in comparison.rows.values() if solver in row.other_solvers).other_solvers[solver]
+        document.add(
+            Heading(f"{solver}: {first['n']:.0f} runs, {first['n_solved']:.0f} solved", 3),
+            Table(["estimator", *(MEASURES[m].heading for m in measures)], lines),
+        )
+
+
+def _selection(document: Document, comparison: Comparison, _: str) -> None:
+    document.add(Heading("Selection"))
+    problem = comparison.problem
+    if not isinstance(problem, SelectionProblem):
+        document.add(Paragraph(f"No solver is selected: {problem}.", warning=True))
+        return
+    by_probe = int(problem.by_probe().sum())
+    sbs = problem.portfolio[problem.single]
+    par2, par10 = problem.par2.mean(axis=0), problem.par10.mean(axis=0)
+    document.add(
+        Paragraph(
+            f"{len(problem.instances)} test instances have a run of every solver of the portfolio "
+            f"({', '.join(problem.portfolio)}); {problem.left_out} others are left out. Cutoff {problem.cutoff_s:g} "
+            f"CPU seconds. {by_probe} of them are solved by the probe, at the probe's cost. For the others the solver "
+            "with the least expected PAR2 score is picked. Classical estimators select by their first seed, the "
+            "network by the mean over its seeds. Charged are parsing and the probe, the features and the graph where "
+            "an estimator needs them, and the prediction; a run must end within what is left of the cutoff. Charges "
+            f"are CPU seconds of the machine that preprocessed. The single best solver ({sbs}) is the best on these "
+            "very instances and pays none of that."
+        ),
+        Table(
+            [
+                "selector",
+                "PAR2, s",
+                "PAR10, s",
+                "solved, %",
+                "charged, s",
+                "closed gap (PAR2)",
+                "closed gap (PAR10)",
+                "PAR2 not charged",
+                "gap not charged",
+                *(f"picks {solver}, %" for solver in problem.portfolio),
+            ],
+            [
+                *(
+                    [
+                        f"{solver} alone" + (" (single best)" if solver == sbs else ""),
+                        _number(float(par2[k])),
+                        _number(float(par10[k])),
+                        _percent(float(problem.solved[:, k].mean())),
+                        *([""] * (5 + len(problem.portfolio))),
+                    ]
+                    for k, solver in enumerate(problem.portfolio)
+                ),
+                [
+                    "oracle (virtual best)",
+                    _number(float(problem.par2.min(axis=1).mean())),
+                    _number(float(problem.par10.min(axis=1).mean())),
+                    _percent(float(problem.solved.any(axis=1).mean())),
+                    "",
+                    "1",
+                    "1",
+                    *([""] * (2 + len(problem.portfolio))),
+                ],
+                *(
+                    [
+                        name,
+                        _number(row.par2),
+                        _number(row.par10),
+                        _percent(row.solved),
+                        _number(row.overhead_s),
+                        f"{_number(row.gap, 2)} [{_number(row.low, 2)}, {_number(row.high, 2)}]",
+                        _number(row.gap_par10, 2),
+                        _number(row.par2_uncharged),
+                        _number(row.gap_uncharged, 2),
+                        *(_percent(row.shares[solver]) for solver in problem.portfolio),
+                    ]
+                    for name, row in comparison.selection.items()
+                ),
+            ],
+            [
+                len(problem.portfolio) + 1 + number
+                for number, name in enumerate(comparison.selection)
+                if name in (NETWORK, comparison.reference)
+            ],
+        ),
+    )
+    warned = {name: row.warnings for name, row in comparison.selection.items() if row.warnings}
+    if warned:
+        document.add(
+            Paragraph("Selectors that are no use here:", warning=True),
+            Bullets([f"**{name}** {'; '.join(texts)}" for name, texts in warned.items()]),
+        )
+    ranked = sorted(comparison.selection, key=lambda name: comparison.selection[name].par2)
+    shown = [name for name in dict.fromkeys([NETWORK, comparison.reference, *ranked]) if name in comparison.selection]
+    document.add(
+        Picture(
+            "cactus",
+            figures.cactus(comparison, [str(name) for name in shown[:3]]),
+            "Instances solved within a time, with everything charged (first seed). Selectors solve some by the "
+            "probe, which neither the solvers alone nor the oracle run.",
+        ),
+        Picture("pick-shares", figures.pick_shares(comparison), "What is picked, all seeds."),
+    )
+
+
+def _over_the_search(document: Document, output: Path) -> None:
+    if ONLINE_RESULTS.is_file():
+        link = os.path.relpath(ONLINE_RESULTS, output)
+        document.add(
+            Heading("Error over the search"),
+            Paragraph(
+                "How the error falls with the share of the cost already spent, and over restarts, is measured on "
+                f"longer traces: [{ONLINE_RESULTS.name}]({link})."
+            ),
+        )
+
+
+def _meaning(document: Document, comparison: Comparison) -> None:
+    labels = {one.name: one for one in DEFAULT}
+    unseeded = [name for name, row in comparison.rows.items() if not row.seeds and name in labels]
+    seconds = float(np.sum([row.fit_s * max(1, len(row.seeds)) for row in comparison.rows.values()]))
+    document.add(
+        Heading("What the numbers mean"),
+        Bullets(
+            [
+                "A run that a limit stopped has no cost but a lower bound. What a measure does with it is in its "
+                "name: `solved` leaves such runs out, so it favours a model that never expects a run to be stopped, "
+                "and says nothing about instances beyond the limit; `capped` and `PAR2-coded` count every cost "
+                f"beyond the cutoff ({_budget(comparison)}) as one number, and leave out runs that were stopped "
+                "before the cutoff.",
+                "For solved runs every estimator's prediction is the mean given that the run is solved by the "
+                "largest cost seen in training; C-index and coverage use the whole distribution.",
+                "The C-index counts pairs whose order is known: the cheaper run was solved.",
+                "The CRPS judges a stopped run up to its bound only. As bounds differ from run to run (limits are on "
+                "CPU time), its mean is not strictly proper; judged up to the cutoff it nearly is.",
+                "Coverage over solved runs is not what calibration promises: runs beyond the limit are missing from "
+                "it. Kaplan-Meier over all runs is valid if being stopped says nothing about the cost given the "
+                "prediction, which holds below the limits and is an assumption above. The bounds hold without it. "
+                "Above the largest bound nothing is validated: upper ends of intervals there are extrapolation.",
+                "Conformal calibration holds on average over instances like those of the calibration side. With the "
+                "split by family the test families are unlike them, so that coverage there is a test, not a promise; "
+                "within one family it never was one.",
+                "p-values and intervals are of this test set: estimators were not tuned on it, but the reference was "
+                "chosen by it. Seeds are averaged before resampling, so that intervals are over instances, not seeds.",
+                "Estimators without a random choice are the same for every seed and were fitted once"
+                + (f": {', '.join(unseeded)}." if unseeded else "."),
+                f"Fitting took {duration(seconds)} in all, not counting what classical estimators were fitted for "
+                "selection alone.",
+            ]
+        ),
+    )

@@ -1,0 +1,318 @@
+"""Picking a solver by predictions: what it costs with everything charged, against each solver alone and an oracle.
+
+Every selector parses the formula and runs the probe first; an instance that the probe solves is solved at that cost.
+For any other it picks the solver with the least expected PAR2 score and pays, besides that solver's own run, for
+parsing, the probe, the features and the graph that its estimator needs, and the prediction. The time of the probe is
+not credited to a solver that would repeat the same search. Costs are CPU seconds, but stages are timed in wall seconds,
+which are longer on a busy machine: they count with the share of a processor that the process had during the probe.
+
+Only instances with a run of every solver of the portfolio count. A run's outcome is what it did within the cutoff,
+which is the CPU limit that most of the runs had.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satcost_gnn.core.distribution import CostDistribution
+from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.evaluate.metrics import closed_gap, par, percentile_interval, selection_cost, single_best
+from satcost_gnn.evaluate.scores import Resamples
+from satcost_gnn.features.instance import Instance
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Integers = NDArray[np.int64]
+
+#: Fewer instances with runs of the whole portfolio say nothing on selection.
+LEAST_INSTANCES = 30
+# A solver belongs to the portfolio if it has runs on this share of the instances that several solvers were run on.
+_COVERAGE = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class SelectionProblem:
+    """Instances, and what each solver of the portfolio does on them.
+
+    Parameters
+    ----------
+    portfolio
+        Solvers.
+    columns
+        Their columns in the predictions.
+    cutoff_s
+        CPU seconds.
+    instances
+        Identities.
+    families
+        Family of each.
+    runtime, solved
+        ``[n, n_solvers]``: CPU seconds within the cutoff, and whether solved.
+    rows
+        ``int64[n]``: row of each in the predictions, -1 where the probe solved it.
+    timings
+        Stage -> CPU seconds on each instance.
+    left_out
+        Test instances without runs of the whole portfolio.
+    """
+
+    portfolio: tuple[str, ...]
+    columns: Integers
+    cutoff_s: float
+    instances: list[str]
+    families: list[str]
+    runtime: Floats
+    solved: Bools
+    rows: Integers
+    timings: dict[str, Floats]
+    left_out: int
+
+    @cached_property
+    def par2(self) -> Floats:
+        """PAR2 score of each solver on each instance."""
+        return par(self.runtime, self.solved, self.cutoff_s)
+
+    @cached_property
+    def par10(self) -> Floats:
+        """PAR10 score of each solver on each instance."""
+        return par(self.runtime, self.solved, self.cutoff_s, 10.0)
+
+    @cached_property
+    def single(self) -> int:
+        """Number of the single best solver, by PAR2 on these very instances: the harder one to beat."""
+        return single_best(self.par2)
+
+    def by_probe(self) -> Bools:
+        """Return which instances the probe solves."""
+        return self.rows < 0
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """What a selector does.
+
+    Parameters
+    ----------
+    choice
+        ``int64[n]``: number of the solver picked; -1 where the probe solves the instance.
+    overhead_s
+        What is charged beside the solver's run.
+    par2, par10, par2_uncharged
+        Score of each instance, with the overhead and without.
+    seconds, solved
+        Seconds until each instance is solved, and whether it is within the cutoff.
+    """
+
+    choice: Integers
+    overhead_s: Floats
+    par2: Floats
+    par10: Floats
+    par2_uncharged: Floats
+    seconds: Floats
+    solved: Bools
+
+
+def selection_problem(
+    dataset: Dataset, solvers: Sequence[str], unsolved: Sequence[Instance], by_probe: Sequence[Instance]
+) -> SelectionProblem | str:
+    """Set up selection among solvers on test instances; or say why it can't be.
+
+    Parameters
+    ----------
+    dataset
+        Whose runs.
+    solvers
+        Columns of the predictions.
+    unsolved
+        Test instances in the order of the predictions' rows.
+    by_probe
+        Test instances that the probe solved.
+    """
+    everyone = [*unsolved, *by_probe]
+    names = [one.gbdhash for one in everyone]
+    rows = np.concatenate([np.arange(len(unsolved)), np.full(len(by_probe), -1)]).astype(np.int64)
+    runs = [run for name in names for run in dataset.runs_of.get(name, ()) if run.solver in solvers and run.seed == 0]
+    if not runs:
+        return "there are no runs on test instances"
+    cutoff_s = Counter(run.cpu_limit_s for run in runs).most_common(1)[0][0]
+    matrix = dataset.cost_matrix(solvers, "cpu_seconds", instances=names)
+    seconds = 10.0 ** np.where(matrix.known, matrix.cost, 0.0)
+    # A run that was stopped before the cutoff doesn't say what would have happened by then.
+    known = matrix.known & ~(matrix.censored & (seconds < cutoff_s * (1 - 1e-9)))
+    several = known.sum(axis=1) >= 2
+    if not several.any():
+        return "no test instance has runs of two solvers"
+    covered = known[several].mean(axis=0) >= _COVERAGE
+    if covered.sum() < 2:
+        shares = ", ".join(f"{s} {share:.0%}" for s, share in zip(solvers, known[several].mean(axis=0), strict=True))
+        return f"fewer than two solvers have runs on {_COVERAGE:.0%} of the test instances with several runs ({shares})"
+    whole = np.flatnonzero(known[:, covered].all(axis=1))
+    if len(whole) < LEAST_INSTANCES:
+        return f"only {len(whole)} test instances have runs of the whole portfolio, at least {LEAST_INSTANCES} needed"
+    columns = np.flatnonzero(covered)
+    done = ~matrix.censored & (seconds <= cutoff_s)
+    spent = [stage_cpu_seconds(one) for one in everyone]
+    stages = {stage for one in spent for stage in one}
+    return SelectionProblem(
+        tuple(solvers[k] for k in columns.tolist()),
+        columns,
+        cutoff_s,
+        [names[k] for k in whole],
+        dataset.families([names[k] for k in whole]),
+        np.where(done, seconds, cutoff_s)[np.ix_(whole, columns)],
+        done[np.ix_(whole, columns)],
+        rows[whole],
+        {stage: np.array([spent[k].get(stage, 0.0) for k in whole]) for stage in sorted(stages)},
+        len(names) - len(whole),
+    )
+
+
+def stage_cpu_seconds(instance: Instance) -> dict[str, float]:
+    """Return stage -> CPU seconds that preprocessing an instance took, by how much of a CPU its probe had."""
+    share = _cpu_share(instance)
+    return {stage: share * wall for stage, wall in instance.timings.items()}
+
+
+def _cpu_share(instance: Instance) -> float:
+    """Return CPU seconds over wall seconds while the instance was probed; 1 if that isn't known."""
+    wall = instance.timings.get("probe", 0.0)
+    if instance.probe is None or wall <= 0 or instance.probe.cpu_s <= 0:
+        return 1.0
+    # The stage is the probe and, timed by the wall clock, the features of its trace.
+    features = instance.online.total_seconds if instance.online is not None else 0.0
+    return min(1.0, instance.probe.cpu_s / max(wall - features, instance.probe.cpu_s))
+
+
+def select(
+    problem: SelectionProblem, predicted: CostDistribution, needs: Sequence[str], inference_s: float
+) -> Selection:
+    """Pick a solver for each instance and charge for it.
+
+    Parameters
+    ----------
+    problem
+        The instances.
+    predicted
+        Predictions in CPU seconds of shape ``(n_test, n_solvers)``.
+    needs
+        What the estimator needs of an instance.
+    inference_s
+        Seconds of predicting one instance.
+    """
+    open_ = ~problem.by_probe()
+    mine = predicted[problem.rows[open_]][:, problem.columns]
+    choice = np.full(len(problem.instances), -1, dtype=np.int64)
+    choice[open_] = np.argmin(mine.expected_par(2.0, problem.cutoff_s), axis=1)
+    nothing = np.zeros(len(choice))
+    stages = ["parse", "probe"]
+    stages += ["features"] if "static" in needs else []
+    overhead = sum((problem.timings.get(stage, nothing) for stage in stages), start=nothing)
+    for need, stage in (("graph", "graph"), ("online", "second search")):
+        if need in needs:
+            overhead = overhead + np.where(open_, problem.timings.get(stage, nothing), 0.0)
+    overhead = overhead + np.where(open_, inference_s, 0.0)
+    # The probe's own search is all that an instance costs that it solves.
+    runtime = np.where(open_[:, None], problem.runtime, 0.0)
+    solved = np.where(open_[:, None], problem.solved, True)
+    picked = np.maximum(choice, 0)
+    without = np.where(open_, 0.0, overhead)
+    scores = [
+        selection_cost(picked, runtime, solved, problem.cutoff_s, k, charge)
+        for k, charge in ((2.0, overhead), (10.0, overhead), (2.0, without))
+    ]
+    row = np.arange(len(choice))
+    seconds = runtime[row, picked] + overhead
+    done = np.asarray(solved[row, picked] & (seconds <= problem.cutoff_s))
+    return Selection(choice, overhead, scores[0], scores[1], scores[2], seconds, done)
+
+
+@dataclass(frozen=True)
+class SelectionRow:
+    """A row of the table of selection, means over seeds.
+
+    Parameters
+    ----------
+    par2, par10, par2_uncharged, solved, overhead_s
+        Means over instances; ``solved`` is a share.
+    gap, gap_uncharged
+        Closed gap between the single best solver and the oracle, by PAR2.
+    low, high
+        95 % bootstrap interval of ``gap``.
+    gap_par10
+        The same by PAR10.
+    shares
+        Solver -> share of the instances that it was picked for, of those that the probe doesn't solve.
+    warnings
+        What is to be said of it.
+    """
+
+    par2: float
+    par10: float
+    par2_uncharged: float
+    solved: float
+    overhead_s: float
+    gap: float
+    gap_uncharged: float
+    low: float
+    high: float
+    gap_par10: float
+    shares: dict[str, float]
+    warnings: tuple[str, ...]
+
+
+def selection_row(problem: SelectionProblem, seeds: Sequence[Selection], drawn: Resamples) -> SelectionRow:
+    """Return the means of a selector over its seeds.
+
+    Parameters
+    ----------
+    problem
+        The instances.
+    seeds
+        What it does with each seed.
+    drawn
+        Resamples of the instances, or of their families.
+    """
+    single = problem.par2[:, problem.single]
+    best = problem.par2.min(axis=1)
+    par2 = np.mean([one.par2 for one in seeds], axis=0)
+    uncharged = np.mean([one.par2_uncharged for one in seeds], axis=0)
+    par10 = float(np.mean([one.par10 for one in seeds]))
+    weights = drawn.counts.astype(np.float64)
+    above, below = weights @ (single - par2), weights @ (single - best)
+    low, high = percentile_interval(np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0))
+    choices = np.concatenate([one.choice for one in seeds])
+    choices = choices[choices >= 0]
+    counts = np.bincount(choices, minlength=len(problem.portfolio))
+    shares = {name: float(n / max(1, len(choices))) for name, n in zip(problem.portfolio, counts, strict=True)}
+    gap = closed_gap(float(par2.mean()), float(single.mean()), float(best.mean()))
+    warnings = []
+    largest = max(shares, key=lambda name: shares[name])
+    if len(choices) and shares[largest] == 1.0:
+        warnings.append(f"always picks {largest}")
+    sbs = problem.portfolio[problem.single]
+    if gap < 0:
+        free = closed_gap(float(uncharged.mean()), float(single.mean()), float(best.mean()))
+        because = "" if free < 0 else ", though its picks are better: what it spends before the run costs more"
+        warnings.append(f"worse than always running {sbs}{because}")
+    par10_single = float(problem.par10[:, single_best(problem.par10)].mean())
+    par10_best = float(problem.par10.min(axis=1).mean())
+    return SelectionRow(
+        par2=float(par2.mean()),
+        par10=par10,
+        par2_uncharged=float(uncharged.mean()),
+        solved=float(np.mean([one.solved.mean() for one in seeds])),
+        overhead_s=float(np.mean([one.overhead_s.mean() for one in seeds])),
+        gap=gap,
+        gap_uncharged=closed_gap(float(uncharged.mean()), float(single.mean()), float(best.mean())),
+        low=low,
+        high=high,
+        gap_par10=closed_gap(par10, par10_single, par10_best),
+        shares=shares,
+        warnings=tuple(warnings),
+    )

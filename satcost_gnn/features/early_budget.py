@@ -1,0 +1,64 @@
+"""How far the early search goes, by what is at stake: the time that a solver would be given."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from satcost_gnn.errors import ConfigError
+from satcost_gnn.features.preprocessing import PreprocessSettings
+from satcost_gnn.search.plain_run import PlainSettings
+from satcost_gnn.search.solvers import Stop, solver_spec
+
+#: Seconds that a solver is taken to be given where nobody says.
+DEFAULT_LIMIT_S = 3600.0
+#: Share of the limit that the early search may take, and the least and the most seconds of it.
+SHARE, LEAST_S, MOST_S = 0.01, 0.2, 30.0
+# Propagations and literal occurrences that are reckoned for a second: what a slow machine does on a large formula, so
+# that these counts end the run, and CPU time only stands behind them.
+_PROPAGATIONS_PER_S = 1_000_000
+_LITERALS_PER_S = 1_000_000
+
+
+def early_share(limit_s: float, most_s: float = MOST_S) -> float:
+    """Return the CPU seconds that the early search may take.
+
+    Parameters
+    ----------
+    limit_s
+        Seconds that a solver would be given.
+    most_s
+        What it may take at most.
+
+    Raises
+    ------
+    ConfigError
+        If the limit is not a positive number.
+    """
+    if not (math.isfinite(limit_s) and limit_s > 0):
+        raise ConfigError(f"limit: found {limit_s}; expected a positive number of seconds, such as 3600")
+    return max(LEAST_S, min(SHARE * limit_s, most_s))
+
+
+def within_limit(settings: PreprocessSettings, limit_s: float, solver: str) -> PreprocessSettings:
+    """Return preprocessing with a plain run of a solver before it, as far as the limit allows.
+
+    Parameters
+    ----------
+    settings
+        Those of a checkpoint.
+    limit_s
+        Seconds that a solver would be given.
+    solver
+        The solver that the checkpoint's probe runs; without a budget of conflicts to keep to there is no plain run.
+    """
+    share = early_share(limit_s)
+    if solver_spec(solver).stop is not Stop.TERMINATE:
+        return settings
+    plain = PlainSettings(
+        solver=solver,
+        propagations=round(share * _PROPAGATIONS_PER_S),
+        literals=round(share * _LITERALS_PER_S),
+        cpu_s=share,
+    )
+    return replace(settings, plain=plain)

@@ -1,0 +1,55 @@
+"""One instance as the estimators see it: identity, features, the start of a search, and its graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from satcost_gnn.core.feature_vector import FeatureVector
+
+if TYPE_CHECKING:
+    from satcost_gnn.formula.cnf import Formula
+    from satcost_gnn.formula.graph import CompactGraph
+    from satcost_gnn.search.plain_run import PlainRun
+    from satcost_gnn.search.probe import ProbeResult
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """What is known of an instance before it is solved.
+
+    Parameters
+    ----------
+    path
+        Where it was read from.
+    gbdhash
+        Its identity: hash of the normalised text.
+    static
+        Features of the formula.
+    online
+        Features of the start of a search, and of a second one where there is to be one; None when there was no probe or
+        it failed.
+    probe
+        The probe's result, with its trace.
+    second
+        Result of the second search, without its trace; None when there was none.
+    graph
+        Clause-variable graph with the probe's statistics on its nodes; None when it was not asked for or is too large.
+    formula
+        The formula itself; None once it is no longer needed.
+    timings
+        CPU seconds by stage: ``parse``, ``plain run``, ``features``, ``probe``, ``graph``, ``second search``.
+    plain
+        The start of the solver's plain run; None when there was none. Where it answers, nothing else is made.
+    """
+
+    path: str
+    gbdhash: str
+    static: FeatureVector
+    online: FeatureVector | None = None
+    probe: ProbeResult | None = None
+    second: ProbeResult | None = None
+    graph: CompactGraph | None = None
+    formula: Formula | None = None
+    timings: dict[str, float] = field(default_factory=dict)
+    plain: PlainRun | None = None

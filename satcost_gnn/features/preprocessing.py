@@ -1,0 +1,452 @@
+"""From a CNF to an :class:`~.Instance`: read, identify, search, featurise, build the graph.
+
+All of it happens in one sandboxed child, so that neither a malformed file nor a crashing solver nor an exhausted memory
+reaches the caller, and so that the formula itself never travels between processes. The child hands over what it has
+after each stage; if a stage dies, the instance is what the earlier stages found.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import re
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self, TypeVar
+
+from satcost_gnn.core.feature_vector import FeatureVector
+from satcost_gnn.errors import ConfigError, FormulaError
+from satcost_gnn.features.instance import Instance
+from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.dimacs import ReadLimits
+from satcost_gnn.formula.features import STATIC_FEATURE_NAMES, STATIC_VERSION, static_features
+from satcost_gnn.formula.graph import (
+    GRAPH_VERSION,
+    FormulaTooLargeForGraphError,
+    clause_variable_graph,
+)
+from satcost_gnn.formula.identity import gbdhash
+from satcost_gnn.formula.renumbering import Renumbering, renumbered
+from satcost_gnn.formula.sources import FormulaFile, FormulaSource, for_children, load
+from satcost_gnn.runtime.cpu_clock import cpu_seconds
+from satcost_gnn.runtime.sandbox import Limits, Outcome, Sandbox, cancel_all, report
+from satcost_gnn.search.online import ONLINE_VERSION, online_features
+from satcost_gnn.search.plain_run import PlainRun, PlainSettings, run_plain
+from satcost_gnn.search.probe import ProbeResult, ProbeSettings, run_probe
+from satcost_gnn.search.random_dives import DiveSettings, random_dives
+from satcost_gnn.search.second_search import SECOND_SEARCH_VERSION, search_again, second_features
+
+Key = TypeVar("Key")
+_Search = TypeVar("_Search", ProbeResult, PlainRun)
+
+
+@dataclass(frozen=True)
+class PreprocessSettings:
+    """How instances are turned into what the estimators see; part of every checkpoint.
+
+    Parameters
+    ----------
+    probe
+        Settings of the probe, None for no probe.
+    dives
+        Settings of the random dives that go with the probe, None for none.
+    again
+        Whether an instance that the probe doesn't solve is probed a second time, under other names.
+    plain
+        Settings of the plain run that comes before the probe, None for none. Nothing else is made of what it answers.
+    read
+        Limits on reading the file.
+    max_graph_edges
+        Literal occurrences kept in the graph; larger formulas keep a sample of their clauses.
+    graph_size_limit
+        Literal occurrences beyond which no graph is built at all; None for no limit but those on reading.
+    cpu_s, wall_s, memory_mb
+        Limits of the child that does all of it.
+    """
+
+    probe: ProbeSettings | None = field(default_factory=ProbeSettings)
+    dives: DiveSettings | None = field(default_factory=DiveSettings)
+    again: bool = True
+    plain: PlainSettings | None = None
+    read: ReadLimits = field(default_factory=ReadLimits)
+    max_graph_edges: int = 200_000
+    graph_size_limit: int | None = None
+    cpu_s: float = 120.0
+    wall_s: float = 300.0
+    memory_mb: int = 8192
+
+    def key(self) -> str:
+        """Return a short text that changes whenever the outcome of preprocessing may change."""
+        probe = self.probe.key() if self.probe is not None else "no-probe"
+        dives = f"-{self.dives.key()}" if self.probe is not None and self.dives is not None else ""
+        again = f"-again{SECOND_SEARCH_VERSION}" if self.probe is not None and self.again else ""
+        plain = f"-{self.plain.key()}" if self.plain is not None else ""
+        features = f"s{STATIC_VERSION}-o{ONLINE_VERSION}-g{GRAPH_VERSION}-e{self.max_graph_edges}"
+        return f"{features}-{probe}{dives}{again}{plain}"
+
+    @staticmethod
+    def without_solver_release(key: str) -> str:
+        """Return a key without the release of the solver's package.
+
+        Cached instances of another release are made again, but a checkpoint is not useless for it: what its features
+        and its probe mean is the same, though a solver may search a little differently.
+        """
+        return re.sub(r"@[^,-]*", "", key)
+
+    def serves(self, key: str) -> bool:
+        """Whether what was made with preprocessing of this key can be used with instances preprocessed like this.
+
+        It can if the key is the same, but for the release of the solver's package, and for features that have been
+        added since: everything finds its features by name.
+        """
+
+        def essence(text: str) -> str:
+            return re.sub(r"^(s[^-]*-o\d+)\.?\d*-", r"\1-", self.without_solver_release(text))
+
+        def added(text: str) -> int:
+            found = re.match(r"s[^-]*-o\d+\.(\d+)-", text)
+            return int(found[1]) if found else 0
+
+        return essence(key) == essence(self.key()) and added(key) <= added(self.key())
+
+    @classmethod
+    def from_dict(cls, found: dict[str, Any]) -> Self:
+        """Build the settings from nested dictionaries, as :func:`dataclasses.asdict` makes them.
+
+        Raises
+        ------
+        ConfigError
+            If a key is unknown.
+        """
+        try:
+            values = dict(found)
+            if values.get("probe") is not None:
+                values["probe"] = ProbeSettings(**values["probe"])
+            if values.get("plain") is not None:
+                values["plain"] = PlainSettings(**values["plain"])
+            if values.get("dives") is not None:
+                values["dives"] = DiveSettings(**values["dives"])
+            if "read" in values:
+                values["read"] = ReadLimits(**values["read"])
+            return cls(**values)
+        except TypeError as error:
+            raise ConfigError(f"preprocessing settings: {error}") from None
+
+
+@dataclass(frozen=True, eq=False)
+class Preprocessed:
+    """Outcome of preprocessing one input.
+
+    Parameters
+    ----------
+    path
+        The input's name.
+    instance
+        What was found, None if the input could not be read.
+    error
+        What is wrong with the input, empty if nothing is.
+    note
+        Why a part of the instance is missing (a probe that failed, a graph that was not built), else empty.
+    warnings
+        What was odd about the input but readable; see :attr:`satcost_gnn.formula.cnf.Formula.warnings`.
+    """
+
+    path: str
+    instance: Instance | None
+    error: str = ""
+    note: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def preprocess_child(
+    formula: Formula | FormulaFile, settings: PreprocessSettings, with_probe: bool, with_plain: bool
+) -> dict[str, Any]:
+    """Do all stages and report after each; executed in a sandboxed child.
+
+    Parameters
+    ----------
+    formula
+        The formula or its file.
+    settings
+        How to do it.
+    with_probe, with_plain
+        False when a probe or a plain run has already failed and only the rest is wanted.
+
+    Returns
+    -------
+    dict
+        Fields of an :class:`~.Instance`, and ``read_error`` for an unreadable input.
+    """
+    found: dict[str, Any] = {"timings": {}}
+    timings: dict[str, float] = found["timings"]
+
+    def stage(name: str, start: float) -> None:
+        timings[name] = cpu_seconds() - start
+        report(found)
+
+    start = cpu_seconds()
+    if not isinstance(formula, Formula):
+        try:
+            formula = load(formula)
+        except FormulaError as error:
+            return {"read_error": str(error), "timings": {"parse": cpu_seconds() - start}}
+    found["warnings"] = formula.warnings
+    found["n_literals"] = formula.n_literals
+    stage("parse", start)
+    start = cpu_seconds()
+    found["gbdhash"] = gbdhash(formula)
+    given = formula
+    formula, numbering = renumbered(formula)
+    hashed_s = cpu_seconds() - start
+    if with_plain and settings.plain is not None:
+        report(found)
+        start = cpu_seconds()
+        plain = run_plain(formula, settings.plain)
+        found["plain"] = plain and _with_original_model(plain, given, numbering)
+        stage("plain run", start)
+        if plain is not None and plain.solved:
+            return found
+    start = cpu_seconds() - hashed_s
+
+    def partial(features: FeatureVector) -> None:
+        # gbdc is C++: should it die, what was found before is kept.
+        found["static"] = features
+        report(found)
+
+    found["static"] = static_features(formula, on_partial=partial)
+    stage("features", start)
+    trace, probe = None, None
+    if with_probe and settings.probe is not None:
+        start = cpu_seconds()
+        # Past it the probe hands over what it has seen so far instead of being killed.
+        probe = run_probe(formula, settings.probe, deadline=time.process_time() + settings.probe.cpu_s)
+        trace = probe.trace
+        found["probe"] = _with_original_model(probe, given, numbering)
+        if trace is not None:
+            dives = None
+            if settings.dives is not None and not probe.solved:
+                report(found)
+                dives = random_dives(formula, settings.dives)
+            found["online"] = online_features(trace, dives)
+        stage("probe", start)
+    start = cpu_seconds()
+    try:
+        found["graph"] = clause_variable_graph(
+            formula, trace, max_edges=settings.max_graph_edges, size_limit=settings.graph_size_limit
+        )
+    except FormulaTooLargeForGraphError as error:
+        found["graph_error"] = str(error)
+    stage("graph", start)
+    # A search that ran out of time isn't made twice.
+    if settings.again and settings.probe is not None and probe is not None and probe.status == "UNKNOWN":
+        start = cpu_seconds()
+        second = search_again(formula, settings.probe, deadline=time.process_time() + settings.probe.cpu_s)
+        found["second_features"] = second_features(second)
+        found["second"] = replace(_with_original_model(second, given, numbering), trace=None, numbers=None)
+        # The last stage: all of it is handed over at once, by returning.
+        timings["second search"] = cpu_seconds() - start
+    return found
+
+
+def _with_original_model(result: _Search, given: Formula, numbering: Renumbering) -> _Search:
+    if result.model is None:
+        return result
+    return replace(result, model=given.without_auxiliary(numbering.original(result.model)))
+
+
+def _unfinished(found: Mapping[str, Any], with_plain: bool) -> str:
+    """Return the stage in which a child ended that has left this much."""
+    if "gbdhash" in found and "static" not in found and with_plain and "plain" not in found:
+        return "plain run"
+    if "static" not in found:
+        return "features"
+    if "probe" not in found:
+        return "probe"
+    return "second search" if "graph" in found or "graph_error" in found else "graph"
+
+
+def _why(outcome: Outcome) -> str:
+    what = {"TIMEOUT": "ran out of time", "MEMOUT": "ran out of memory", "CRASHED": "crashed", "ERROR": "failed"}
+    return f"{what[outcome.status]}: {outcome.detail}" if outcome.detail else what[outcome.status]
+
+
+def preprocess(
+    source: FormulaSource, settings: PreprocessSettings, sandbox: Sandbox, name: str | None = None
+) -> Preprocessed:
+    """Turn a formula or a file into an instance.
+
+    Parameters
+    ----------
+    source
+        A formula, an object of PySAT, clauses, or the path of a DIMACS file (compressed or not, ``-`` for standard
+        input).
+    settings
+        How to do it; take those of the checkpoint that is to predict.
+    sandbox
+        Where the child is forked.
+    name
+        Name of the input in the result; by default its path or the formula's source.
+
+    Returns
+    -------
+    Preprocessed
+        Never raises for what the input contains or the child does.
+    """
+    path = name or name_of(source)
+    try:
+        with for_children(source, settings.read, time.monotonic() + settings.wall_s) as handed:
+            return _preprocessed(handed, settings, sandbox, name or (path if isinstance(source, str) else None))
+    except FormulaError as error:
+        return Preprocessed(path, None, error=str(error))
+
+
+def name_of(source: FormulaSource) -> str:
+    """Return what an input is called in results."""
+    if isinstance(source, Formula):
+        return source.source
+    if isinstance(source, FormulaFile):
+        return source.name
+    # Not str(): a name may be of a class of its own.
+    return os.fsdecode(source) if isinstance(source, str | os.PathLike) else f"<{type(source).__name__}>"
+
+
+def _preprocessed(
+    argument: Formula | FormulaFile, settings: PreprocessSettings, sandbox: Sandbox, name: str | None
+) -> Preprocessed:
+    path = name or name_of(argument)
+    limits = Limits(settings.cpu_s, settings.wall_s, settings.memory_mb)
+
+    def attempt(with_probe: bool, with_plain: bool) -> Outcome:
+        return sandbox.run(
+            "satcost_gnn.features.preprocessing:preprocess_child",
+            {"formula": argument, "settings": settings, "with_probe": with_probe, "with_plain": with_plain},
+            limits,
+        )
+
+    with_plain = settings.plain is not None
+    outcome = attempt(True, with_plain)
+    found: dict[str, Any] = dict(outcome.value or {})
+    notes = []
+    if outcome.status != "OK" and _unfinished(found, with_plain) == "plain run":
+        notes.append(f"plain run {_why(outcome)}")
+        with_plain = False
+        outcome = attempt(True, with_plain)
+        found = dict(outcome.value or {})
+    if "read_error" in found:
+        return Preprocessed(path, None, error=found["read_error"])
+    if outcome.status != "OK":
+        missing = _unfinished(found, with_plain)
+        notes.append(f"{missing} {_why(outcome)}")
+        if "parse" not in found.get("timings", {}):
+            return Preprocessed(path, None, error=f"{path}: reading {_why(outcome)}")
+        if missing == "probe":
+            # The graph can still be had, without the probe's statistics on its nodes.
+            second = attempt(False, False)
+            found = {**found, **{k: v for k, v in (second.value or {}).items() if k not in found}}
+    probe: ProbeResult | None = found.get("probe")
+    if probe is not None and probe.trace is not None and "online" not in found:
+        # The child died after the probe.
+        found["online"] = online_features(probe.trace)
+    if probe is not None and not probe.solved and probe.status != "UNKNOWN":
+        notes.append(f"probe ended as {probe.status}" + (f" ({probe.detail})" if probe.detail else ""))
+    plain: PlainRun | None = found.get("plain")
+    if plain is not None and plain.ended_by_time:
+        notes.append(f"the plain run was ended by CPU time after {plain.conflicts} conflicts, which is a bound")
+    if plain is not None and plain.status == "CRASHED":
+        notes.append("the plain run crashed")
+    if "graph_error" in found:
+        notes.append(found["graph_error"])
+    online: FeatureVector | None = found.get("online")
+    if settings.again and online is not None:
+        online = FeatureVector.concatenate(online, found.get("second_features", second_features(None)))
+    timings = dict(found["timings"])
+    instance = Instance(
+        path=path,
+        gbdhash=found.get("gbdhash", ""),
+        static=found.get("static", FeatureVector.missing(STATIC_FEATURE_NAMES)),
+        online=online,
+        probe=probe,
+        second=found.get("second"),
+        graph=found.get("graph"),
+        timings=timings,
+        plain=plain,
+    )
+    return Preprocessed(path, instance, note="; ".join(notes), warnings=tuple(found.get("warnings", ())))
+
+
+def preprocess_many(
+    sources: Iterable[tuple[Key, FormulaSource]],
+    settings: PreprocessSettings,
+    *,
+    jobs: int = 1,
+    idle_s: float = 0.05,
+) -> Iterator[tuple[Key, Preprocessed] | None]:
+    """Preprocess many inputs at a time, each by a helper process of its own.
+
+    Parameters
+    ----------
+    sources
+        Pairs of a key of the caller's and a formula or file; consumed as they are worked on, a few ahead.
+    settings
+        How to do it.
+    jobs
+        Inputs at a time.
+    idle_s
+        Seconds after which None is yielded if nothing has got ready: time for the caller to do something else.
+
+    Yields
+    ------
+    (key, Preprocessed) or None
+        One pair for each source, in the order in which they get ready.
+
+    Raises
+    ------
+    SandboxError
+        If the helper processes cannot be used.
+    """
+    waiting: queue.SimpleQueue[tuple[Key, FormulaSource] | None] = queue.SimpleQueue()
+    ready: queue.SimpleQueue[tuple[Key, Preprocessed] | BaseException] = queue.SimpleQueue()
+
+    def work(own: Sandbox) -> None:
+        try:
+            with own as sandbox:
+                while (job := waiting.get()) is not None:
+                    ready.put((job[0], preprocess(job[1], settings, sandbox)))
+        except BaseException as error:
+            ready.put(error)
+
+    # Daemons: an interrupted caller need not wait until a child has reached its limit.
+    sandboxes = [Sandbox() for _ in range(max(1, jobs))]
+    threads = [threading.Thread(target=work, args=(sandbox,), daemon=True) for sandbox in sandboxes]
+    for thread in threads:
+        thread.start()
+    stream, under_way, exhausted = iter(sources), 0, False
+    try:
+        while True:
+            while not exhausted and under_way < 3 * len(threads):
+                job = next(stream, None)
+                exhausted = job is None
+                if job is not None:
+                    waiting.put(job)
+                    under_way += 1
+            if not under_way:
+                return
+            try:
+                item = ready.get(timeout=idle_s)
+            except queue.Empty:
+                yield None
+                continue
+            if isinstance(item, BaseException):
+                raise item
+            under_way -= 1
+            yield item
+    finally:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                waiting.get_nowait()
+        for _ in threads:
+            waiting.put(None)
+        cancel_all(sandboxes, threads)

@@ -1,0 +1,445 @@
+"""The contract of every estimator: fit on a table of instances with labels, predict distributions over cost.
+
+An estimator is trained on instances that the probe did not solve, and predicts for such instances. It says by ``needs``
+what an instance must have. It is saved as JSON and arrays, never as a pickle.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from satcost_gnn.core.distribution import GRIDS, CostDistribution, CostGrid, grid_for
+from satcost_gnn.errors import CheckpointError, DamagedFileError, EstimatorError
+from satcost_gnn.features.instance import Instance
+from satcost_gnn.learn.stored_estimator import FORMAT, EstimatorHeader, read_header
+from satcost_gnn.runtime.stored_files import read_arrays
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Integers = NDArray[np.int64]
+Arrays = dict[str, NDArray[Any]]
+
+#: What an estimator can need of an instance.
+NEEDS = frozenset({"static", "online", "trace", "graph"})
+
+_HEADER = "estimator.json"
+_ARRAYS = "arrays.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingTable:
+    """Instances with what each solver's run on them cost.
+
+    Parameters
+    ----------
+    instances
+        ``n`` instances that the probe did not solve.
+    solvers
+        Names, in the order of the columns.
+    unit
+        Unit of the cost.
+    cost
+        ``float64[n, n_solvers]``: log10 of the cost, for a censored run log10 of the bound. Ignored where not known.
+    censored
+        ``bool[n, n_solvers]``: the run stopped unsolved at that cost.
+    known
+        ``bool[n, n_solvers]``: whether there is such a run at all.
+    groups
+        Family of each instance.
+    satisfiable
+        ``int8[n]``: 1 satisfiable, 0 unsatisfiable, -1 unknown.
+
+    Raises
+    ------
+    EstimatorError
+        If the shapes don't fit each other, the unit is unknown, or a known cost is not a finite number.
+    """
+
+    instances: list[Instance]
+    solvers: tuple[str, ...]
+    unit: str
+    cost: Floats
+    censored: Bools
+    known: Bools
+    groups: list[str]
+    satisfiable: NDArray[np.int8]
+
+    def __post_init__(self) -> None:
+        n, m = len(self.instances), len(self.solvers)
+        if self.unit not in GRIDS:
+            raise EstimatorError(f"training table: found cost unit {self.unit!r}; expected one of {', '.join(GRIDS)}")
+        if len(set(self.solvers)) != m or not m:
+            raise EstimatorError(f"training table: found solvers {self.solvers}; expected at least one, each once")
+        cost = np.array(self.cost, dtype=np.float64)
+        censored = np.array(self.censored, dtype=bool)
+        known = np.array(self.known, dtype=bool)
+        for name, array in (("cost", cost), ("censored", censored), ("known", known)):
+            if array.shape != (n, m):
+                raise EstimatorError(
+                    f"training table: found {name} of shape {array.shape}; expected ({n}, {m}), instances by solvers"
+                )
+        if not np.isfinite(cost[known]).all():
+            raise EstimatorError("training table: found a known cost that is no finite number; mark it as not known")
+        groups = list(self.groups)
+        answer = np.asarray(self.satisfiable)
+        if len(groups) != n or answer.shape != (n,):
+            raise EstimatorError(
+                f"training table: found {len(groups)} groups and answers of shape {answer.shape}; expected {n} of each"
+            )
+        if not np.isin(answer, (-1, 0, 1)).all():
+            raise EstimatorError("training table: 'satisfiable' must hold 1, 0 or -1 (unknown)")
+        object.__setattr__(self, "instances", list(self.instances))
+        object.__setattr__(self, "solvers", tuple(self.solvers))
+        object.__setattr__(self, "cost", cost)
+        object.__setattr__(self, "censored", censored)
+        object.__setattr__(self, "known", known)
+        object.__setattr__(self, "groups", groups)
+        object.__setattr__(self, "satisfiable", answer.astype(np.int8))
+
+    def __len__(self) -> int:
+        return len(self.instances)
+
+    @property
+    def grid(self) -> CostGrid:
+        """The shared grid of the unit."""
+        return grid_for(self.unit)
+
+    def subset(self, indices: ArrayLike) -> TrainingTable:
+        """Return the table of some instances, by index (in the order given) or by a boolean mask."""
+        chosen = np.asarray(indices)
+        chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64)
+        return TrainingTable(
+            [self.instances[i] for i in chosen],
+            self.solvers,
+            self.unit,
+            self.cost[chosen],
+            self.censored[chosen],
+            self.known[chosen],
+            [self.groups[i] for i in chosen],
+            self.satisfiable[chosen],
+        )
+
+    def for_solver(self, solver: str) -> TrainingTable:
+        """Return the table of one solver, with the instances that it has a run on.
+
+        Raises
+        ------
+        EstimatorError
+            If the solver isn't in the table.
+        """
+        column = self._column(solver)
+        rows = np.flatnonzero(self.known[:, column])
+        part = self.subset(rows)
+        return TrainingTable(
+            part.instances,
+            (solver,),
+            self.unit,
+            part.cost[:, [column]],
+            part.censored[:, [column]],
+            part.known[:, [column]],
+            part.groups,
+            part.satisfiable,
+        )
+
+    def for_solvers(self, solvers: Sequence[str]) -> TrainingTable:
+        """Return the table with some of the solvers' columns, in the order given; EstimatorError for an unknown one."""
+        columns = [self._column(solver) for solver in solvers]
+        return TrainingTable(
+            self.instances,
+            tuple(solvers),
+            self.unit,
+            self.cost[:, columns],
+            self.censored[:, columns],
+            self.known[:, columns],
+            self.groups,
+            self.satisfiable,
+        )
+
+    def _column(self, solver: str) -> int:
+        if solver not in self.solvers:
+            raise EstimatorError(f"training table: found no solver {solver!r}; it has {', '.join(self.solvers)}")
+        return self.solvers.index(solver)
+
+
+class Estimator(ABC):
+    """Predicts distributions over the cost of each of several solvers.
+
+    Subclasses set ``name`` and ``needs``, take all settings as keyword arguments of the constructor and return them by
+    :meth:`parameters`, and implement :meth:`_fit`, :meth:`_predict`, :meth:`_state` and :meth:`_restore`. Fitting and
+    predicting are deterministic for given settings.
+    """
+
+    #: Name in commands and tables.
+    name: ClassVar[str] = ""
+    #: What an instance must have, of :data:`NEEDS`. An estimator may narrow it for an object (by its settings).
+    needs: frozenset[str] = frozenset()
+    #: What of its needs it can do without in :meth:`predict_variants`.
+    can_miss: frozenset[str] = frozenset()
+    #: Whether it may be asked about instances far outside of the training data. An object may differ (by its settings).
+    for_new: bool = True
+
+    _solvers: tuple[str, ...] | None = None
+    _unit: str = ""
+
+    # What users call --------------------------------------------------------------------------------------------------
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether it has been fitted or loaded."""
+        return self._solvers is not None
+
+    @property
+    def solvers(self) -> tuple[str, ...]:
+        """Solvers in the order of the predictions' last axis; EstimatorError before fitting."""
+        if self._solvers is None:
+            raise EstimatorError(f"estimator {self.name!r} is not fitted; call fit() or load() first")
+        return self._solvers
+
+    @property
+    def unit(self) -> str:
+        """Unit of the cost; EstimatorError before fitting."""
+        return self._unit if self.solvers else ""
+
+    @property
+    def grid(self) -> CostGrid:
+        """Grid of the predictions; EstimatorError before fitting."""
+        return grid_for(self.unit)
+
+    @abstractmethod
+    def parameters(self) -> dict[str, Any]:
+        """Return the settings: keyword arguments that construct an equal, unfitted estimator; plain JSON values."""
+
+    def fit(self, table: TrainingTable) -> Self:
+        """Learn from a table.
+
+        Raises
+        ------
+        EstimatorError
+            If the table is empty, a solver has no run in it, or an instance lacks what the estimator needs.
+        """
+        if not len(table):
+            raise EstimatorError(f"estimator {self.name!r}: the training table is empty")
+        for column, solver in enumerate(table.solvers):
+            if not table.known[:, column].any():
+                raise EstimatorError(f"estimator {self.name!r}: the training table has no run of solver {solver!r}")
+        self._solvers, self._unit = table.solvers, table.unit
+        try:
+            self._fit(table)
+        except BaseException:
+            self._solvers = None
+            raise
+        return self
+
+    def predict(self, instances: Sequence[Instance]) -> CostDistribution:
+        """Predict the cost of each solver.
+
+        Parameters
+        ----------
+        instances
+            Instances that the probe did not solve and that have what the estimator needs.
+
+        Returns
+        -------
+        CostDistribution
+            Of shape ``(n_instances, n_solvers)``.
+
+        Raises
+        ------
+        EstimatorError
+            If it isn't fitted or an instance lacks what it needs.
+        """
+        shape = (len(instances), len(self.solvers))
+        if not instances:
+            return CostDistribution(self.grid, np.zeros((*shape, self.grid.bins + 1)))
+        found = self._predict(list(instances))
+        if found.shape != shape or found.grid != self.grid:
+            raise EstimatorError(
+                f"estimator {self.name!r} predicted {found.shape} in {found.grid.unit}; expected {shape} in {self.unit}"
+            )
+        return found
+
+    def predict_variants(self, variants: Sequence[Instance]) -> CostDistribution:
+        """Predict for variants of one instance, which differ in their features only; see :meth:`predict`.
+
+        An estimator that reads the graph takes that of the first variant that has one for all, and does without where
+        a variant's graph is None.
+        """
+        return self.predict(variants)
+
+    def out_of_fold(self, table: TrainingTable, folds: int | ArrayLike = 5, seed: int = 0) -> CostDistribution:
+        """Predict every instance of a table by an estimator that was fitted without its fold.
+
+        Parameters
+        ----------
+        table
+            The table; this object itself is not fitted.
+        folds
+            Number of folds, into which whole groups (families) are dealt; or ``int[n]``, the fold of each instance.
+        seed
+            Seed of the dealing.
+
+        Returns
+        -------
+        CostDistribution
+            Of shape ``(n, n_solvers)``, in the table's order.
+        """
+        fold_of = group_folds(table.groups, folds, seed) if isinstance(folds, int) else np.asarray(folds)
+        if fold_of.shape != (len(table),):
+            raise EstimatorError(f"found folds of shape {fold_of.shape}; expected ({len(table)},), one an instance")
+        names = np.unique(fold_of)
+        if len(names) < 2:
+            raise EstimatorError("found a single fold; expected at least 2, so that something is left to learn from")
+        cdf = np.empty((len(table), len(table.solvers), table.grid.bins + 1))
+        for fold in names:
+            held_out = np.flatnonzero(fold_of == fold)
+            fitted = self.clone().fit(table.subset(np.flatnonzero(fold_of != fold)))
+            cdf[held_out] = fitted.predict([table.instances[i] for i in held_out]).cdf
+        return CostDistribution(table.grid, cdf)
+
+    def clone(self) -> Self:
+        """Return an unfitted estimator with the same settings."""
+        return type(self)(**self.parameters())
+
+    def save(self, directory: Path) -> None:
+        """Write the fitted estimator into a directory, as JSON and arrays; EstimatorError before fitting."""
+        solvers = list(self.solvers)
+        state, arrays = self._state()
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        header = {
+            "estimator": self.name,
+            "format": FORMAT,
+            "unit": self.unit,
+            "solvers": solvers,
+            "parameters": self.parameters(),
+            "state": state,
+        }
+        text = json.dumps(header, indent=1, sort_keys=True, allow_nan=False)
+        if arrays:
+            np.savez_compressed(directory / _ARRAYS, allow_pickle=False, **arrays)
+        (directory / _HEADER).write_text(text + "\n")
+
+    @classmethod
+    def load(cls, directory: Path, **options: Any) -> Self:
+        """Read a fitted estimator from a directory.
+
+        Parameters
+        ----------
+        directory
+            What :meth:`save` wrote.
+        options
+            Where and how to run it, for estimators that take such options (the network's ``device``).
+
+        Raises
+        ------
+        CheckpointError
+            If the directory is incomplete, damaged, or of another estimator or a newer format.
+        """
+        if options:
+            raise EstimatorError(f"estimator {cls.name!r} takes no options; found {', '.join(sorted(options))}")
+        path = Path(directory) / _HEADER
+        header = read_header(path, EstimatorHeader, cls.name)
+        array_path = Path(directory) / _ARRAYS
+        arrays: Arrays = read_arrays(array_path) if array_path.exists() else {}
+        try:
+            estimator = cls(**header.parameters)
+            estimator._solvers, estimator._unit = header.solvers, header.unit
+            grid_for(estimator._unit)
+            estimator._restore(header.state, arrays)
+        except (CheckpointError, ImportError):
+            raise
+        except Exception as error:
+            # What estimators raise for values that they have not written is no closed list.
+            raise DamagedFileError(
+                f"{directory}: the saved estimator {cls.name!r} is damaged or of another version: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        return estimator
+
+    # What subclasses implement ----------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _fit(self, table: TrainingTable) -> None:
+        """Learn from a checked table; ``solvers`` and ``unit`` are set."""
+
+    @abstractmethod
+    def _predict(self, instances: list[Instance]) -> CostDistribution:
+        """Predict for at least one instance; shape ``(n_instances, n_solvers)``."""
+
+    def _state(self) -> tuple[dict[str, Any], Arrays]:
+        """Return what was learnt as plain JSON values and arrays."""
+        raise NotImplementedError(f"{type(self).__name__} must implement _state() or save() itself")
+
+    def _restore(self, state: Mapping[str, Any], arrays: Arrays) -> None:
+        """Take back what :meth:`_state` returned."""
+        raise NotImplementedError(f"{type(self).__name__} must implement _restore() or load() itself")
+
+
+#: Name -> class, of the estimators whose modules have been imported (all: :mod:`satcost_gnn.learn.registry`).
+ESTIMATORS: dict[str, type[Estimator]] = {}
+
+EstimatorType = TypeVar("EstimatorType", bound=type[Estimator])
+
+
+def register(cls: EstimatorType) -> EstimatorType:
+    """Add an estimator class to the registry under its name (a decorator).
+
+    Raises
+    ------
+    EstimatorError
+        If the class has no name, names an unknown need, or another class has its name.
+    """
+    if not cls.name:
+        raise EstimatorError(f"{cls.__name__} has no name to be registered under")
+    unknown = cls.needs - NEEDS
+    if unknown:
+        raise EstimatorError(f"{cls.__name__} needs {sorted(unknown)}; expected some of {sorted(NEEDS)}")
+    other = ESTIMATORS.get(cls.name)
+    if other is not None and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise EstimatorError(f"the name {cls.name!r} of {cls.__name__} is taken by {other.__name__}")
+    ESTIMATORS[cls.name] = cls
+    return cls
+
+
+def group_folds(groups: Sequence[str], folds: int, seed: int = 0) -> Integers:
+    """Deal whole groups into folds of about equal size.
+
+    Parameters
+    ----------
+    groups
+        Group of each instance.
+    folds
+        Number of folds, at least 2. With fewer groups than folds there are only as many folds as groups.
+    seed
+        Seed of the order among groups of equal size.
+
+    Returns
+    -------
+    int64[n]
+        Fold of each instance.
+    """
+    if folds < 2:
+        raise EstimatorError(f"found {folds} folds; expected at least 2")
+    names, member, sizes = np.unique(np.asarray(groups, dtype=object), return_inverse=True, return_counts=True)
+    shuffled = np.random.default_rng(seed).permutation(len(names))
+    load = np.zeros(folds, dtype=np.int64)
+    fold_of_group = np.zeros(len(names), dtype=np.int64)
+    # Largest group first, always into the emptiest fold.
+    for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
+        fold = int(np.argmin(load))
+        fold_of_group[group] = fold
+        load[fold] += sizes[group]
+    return fold_of_group[member]
+
+
+def columns(distributions: Sequence[CostDistribution]) -> CostDistribution:
+    """Join the distributions of single solvers, each of shape ``(n,)``, to one of shape ``(n, n_solvers)``."""
+    return CostDistribution.stack(distributions, axis=1)

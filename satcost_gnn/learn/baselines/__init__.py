@@ -1,0 +1,1 @@
+"""The classical estimators that everything else is measured against."""

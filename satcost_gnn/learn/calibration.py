@@ -1,0 +1,287 @@
+"""Calibration of predicted distributions on instances that the estimator was not trained on.
+
+The probability integral transform (PIT) of a run is the predicted probability of costing at most what it did cost. If
+predictions were right, PITs would be uniform. A calibration is the monotone map of probability levels that makes those
+of a calibration split uniform: split conformal prediction at all levels at once, since the k-th smallest of n PITs
+takes the level k / (n + 1). For a new run that is exchangeable with them, the calibrated q-quantile then covers with
+probability q (up to 1 / (n + 1)).
+
+What that does not cover: for a run that was stopped only a lower bound of its PIT is known. The distribution of PITs is
+then estimated by Kaplan-Meier. It is valid for predicted costs below the cutoff; above it, a calibrated quantile is as
+good as the assumption that stopping says nothing about the cost, and the guarantee is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from satcost_gnn.core.distribution import CostDistribution
+from satcost_gnn.errors import CheckpointError
+
+Floats = NDArray[np.float64]
+
+#: With fewer calibration runs a solver's predictions are left as they are.
+LEAST_RUNS = 30
+
+_FORMAT = 1
+# Levels at which the map has its knots: dense in the tails, where intervals end.
+_LEVELS = np.array(
+    [0.005, 0.01, 0.025, *np.arange(0.05, 0.951, 0.05), 0.975, 0.99, 0.995],
+)
+# Share of a wide normal in what is calibrated, so that no cost is impossible and every PIT lies between 0 and 1.
+_WIDE_SHARE = 0.05
+_ROUNDS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class LevelMap:
+    """Calibration of one solver.
+
+    Parameters
+    ----------
+    predicted, calibrated
+        Rising knots from 0 to 1: a predicted probability and what it is calibrated to, linear between. Empty for no
+        calibration.
+    spread
+        Standard deviation in decades that the wide normal has beyond the prediction's own.
+    runs, stopped
+        Calibration runs, and how many of them were stopped unsolved.
+    note
+        Why there is no calibration, or how far it is valid; empty if there is nothing to say.
+    """
+
+    predicted: Floats
+    calibrated: Floats
+    spread: float
+    runs: int
+    stopped: int
+    note: str
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether it leaves predictions as they are."""
+        return len(self.predicted) == 0
+
+    @classmethod
+    def fit(cls, distribution: CostDistribution, log10_cost: Floats, censored: NDArray[np.bool_]) -> Self:
+        """Fit to predictions of shape ``(n,)`` and what the runs did cost."""
+        runs, stopped = len(log10_cost), int(censored.sum())
+        nothing = np.empty(0)
+        if runs < LEAST_RUNS:
+            note = f"not calibrated: {runs} calibration runs, at least {LEAST_RUNS} are needed"
+            return cls(nothing, nothing, 0.0, runs, stopped, note)
+        if runs - stopped < LEAST_RUNS // 2:
+            note = f"not calibrated: only {runs - stopped} of {runs} calibration runs were not stopped"
+            return cls(nothing, nothing, 0.0, runs, stopped, note)
+        residual = np.abs(distribution.median() - log10_cost)[~censored]
+        spread = float(max(np.quantile(residual, 0.9), 0.25))
+        # A cost beyond the grid has no PIT but a lower bound, like a stopped run.
+        hidden = censored | (log10_cost > distribution.grid.high)
+        reached = np.minimum(log10_cost, distribution.grid.high)
+        wide = widened(distribution, spread)
+        predicted = calibrated = np.array([0.0, 1.0])
+        # A map is applied at the edges of the grid, with straight lines between, which is not quite what was fitted
+        # where a prediction is sharper than a bin. Fitting again to what comes out puts that right.
+        for _ in range(_ROUNDS):
+            pit = _mapped(wide, predicted, calibrated).cdf_at(reached)
+            level, at = _levels_of(pit, hidden)
+            wanted = _LEVELS[(level[0] <= _LEVELS) & (level[-1] >= _LEVELS)]
+            knots = np.interp(np.interp(wanted, level, at), calibrated, predicted)
+            predicted = np.concatenate([[0.0], knots, [1.0]])
+            calibrated = np.concatenate([[0.0], wanted, [1.0]])
+            # Equal knots would make the map jump; a rise too small to matter keeps it a function both ways.
+            predicted = np.maximum.accumulate(predicted) + 1e-9 * np.arange(len(predicted))
+            predicted = predicted / predicted[-1]
+        note = ""
+        if stopped:
+            note = (
+                f"{stopped} of {runs} calibration runs were stopped: valid for costs below the cutoff only; above it, "
+                "quantiles rest on the assumption that stopping says nothing about the cost"
+            )
+        return cls(predicted, calibrated, spread, runs, stopped, note)
+
+    def apply(self, distribution: CostDistribution) -> CostDistribution:
+        """Return the calibrated distributions."""
+        if self.is_identity:
+            return distribution
+        return _mapped(widened(distribution, self.spread), self.predicted, self.calibrated)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain values for JSON."""
+        return {
+            "predicted": self.predicted.tolist(),
+            "calibrated": self.calibrated.tolist(),
+            "spread": self.spread,
+            "runs": self.runs,
+            "stopped": self.stopped,
+            "note": self.note,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Build it from :meth:`to_json`; ValueError if the map doesn't rise from 0 to 1."""
+        predicted = np.array(values["predicted"], dtype=np.float64)
+        calibrated = np.array(values["calibrated"], dtype=np.float64)
+        if predicted.shape != calibrated.shape:
+            raise ValueError(f"found {len(predicted)} predicted and {len(calibrated)} calibrated levels")
+        for knots in (predicted, calibrated) if len(predicted) else ():
+            if knots[0] != 0 or knots[-1] != 1 or (np.diff(knots) < 0).any():
+                raise ValueError("the levels of a calibration must rise from 0 to 1")
+        return cls(
+            predicted,
+            calibrated,
+            float(values["spread"]),
+            int(values["runs"]),
+            int(values["stopped"]),
+            str(values["note"]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Calibration of one estimator in one unit: a map of levels for each solver.
+
+    Parameters
+    ----------
+    unit
+        Unit of the cost.
+    maps
+        One for each solver, in the order of the predictions' last axis.
+    solvers
+        Their names, for readers of the file; empty if they weren't given.
+    """
+
+    unit: str
+    maps: tuple[LevelMap, ...]
+    solvers: tuple[str, ...] = ()
+
+    @classmethod
+    def fit(
+        cls,
+        distribution: CostDistribution,
+        log10_cost: ArrayLike,
+        censored: ArrayLike,
+        known: ArrayLike | None = None,
+        solvers: Sequence[str] = (),
+    ) -> Self:
+        """Fit to a calibration split: instances that took no part in training.
+
+        Parameters
+        ----------
+        distribution
+            Predictions of shape ``(n, n_solvers)``, or ``(n,)`` for a single solver.
+        log10_cost
+            What the runs cost, or the bound where stopped; the same shape.
+        censored
+            Which runs were stopped unsolved.
+        known
+            Which runs there are; default: those whose cost isn't NaN.
+        solvers
+            Names of the solvers.
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ, or the number of solvers isn't that of the columns.
+        """
+        y = np.asarray(log10_cost, dtype=np.float64)
+        stopped = np.asarray(censored, dtype=bool)
+        there = ~np.isnan(y) if known is None else np.asarray(known, dtype=bool) & ~np.isnan(y)
+        if not distribution.shape == y.shape == stopped.shape == there.shape or y.ndim not in (1, 2):
+            raise ValueError(
+                f"found predictions {distribution.shape}, costs {y.shape}, censored {stopped.shape}, known "
+                f"{there.shape}; expected one shape, (n, n_solvers) or (n,)"
+            )
+        if y.ndim == 1:
+            distribution, y = distribution.reshape(len(y), 1), y[:, None]
+            stopped, there = stopped[:, None], there[:, None]
+        if solvers and len(solvers) != y.shape[1]:
+            raise ValueError(f"found {len(solvers)} names of solvers for {y.shape[1]} columns of predictions")
+        maps = []
+        for column in range(y.shape[1]):
+            rows = np.flatnonzero(there[:, column])
+            maps.append(LevelMap.fit(distribution[rows, column], y[rows, column], stopped[rows, column]))
+        return cls(distribution.grid.unit, tuple(maps), tuple(solvers))
+
+    def apply(self, distribution: CostDistribution) -> CostDistribution:
+        """Return the calibrated distributions.
+
+        Raises
+        ------
+        ValueError
+            If the unit or the number of solvers isn't that of the calibration.
+        """
+        if distribution.grid.unit != self.unit:
+            raise ValueError(f"found predictions in {distribution.grid.unit}; the calibration is for {self.unit}")
+        if len(self.maps) == 1 and len(distribution.shape) < 2:
+            return self.maps[0].apply(distribution)
+        if not distribution.shape or distribution.shape[-1] != len(self.maps):
+            raise ValueError(
+                f"found predictions of shape {distribution.shape}; expected (..., {len(self.maps)}), a column for each "
+                "solver"
+            )
+        cdf = np.empty(distribution.cdf.shape)
+        for column, level_map in enumerate(self.maps):
+            part = CostDistribution(distribution.grid, distribution.cdf[..., column, :])
+            cdf[..., column, :] = level_map.apply(part).cdf
+        return CostDistribution(distribution.grid, cdf)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said on each solver's calibration; empty texts where there is nothing."""
+        return tuple(level_map.note for level_map in self.maps)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain values for JSON."""
+        return {
+            "format": _FORMAT,
+            "unit": self.unit,
+            "solvers": list(self.solvers),
+            "maps": [level_map.to_json() for level_map in self.maps],
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Build it from :meth:`to_json`.
+
+        Raises
+        ------
+        CheckpointError
+            If a value is missing or invalid, or the format is newer than this package.
+        """
+        try:
+            if int(values["format"]) > _FORMAT:
+                raise CheckpointError(
+                    f"calibration: found format {values['format']}, expected at most {_FORMAT}; "
+                    "install a newer satcost-gnn"
+                )
+            maps = tuple(LevelMap.from_json(item) for item in values["maps"])
+            return cls(str(values["unit"]), maps, tuple(values["solvers"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"calibration: it is damaged: {type(error).__name__}: {error}") from error
+
+
+def widened(distribution: CostDistribution, spread: float) -> CostDistribution:
+    """Return the distributions mixed with a little of a wide normal around the same means."""
+    wide = CostDistribution.normal(distribution.grid, distribution.mean(), np.hypot(distribution.sd(), 2.0 * spread))
+    return distribution.mix([1.0 - _WIDE_SHARE, _WIDE_SHARE], [wide])
+
+
+def _mapped(distribution: CostDistribution, predicted: Floats, calibrated: Floats) -> CostDistribution:
+    return CostDistribution(distribution.grid, np.interp(distribution.cdf, predicted, calibrated))
+
+
+def _levels_of(pit: Floats, hidden: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Return the levels k / (n + 1) of the sorted PITs, by Kaplan-Meier where some are lower bounds only."""
+    order = np.lexsort((hidden, pit))
+    u, event = pit[order], ~hidden[order]
+    n = len(u)
+    # One more run is at risk to the end: the one to be predicted. Without bounds this gives exactly k / (n + 1).
+    at_risk = n + 1 - np.arange(n)
+    survival: Floats = np.cumprod(np.where(event, 1.0 - 1.0 / at_risk, 1.0), dtype=np.float64)
+    return 1.0 - survival[event], u[event]

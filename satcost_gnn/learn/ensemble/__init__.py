@@ -1,0 +1,1 @@
+"""Mixtures of estimators, and what is done out of distribution."""

@@ -1,0 +1,219 @@
+"""Instances joined with their labels: from a data set and the cache of preprocessed instances to training tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satcost_gnn.config import TrainingConfig
+from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.data.materialise import materialise
+from satcost_gnn.data.splits import SIDES
+from satcost_gnn.errors import DatasetError
+from satcost_gnn.features.cache import InstanceCache
+from satcost_gnn.features.instance import Instance
+from satcost_gnn.features.preprocessing import PreprocessSettings
+from satcost_gnn.learn.base import TrainingTable
+from satcost_gnn.learn.early_answers import probe_cost
+from satcost_gnn.runtime.progress import ProgressLine
+from satcost_gnn.search.probe import ProbeSettings
+
+if TYPE_CHECKING:
+    pass
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledInstances:
+    """Preprocessed instances with their labels, in one order.
+
+    Parameters
+    ----------
+    instances
+        Instances that the probe did not solve.
+    tables
+        Unit -> table of their costs.
+    sides
+        ``train``, ``validation``, ``calibration`` or ``test`` of each.
+    probe_offsets
+        Unit -> solver -> log10 of its cost over the probe's, for training instances that the probe solved.
+    solved_by_probe
+        Instances that the probe solved, by side.
+    solved
+        Identity -> those instances, without graph and trace.
+    """
+
+    instances: list[Instance]
+    tables: dict[str, TrainingTable]
+    sides: NDArray[np.str_]
+    probe_offsets: dict[str, dict[str, NDArray[np.float64]]]
+    solved_by_probe: dict[str, int]
+    solved: dict[str, Instance] = field(default_factory=dict)
+
+    def side(self, *names: str) -> NDArray[np.int64]:
+        """Return the positions of the instances on some sides."""
+        return np.flatnonzero(np.isin(self.sides, names))
+
+
+def load_labelled(
+    dataset: Dataset,
+    cache: InstanceCache,
+    solvers: Sequence[str],
+    units: Sequence[str],
+    sides: Mapping[str, str],
+    say: Say,
+    keep: Collection[str] = ("graph", "trace"),
+) -> LabelledInstances:
+    """Join the cached instances of a data set with its labels.
+
+    Parameters
+    ----------
+    dataset
+        Manifest and runs.
+    cache
+        Filled with the instances that could be found and read.
+    solvers, units
+        Columns and tables wanted.
+    sides
+        Instance -> side; an instance without one is left out.
+    say
+        Called with what a reader of the log should know.
+    keep
+        Large parts of instances to hold in memory: ``graph``, ``trace``.
+
+    Raises
+    ------
+    DatasetError
+        If no instance is left.
+    """
+    names = [name for name in dataset.instances if sides.get(name) in ("train", "validation", "calibration", "test")]
+    kept: list[str] = []
+    instances: list[Instance] = []
+    solved: dict[str, Instance] = {}
+    absent = 0
+    for name, instance in zip(names, cache.load(names), strict=True):
+        if instance is None or instance.online is None:
+            absent += 1
+        elif instance.probe is not None and instance.probe.solved:
+            solved[name] = _with_parts(instance, ())
+        else:
+            kept.append(name)
+            instances.append(_with_parts(instance, keep))
+    if not kept:
+        raise DatasetError(f"{dataset.directory}: found no labelled instance that was read and not solved by the probe")
+    say(f"{len(kept)} instances to learn from, {len(solved)} solved by the probe, {absent} not found or not probed")
+    satisfiable = dataset.satisfiable(kept)
+    groups = dataset.families(kept)
+    tables = {}
+    offsets: dict[str, dict[str, NDArray[np.float64]]] = {}
+    for unit in units:
+        matrix = dataset.cost_matrix(solvers, unit, instances=kept)
+        tables[unit] = TrainingTable(
+            instances,
+            tuple(solvers),
+            unit,
+            np.nan_to_num(matrix.cost),
+            matrix.censored,
+            matrix.known,
+            groups,
+            satisfiable,
+        )
+        offsets[unit] = _probe_offsets(dataset, solved, solvers, unit, sides)
+    by_side = {
+        side: sum(sides[name] == side for name in solved) for side in ("train", "validation", "calibration", "test")
+    }
+    return LabelledInstances(instances, tables, np.array([sides[name] for name in kept]), offsets, by_side, solved)
+
+
+def _with_parts(instance: Instance, parts: Collection[str]) -> Instance:
+    """Return the instance without the large parts that aren't listed."""
+    probe = instance.probe
+    if probe is not None and "trace" not in parts:
+        probe = replace(probe, trace=None)
+    return replace(instance, probe=probe, graph=instance.graph if "graph" in parts else None)
+
+
+def _probe_offsets(
+    dataset: Dataset, solved: Mapping[str, Instance], solvers: Sequence[str], unit: str, sides: Mapping[str, str]
+) -> dict[str, NDArray[np.float64]]:
+    names = [name for name in solved if sides[name] == "train"]
+    matrix = dataset.cost_matrix(solvers, unit, instances=names)
+    base = np.array([probe_cost(solved[name], unit) for name in names])
+    found = {}
+    for column, solver in enumerate(solvers):
+        usable = matrix.known[:, column]
+        values = matrix.cost[usable, column] - base[usable]
+        found[solver] = values if len(values) else np.zeros(1)
+    return found
+
+
+def preprocess_settings(config: TrainingConfig) -> PreprocessSettings:
+    """Return how the configuration wants instances preprocessed."""
+    probe = ProbeSettings(conflicts=config.preprocess.conflicts)
+    return PreprocessSettings(
+        probe=probe, again=config.preprocess.again, max_graph_edges=config.preprocess.max_graph_edges
+    )
+
+
+def prepare(
+    config: TrainingConfig, say: Say, progress: Callable[[int, str], ProgressLine]
+) -> tuple[Dataset, LabelledInstances]:
+    """Open the data set, preprocess what isn't cached, and join instances and labels.
+
+    Raises
+    ------
+    DatasetError
+        If the data set has no splits, or no instance of it can be had.
+    """
+    dataset = Dataset.open(config.data.dataset)
+    if dataset.splits is None:
+        raise DatasetError(f"{config.data.dataset}: found no splits.json; make it with `satcost dataset split`")
+    cache = fill_cache(dataset, config, say, progress)
+    data = load_labelled(dataset, cache, config.data.solvers, config.data.units, split_sides(dataset, config), say)
+    say(", ".join(f"{side}: {len(data.side(side))}" for side in SIDES))
+    return dataset, data
+
+
+def fill_cache(
+    dataset: Dataset, config: TrainingConfig, say: Say, progress: Callable[[int, str], ProgressLine]
+) -> InstanceCache:
+    """Preprocess the instances that have runs and aren't cached yet, and return the cache."""
+    cache = InstanceCache(config.data.cache, preprocess_settings(config))
+    labelled = sorted({run.instance for run in dataset.runs} & set(dataset.instances))
+    with progress(len(labelled), "instances preprocessed") as bar:
+        missing = [name for name in labelled if not cache.has(name)]
+        bar.skip(len(labelled) - len(missing))
+        files = materialise(
+            dataset, config.data.root, config.data.cache / "instances", instances=missing, on_problem=bar.message
+        )
+        failed = cache.fill(files, jobs=config.preprocess.jobs, on_step=lambda _: bar.advance())
+    for item in failed:
+        say(f"left out: {item.error}")
+    return cache
+
+
+def split_sides(dataset: Dataset, config: TrainingConfig) -> dict[str, str]:
+    """Return instance -> side of the split that the configuration asks for."""
+    splits = dataset.splits
+    assert splits is not None
+    if config.data.split == "instance":
+        return dict(splits.side)
+    return {name: side for side, names in splits.leave_out(config.data.fold).items() for name in names}
+
+
+def default_cutoffs(dataset: Dataset, units: Sequence[str]) -> dict[str, float]:
+    """Return budgets for ``p_solved``: the labels' CPU limit, and a round count that most runs reach in that time."""
+    limit = max(run.cpu_limit_s for run in dataset.runs)
+    return {unit: limit if unit == "cpu_seconds" else {"conflicts": 1e5, "propagations": 1e8}[unit] for unit in units}
+
+
+def largest_solved(data: LabelledInstances, unit: str) -> dict[str, float]:
+    """Return log10 of the largest cost at which each solver solved an instance of the training side."""
+    table = data.tables[unit].subset(data.side("train"))
+    solved = table.known & ~table.censored
+    return {solver: float(table.cost[solved[:, k], k].max()) for k, solver in enumerate(table.solvers)}

@@ -1,0 +1,540 @@
+"""Online linear model (LMP): ridge regression of log cost on structure and on the start of the search.
+
+After Haim and Walsh, "Online estimation of SAT solving runtime" (SAT 2008): features of the formula and of the search
+over an observation window early in the run, the most useful ones selected, log cost regressed on them; satisfiable and
+unsatisfiable instances cost differently and have models of their own, weighed by a classifier while the answer is
+unknown; what was predicted from earlier windows joins the features. The observation window here is the probe, or as
+much of it as is asked for. For searches over many restarts, :meth:`Linear.fit_features` takes features from anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import pairwise
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satcost_gnn.core.distribution import CostDistribution, CostGrid
+from satcost_gnn.errors import EstimatorError
+from satcost_gnn.features.instance import Instance
+from satcost_gnn.learn.base import Arrays, Estimator, TrainingTable, columns, group_folds, register
+from satcost_gnn.learn.censored_regression import SD_RANGE, CensoredRidge
+from satcost_gnn.learn.feature_matrix import FeatureMatrix, Standardiser, feature_parts, features_for_unit
+from satcost_gnn.search.online import WAITING_CONFLICTS, online_features
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Integers = NDArray[np.int64]
+
+CRITERIA = ("aic", "bic", "none")
+
+_PENALTIES = 10.0 ** np.arange(-1.0, 5.01, 0.5)
+# Predicted means stay within the training costs and this much beyond, in decades.
+_BEYOND_COSTS = 1.0
+_FOLDS = 5
+# Penalty of the fit that completes the costs of stopped runs before cross-validation.
+_FIRST_PENALTY = 100.0
+
+
+@dataclass(frozen=True, eq=False)
+class SelectedRidge:
+    """A ridge model on a selection of the columns.
+
+    Parameters
+    ----------
+    columns
+        ``int64[d]``: columns of the standardised features that it reads.
+    model
+        The model on them; its noise is that of cross-validation.
+    """
+
+    columns: Integers
+    model: CensoredRidge
+
+    @classmethod
+    def fit(
+        cls,
+        x: Floats,
+        y: Floats,
+        censored: Bools,
+        weights: Floats,
+        folds: Sequence[Integers],
+        penalty: float | None,
+        criterion: str,
+    ) -> tuple[Self, Floats]:
+        """Choose the penalty and the columns, fit, and measure the noise.
+
+        Columns are ranked by the size of their standardised coefficients in the model on all of them; of the models on
+        the best 1, 2, 3, ... columns the one with the least criterion is kept.
+
+        Parameters
+        ----------
+        x, y, censored, weights
+            As for :meth:`CensoredRidge.fit`.
+        folds
+            Ways of cross-validation: ``int64[n]`` each, the fold of every row. The penalty has the least mean squared
+            error, averaged over them, and the noise is the root of that of the chosen columns.
+        penalty
+            Penalty, None to choose it.
+        criterion
+            ``aic``, ``bic`` or ``none``.
+
+        Returns
+        -------
+        model
+            The fitted model.
+        held_out
+            ``float64[n]``: predictions from the models fitted without a row's fold, by the first of ``folds``.
+        """
+        first = CensoredRidge.fit(x, y, censored, _FIRST_PENALTY, weights)
+        complete = first.complete(x, y, censored)
+        if penalty is None:
+            penalty = _best_penalty(x, complete, weights, folds)
+        best = CensoredRidge.fit(x, y, censored, penalty, weights)
+        chosen = np.arange(x.shape[1])
+        if criterion != "none":
+            n = float(weights.sum())
+            rank = np.argsort(-np.abs(best.coefficients), kind="stable")
+            best_score = best.aic if criterion == "aic" else best.bic(n)
+            for size in _prefix_sizes(x.shape[1]):
+                part = np.sort(rank[:size])
+                model = CensoredRidge.fit(x[:, part], y, censored, penalty, weights)
+                score = model.aic if criterion == "aic" else model.bic(n)
+                if score < best_score:
+                    best, best_score, chosen = model, score, part
+        complete = best.complete(x[:, chosen], y, censored)
+        held_out = [_held_out(x, complete, weights, fold_of, penalty, len(chosen)) for fold_of in folds]
+        error = float(np.mean([np.average((complete - found) ** 2, weights=weights) for found in held_out]))
+        # Completed costs hide the noise of stopped runs, which the fit has accounted for: never below that.
+        sd = float(np.clip(max(np.sqrt(error), best.sd), *SD_RANGE))
+        return cls(chosen, replace(best, sd=sd)), held_out[0]
+
+    @property
+    def sd(self) -> float:
+        """Standard deviation of the noise."""
+        return self.model.sd
+
+    def predict(self, x: Floats) -> Floats:
+        """Return the mean log10 cost."""
+        return self.model.predict(x[:, self.columns])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain values for JSON."""
+        return {"columns": self.columns.tolist(), "model": self.model.to_json()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Build it from :meth:`to_json`."""
+        return cls(np.array(values["columns"], dtype=np.int64), CensoredRidge.from_json(values["model"]))
+
+
+@dataclass(frozen=True, eq=False)
+class SolverModel:
+    """What is learnt of one solver.
+
+    Parameters
+    ----------
+    common
+        Model of the cost whatever the answer.
+    by_answer
+        Models of what a satisfiable and an unsatisfiable instance cost beyond the common model; or none.
+    low, high
+        Range that means are clipped to, in log10 cost.
+    """
+
+    common: SelectedRidge
+    by_answer: tuple[SelectedRidge, ...]
+    low: float
+    high: float
+
+    def predict(self, grid: CostGrid, x: Floats, p_satisfiable: Floats) -> CostDistribution:
+        """Return distributions of shape ``(n,)``."""
+        mean = self.common.predict(x)
+        if not self.by_answer:
+            return CostDistribution.normal(grid, np.clip(mean, self.low, self.high), self.common.sd)
+        satisfiable, unsatisfiable = (
+            CostDistribution.normal(grid, np.clip(mean + model.predict(x), self.low, self.high), model.sd)
+            for model in self.by_answer
+        )
+        return satisfiable.mix(np.stack([p_satisfiable, 1.0 - p_satisfiable]), [unsatisfiable])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain values for JSON."""
+        return {
+            "common": self.common.to_json(),
+            "by_answer": [model.to_json() for model in self.by_answer],
+            "low": self.low,
+            "high": self.high,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Build it from :meth:`to_json`."""
+        return cls(
+            SelectedRidge.from_json(values["common"]),
+            tuple(SelectedRidge.from_json(model) for model in values["by_answer"]),
+            float(values["low"]),
+            float(values["high"]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerClassifier:
+    """Logistic regression of whether an instance is satisfiable."""
+
+    intercept: float
+    coefficients: Floats
+
+    @classmethod
+    def fit(cls, x: Floats, satisfiable: NDArray[np.int8], strength: float = 0.05) -> Self:
+        """Fit to the instances whose answer is known (1 or 0); ``strength`` is the inverse of the ridge penalty."""
+        from sklearn.linear_model import LogisticRegression
+
+        there = satisfiable >= 0
+        fitted = LogisticRegression(C=strength, max_iter=2000).fit(x[there], satisfiable[there])
+        return cls(float(fitted.intercept_[0]), np.asarray(fitted.coef_[0], dtype=np.float64))
+
+    def predict(self, x: Floats) -> Floats:
+        """Return P(satisfiable)."""
+        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(self.intercept + x @ self.coefficients, -30.0, 30.0))))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain values for JSON."""
+        return {"intercept": self.intercept, "coefficients": self.coefficients.tolist()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Build it from :meth:`to_json`."""
+        return cls(float(values["intercept"]), np.array(values["coefficients"], dtype=np.float64))
+
+
+@register
+class Linear(Estimator):
+    """Online linear model (LMP).
+
+    Parameters
+    ----------
+    features
+        ``static``, ``online`` or ``both``. For a cost in seconds, the probe's speed joins the online ones.
+    penalty
+        Ridge penalty on standardised features; None to choose it by cross-validation, half of it over single
+        instances and half over whole groups (families), so that it serves both known families and new ones.
+    criterion
+        What selects the features: ``aic``, ``bic``, or ``none`` for all of them.
+    by_answer
+        Whether satisfiable and unsatisfiable instances get models of their own, mixed by P(satisfiable). They predict
+        what is left by a common model, so that with few instances they shrink to it. Done where the table has at least
+        ``min_answers`` known answers of both kinds; an instance without a known answer takes part in both models with
+        its probabilities as weights.
+    min_answers
+        See ``by_answer``.
+    waiting
+        Conflicts at the start that the observation window leaves out; None for those of the probe's features
+        (:data:`satcost_gnn.search.online.WAITING_CONFLICTS`).
+    window
+        Conflicts at which the observation window ends; None for all of the probe. What was counted over the whole
+        probe only (per variable, the solver's totals) is not seen then. Other than None, either needs the trace.
+    earlier
+        Ends of earlier windows, ascending: a model of its own predicts from each, and what it predicts joins the
+        features of those after it (in training, what it predicts for instances that it was not fitted on).
+
+    Notes
+    -----
+    Runs that were stopped count as lower bounds (:mod:`satcost_gnn.learn.censored_regression`). Standardised
+    features are clipped to about their training range and means to the range of the training costs, so that an
+    unusual instance does not get an absurd prediction.
+    """
+
+    name = "linear"
+    needs = frozenset({"static", "online"})
+
+    _given: FeatureMatrix | None = None
+
+    def __init__(
+        self,
+        features: str = "both",
+        penalty: float | None = None,
+        criterion: str = "aic",
+        by_answer: bool = True,
+        min_answers: int = 40,
+        waiting: int | None = None,
+        window: int | None = None,
+        earlier: Sequence[int] = (),
+    ) -> None:
+        self.needs = frozenset(feature_parts(features))
+        self.waiting, self.window, self.earlier = waiting, window, tuple(int(end) for end in earlier)
+        ends = [*self.earlier, *([] if window is None else [window])]
+        if (waiting is not None and waiting < 0) or any(a >= b for a, b in pairwise([0, *ends])):
+            raise EstimatorError(
+                f"found waiting={waiting}, window={window}, earlier={list(self.earlier)}; expected a wait of 0 "
+                "conflicts or more, and windows that end later and later"
+            )
+        if self._windowed:
+            if "online" not in self.needs:
+                raise EstimatorError(
+                    f"found an observation window, but features {features!r}; expected online ones too"
+                )
+            self.needs |= {"trace"}
+        if criterion not in CRITERIA:
+            raise EstimatorError(f"found criterion {criterion!r}; expected one of {', '.join(CRITERIA)}")
+        if penalty is not None and not penalty >= 0:
+            raise EstimatorError(f"found penalty {penalty}; expected a number of at least 0, or None to choose it")
+        self.features, self.penalty, self.criterion = features, penalty, criterion
+        self.by_answer, self.min_answers = by_answer, min_answers
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the settings."""
+        return {
+            "features": self.features,
+            "penalty": self.penalty,
+            "criterion": self.criterion,
+            "by_answer": self.by_answer,
+            "min_answers": self.min_answers,
+            "waiting": self.waiting,
+            "window": self.window,
+            "earlier": list(self.earlier),
+        }
+
+    @property
+    def _windowed(self) -> bool:
+        return self.waiting is not None or self.window is not None or bool(self.earlier)
+
+    # From features of any origin --------------------------------------------------------------------------------------
+
+    def fit_features(self, matrix: FeatureMatrix, table: TrainingTable) -> Self:
+        """Learn from features that come from elsewhere, such as from later in a search than the probe.
+
+        Predictions from earlier in the search may be among them (:meth:`FeatureMatrix.joined`); for training they must
+        be of instances that their model was not fitted on (:meth:`out_of_fold_features`).
+
+        Parameters
+        ----------
+        matrix
+            Features of the table's instances, in its order.
+        table
+            What they cost. Nothing else of the instances is looked at.
+
+        Raises
+        ------
+        EstimatorError
+            As :meth:`fit`, or if the numbers of instances differ.
+        """
+        if self._windowed:
+            raise EstimatorError("found an observation window and features from elsewhere; expected one of them")
+        if len(matrix) != len(table):
+            raise EstimatorError(f"found features of {len(matrix)} instances; expected {len(table)}, as in the table")
+        self._given = matrix
+        try:
+            return self.fit(table)
+        finally:
+            self._given = None
+
+    def predict_features(self, matrix: FeatureMatrix) -> CostDistribution:
+        """Predict from features as :meth:`fit_features` took them; EstimatorError if one is lacking."""
+        shape = (len(matrix), len(self.solvers))
+        if not len(matrix):
+            return CostDistribution(self.grid, np.zeros((*shape, self.grid.bins + 1)))
+        x = self._standardiser.transform(matrix.select(self._standardiser.input_names))
+        p = np.ones(len(x)) if self._classifier is None else self._classifier.predict(x)
+        return columns([model.predict(self.grid, x, p) for model in self._models])
+
+    def out_of_fold_features(
+        self, matrix: FeatureMatrix, table: TrainingTable, folds: int = 5, seed: int = 0
+    ) -> CostDistribution:
+        """Predict every instance of a table from its features by a model that was fitted without its family.
+
+        Parameters
+        ----------
+        matrix, table
+            As for :meth:`fit_features`; this object itself is not fitted.
+        folds, seed
+            As for :meth:`out_of_fold`; with fewer families than two, single instances are dealt.
+        """
+        names = table.groups if len(set(table.groups)) > 1 else [f"{k}" for k in range(len(table))]
+        fold_of = group_folds(names, folds, seed)
+        cdf = np.empty((len(table), len(table.solvers), table.grid.bins + 1))
+        for fold in np.unique(fold_of):
+            inside, outside = np.flatnonzero(fold_of == fold), np.flatnonzero(fold_of != fold)
+            model = self.clone().fit_features(matrix.rows(outside), table.subset(outside))
+            cdf[inside] = model.predict_features(matrix.rows(inside)).cdf
+        return CostDistribution(table.grid, cdf)
+
+    # From instances ---------------------------------------------------------------------------------------------------
+
+    def _observed(self, instances: Sequence[Instance], end: int | None) -> FeatureMatrix:
+        """Return the features as they are at the end of a window."""
+        features = features_for_unit(self.features, self.unit)
+        if not self._windowed:
+            return FeatureMatrix.from_instances(instances, features)
+        return FeatureMatrix.from_instances([self._cut(instance, end) for instance in instances], features)
+
+    def _cut(self, instance: Instance, end: int | None) -> Instance:
+        trace = None if instance.probe is None else instance.probe.trace
+        if trace is None:
+            raise EstimatorError(f"{instance.path}: found no trace; an observation window needs one")
+        if end is not None:
+            trace = trace.truncated_to(end)
+        known = None if instance.online is None else instance.online.as_dict()
+        waiting = WAITING_CONFLICTS if self.waiting is None else self.waiting
+        return replace(instance, online=online_features(trace, known, waiting))
+
+    def _model(self) -> Linear:
+        """Return an unfitted model like this one for features that have been prepared."""
+        return Linear(self.features, self.penalty, self.criterion, self.by_answer, self.min_answers)
+
+    def _predicted(self, end: int, found: CostDistribution) -> FeatureMatrix:
+        names = tuple(f"earlier.{end}.{solver}" for solver in self.solvers)
+        return FeatureMatrix(names, found.mean())
+
+    def _fit(self, table: TrainingTable) -> None:
+        if self._given is not None:
+            self._before: list[Linear] = []
+            self._fit_matrix(self._given, table)
+            return
+        before: list[Linear] = []
+        extra: list[FeatureMatrix] = []
+        for end in self.earlier:
+            matrix = reduce(FeatureMatrix.joined, extra, self._observed(table.instances, end))
+            extra.append(self._predicted(end, self._model().out_of_fold_features(matrix, table)))
+            before.append(self._model().fit_features(matrix, table))
+        self._before = before
+        self._fit_matrix(reduce(FeatureMatrix.joined, extra, self._observed(table.instances, self.window)), table)
+
+    def _fit_matrix(self, matrix: FeatureMatrix, table: TrainingTable) -> None:
+        self._standardiser = Standardiser.fit(matrix)
+        x = self._standardiser.transform(matrix)
+        answers = table.satisfiable
+        self._classifier = None
+        if self.by_answer and min((answers == 1).sum(), (answers == 0).sum()) >= self.min_answers:
+            self._classifier = AnswerClassifier.fit(x, answers)
+        p = np.ones(len(x)) if self._classifier is None else self._classifier.predict(x)
+        p = np.where(answers >= 0, answers, p)
+        # New instances may be of known families or of new ones: both kinds of cross-validation count.
+        alone = [f"{k}" for k in range(len(table))]
+        dealt = [group_folds(alone, _FOLDS), group_folds(table.groups, _FOLDS)]
+        self._models = [
+            self._fit_solver(
+                x[known], table.cost[known, k], table.censored[known, k], p[known], [fold[known] for fold in dealt]
+            )
+            for k in range(len(table.solvers))
+            for known in [table.known[:, k]]
+        ]
+
+    def _fit_solver(self, x: Floats, y: Floats, censored: Bools, p: Floats, dealt: list[Integers]) -> SolverModel:
+        everything = np.ones(len(y))
+        folds = _usable_folds(dealt, len(y))
+        common, held_out = SelectedRidge.fit(x, y, censored, everything, folds, self.penalty, self.criterion)
+        parts: list[SelectedRidge] = []
+        # Solved runs of both kinds must be there, or the model of one kind would be made of bounds alone.
+        solved = ~censored
+        if self._classifier is not None and min(p[solved].sum(), (1.0 - p[solved]).sum()) >= self.min_answers / 2:
+            for share in (p, 1.0 - p):
+                rest = y - held_out
+                parts.append(SelectedRidge.fit(x, rest, censored, share, folds, self.penalty, self.criterion)[0])
+        return SolverModel(common, tuple(parts), float(y.min()), float(y.max()) + _BEYOND_COSTS)
+
+    def _predict(self, instances: list[Instance]) -> CostDistribution:
+        if not self._windowed:
+            features = features_for_unit(self.features, self.unit)
+            return self.predict_features(
+                FeatureMatrix.from_instances(instances, features, self._standardiser.input_names)
+            )
+        extra: list[FeatureMatrix] = []
+        for end, model in zip(self.earlier, self._before, strict=True):
+            matrix = reduce(FeatureMatrix.joined, extra, self._observed(instances, end))
+            extra.append(self._predicted(end, model.predict_features(matrix)))
+        return self.predict_features(reduce(FeatureMatrix.joined, extra, self._observed(instances, self.window)))
+
+    def selected_features(self) -> dict[str, list[list[str]]]:
+        """Return the features that each solver's models read: the common one's, and those by answer (SAT, UNSAT)."""
+        names = self._standardiser.names
+        return {
+            solver: [[names[i] for i in part.columns] for part in (model.common, *model.by_answer)]
+            for solver, model in zip(self.solvers, self._models, strict=True)
+        }
+
+    def _state(self) -> tuple[dict[str, Any], Arrays]:
+        return {
+            "standardiser": self._standardiser.to_json(),
+            "classifier": None if self._classifier is None else self._classifier.to_json(),
+            "models": [model.to_json() for model in self._models],
+            "earlier": [model._state()[0] for model in self._before],
+        }, {}
+
+    def _restore(self, state: Mapping[str, Any], arrays: Arrays) -> None:
+        self._standardiser = Standardiser.from_json(state["standardiser"])
+        found = state["classifier"]
+        self._classifier = None if found is None else AnswerClassifier.from_json(found)
+        self._models = [SolverModel.from_json(model) for model in state["models"]]
+        if len(self._models) != len(self.solvers):
+            raise ValueError(f"found models of {len(self._models)} solvers for {len(self.solvers)}")
+        self._before = []
+        # Saved models without a word of earlier windows have none.
+        for before in state.get("earlier", []):
+            model = self._model()
+            model._solvers, model._unit = self._solvers, self._unit
+            model._restore(before, {})
+            self._before.append(model)
+        if len(self._before) != len(self.earlier):
+            raise ValueError(f"found models of {len(self._before)} earlier windows; expected {len(self.earlier)}")
+
+
+def _prefix_sizes(features: int) -> list[int]:
+    """Return 1, 2, 3, ... growing by about a quarter, below the number of features."""
+    sizes, size = [], 1
+    while size < features:
+        sizes.append(size)
+        size = max(size + 1, int(size * 1.25))
+    return sizes
+
+
+def _usable_folds(dealt: Sequence[Integers], n: int) -> list[Integers]:
+    """Return the foldings that leave enough rows outside of each fold; every second row as a last resort."""
+    usable = [fold for fold in dealt if len(np.unique(fold)) > 1 and np.bincount(fold).max() <= 0.8 * n]
+    return usable or [np.arange(n) % 2]
+
+
+def _ridge_path(x: Floats, y: Floats, weights: Floats, penalties: Floats) -> tuple[Floats, Floats]:
+    """Return the intercepts ``[p]`` and coefficients ``[p, d]`` of weighted ridge regressions."""
+    total = weights.sum()
+    if total <= 0:
+        return np.full(len(penalties), float(y.mean())), np.zeros((len(penalties), x.shape[1]))
+    centre, middle = (weights @ x) / total, float(weights @ y) / total
+    shifted = x - centre
+    eigenvalues, vectors = np.linalg.eigh((shifted * weights[:, None]).T @ shifted)
+    projected = vectors.T @ (shifted.T @ (weights * (y - middle)))
+    floor = 1e-10 * max(1.0, float(eigenvalues.max(initial=0.0)))
+    shrunk = projected / np.maximum(np.maximum(eigenvalues, 0.0) + penalties[:, None], floor)
+    coefficients = shrunk @ vectors.T
+    return middle - coefficients @ centre, coefficients
+
+
+def _best_penalty(x: Floats, y: Floats, weights: Floats, folds: Sequence[Integers]) -> float:
+    """Return the penalty with the least squared error, averaged over the ways of cross-validation."""
+    error = np.zeros(len(_PENALTIES))
+    for fold_of in folds:
+        for fold in np.unique(fold_of):
+            held_out = fold_of == fold
+            intercepts, coefficients = _ridge_path(x[~held_out], y[~held_out], weights[~held_out], _PENALTIES)
+            residual = y[held_out] - (intercepts[:, None] + coefficients @ x[held_out].T)
+            error += (residual**2) @ weights[held_out]
+    return float(_PENALTIES[int(np.argmin(error))])
+
+
+def _held_out(x: Floats, y: Floats, weights: Floats, fold_of: Integers, penalty: float, size: int) -> Floats:
+    """Return predictions for each fold by models fitted without it, the best ``size`` columns chosen anew each time."""
+    found = np.empty(len(y))
+    one = np.array([penalty])
+    for fold in np.unique(fold_of):
+        out = fold_of == fold
+        intercepts, coefficients = _ridge_path(x[~out], y[~out], weights[~out], one)
+        part = np.arange(x.shape[1])
+        if size < x.shape[1]:
+            part = np.argsort(-np.abs(coefficients[0]), kind="stable")[:size]
+            intercepts, coefficients = _ridge_path(x[np.ix_(~out, part)], y[~out], weights[~out], one)
+        found[out] = intercepts[0] + x[np.ix_(out, part)] @ coefficients[0]
+    return found

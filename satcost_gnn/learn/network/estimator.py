@@ -1,0 +1,621 @@
+"""The network as an estimator: from training tables to an ensemble of networks, and from instances to distributions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+
+from satcost_gnn import __version__
+from satcost_gnn.config import NetworkConfig, TrainingConfig
+from satcost_gnn.core.distribution import CostDistribution, CostGrid, grid_for
+from satcost_gnn.errors import DamagedFileError, EstimatorError
+from satcost_gnn.features.instance import Instance
+from satcost_gnn.formula.features import ORDER_FEATURE_NAMES
+from satcost_gnn.learn.base import Bools, Estimator, TrainingTable, group_folds, register
+from satcost_gnn.learn.ensemble.new_formulas import NewFormulas
+from satcost_gnn.learn.fit_cache import kept_fit
+from satcost_gnn.learn.network.batching import GraphBatch, GraphSample, TargetRow, collate, graph_sample, plan_batches
+from satcost_gnn.learn.network.cost_model import CostModel, ModelShape, hazard_logits
+from satcost_gnn.learn.network.inference import inference
+from satcost_gnn.learn.network.network_files import NetworkHeader, check_header, graph_inputs, read_members
+from satcost_gnn.learn.network.training import Say, open_run, tell, train_network
+from satcost_gnn.learn.registry import load_estimator
+from satcost_gnn.learn.stored_estimator import FORMAT, read_header
+
+_WEIGHTS = "model.safetensors"
+_HEADER = "config.json"
+# Estimators that a network can be mixed with. A third of the features at a split is as accurate as all of them, in a
+# third of the time.
+_BESIDE: Mapping[str, dict[str, Any]] = {"forest": {"max_features": 1 / 3}}
+# Weight, in instances, of the mean hazard in each bin's own: bins with few instances at risk lean on the others.
+_PRIOR_INSTANCES = 2.0
+
+
+class NetworkOutOfMemoryError(EstimatorError):
+    """There is not enough memory for the network on an instance, even alone in a batch."""
+
+
+@register
+class GnnEstimator(Estimator):
+    """An ensemble of networks over the graph, the static features and the early search.
+
+    One network predicts for every solver in every unit of its training tables; what :meth:`predict` returns is in
+    ``unit``, see :meth:`for_unit`. The members' distributions are averaged, then mixed with those of a classical
+    estimator (``beside``), and with what carries over to formulas that are new (``early_on_new``,
+    ``constant_on_new``).
+
+    Parameters
+    ----------
+    settings
+        :class:`satcost_gnn.config.NetworkConfig` or its values as nested dictionaries.
+    device
+        Where it predicts: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1`` …
+
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown or invalid.
+    """
+
+    name: ClassVar[str] = "gnn"
+    needs: frozenset[str] = frozenset({"graph", "static", "online"})
+
+    def __init__(self, settings: NetworkConfig | Mapping[str, Any] | None = None, *, device: str = "auto") -> None:
+        if isinstance(settings, TrainingConfig):
+            settings = settings.network
+        self.settings = NetworkConfig.checked(settings, "settings of the network")
+        # Samples for the batches carry a graph even if the network is told to ignore it.
+        self.needs = frozenset({"graph", *self.settings.model.branches})
+        # Without branch dropout in training the stand-in of a missing graph has learnt nothing.
+        missable = self.settings.model.branch_dropout > 0 and len(self.settings.model.branches) > 1
+        self.can_miss = frozenset({"graph"} & set(self.settings.model.branches)) if missable else frozenset()
+        # A network that is shown a part of the instance only is to be judged by that part.
+        model = self.settings.model
+        whole = len(model.branches) == 3
+        self._shares_on_new = (model.early_on_new, model.constant_on_new) if whole else (0.0, 0.0)
+        self.for_new = any(self._shares_on_new)
+        self.device = device
+        self._shape: ModelShape | None = None
+        self._static_names: tuple[str, ...] = ()
+        self._online_names: tuple[str, ...] = ()
+        self._members: list[CostModel] = []
+        self._beside: dict[str, Estimator] = {}
+        self._on_new: NewFormulas | None = None
+        self._options = _FitOptions()
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the settings."""
+        return {"settings": self.settings.model_dump(mode="json")}
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Units that it can predict in, the main one first; EstimatorError before fitting."""
+        return tuple(self._fitted_shape.solvers)
+
+    @property
+    def _fitted_shape(self) -> ModelShape:
+        if self._shape is None:
+            raise EstimatorError(f"estimator {self.name!r} is not fitted; call fit() or load() first")
+        return self._shape
+
+    def for_unit(self, unit: str) -> Self:
+        """Return this estimator predicting in another of its units; the networks are shared.
+
+        Raises
+        ------
+        EstimatorError
+            If it was not trained for the unit.
+        """
+        if unit not in self.units:
+            raise EstimatorError(f"network: found unit {unit!r}; it was trained for {', '.join(self.units)}")
+        other = type(self)(self.settings, device=self.device)
+        other.__dict__.update(self.__dict__)
+        other._unit, other._solvers = unit, self._fitted_shape.solvers[unit]
+        return other
+
+    # Fitting ----------------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        table: TrainingTable,
+        extra: Sequence[TrainingTable] = (),
+        validation: Sequence[TrainingTable] = (),
+        run_directory: Path | None = None,
+        resume: bool = False,
+        classical: Path | None = None,
+        say: Say = tell,
+    ) -> Self:
+        """Learn from a table, and from tables of other units on the same or other instances.
+
+        Parameters
+        ----------
+        table
+            Labels in the main unit.
+        extra
+            Labels in further units. Instances are matched by ``gbdhash``; an instance that is only in some tables is
+            learnt from with the labels that it has.
+        validation
+            Tables of the same units whose instances decide when to stop; by default a part of the training instances
+            is held out for that. None is needed, or held out, if all epochs are made (``optimiser.stopping``).
+        run_directory
+            Where to keep configuration, split, log and state of the run; None: nowhere.
+        resume
+            Go on with the run in ``run_directory``.
+        classical
+            Directory that keeps the classical estimators beside the network, for other networks on the same tables.
+        say
+            Called with one line an epoch.
+
+        Raises
+        ------
+        EstimatorError
+            If a table is empty, a solver has no run, units repeat, or an instance has no graph.
+        ConfigError
+            If the run directory holds another run.
+        """
+        tables = (table, *extra)
+        units = [one.unit for one in tables]
+        if len(set(units)) != len(units):
+            raise EstimatorError(f"network: found tables in the units {', '.join(units)}; expected each unit once")
+        if validation and sorted(one.unit for one in validation) != sorted(units):
+            raise EstimatorError(
+                f"network: found validation tables in {', '.join(one.unit for one in validation)}; "
+                f"expected {', '.join(units)}"
+            )
+        self._options = _FitOptions(tuple(extra), tuple(validation), run_directory, resume, classical, say)
+        try:
+            return super().fit(table)
+        finally:
+            self._options = _FitOptions()
+
+    def _fit(self, table: TrainingTable) -> None:
+        options = self._options
+        tables = {one.unit: one for one in (table, *options.extra)}
+        for one in tables.values():
+            if not len(one) or not one.known.any(axis=0).all():
+                raise EstimatorError(f"network: the table in {one.unit} lacks runs of some solver; leave it out")
+        joined = _Joined.of(tables)
+        if options.validation:
+            by_unit = {one.unit: one for one in options.validation}
+            held_out = _Joined.of({unit: by_unit[unit] for unit in tables})
+            if any(held_out.tables[unit].solvers != one.solvers for unit, one in tables.items()):
+                raise EstimatorError(
+                    "network: validation tables must have the solvers of the training tables, in order"
+                )
+            train, validation = joined, held_out
+        elif self.settings.optimiser.stopping == "none":
+            train, validation = joined, joined.subset(np.zeros(0, dtype=np.int64))
+        else:
+            inside = self._held_out(joined.groups)
+            train, validation = joined.subset(np.flatnonzero(~inside)), joined.subset(np.flatnonzero(inside))
+        first = train.instances[0]
+        # What says how a file happens to be written is left to the classical estimators, which it moves little.
+        self._static_names = tuple(name for name in first.static.names if name not in ORDER_FEATURE_NAMES)
+        self._online_names = next((one.online.names for one in train.instances if one.online is not None), ())
+        shape = ModelShape(
+            len(self._static_names), len(self._online_names), {unit: one.solvers for unit, one in tables.items()}
+        )
+        learnt, judged = self._samples(train), self._samples(validation)
+        self._beside = {}
+        kind = self.settings.model.beside
+        if kind != "none":
+            for unit, one in train.tables.items():
+                options.say(f"fitting the classical estimator beside the network ({kind}), in {unit}")
+                labelled = one.subset(one.known.any(axis=1))
+                self._beside[unit] = kept_fit(kind, _BESIDE[kind], labelled, options.classical)
+        self._on_new = NewFormulas(*self._shares_on_new).fit(train.tables, options.classical) if self.for_new else None
+        if options.run_directory is not None:
+            split = {
+                side: [one.gbdhash or one.path for one in part.instances]
+                for side, part in (("train", train), ("validation", validation))
+            }
+            open_run(options.run_directory, self.settings.model_dump(mode="json"), split, resume=options.resume)
+        try:
+            self._members = train_network(
+                self.settings,
+                shape,
+                learnt,
+                judged,
+                {unit: marginal_logits(one) for unit, one in train.tables.items()},
+                directory=options.run_directory,
+                resume=options.resume,
+                say=options.say,
+            )
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            raise NetworkOutOfMemoryError(
+                f"network: out of memory in training ({error}); lower batches.edges "
+                f"({self.settings.batches.edges}) or batches.max_graph_edges ({self.settings.batches.max_graph_edges})"
+            ) from error
+        self._shape = shape
+
+    def _held_out(self, groups: Sequence[str]) -> Bools:
+        """Choose the instances, or whole families, that decide when to stop."""
+        settings = self.settings.optimiser
+        count = len(groups)
+        if count < 2:
+            raise EstimatorError(f"network: found {count} training instances; expected at least 2")
+        names = list(groups) if settings.validation_by == "family" else [str(i) for i in range(count)]
+        folds = max(2, round(1 / settings.validation_share))
+        return np.asarray(group_folds(names, folds, self.settings.seed) == 0)
+
+    def _samples(self, joined: _Joined) -> list[GraphSample]:
+        samples = []
+        numbers = {name: number for number, name in enumerate(sorted(set(joined.groups)))}
+        for row, instance in enumerate(joined.instances):
+            plain = self._sample(instance)
+            targets = {
+                unit: TargetRow(one.cost[row].astype(np.float32), one.censored[row], one.known[row])
+                for unit, one in joined.tables.items()
+            }
+            family = numbers[joined.groups[row]]
+            samples.append(replace(plain, targets=targets, family=family))
+        return samples
+
+    def _sample(self, instance: Instance) -> GraphSample:
+        limit = self.settings.batches.max_graph_edges
+        return graph_sample(instance, self._static_names, self._online_names, limit)
+
+    # Predicting -------------------------------------------------------------------------------------------------------
+
+    def _predict(self, instances: list[Instance]) -> CostDistribution:
+        samples = [self._sample(instance) for instance in instances]
+
+        def readings(batch: GraphBatch) -> torch.Tensor:
+            here = torch.zeros(len(batch), dtype=torch.bool, device=batch.static.device)
+            return self._readings(
+                [(one, one.graph_vectors(batch)) for one in self._members], here, batch.static, batch.online
+            )
+
+        return self._mixed(self._apply(readings, instances, samples), instances)
+
+    def _readings(
+        self,
+        members: Sequence[tuple[CostModel, torch.Tensor | None]],
+        without_graph: torch.Tensor,
+        static: torch.Tensor,
+        online: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return the members' mean distribution, ``float64[B, 1 or 2, n_solvers, bins + 1]``.
+
+        The first reading is of all that there is, the second, if the network has learnt to do with it, of the early
+        search alone.
+        """
+        seen = [(without_graph, static)]
+        if self._reads_early:
+            seen.append((torch.ones_like(without_graph), torch.full_like(static, torch.nan)))
+        found = []
+        for gone, features in seen:
+            each = []
+            for member, graph in members:
+                fused = member.fuse(graph, gone, features, online)
+                logits = member.heads[self.unit](fused).double()
+                each.append(1.0 - torch.sigmoid(-logits).cumprod(dim=-1).mean(dim=1))
+            cdf = torch.stack(each).mean(dim=0)
+            found.append(torch.cat([torch.zeros_like(cdf[..., :1]), cdf], dim=-1))
+        return torch.stack(found, dim=1)
+
+    def _mixed(self, readings: NDArray[np.float64], instances: Sequence[Instance]) -> CostDistribution:
+        """Return predictions mixed with the estimator beside the network, and with others where formulas are new."""
+        mixed = CostDistribution(self.grid, readings[:, 0])
+        if self.unit in self._beside:
+            share = self.settings.model.beside_weight
+            mixed = mixed.mix([1.0 - share, share], [self._beside[self.unit].predict(list(instances))])
+        if self._on_new is None:
+            return mixed
+        early = CostDistribution(self.grid, readings[:, 1]) if self._reads_early else None
+        return self._on_new.mixed(mixed, self.unit, instances, early)
+
+    @property
+    def _reads_early(self) -> bool:
+        """Whether what the network reads off the early search alone is wanted."""
+        return self.for_new and self.settings.model.early_alone > 0
+
+    def predict_variants(self, variants: Sequence[Instance]) -> CostDistribution:
+        """Predict for variants of one instance; the graph is encoded once.
+
+        A variant without a graph is predicted as the network learnt to when branches were missing in training.
+
+        Parameters
+        ----------
+        variants
+            They may differ in their features, and in whether they have the graph; at least one has it.
+
+        Raises
+        ------
+        EstimatorError
+            If it isn't fitted or no variant has a graph.
+        """
+        first = next((one for one in variants if one.graph is not None), None)
+        if first is None:
+            raise EstimatorError("network: found no graph in any variant of the instance")
+        samples = [self._sample(replace(one, graph=first.graph)) for one in variants]
+        static = torch.from_numpy(np.stack([sample.static for sample in samples]))
+        online = torch.from_numpy(np.stack([sample.online for sample in samples]))
+        without = torch.tensor([one.graph is None for one in variants])
+        with inference():
+            batch = collate(samples[:1])
+            members: list[tuple[CostModel, torch.Tensor | None]] = []
+            for member in self._members:
+                graph = member.to("cpu").eval().graph_vectors(batch)
+                members.append((member, None if graph is None else graph.expand(len(samples), -1)))
+            readings = self._readings(members, without, static, online).numpy()
+        return self._mixed(readings, variants)
+
+    def embedding(self, instances: Sequence[Instance]) -> NDArray[np.float32]:
+        """Return the fused vectors of the first network, averaged over its members, ``float32[n, fused_width]``.
+
+        Raises
+        ------
+        EstimatorError
+            If it isn't fitted or an instance lacks what it needs.
+        """
+        _ = self._fitted_shape
+        if not instances:
+            return np.zeros((0, self.settings.model.fused_width), dtype=np.float32)
+        samples = [self._sample(one) for one in instances]
+        return self._apply(lambda batch: self._members[0].embedding(batch).mean(dim=1), instances, samples).astype(
+            np.float32
+        )
+
+    def _apply(
+        self,
+        compute: Callable[[GraphBatch], torch.Tensor],
+        instances: Sequence[Instance],
+        samples: Sequence[GraphSample],
+    ) -> NDArray[Any]:
+        """Return what the networks compute for each sample, in batches of bounded size on the device.
+
+        Raises
+        ------
+        NetworkOutOfMemoryError
+            If the memory doesn't suffice for some sample even alone.
+        """
+        device = torch_device(self.device)
+        for member in self._members:
+            member.to(device).eval()
+        bounds = self.settings.batches
+        edges = [sample.graph.n_edges for sample in samples]
+        waiting = plan_batches(edges, max_edges=bounds.edges, max_graphs=8 * bounds.graphs)
+        rows: list[Any] = [None] * len(samples)
+        while waiting:
+            positions = waiting.pop()
+            try:
+                with inference():
+                    found = compute(collate([samples[i] for i in positions]).to(device)).cpu().numpy()
+            except (MemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+                if len(positions) == 1:
+                    raise NetworkOutOfMemoryError(
+                        f"{instances[positions[0]].path}: out of memory in the network ({error})"
+                    ) from error
+                waiting += np.array_split(positions, 2)
+                continue
+            for position, row in zip(positions.tolist(), found, strict=True):
+                rows[position] = row
+        return np.stack(rows)
+
+    # Saving -----------------------------------------------------------------------------------------------------------
+
+    def save(self, directory: Path) -> None:
+        """Write weights (safetensors), configuration (JSON) and, if there are, the classical estimators beside it.
+
+        Raises
+        ------
+        EstimatorError
+            If it isn't fitted.
+        """
+        shape = self._fitted_shape
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        weights = {
+            f"{number}.{name}": tensor.detach().cpu().contiguous()
+            for number, member in enumerate(self._members)
+            for name, tensor in member.state_dict().items()
+        }
+        header = {
+            "estimator": self.name,
+            "format": FORMAT,
+            "package_version": __version__,
+            "parameters": self.parameters(),
+            "unit": next(iter(shape.solvers)),
+            "shape": shape.to_json(),
+            "inputs": {
+                "static": list(self._static_names),
+                "online": list(self._online_names),
+                **graph_inputs(),
+            },
+            "grids": {unit: grid_for(unit).to_json() for unit in shape.solvers},
+            "beside": {unit: beside.name for unit, beside in self._beside.items()},
+        }
+        text = json.dumps(header, indent=1, sort_keys=True, allow_nan=False)
+        save_file(weights, directory / _WEIGHTS)
+        for unit, beside in self._beside.items():
+            beside.save(directory / f"beside-{unit}")
+        if self._on_new is not None:
+            self._on_new.save(directory)
+        (directory / _HEADER).write_text(text + "\n")
+
+    @classmethod
+    def load(cls, directory: Path, **options: Any) -> Self:
+        """Read a fitted network, wherever it was trained.
+
+        Parameters
+        ----------
+        directory
+            What :meth:`save` wrote.
+        options
+            ``unit``: the unit to predict in (default: the main one); ``device``: where (default ``auto``).
+
+        Raises
+        ------
+        CheckpointError
+            If files are missing or damaged, or were written for other inputs than this version computes.
+        EstimatorError
+            If it was not trained for the unit, or an option is unknown.
+        """
+        unknown = sorted(set(options) - {"unit", "device"})
+        if unknown:
+            raise EstimatorError(f"network: found options {', '.join(unknown)}; expected unit or device")
+        directory = Path(directory)
+        header = read_header(directory / _HEADER, NetworkHeader, cls.name)
+        check_header(header, directory / _HEADER)
+        estimator = cls(header.parameters.settings, device=options.get("device") or "auto")
+        estimator._shape = ModelShape.from_json(header.shape.model_dump())
+        estimator._static_names, estimator._online_names = header.inputs.static, header.inputs.online
+        estimator._unit = header.unit
+        estimator._solvers = estimator._shape.solvers[estimator._unit]
+        estimator._members = read_members(directory / _WEIGHTS, estimator.settings, estimator._shape)
+        for unit, name in header.beside.items():
+            estimator._beside[unit] = load_estimator(name, directory / f"beside-{unit}")
+        if estimator.for_new:
+            estimator._on_new = NewFormulas.load(directory, estimator.units, *estimator._shares_on_new)
+        estimator._check_parts(directory)
+        wanted = options.get("unit")
+        return estimator if wanted in (None, estimator._unit) else estimator.for_unit(str(wanted))
+
+    def _check_parts(self, directory: Path) -> None:
+        """Refuse classical estimators that are for other solvers or units than the network."""
+        parts = [*self._beside.items(), *(self._on_new.parts() if self._on_new is not None else ())]
+        for unit, part in parts:
+            if (part.unit, part.solvers) != (unit, self._fitted_shape.solvers.get(unit)):
+                raise DamagedFileError(
+                    f"{directory}: found a part for {', '.join(part.solvers)} in {part.unit}; the network's are "
+                    f"{', '.join(self._fitted_shape.solvers.get(unit, ()))} in {unit}"
+                )
+
+
+@dataclass(frozen=True)
+class _FitOptions:
+    """What :meth:`GnnEstimator.fit` takes beyond the table."""
+
+    extra: tuple[TrainingTable, ...] = ()
+    validation: tuple[TrainingTable, ...] = ()
+    run_directory: Path | None = None
+    resume: bool = False
+    classical: Path | None = None
+    say: Say = tell
+
+
+@dataclass(frozen=True, eq=False)
+class _Joined:
+    """Tables of several units over the same instances."""
+
+    tables: dict[str, TrainingTable]
+
+    @property
+    def instances(self) -> list[Instance]:
+        return next(iter(self.tables.values())).instances
+
+    @property
+    def groups(self) -> list[str]:
+        return next(iter(self.tables.values())).groups
+
+    def subset(self, rows: NDArray[np.int64]) -> _Joined:
+        return _Joined({unit: table.subset(rows) for unit, table in self.tables.items()})
+
+    @classmethod
+    def of(cls, tables: Mapping[str, TrainingTable]) -> _Joined:
+        """Give every table the instances of all, in the order in which they first appear."""
+        rows: dict[str, int] = {}
+        instances: list[Instance] = []
+        groups: list[str] = []
+        satisfiable: list[int] = []
+        places: dict[str, list[int]] = {}
+        for unit, table in tables.items():
+            places[unit] = []
+            for position, instance in enumerate(table.instances):
+                key = instance.gbdhash or f"at {id(instance)}"
+                if key not in rows:
+                    rows[key] = len(instances)
+                    instances.append(instance)
+                    groups.append(table.groups[position])
+                    satisfiable.append(int(table.satisfiable[position]))
+                places[unit].append(rows[key])
+            if len(set(places[unit])) != len(places[unit]):
+                raise EstimatorError(f"network: the table in {unit} has an instance twice; keep one of them")
+        joined = {}
+        for unit, table in tables.items():
+            where = np.array(places[unit], dtype=np.int64)
+            shape = (len(instances), len(table.solvers))
+            cost, censored, known = np.zeros(shape), np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+            cost[where] = np.where(table.known, table.cost, 0.0)
+            censored[where], known[where] = table.censored, table.known
+            joined[unit] = TrainingTable(
+                instances,
+                table.solvers,
+                unit,
+                cost,
+                censored,
+                known,
+                groups,
+                np.array(satisfiable, dtype=np.int8),
+            )
+        return cls(joined)
+
+
+def marginal_logits(table: TrainingTable) -> NDArray[np.float32]:
+    """Return the logits of a table's own hazards, the same for every instance.
+
+    Parameters
+    ----------
+    table
+        Labels.
+
+    Returns
+    -------
+    float32[n_solvers, bins]
+        In each bin: runs that ended there over runs that reached it (a censored run is at risk in the bins wholly
+        below its bound), shrunk towards the mean hazard over all bins.
+    """
+    grid: CostGrid = table.grid
+    bins = np.arange(grid.bins)
+    rows = []
+    for column in range(len(table.solvers)):
+        known = table.known[:, column]
+        cost, censored = table.cost[known, column], table.censored[known, column]
+        place = grid.bin_of(cost)
+        ended = ~censored & (cost <= grid.high)
+        events = np.bincount(place[ended], minlength=grid.bins).astype(np.float64)
+        last = np.where(cost > grid.high, grid.bins, place + ended)
+        at_risk = (last[:, None] > bins).sum(axis=0)
+        overall = (events.sum() + 0.5) / (at_risk.sum() + 1.0)
+        rows.append((events + _PRIOR_INSTANCES * overall) / (at_risk + _PRIOR_INSTANCES))
+    return hazard_logits(CostDistribution.from_hazard(grid, np.stack(rows)))
+
+
+def torch_device(name: str) -> torch.device:
+    """Return the device of a name; ``auto`` is a GPU if there is one.
+
+    Raises
+    ------
+    EstimatorError
+        If there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise EstimatorError(f"network: cannot use device {name!r}: {reason}; try auto or cpu") from error
+    return device
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    # What torch raises on a CPU is a plain RuntimeError that only its text tells apart.
+    text = str(error).lower()
+    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text

@@ -1,0 +1,124 @@
+"""The files of a saved network: a header, checked against what this version computes, and weights of known shapes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from satcost_gnn.config import NetworkConfig, Section
+from satcost_gnn.core.distribution import GRIDS
+from satcost_gnn.errors import CheckpointError, DamagedFileError
+from satcost_gnn.formula.graph import CLAUSE_INPUTS, GRAPH_INPUTS, GRAPH_VERSION, VARIABLE_INPUTS
+from satcost_gnn.learn.network.cost_model import CostModel, ModelShape
+from satcost_gnn.learn.network.stored_weights import check_weights, planned, read_weights
+from satcost_gnn.learn.stored_estimator import StoredHeader
+
+
+class StoredShape(Section):
+    """Sizes of inputs and outputs."""
+
+    static: int = Field(ge=0, le=1_000_000)
+    online: int = Field(ge=0, le=1_000_000)
+    solvers: dict[str, tuple[str, ...]] = Field(min_length=1)
+
+
+class StoredInputs(Section):
+    """Names of all inputs, in order."""
+
+    static: tuple[str, ...]
+    online: tuple[str, ...]
+    graph_version: str
+    variable: tuple[str, ...]
+    clause: tuple[str, ...]
+    graph: tuple[str, ...]
+
+
+class StoredParameters(Section):
+    """Settings of the estimator."""
+
+    settings: NetworkConfig
+
+
+class NetworkHeader(StoredHeader):
+    """The JSON part of a saved network."""
+
+    package_version: str
+    parameters: StoredParameters
+    unit: str
+    shape: StoredShape
+    inputs: StoredInputs
+    grids: dict[str, dict[str, Any]]
+    beside: dict[str, str]
+
+
+def graph_inputs() -> dict[str, Any]:
+    """Return what the graphs of this version are made of."""
+    return {
+        "graph_version": GRAPH_VERSION,
+        "variable": VARIABLE_INPUTS,
+        "clause": CLAUSE_INPUTS,
+        "graph": GRAPH_INPUTS,
+    }
+
+
+def check_header(header: NetworkHeader, path: Path) -> None:
+    """Refuse a network that was trained on other inputs or grids than this version computes.
+
+    Raises
+    ------
+    CheckpointError
+        If it was, or parts of the header disagree.
+    """
+    for name, value in graph_inputs().items():
+        if getattr(header.inputs, name) != value:
+            raise CheckpointError(
+                f"{path}: the network was trained on other graph inputs ({name} differs); install satcost-gnn "
+                f"{header.package_version} or train it again"
+            )
+    for unit, grid in header.grids.items():
+        if unit not in GRIDS or GRIDS[unit].to_json() != grid:
+            raise CheckpointError(f"{path}: the network was trained on another grid of {unit}; train it again")
+    shape, inputs = header.shape, header.inputs
+    if (shape.static, shape.online) != (len(inputs.static), len(inputs.online)):
+        raise DamagedFileError(
+            f"{path}: found {len(inputs.static)} and {len(inputs.online)} names of features for "
+            f"{shape.static} and {shape.online} inputs; expected as many"
+        )
+    if header.unit not in shape.solvers or set(shape.solvers) != set(header.grids):
+        raise DamagedFileError(
+            f"{path}: found unit {header.unit}, solvers in {', '.join(shape.solvers)} and grids of "
+            f"{', '.join(header.grids)}; expected the same units"
+        )
+
+
+def read_members(path: Path, settings: NetworkConfig, shape: ModelShape) -> list[CostModel]:
+    """Return the networks whose weights a file holds.
+
+    Parameters
+    ----------
+    path
+        File in safetensors format.
+    settings, shape
+        What the networks are.
+
+    Raises
+    ------
+    DamagedFileError
+        If the file can't be read, or its weights are not those of such networks.
+    """
+    weights = read_weights(path)
+    plan = planned(lambda: CostModel(settings.model, shape))
+    expected = {f"{number}.{name}": one for number in range(settings.members) for name, one in plan.items()}
+    check_weights(weights, expected, path)
+    members = []
+    for number in range(settings.members):
+        model = CostModel(settings.model, shape)
+        head = f"{number}."
+        model.load_state_dict({k.removeprefix(head): v for k, v in weights.items() if k.startswith(head)})
+        members.append(model.eval())
+    return members
+
+
+__all__ = ["NetworkHeader", "check_header", "graph_inputs", "read_members"]

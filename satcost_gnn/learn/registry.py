@@ -1,0 +1,121 @@
+"""Estimators: one contract for everything that predicts a cost, from a constant to the network.
+
+The modules are imported on demand, so that listing the estimators loads neither torch nor scikit-learn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+from satcost_gnn.errors import EstimatorError
+from satcost_gnn.learn.base import ESTIMATORS, Estimator, TrainingTable, register
+
+Cost = Literal["cheap", "moderate", "expensive"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What can be said of an estimator without importing it.
+
+    Parameters
+    ----------
+    module
+        Module under ``satcost_gnn.learn`` that registers it.
+    needs
+        What it needs of an instance by default, of :data:`~satcost_gnn.learn.base.NEEDS`.
+    cost
+        To fit it to 2,000 instances on one core, the features there: ``cheap`` seconds, ``moderate`` up to minutes,
+        ``expensive`` more.
+    summary
+        What it predicts from, in a line.
+    """
+
+    module: str
+    needs: tuple[str, ...]
+    cost: Cost
+    summary: str
+
+
+#: Name -> what it is, in the order of listings.
+CATALOGUE: dict[str, Entry] = {
+    "constant": Entry("baselines.constant", (), "cheap", "costs of the training set (Kaplan-Meier)"),
+    "size": Entry("baselines.size", ("static",), "cheap", "numbers of variables, clauses and literals"),
+    "twice_so_far": Entry("baselines.twice_so_far", ("online",), "cheap", "twice what the search has cost so far"),
+    "progress_bar": Entry("baselines.progress_bar", ("online",), "cheap", "MiniSat's progress estimate"),
+    "tree_size": Entry(
+        "baselines.tree_size", ("online",), "cheap", "weighted backtrack or recursive estimate of the tree"
+    ),
+    "knuth": Entry("baselines.knuth", ("online",), "cheap", "random dives from the root of the search tree (Knuth)"),
+    "holt": Entry("baselines.holt", ("online",), "cheap", "tree weight, smoothed twice (Holt)"),
+    "progress_ensemble": Entry(
+        "baselines.progress_ensemble", ("online",), "cheap", "random forest over progress measures only"
+    ),
+    "linear": Entry("linear", ("static", "online"), "cheap", "online linear model (LMP), by answer"),
+    "knn": Entry("baselines.knn", ("static", "online"), "cheap", "costs of the nearest training instances"),
+    "forest": Entry("forest", ("static", "online"), "moderate", "quantile forest: ExtraTrees or random forest"),
+    "gaussian_process": Entry("gaussian_process", ("static", "online"), "moderate", "Gaussian process on ranks"),
+    "boosting": Entry("boosting", ("static", "online"), "moderate", "gradient boosting of hazards (needs LightGBM)"),
+    "average": Entry("ensemble.average", ("static", "online"), "moderate", "mean of forest and Gaussian process"),
+    "by_novelty": Entry(
+        "ensemble.by_novelty", ("static", "online"), "moderate", "one mixture for known and one for new formulas"
+    ),
+    "stacked": Entry("ensemble.stacked", ("static", "online"), "moderate", "mixture of others, weighted out of fold"),
+    "gnn": Entry(
+        "network.estimator", ("static", "online", "graph"), "expensive", "graph neural network fused with all features"
+    ),
+}
+
+#: Name -> module that registers it.
+MODULES: dict[str, str] = {name: f"satcost_gnn.learn.{entry.module}" for name, entry in CATALOGUE.items()}
+
+#: Names of all estimators.
+NAMES: tuple[str, ...] = tuple(MODULES)
+
+
+def estimator_class(name: str) -> type[Estimator]:
+    """Return the class of an estimator, importing its module.
+
+    Raises
+    ------
+    EstimatorError
+        If there is none of that name.
+    ImportError
+        If something that it needs isn't installed.
+    """
+    if name not in ESTIMATORS:
+        if name not in MODULES:
+            raise EstimatorError(f"found estimator {name!r}; expected one of {', '.join(NAMES)}")
+        import_module(MODULES[name])
+    return ESTIMATORS[name]
+
+
+def make_estimator(name: str, **parameters: Any) -> Estimator:
+    """Return an unfitted estimator with the given settings; EstimatorError for an unknown name or setting."""
+    cls = estimator_class(name)
+    try:
+        return cls(**parameters)
+    except TypeError as error:
+        raise EstimatorError(f"estimator {name!r}: {error}") from None
+
+
+def load_estimator(name: str, directory: Path | str, **options: Any) -> Estimator:
+    """Read a saved estimator (see :meth:`Estimator.load`)."""
+    return estimator_class(name).load(Path(directory), **options)
+
+
+__all__ = [
+    "CATALOGUE",
+    "ESTIMATORS",
+    "MODULES",
+    "NAMES",
+    "Entry",
+    "Estimator",
+    "TrainingTable",
+    "estimator_class",
+    "load_estimator",
+    "make_estimator",
+    "register",
+]

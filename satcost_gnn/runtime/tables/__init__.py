@@ -1,0 +1,1 @@
+"""Tables of rows that are written as they come and continued after an interruption."""

@@ -1,0 +1,143 @@
+"""What an opened checkpoint holds for predictions in one unit, each part checked against the others.
+
+Numbers must not appear under wrong names: whatever lists solvers lists those of the checkpoint, in their order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satcost_gnn.errors import CheckpointError, DamagedFileError, SatcostError
+from satcost_gnn.learn.base import Estimator
+from satcost_gnn.learn.calibration import Calibration
+from satcost_gnn.learn.early_answers import RELATIVE_COST_FILE, RelativeCosts
+from satcost_gnn.learn.registry import load_estimator
+from satcost_gnn.runtime.output_files import write_json
+from satcost_gnn.runtime.stored_files import json_kind
+from satcost_gnn.serve.checkpoint import NETWORK, Checkpoint
+
+CALIBRATION_FILE = "calibration.json"
+OFFSET_FILE = "probe_offset.json"
+
+
+def source_of(name: str) -> str:
+    """Return the kind of estimator that a member of the chain is: ``forest_static`` is a forest."""
+    return name.removesuffix("_static")
+
+
+def read_calibrations(checkpoint: Checkpoint, unit: str) -> dict[str, Calibration]:
+    """Return the calibrations of the estimators in a unit.
+
+    Raises
+    ------
+    CheckpointError
+        If they can't be read, or are not for the checkpoint's units and solvers.
+    """
+    path = checkpoint.directory / CALIBRATION_FILE
+    found = checkpoint.read_json(CALIBRATION_FILE)
+    by_estimator = found.get(unit, {}) if isinstance(found, dict) else None
+    if not isinstance(by_estimator, dict):
+        raise DamagedFileError(f"{path}: found {json_kind(found)}; expected calibrations by unit and estimator")
+    calibrations = {}
+    for name, values in by_estimator.items():
+        try:
+            calibration = Calibration.from_json(values)
+        except CheckpointError as error:
+            raise DamagedFileError(f"{path}: {name}, {unit}: {error}") from error
+        solvers = checkpoint.config.solvers
+        if calibration.unit != unit or len(calibration.maps) != len(solvers):
+            raise DamagedFileError(
+                f"{path}: found a calibration of {name} for {len(calibration.maps)} solvers in {calibration.unit}; "
+                f"expected {len(solvers)} in {unit}"
+            )
+        if calibration.solvers and calibration.solvers != solvers:
+            raise DamagedFileError(_other_solvers(f"{path}: {name}", calibration.solvers, solvers))
+        calibrations[name] = calibration
+    return calibrations
+
+
+def read_probe_offsets(checkpoint: Checkpoint, unit: str) -> dict[str, list[float]]:
+    """Return for each solver quantiles of log10 of its cost over the probe's.
+
+    Raises
+    ------
+    CheckpointError
+        If they can't be read, or a solver's are missing or no numbers.
+    """
+    name = f"{unit}/{OFFSET_FILE}"
+    found = checkpoint.read_json(name)
+    solvers = checkpoint.config.solvers
+    for solver in solvers:
+        values = found.get(solver) if isinstance(found, dict) else None
+        if not isinstance(values, list) or not values or not all(_is_number(value) for value in values):
+            raise DamagedFileError(
+                f"{checkpoint.directory / name}: found no list of numbers for {solver}; expected one for each of "
+                f"{', '.join(solvers)}"
+            )
+    return {solver: [float(value) for value in found[solver]] for solver in solvers}
+
+
+def read_relative_costs(checkpoint: Checkpoint, unit: str) -> RelativeCosts | None:
+    """Return what solvers cost relative to the one that is run first; None if the checkpoint was made without it.
+
+    Raises
+    ------
+    CheckpointError
+        If it can't be read, or a solver is missing.
+    """
+    name = f"{unit}/{RELATIVE_COST_FILE}"
+    if not (checkpoint.directory / name).exists():
+        return None
+    found = RelativeCosts.from_json(checkpoint.read_json(name), str(checkpoint.directory / name))
+    if missing := [solver for solver in checkpoint.config.solvers if solver not in found.offsets]:
+        raise DamagedFileError(f"{checkpoint.directory / name}: found nothing for {', '.join(missing)}")
+    return found
+
+
+def write_probe_offsets(path: Path, offsets: Mapping[str, NDArray[np.float64]], points: int = 101) -> None:
+    """Write the distribution of log10(cost / probe's cost) of each solver as evenly spaced quantiles."""
+    levels = (np.arange(points) + 0.5) / points
+    table = {name: np.quantile(values, levels).round(4).tolist() for name, values in offsets.items()}
+    write_json(path, table)
+
+
+def open_estimator(checkpoint: Checkpoint, name: str, unit: str, device: str) -> Estimator | str:
+    """Return an estimator of the chain for predictions in a unit, or why it can't be had.
+
+    Parameters
+    ----------
+    checkpoint
+        The opened checkpoint.
+    name
+        In its chain.
+    unit
+        Cost unit.
+    device
+        Where a network is to run.
+    """
+    options = {"unit": unit, "device": device} if name == NETWORK else {}
+    try:
+        place = checkpoint.member(NETWORK if name == NETWORK else f"{unit}/{name}")
+        found = load_estimator(source_of(name), place, **options)
+        if found.unit != unit:
+            raise DamagedFileError(f"{place}: found an estimator for {found.unit}; expected one for {unit}")
+        if found.solvers != checkpoint.config.solvers:
+            raise DamagedFileError(_other_solvers(str(place), found.solvers, checkpoint.config.solvers))
+    except ImportError as error:
+        return f"{error.name or error} is not installed"
+    except (SatcostError, OSError, ValueError, RuntimeError, MemoryError) as error:
+        return f"cannot be loaded ({error})"
+    return found
+
+
+def _other_solvers(place: str, found: tuple[str, ...], expected: tuple[str, ...]) -> str:
+    return f"{place}: found solvers {', '.join(found)}; the checkpoint's are {', '.join(expected)}, in this order"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

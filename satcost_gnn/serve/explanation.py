@@ -1,0 +1,635 @@
+"""Why a prediction is what it is: how many decades each group of features adds to it or takes from it.
+
+The prediction of an instance is compared with that of a background, instances of the training data. Between the two,
+feature groups are changed from the background's values to the instance's one by one, and each change of the prediction
+is the group's; averaged over the orders in which groups can be changed these are the Shapley values, which always add
+up to the whole difference (Lundberg and Lee, "A unified approach to interpreting model predictions", NeurIPS 2017).
+They are estimated from random orders, each taken forwards and backwards (Castro, Gomez and Tejada, "Polynomial
+calculation of the Shapley value based on sampling", 2009; Mitchell et al., "Sampling permutations for Shapley value
+estimation", JMLR 2022). The network's graph counts as missing in the background, as it was at times in training.
+
+A group's effect is what it does to this model's prediction. It isn't a cause of the instance's hardness.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satcost_gnn.core.feature_vector import FeatureVector
+from satcost_gnn.core.observed import extrapolated, known
+from satcost_gnn.errors import ConfigError, DamagedFileError, EstimatorError
+from satcost_gnn.features.instance import Instance
+from satcost_gnn.learn.feature_matrix import FeatureMatrix, features_for_unit
+from satcost_gnn.runtime.output_files import replacing
+from satcost_gnn.runtime.stored_files import read_arrays
+from satcost_gnn.search.second_search import PREFIX
+
+if TYPE_CHECKING:
+    from satcost_gnn.formula.sources import FormulaSource
+    from satcost_gnn.search.probe import ProbeResult
+    from satcost_gnn.serve.prediction import Prediction
+    from satcost_gnn.serve.predictor import Predictor
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+#: Estimators of a checkpoint's chain that read features which can be told apart.
+EXPLAINED = frozenset({"gnn", "forest", "forest_static", "linear"})
+#: Name of the background in a checkpoint.
+BACKGROUND_FILE = "background.npz"
+
+# Training instances that a checkpoint keeps as background.
+_BACKGROUND_ROWS = 32
+# Random orders; each is taken backwards too, and the background's rows take turns.
+_ORDERS = 32
+# Standard deviations from the training median from which on an instance counts as unusual in a feature.
+_UNUSUAL = 0.5
+# Effects smaller than this, in decades, are not put in words.
+_NEGLIGIBLE = 0.05
+
+
+@dataclass(frozen=True)
+class FeatureGroup:
+    """Features that are explained together.
+
+    Parameters
+    ----------
+    name
+        Short name, as in the output.
+    subject
+        What it is about, as the subject of a sentence with its verb.
+    low, high
+        What completes the sentence where the measure is below or above what is usual.
+    measure
+        The feature that tells; empty for none.
+    """
+
+    name: str
+    subject: str
+    low: str = ""
+    high: str = ""
+    measure: str = ""
+
+
+GROUPS: tuple[FeatureGroup, ...] = (
+    FeatureGroup("size", "the formula is", "small", "large", "clauses_log"),
+    FeatureGroup("clauses", "clauses are", "short", "long", "length_mean_log"),
+    FeatureGroup("degrees", "variables occur in", "few clauses", "many clauses", "degree_mean_log"),
+    FeatureGroup("graph", "the clause-variable graph"),
+    FeatureGroup("depth", "conflicts are met at", "shallow levels", "deep levels", "level.all.mean"),
+    FeatureGroup("backjumps", "backjumps are", "short", "long", "backjump.all.mean"),
+    FeatureGroup("learnt clauses", "learnt clauses are", "short", "long", "learnt.all.mean"),
+    FeatureGroup("trail", "conflicts come with", "few variables set", "many variables set", "trail_share.all.mean"),
+    FeatureGroup("restarts", "restarts are", "rare", "frequent", "rates.restarts_per_conflict"),
+    FeatureGroup("tree estimates", "tree-size estimates are", "low", "high", "tree.wbe_longest"),
+    FeatureGroup("random dives", "random dives end", "early", "late", "knuth.depth_mean_log"),
+    FeatureGroup("second search", "a second search", "", "came to an end", f"{PREFIX}solved"),
+    FeatureGroup("speed", "the probe ran", "slowly", "fast", "speed.conflicts_per_second"),
+)
+
+_BY_NAME = {group.name: group for group in GROUPS}
+# Beginnings of feature names -> group; the longest that fits counts.
+_PREFIXES: dict[str, str] = {
+    "level": "depth",
+    "decisions": "depth",
+    "backjump": "backjumps",
+    "undone_share": "backjumps",
+    "learnt": "learnt clauses",
+    "trail_share": "trail",
+    "assigned": "trail",
+    "rates.": "trail",
+    "rates.conflicts_log": "size",
+    "rates.active_log": "size",
+    "rates.observed_share": "size",
+    "rates.decisions_per_conflict_log": "depth",
+    "rates.restarts_per_conflict": "restarts",
+    "rates.given_up_per_conflict": "restarts",
+    "rates.learnt": "learnt clauses",
+    "rates.to_root_share": "backjumps",
+    "rates.one_level_share": "backjumps",
+    "variables.": "trail",
+    "variables.learnt": "learnt clauses",
+    "variables.decided": "depth",
+    "tree.": "tree estimates",
+    "tree.trees_log": "restarts",
+    "progress.": "tree estimates",
+    "knuth.": "random dives",
+    "speed.": "speed",
+}
+_STATIC_GROUPS: dict[str, str] = {
+    "size": "size",
+    "length": "clauses",
+    "sign": "clauses",
+    "pattern": "clauses",
+    "propagation": "clauses",
+    "order": "clauses",
+    "degree": "degrees",
+    "balance": "degrees",
+    "clause_degree": "degrees",
+}
+_GBDC_SIZES = ("clauses", "variables", "bytes", "ccs")
+_GBDC_DEGREES = ("hornvars", "invhornvars", "balancevars", "vcg", "vg", "cg")
+
+
+def group_of(feature: str) -> str:
+    """Return the name of the group that a static, online or speed feature belongs to.
+
+    Raises
+    ------
+    KeyError
+        If there is no such feature.
+    """
+    from satcost_gnn.formula.features import STATIC_FEATURES
+
+    if feature in STATIC_FEATURES:
+        group = STATIC_FEATURES[feature].group
+        if group != "gbdc":
+            return _STATIC_GROUPS[group]
+        word = feature.removeprefix("gbdc_").split("_")[0]
+        return "size" if word in _GBDC_SIZES else "degrees" if word in _GBDC_DEGREES else "clauses"
+    # What the second search tells is explained together with what the first one does.
+    feature = feature.removeprefix(PREFIX)
+    fitting = [prefix for prefix in _PREFIXES if feature.startswith(prefix)]
+    if feature == "solved":
+        return "second search"
+    if not fitting or "." not in feature:
+        raise KeyError(feature)
+    return _PREFIXES[max(fitting, key=len)]
+
+
+@dataclass(frozen=True, eq=False)
+class Background:
+    """What predictions are compared with: features of a few training instances, or of a typical one.
+
+    Parameters
+    ----------
+    names
+        Features.
+    values
+        ``float32[n, n_features]``, NaN where missing.
+    what
+        Where they come from, in words.
+    """
+
+    names: tuple[str, ...]
+    values: NDArray[np.float32]
+    what: str
+
+    @classmethod
+    def sample(cls, instances: Sequence[Instance], seed: int = 0) -> Self:
+        """Draw a background from training instances with features.
+
+        Raises
+        ------
+        EstimatorError
+            If there is no instance with features.
+        """
+        rows = np.random.default_rng(seed).permutation(len(instances))[:_BACKGROUND_ROWS]
+        matrix = FeatureMatrix.from_instances([instances[row] for row in sorted(rows)], "both+speed")
+        return cls(matrix.names, matrix.values.astype(np.float32), _described(len(matrix)))
+
+    @classmethod
+    def of_medians(cls, medians: Mapping[str, float]) -> Self:
+        """Return the background of a checkpoint that keeps medians only; other features stay the instance's own."""
+        values = np.array([list(medians.values())], dtype=np.float32)
+        return cls(tuple(medians), values, "an instance with the training data's median in every feature")
+
+    def save(self, path: Path) -> None:
+        """Write it as plain arrays."""
+        np.savez_compressed(path, allow_pickle=False, names=np.array(self.names, dtype=np.str_), values=self.values)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read it.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is missing or damaged.
+        """
+        arrays = read_arrays(path)
+        try:
+            names, values = tuple(str(name) for name in arrays["names"]), arrays["values"].astype(np.float32)
+            if values.ndim != 2 or values.shape[1] != len(names) or not len(values):
+                raise ValueError(f"found values of shape {values.shape} for {len(names)} features")
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedFileError(f"{path}: the background of explanations can't be read: {error}") from error
+        return cls(names, values, _described(len(values)))
+
+
+def _described(rows: int) -> str:
+    return f"{rows} instances of the training data"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one group does to a prediction.
+
+    Parameters
+    ----------
+    group
+        The group.
+    decades
+        Its Shapley value: decades (log10 of the cost) that it adds.
+    standard_error
+        Of that estimate, over random orders and background instances.
+    standing
+        Robust standard deviations by which the group's measure lies above the training median; NaN for none.
+    """
+
+    group: FeatureGroup
+    decades: float
+    standard_error: float
+    standing: float
+
+    @property
+    def words(self) -> str:
+        """How the instance is in this respect, such as ``short``; empty if nothing unusual can be said."""
+        if math.isnan(self.standing) or abs(self.standing) < _UNUSUAL:
+            return ""
+        return self.group.high if self.standing > 0 else self.group.low
+
+    @property
+    def because(self) -> str:
+        """The effect as what comes after "because"."""
+        said = f"{self.group.subject} {self.words}" if self.words else f"of its {self.group.name}"
+        return f"{said} ({self.decades:+.2f})"
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """A prediction for one solver, taken apart.
+
+    Parameters
+    ----------
+    prediction
+        The prediction.
+    solver
+        The solver.
+    value, background
+        log10 of the median cost: of the instance, and of the background on average. Beyond what the training labels
+        tell about it is the estimator's extrapolation, which is not shown.
+    effects
+        Largest first. ``value == background + sum of decades``. Empty where there is nothing to take apart.
+    compared_with
+        What the background is, in words.
+    reason
+        Why there are no effects; empty if there are.
+    """
+
+    prediction: Prediction
+    solver: str
+    value: float
+    background: float
+    effects: tuple[Effect, ...]
+    compared_with: str
+    reason: str = ""
+
+    @property
+    def beyond(self) -> bool:
+        """Whether the median lies beyond what the training labels tell about."""
+        return float(10.0**self.value) > self.prediction.known_up_to
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain values; decades and log10 throughout."""
+        found = self.prediction
+        row: dict[str, Any] = {
+            "path": found.path,
+            "gbdhash": found.gbdhash,
+            "status": found.status,
+            "result": found.result,
+            "checkpoint": found.checkpoint,
+            "estimator": found.estimator or found.source,
+            "in_distribution": found.in_distribution,
+            "fallback_reason": found.reason if found.status == "ok" else "",
+            "solver": self.solver,
+            "cost_unit": found.unit,
+            "median_log10": None if math.isnan(self.value) or self.beyond else self.value,
+            "background_median_log10": None if math.isnan(self.background) else self.background,
+            "known_up_to": known(found.known_up_to),
+            "background": self.compared_with,
+            "reason": self.reason,
+            "text": self.sentence(),
+        }
+        row["effects"] = [
+            {
+                "group": effect.group.name,
+                "decades": effect.decades,
+                "standard_error": effect.standard_error,
+                "standing": None if math.isnan(effect.standing) else effect.standing,
+                "words": effect.words,
+            }
+            for effect in self.effects
+        ]
+        return row
+
+    def sentence(self) -> str:
+        """Return the explanation in words."""
+        if self.prediction.status == "error":
+            return f"It cannot be read: {self.reason}."
+        if math.isnan(self.value):
+            return self.reason
+        unit, bound = self.prediction.unit, self.prediction.known_up_to
+        amount = f"more than {_amount(math.log10(bound), unit)}" if self.beyond else _amount(self.value, unit)
+        cost = f"{self.solver} is predicted to need {amount} (median)"
+        if not self.effects:
+            return f"{cost}; {self.reason}."
+        difference = self.value - self.background
+        much = (
+            f"{abs(difference):.2f} decades {'more' if difference > 0 else 'less'} than"
+            if round(abs(difference), 2)
+            else "as much as"
+        )
+        text = f"{cost}, {much} {self.compared_with} ({_amount(self.background, self.prediction.unit)})"
+        along = [e for e in self.effects if e.decades * difference > 0 and abs(e.decades) >= _NEGLIGIBLE]
+        against = [e for e in self.effects if e.decades * difference < 0 and abs(e.decades) >= _NEGLIGIBLE]
+        if along:
+            text += ", mostly because " + " and because ".join(effect.because for effect in along[:3])
+        if against:
+            text += "; against that, because " + " and because ".join(effect.because for effect in against[:2])
+        return text + "."
+
+    def bars(self, width: int = 40) -> list[str]:
+        """Return one line of text an effect: name, how the instance is, decades, and a bar to the left or right."""
+        most = max((abs(effect.decades) for effect in self.effects), default=0.0)
+        half = width // 2
+        lines = []
+        for effect in self.effects:
+            length = round(abs(effect.decades) / most * half) if most else 0
+            left = ("█" * length if effect.decades < 0 else "").rjust(half)
+            right = "█" * length if effect.decades > 0 else ""
+            said = f"{effect.group.name:15} {effect.words:24}"
+            lines.append(f"{said} {effect.decades:+6.2f} ±{effect.standard_error:.2f}  {left}|{right}".rstrip())
+        return lines
+
+    def plot(self, path: Path) -> None:
+        """Draw the effects as bars into a PNG, PDF or SVG, by the path's ending.
+
+        Raises
+        ------
+        ConfigError
+            If there is nothing to draw, or the ending is unknown.
+        """
+        from matplotlib.figure import Figure
+
+        if not self.effects:
+            raise ConfigError(f"{path}: there is nothing to draw: {self.sentence()}")
+        names = [f"{e.group.name}: {e.words}" if e.words else e.group.name for e in reversed(self.effects)]
+        decades = [effect.decades for effect in reversed(self.effects)]
+        errors = [effect.standard_error for effect in reversed(self.effects)]
+        figure = Figure(figsize=(8, 0.4 * len(names) + 1.6), layout="constrained")
+        axes = figure.add_subplot()
+        axes.barh(names, decades, xerr=errors, color=["tab:red" if value > 0 else "tab:blue" for value in decades])
+        axes.axvline(0.0, color="black", linewidth=0.8)
+        axes.set_xlabel(f"decades of {self.prediction.unit} ({self.solver})")
+        axes.set_title(
+            f"{Path(self.prediction.path).name}: {_amount(self.value, self.prediction.unit)},\n"
+            f"{self.compared_with}: {_amount(self.background, self.prediction.unit)}",
+            fontsize="medium",
+        )
+        try:
+            with replacing(path) as temporary:
+                figure.savefig(temporary, format=path.suffix.removeprefix(".").lower() or "png")
+        except ValueError as error:
+            raise ConfigError(f"{path}: cannot write the plot: {error}") from error
+
+
+def _amount(log10: float, unit: str) -> str:
+    value = 10.0**log10
+    text = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{text} {unit.replace('_', ' ')}"
+
+
+def shapley_values(
+    evaluate: Callable[[Bools, NDArray[np.int64]], Floats], players: int, rows: int, orders: int, seed: int = 0
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Estimate Shapley values from random orders, each taken forwards and backwards.
+
+    Parameters
+    ----------
+    evaluate
+        Takes coalitions ``bool[m, players]`` and, for each, the number of the background row that the others are taken
+        from; returns ``float64[m, targets]``.
+    players
+        Number of players, at least 1.
+    rows
+        Number of background rows; they take turns.
+    orders
+        Random orders at least; rounded up to a multiple of ``rows``.
+    seed
+        Seed of the orders.
+
+    Returns
+    -------
+    values, errors
+        ``float64[players, targets]``: Shapley values and their standard errors.
+    whole, nothing
+        ``float64[targets]``: the value with all players, and with none on average over the rows;
+        ``whole == nothing + values.sum(axis=0)`` but for rounding.
+    """
+    rng = np.random.default_rng(seed)
+    orders = rows * math.ceil(orders / rows)
+    index: dict[tuple[int, bytes], int] = {}
+    coalitions: list[Bools] = []
+    row_of: list[int] = []
+
+    def look_up(row: int, coalition: Bools) -> int:
+        # With every player in, no background is left.
+        key = (0 if coalition.all() else row, coalition.tobytes())
+        if key not in index:
+            index[key] = len(coalitions)
+            coalitions.append(coalition.copy())
+            row_of.append(key[0])
+        return index[key]
+
+    walks: list[tuple[int, NDArray[np.int64], list[int]]] = []
+    for number in range(orders):
+        order = rng.permutation(players)
+        for taken in (order, order[::-1]):
+            inside = np.zeros(players, dtype=bool)
+            steps = [look_up(number % rows, inside)]
+            for player in taken:
+                inside[player] = True
+                steps.append(look_up(number % rows, inside))
+            walks.append((number, taken, steps))
+    found = evaluate(np.stack(coalitions), np.array(row_of))
+    each = np.zeros((orders, players, found.shape[1]))
+    nothing = np.zeros(found.shape[1])
+    for number, taken, steps in walks:
+        each[number, taken] += 0.5 * np.diff(found[steps], axis=0)
+        nothing += found[steps[0]] / len(walks)
+    spread = each.std(axis=0, ddof=1) if orders > 1 else np.zeros(each.shape[1:])
+    whole = found[index[0, np.ones(players, dtype=bool).tobytes()]]
+    return each.mean(axis=0), spread / math.sqrt(orders), whole, nothing
+
+
+class Explainer:
+    """Takes the predictions of a predictor apart.
+
+    Parameters
+    ----------
+    predictor
+        Whose predictions.
+    solver
+        The solver that is explained; None for the one that the checkpoint's probe runs.
+
+    Raises
+    ------
+    ConfigError
+        If the predictor doesn't report the solver.
+    CheckpointError
+        If the checkpoint's background is damaged.
+    """
+
+    def __init__(self, predictor: Predictor, solver: str | None = None) -> None:
+        self.predictor = predictor
+        wanted = solver or predictor.checkpoint.config.probe_solver
+        if solver is None and wanted not in predictor.solvers:
+            wanted = predictor.solvers[0]
+        if wanted not in predictor.solvers:
+            raise ConfigError(
+                f"{wanted!r} is not in {predictor.checkpoint.config.label}; expected one of "
+                f"{', '.join(predictor.solvers)}"
+            )
+        self.solver = wanted
+        stored = predictor.checkpoint.directory / BACKGROUND_FILE
+        # Checkpoints made before backgrounds were kept know the medians only.
+        self.background = (
+            Background.load(stored) if stored.exists() else Background.of_medians(predictor.novelty.medians())
+        )
+
+    def explain(self, source: FormulaSource) -> Explanation:
+        """Predict the cost of one instance and say what moved the prediction."""
+        item = self.predictor.preprocess(source)
+        prediction = self.predictor.predict_preprocessed([item])[0]
+        nan = float("nan")
+        if item.instance is None or prediction.distribution is None:
+            return Explanation(prediction, self.solver, nan, nan, (), self.background.what, prediction.reason)
+        median = extrapolated(prediction.distribution).median()
+        value = float(median[self.predictor.solvers.index(self.solver)])
+        if prediction.answered_by and not prediction.estimator:
+            run = item.instance.plain if prediction.known else item.instance.probe
+            spent = "" if run is None or run.conflicts is None else f" after {run.conflicts:,} conflicts"
+            who = prediction.answered_by if prediction.known else "The probe"
+            reason = f"{who} solved it{spent} ({prediction.result}): nothing was predicted from features."
+            return Explanation(prediction, self.solver, nan, nan, (), self.background.what, reason)
+        if prediction.estimator not in EXPLAINED:
+            reason = f"this is the {prediction.source.replace('_', '-')} estimate, which has no feature groups"
+            return Explanation(prediction, self.solver, value, nan, (), self.background.what, reason)
+        return self._taken_apart(prediction, self.predictor.as_in_training(item.instance))
+
+    def _taken_apart(self, prediction: Prediction, instance: Instance) -> Explanation:
+        variants = _Variants.of(instance, self.background, self.predictor, prediction.estimator)
+        column = self.predictor.solvers.index(self.solver)
+
+        def evaluate(coalitions: Bools, rows: NDArray[np.int64]) -> Floats:
+            made = variants.make(coalitions, rows)
+            return self.predictor.predict_variants(prediction.estimator, made).median()
+
+        values, errors, whole, nothing = shapley_values(
+            evaluate, len(variants.groups), len(self.background.values), _ORDERS
+        )
+        standing = self.predictor.novelty.standing(instance)
+        effects = [
+            Effect(
+                _BY_NAME[name],
+                float(values[k, column]),
+                float(errors[k, column]),
+                standing.get(_BY_NAME[name].measure, float("nan")),
+            )
+            for k, name in enumerate(variants.groups)
+        ]
+        effects.sort(key=lambda effect: -abs(effect.decades))
+        return Explanation(
+            prediction,
+            self.solver,
+            float(whole[column]),
+            float(nothing[column]),
+            tuple(effects),
+            self.background.what,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Variants:
+    """Makes an instance's variants, which have some groups of features from a background."""
+
+    instance: Instance
+    background: Background
+    groups: tuple[str, ...]
+    speed: FeatureVector | None
+
+    @classmethod
+    def of(cls, instance: Instance, background: Background, predictor: Predictor, estimator: str) -> Self:
+        answered = predictor.estimator(estimator)
+        names: list[str] = []
+        if "static" in answered.needs:
+            names += instance.static.names
+        if "online" in answered.needs and instance.online is not None:
+            names += instance.online.names
+        speed = None
+        if "speed" in features_for_unit("both", predictor.unit) and instance.probe is not None:
+            from satcost_gnn.search.online import speed_features
+
+            speed = speed_features(instance.probe)
+            names += speed.names
+        replaced = {group_of(name) for name in set(names) & set(background.names)}
+        if "graph" in answered.can_miss:
+            replaced.add("graph")
+        if not replaced:
+            raise EstimatorError(f"{instance.path}: no feature of the estimator {estimator} is in the background")
+        return cls(instance, background, tuple(group.name for group in GROUPS if group.name in replaced), speed)
+
+    def make(self, coalitions: Bools, rows: NDArray[np.int64]) -> list[Instance]:
+        """Return the variants: groups in a coalition are the instance's own, the others those of a background row."""
+        static = self._vectors(self.instance.static, coalitions, rows)
+        online = self._vectors(self.instance.online, coalitions, rows)
+        speed = self._vectors(self.speed, coalitions, rows)
+        made = []
+        for k, inside in enumerate(coalitions):
+            graph, probe = self.instance.graph, self.instance.probe
+            if "graph" in self.groups and not inside[self.groups.index("graph")]:
+                graph = None
+            if speed[k] is not None and "speed" in self.groups and not inside[self.groups.index("speed")]:
+                assert probe is not None
+                probe = _at_speed(probe, speed[k])
+            made.append(replace(self.instance, static=static[k], online=online[k], graph=graph, probe=probe))
+        return made
+
+    def _vectors(self, own: FeatureVector | None, coalitions: Bools, rows: NDArray[np.int64]) -> list[Any]:
+        if own is None:
+            return [None] * len(coalitions)
+        place = {name: i for i, name in enumerate(self.background.names)}
+        values = np.repeat(own.values[None], len(coalitions), axis=0)
+        for column, name in enumerate(own.names):
+            group = group_of(name)
+            if name in place and group in self.groups:
+                outside = ~coalitions[:, self.groups.index(group)]
+                values[outside, column] = self.background.values[rows[outside], place[name]]
+        return [FeatureVector(own.names, row) for row in values]
+
+
+def _at_speed(probe: ProbeResult, speed: FeatureVector) -> ProbeResult:
+    """Return a probe's result with the counts and times that give the wanted speeds."""
+    search = 10.0 ** speed["speed.search_seconds"]
+    if math.isnan(search):
+        return replace(probe, timings={name: s for name, s in probe.timings.items() if name != "search"})
+
+    def count(name: str) -> int | None:
+        rate = speed[f"speed.{name}_per_second"]
+        return None if math.isnan(rate) else max(1, round(10.0**rate * search))
+
+    return replace(
+        probe,
+        conflicts=count("conflicts"),
+        propagations=count("propagations"),
+        decisions=count("decisions"),
+        timings={**probe.timings, "search": search, "load": 10.0 ** speed["speed.load_seconds"]},
+    )

@@ -1,0 +1,495 @@
+"""From CNFs to predictions with a checkpoint: preprocessing, a chain of estimators, calibration, rows.
+
+The chain is tried in order for every instance: network, forest on features, linear model on the early search, tree-size
+estimator, constant of the training set. Each prediction says which of them it comes from and why the earlier ones were
+passed over. Whatever readable CNF comes in, a prediction comes out.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from satcost_gnn.core.distribution import UNIT_LABELS, CostDistribution
+from satcost_gnn.core.observed import observed_up_to
+from satcost_gnn.errors import CheckpointError, ConfigError
+from satcost_gnn.features.early_budget import DEFAULT_LIMIT_S, within_limit
+from satcost_gnn.features.instance import Instance
+from satcost_gnn.features.preprocessing import Preprocessed, PreprocessSettings, preprocess, preprocess_many
+from satcost_gnn.formula.in_memory import from_memory
+from satcost_gnn.formula.sources import FormulaFile, FormulaSource
+from satcost_gnn.learn.early_answers import above_survived, after_plain_run, after_probe
+from satcost_gnn.learn.out_of_distribution import NoveltyDetector
+from satcost_gnn.runtime.sandbox import Sandbox
+from satcost_gnn.serve.checkpoint import Checkpoint
+from satcost_gnn.serve.checkpoint_contents import (
+    open_estimator,
+    read_calibrations,
+    read_probe_offsets,
+    read_relative_costs,
+    source_of,
+)
+from satcost_gnn.serve.machine_speed import on_training_machine, read_factor
+from satcost_gnn.serve.prediction import Prediction
+
+if TYPE_CHECKING:
+    from satcost_gnn.learn.base import Estimator
+    from satcost_gnn.search.plain_run import PlainRun
+
+# Instances of one pass at most, however small they are.
+_BATCH_INSTANCES = 64
+
+
+def missing_need(need: str, instance: Instance) -> str:
+    """Return why an instance lacks what an estimator needs, empty if it has it."""
+    if need == "graph" and instance.graph is None:
+        return "no graph"
+    if need == "online" and instance.online is None:
+        return "no early search"
+    if need == "trace" and (instance.probe is None or instance.probe.trace is None):
+        return "no trace"
+    if need == "static" and bool(np.isnan(instance.static.values).all()):
+        return "no features"
+    return ""
+
+
+class Predictor:
+    """Predicts costs with a checkpoint.
+
+    Parameters
+    ----------
+    checkpoint
+        The opened checkpoint; all settings come from it.
+    unit
+        Cost unit, None for the checkpoint's default.
+    solvers
+        Solvers to report, None for all.
+    cutoff
+        Budget of ``p_solved`` in the cost unit, None for the checkpoint's.
+    device
+        ``auto``, ``cpu``, ``cuda`` …: where the network runs.
+    start
+        Estimator that the chain starts at, None for its first.
+    machine_factor
+        Seconds of this machine for one of the training machine, for predictions in ``cpu_seconds``; None for the one
+        that ``satcost calibrate-machine`` has kept, if any; 1 for none.
+    relaxed
+        Whether files with fewer clauses than their header announces are read, with a warning.
+    limit_s
+        Seconds that a solver would be given for an instance; the early search may take about a hundredth of it.
+
+    Raises
+    ------
+    ConfigError
+        If the unit, a solver or the estimator is not in the checkpoint, or the kept factor can't be read.
+
+    Examples
+    --------
+    >>> with Predictor.from_checkpoint() as predictor:  # doctest: +SKIP
+    ...     prediction = predictor.predict([[1, -2], [2, 3], [-1, -3]])
+    >>> prediction.quantile(0.5)["cadical195"]  # doctest: +SKIP
+    1.0
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        unit: str | None = None,
+        solvers: Sequence[str] | None = None,
+        cutoff: float | None = None,
+        device: str = "auto",
+        start: str | None = None,
+        machine_factor: float | None = None,
+        relaxed: bool = False,
+        limit_s: float = DEFAULT_LIMIT_S,
+    ) -> None:
+        config = checkpoint.config
+        self.checkpoint = checkpoint
+        self.unit = unit or config.units[0]
+        if self.unit not in config.units:
+            raise ConfigError(f"unit {self.unit!r} is not in {config.label}; expected one of {', '.join(config.units)}")
+        unknown = [name for name in solvers or () if name not in config.solvers]
+        if unknown:
+            raise ConfigError(f"{unknown[0]!r} is not in {config.label}; expected some of {', '.join(config.solvers)}")
+        self.solvers = tuple(solvers or config.solvers)
+        self._columns = [config.solvers.index(name) for name in self.solvers]
+        self.cutoff = float(cutoff if cutoff is not None else config.cutoffs[self.unit])
+        if start is not None and start not in config.chain:
+            raise ConfigError(
+                f"estimator {start!r} is not in {config.label}; expected one of {', '.join(config.chain)}"
+            )
+        self.chain = config.chain[config.chain.index(start) if start else 0 :]
+        self.device = device
+        self.settings = PreprocessSettings.from_dict(config.preprocess)
+        self.settings = replace(self.settings, read=replace(self.settings.read, relaxed=relaxed))
+        mine, trained = self.settings.key(), config.preprocess_key
+        release = re.compile(r"@([^,-]*)").findall
+        if not self.settings.serves(trained):
+            raise CheckpointError(
+                f"{checkpoint.directory}: it was made with preprocessing {trained}, this package does {mine}; "
+                f"use the package version {config.package_version} or a newer checkpoint"
+            )
+        self.settings = within_limit(self.settings, limit_s, config.probe_solver)
+        #: Told the path and each thing that is odd about an input that can be read.
+        self.on_warning: Callable[[str, str], None] | None = None
+        #: What a user should know of this checkpoint on this machine, one line each.
+        self.notes: tuple[str, ...] = ()
+        if release(mine) != release(trained):
+            self.notes = (f"the probe's solver is of another release than in training ({mine}, was {trained})",)
+        #: Seconds of this machine for one of the training machine.
+        self.machine_factor = 1.0 if machine_factor is None else machine_factor
+        if self.unit == "cpu_seconds" and machine_factor is None and (kept := read_factor()) is not None:
+            self.machine_factor, place = kept
+            self.notes += (f"seconds are those of the training machine times {self.machine_factor:.3g} ({place})",)
+        self._calibrations = read_calibrations(checkpoint, self.unit)
+        self._offsets = read_probe_offsets(checkpoint, self.unit)
+        self._relative = read_relative_costs(checkpoint, self.unit)
+        self.novelty = NoveltyDetector.load(checkpoint.directory / "novelty")
+        self._estimators: dict[str, Estimator | str] = {}
+        self._sandbox: Sandbox | None = None
+
+    @classmethod
+    def from_checkpoint(cls, where: str | Path | None = None, **options: Any) -> Self:
+        """Open a checkpoint by directory or name (None: the newest that ships with the package) and predict with it."""
+        return cls(Checkpoint.open(where), **options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the helper process."""
+        if self._sandbox is not None:
+            self._sandbox.close()
+            self._sandbox = None
+
+    def _estimator(self, name: str) -> Estimator | str:
+        """Return an estimator of the chain, or why it can't be had."""
+        if name not in self._estimators:
+            self._estimators[name] = open_estimator(self.checkpoint, name, self.unit, self.device)
+        return self._estimators[name]
+
+    def predict(self, source: FormulaSource) -> Prediction:
+        """Predict the costs of one instance.
+
+        Parameters
+        ----------
+        source
+            Path of a DIMACS file, a :class:`Formula`, an object of ``pysat.formula`` (of any kind that has no weights)
+            or an iterable of clauses.
+
+        Returns
+        -------
+        Prediction
+            With status ``error`` if a file could not be read.
+
+        Raises
+        ------
+        FormulaError
+            If clauses given in memory are malformed.
+        """
+        return self.predict_preprocessed([self.preprocess(source)])[0]
+
+    def preprocess(self, source: FormulaSource, *, plain: bool = True) -> Preprocessed:
+        """Read and search one instance with this checkpoint's settings; see :meth:`predict`.
+
+        Without ``plain`` there is no plain run, and what it would answer is featurised like all else.
+        """
+        if self._sandbox is None:
+            self._sandbox = Sandbox()
+        if not isinstance(source, str | os.PathLike | FormulaFile):
+            source = from_memory(source)
+        settings = self.settings if plain else replace(self.settings, plain=None)
+        return preprocess(source, settings, self._sandbox)
+
+    def load(self) -> None:
+        """Load the first estimator of the chain that can be had, which is done at the first prediction otherwise."""
+        any(not isinstance(self._estimator(name), str) for name in self.chain)
+
+    def estimator(self, name: str) -> Estimator:
+        """Return an estimator of the chain by its name there; CheckpointError if it can't be had."""
+        found = self._estimator(name)
+        if isinstance(found, str):
+            raise CheckpointError(f"{self.checkpoint.directory}: {name}: {found}")
+        return found
+
+    def predict_variants(self, name: str, variants: Sequence[Instance]) -> CostDistribution:
+        """Return the calibrated predictions of one estimator of the chain for variants of one instance.
+
+        Parameters
+        ----------
+        name
+            The estimator's name in the chain, as in :attr:`Prediction.estimator`.
+        variants
+            See :meth:`satcost_gnn.learn.base.Estimator.predict_variants`; of what :meth:`as_in_training` returned.
+
+        Returns
+        -------
+        CostDistribution
+            Of shape ``(n_variants, n_solvers)``, solvers as asked of this predictor.
+
+        Raises
+        ------
+        CheckpointError
+            If the estimator can't be had.
+        """
+        found = self._calibrated(name, self.estimator(name).predict_variants(variants))
+        reported = self._reported(CostDistribution(found.grid, found.cdf[:, self._columns]))
+        # Variants of one instance have its plain run in common.
+        return above_survived(reported, self.solvers, variants[0].plain if variants else None, self.unit)
+
+    def predict_many(
+        self, sources: Iterable[FormulaSource], *, jobs: int = 1, batch_edges: int = 500_000
+    ) -> Iterator[Prediction]:
+        """Predict many instances, in the order in which they get ready.
+
+        Parameters
+        ----------
+        sources
+            What :meth:`predict` takes; consumed as they are worked on, never held all at once.
+        jobs
+            Instances read and probed at a time, each by a helper process of its own.
+        batch_edges
+            Literal occurrences that are collected for one pass of the network while others are being probed.
+
+        Yields
+        ------
+        Prediction
+            One for each source.
+        """
+        batch: list[Preprocessed] = []
+        edges = 0
+        for item in preprocess_many(enumerate(sources), self.settings, jobs=jobs):
+            if item is not None:
+                batch.append(item[1])
+                graph = item[1].instance.graph if item[1].instance is not None else None
+                edges += graph.n_edges if graph is not None else 0
+            # When nothing else is ready, what has been collected need not wait.
+            if batch and (item is None or edges >= batch_edges or len(batch) >= _BATCH_INSTANCES):
+                yield from self.predict_preprocessed(batch)
+                batch, edges = [], 0
+        if batch:
+            yield from self.predict_preprocessed(batch)
+
+    def predict_preprocessed(self, batch: Sequence[Preprocessed], *, one_graph: bool = False) -> list[Prediction]:
+        """Predict instances that have been preprocessed with this checkpoint's settings, in their order.
+
+        With ``one_graph`` all of them are taken to have the graph of the first that has one, which is encoded once.
+        """
+        results: dict[int, Prediction] = {}
+        open_: list[int] = []
+        reasons: dict[int, list[str]] = {}
+        for k, item in enumerate(batch):
+            if item.instance is None:
+                results[k] = self._failed(item)
+            elif item.instance.plain is not None and item.instance.plain.solved:
+                results[k] = self._solved(item.instance, item.instance.plain)
+            elif item.instance.probe is not None and item.instance.probe.solved:
+                results[k] = self._probe_solved(item)
+            else:
+                open_.append(k)
+                reasons[k] = [item.note] if item.note else []
+        instances = {k: self.as_in_training(item.instance) for k, item in enumerate(batch) if item.instance is not None}
+        known = self._in_distribution({k: instances[k] for k in open_})
+        for name in self.chain:
+            if not open_:
+                break
+            estimator = self._estimator(name)
+            if isinstance(estimator, str):
+                for k in open_:
+                    reasons[k].append(f"{name}: {estimator}")
+                continue
+            able = []
+            for k in open_:
+                lack = next(filter(None, (missing_need(need, instances[k]) for need in sorted(estimator.needs))), "")
+                if not lack and not estimator.for_new and known[k] is not None and known[k].far:
+                    lack = "far outside the training distribution"
+                if lack:
+                    reasons[k].append(f"{name}: {lack}")
+                else:
+                    able.append(k)
+            start = time.process_time()
+            distribution = self._try(name, estimator, [instances[k] for k in able], one_graph) if able else None
+            if isinstance(distribution, str) and len(able) > 1:
+                # One instance may be what is too much: each gets its own chance.
+                for k in able:
+                    single = self._try(name, estimator, [instances[k]], one_graph)
+                    if isinstance(single, str):
+                        reasons[k].append(f"{name}: {single}")
+                    else:
+                        results[k] = self._predicted(
+                            instances[k], name, single, 0, reasons[k], known[k], time.process_time() - start
+                        )
+            elif isinstance(distribution, str):
+                reasons[able[0]].append(f"{name}: {distribution}")
+            elif distribution is not None:
+                share = (time.process_time() - start) / len(able)
+                for position, k in enumerate(able):
+                    results[k] = self._predicted(
+                        instances[k], name, distribution, position, reasons[k], known[k], share
+                    )
+            open_ = [k for k in open_ if k not in results]
+        for k in open_:
+            item = batch[k]
+            results[k] = self._failed(Preprocessed(item.path, None, error="; ".join(reasons[k])))
+        for item in batch:
+            for warning in item.warnings:
+                if self.on_warning is not None:
+                    self.on_warning(item.path, warning)
+        return [replace(self._as_observed(results[k]), warnings=item.warnings) for k, item in enumerate(batch)]
+
+    def _as_observed(self, prediction: Prediction) -> Prediction:
+        """Return a prediction that says nothing of costs which no label of the training data has reached."""
+        if prediction.distribution is None:
+            return prediction
+        return replace(prediction, distribution=observed_up_to(prediction.distribution, self.known_up_to))
+
+    @property
+    def known_up_to(self) -> float:
+        """Largest cost in the unit that the training labels tell about, in seconds of this machine."""
+        factor = self.machine_factor if self.unit == "cpu_seconds" else 1.0
+        return self.checkpoint.config.bound(self.unit) * factor
+
+    def cutoff_note(self, cutoff: float | None = None) -> str:
+        """Return one line about a cutoff beyond the labels, this predictor's or another one; empty for none."""
+        wanted = self.cutoff if cutoff is None else cutoff
+        if wanted <= self.known_up_to:
+            return ""
+        return (
+            f"nothing is known of costs above {self.known_up_to:g} {UNIT_LABELS[self.unit]}, the limit of the training "
+            f"labels: P(solved) within {wanted:g} is unknown"
+        )
+
+    def as_in_training(self, instance: Instance) -> Instance:
+        """Return the instance with its probe timed as if on the training machine, where seconds are predicted."""
+        if self.unit != "cpu_seconds" or instance.probe is None:
+            return instance
+        return replace(instance, probe=on_training_machine(instance.probe, self.machine_factor))
+
+    def _try(
+        self, name: str, estimator: Estimator, instances: list[Instance], one_graph: bool
+    ) -> CostDistribution | str:
+        """Predict, or say why that failed: an estimator's failure must not cost the batch."""
+        try:
+            found = estimator.predict_variants(instances) if one_graph else estimator.predict(instances)
+            return self._calibrated(name, found)
+        except MemoryError:
+            return "out of memory"
+        except Exception as error:
+            text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            return "out of memory" if "memory" in text.lower() else f"{type(error).__name__}: {text}"
+
+    def _calibrated(self, name: str, distribution: CostDistribution) -> CostDistribution:
+        found = self._calibrations.get(name)
+        return found.apply(distribution) if found is not None else distribution
+
+    def _in_distribution(self, instances: dict[int, Instance]) -> dict[int, Any]:
+        usable = {k: i for k, i in instances.items() if not missing_need("static", i)}
+        verdicts = self.novelty.judge(list(usable.values())) if usable else []
+        return {**dict.fromkeys(instances), **dict(zip(usable, verdicts, strict=True))}
+
+    def _common(self, instance: Instance) -> dict[str, Any]:
+        return {
+            "path": instance.path,
+            "gbdhash": instance.gbdhash,
+            "unit": self.unit,
+            "solvers": self.solvers,
+            "checkpoint": self.checkpoint.config.label,
+            "cutoff": self.cutoff,
+        }
+
+    def _reported(self, distribution: CostDistribution) -> CostDistribution:
+        """Return a distribution for the training machine as one for this machine."""
+        if self.unit != "cpu_seconds" or self.machine_factor == 1.0:
+            return distribution
+        return distribution.scaled(self.machine_factor)
+
+    def _predicted(
+        self,
+        instance: Instance,
+        name: str,
+        distribution: CostDistribution,
+        position: int,
+        reasons: list[str],
+        verdict: Any,
+        seconds: float,
+    ) -> Prediction:
+        found = self._reported(CostDistribution(distribution.grid, distribution.cdf[position][self._columns]))
+        found = above_survived(found, self.solvers, instance.plain, self.unit)
+        second = instance.second if instance.second is not None and instance.second.solved else None
+        return Prediction(
+            **self._common(instance),
+            status="ok",
+            distribution=found,
+            source=source_of(name),
+            reason="; ".join(reasons),
+            result="" if second is None else str(second.status),
+            in_distribution=None if verdict is None else bool(verdict.inside),
+            timings={**instance.timings, "inference": seconds},
+            estimator=name,
+            model=None if second is None else second.model,
+            survived=self._survived(instance),
+        )
+
+    def _solved(self, instance: Instance, run: PlainRun) -> Prediction:
+        """Return what is known when the plain run has answered: its cost, and others' relative to it."""
+        distribution, known = after_plain_run(run, self.unit, self.solvers, self._relative, self._offsets)
+        return Prediction(
+            **self._common(instance),
+            status="solved",
+            distribution=distribution,
+            source="search",
+            reason="",
+            result=str(run.status),
+            in_distribution=None,
+            timings={**instance.timings, "inference": 0.0},
+            model=run.model,
+            known=known,
+        )
+
+    def _probe_solved(self, item: Preprocessed) -> Prediction:
+        """Return what is predicted when the listening probe has answered: every cost is relative to the probe's."""
+        instance = item.instance
+        assert instance is not None and instance.probe is not None
+        return Prediction(
+            **self._common(instance),
+            status="ok",
+            distribution=after_probe(instance, self.unit, self.solvers, self._offsets),
+            source="probe",
+            reason=item.note,
+            result=str(instance.probe.status),
+            in_distribution=None,
+            timings={**instance.timings, "inference": 0.0},
+            model=instance.probe.model,
+            survived=self._survived(instance),
+        )
+
+    def _survived(self, instance: Instance) -> dict[str, float]:
+        run = instance.plain
+        return {} if run is None or run.solver not in self.solvers else {run.solver: run.spent(self.unit)}
+
+    def _failed(self, item: Preprocessed) -> Prediction:
+        return Prediction(
+            path=item.path,
+            gbdhash="",
+            status="error",
+            unit=self.unit,
+            solvers=self.solvers,
+            distribution=None,
+            source="",
+            reason=item.error,
+            result="",
+            in_distribution=None,
+            checkpoint=self.checkpoint.config.label,
+            cutoff=self.cutoff,
+        )

@@ -1,0 +1,249 @@
+"""From a labelled data set to a checkpoint: preprocess, fit every estimator, calibrate, measure, write.
+
+The instances that the probe already solves are set apart: they are solved, not predicted. Everything that is fitted
+sees the training side only; the network stops early on the validation side; calibration uses the calibration side; the
+numbers in ``metrics.json`` and in the card are of the test side, which nothing else has touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from satcost_gnn.config import TrainingConfig, write_config
+from satcost_gnn.core.distribution import CostDistribution
+from satcost_gnn.core.observed import label_bounds
+from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.data.splits import SIDES
+from satcost_gnn.decide.select import overhead_of
+from satcost_gnn.decide.training_fit import fit_portfolio
+from satcost_gnn.decide.training_side import PORTFOLIO_FILE
+from satcost_gnn.decide.training_side import UNIT as PORTFOLIO_UNIT
+from satcost_gnn.errors import CheckpointError
+from satcost_gnn.evaluate.accuracy import accuracy, compare
+from satcost_gnn.evaluate.metrics import expected_coded, rmse
+from satcost_gnn.learn.base import Estimator, TrainingTable
+from satcost_gnn.learn.calibration import Calibration
+from satcost_gnn.learn.early_answers import write_relative_costs
+from satcost_gnn.learn.fitting import calibrate, fit_classical, fit_network, not_learnt_from, predict_all
+from satcost_gnn.learn.labelled_instances import (
+    LabelledInstances,
+    Say,
+    default_cutoffs,
+    largest_solved,
+    prepare,
+    preprocess_settings,
+    split_sides,
+)
+from satcost_gnn.learn.out_of_distribution import NoveltyDetector
+from satcost_gnn.runtime.output_files import write_json
+from satcost_gnn.runtime.progress import ProgressLine
+from satcost_gnn.search.probe import ProbeSettings
+from satcost_gnn.serve.checkpoint import Checkpoint, CheckpointConfig
+from satcost_gnn.serve.checkpoint_contents import write_probe_offsets
+from satcost_gnn.serve.explanation import BACKGROUND_FILE, Background
+from satcost_gnn.train.model_card import card, read_new_families
+from satcost_gnn.train.training_warnings import card_section, training_warnings
+
+if TYPE_CHECKING:
+    pass
+
+
+#: Order in which a prediction is tried; the forest on static features is for instances without an early search.
+CHAIN = ("gnn", "forest", "forest_static", "linear", "tree_size", "constant")
+
+
+def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, str], ProgressLine]) -> Checkpoint:
+    """Do everything from the data set to the checkpoint; whatever is cached or finished is not done again.
+
+    Parameters
+    ----------
+    config
+        The whole run.
+    say
+        Called with lines for the log.
+    progress
+        Makes a progress reporter of a number of steps and what they are.
+
+    Returns
+    -------
+    Checkpoint
+        The new checkpoint.
+
+    Raises
+    ------
+    SatcostError
+        If the data set is unusable or the checkpoint exists already.
+    """
+    target = config.checkpoint.directory / f"{config.checkpoint.name}-v{config.checkpoint.version}"
+    if target.exists():
+        raise CheckpointError(f"{target} exists; checkpoints are never overwritten, choose the next version")
+    dataset, data = prepare(config, say, progress)
+    config.directory.mkdir(parents=True, exist_ok=True)
+    write_config(config, config.directory / "config.json")
+    sides = dict(sorted(split_sides(dataset, config).items()))
+    write_json(config.directory / "split.json", sides)
+    with tempfile.TemporaryDirectory(dir=config.directory) as folder:
+        staging = Path(folder) / target.name
+        staging.mkdir()
+        metrics: dict[str, Any] = {"solved_by_probe": data.solved_by_probe, "units": {}}
+        calibrations: dict[str, dict[str, Any]] = {}
+        fitted = {unit: fit_classical(data, unit, say) for unit in config.data.units}
+        say("training the network")
+        network = fit_network(data, config, say)
+        network.save(staging / "gnn")
+        for unit in config.data.units:
+            estimators = {**fitted[unit], "gnn": network.for_unit(unit)}
+            maps = calibrate(data, unit, estimators)
+            calibrations[unit] = {name: found.to_json() for name, found in maps.items()}
+            test = data.tables[unit].subset(data.side("test"))
+            cutoffs = largest_solved(data, unit)
+            metrics["units"][unit] = measure(predict_all(estimators, maps, test.instances), test, cutoffs)
+            for name, estimator in fitted[unit].items():
+                estimator.save(staging / unit / name)
+            write_probe_offsets(staging / unit / "probe_offset.json", data.probe_offsets[unit])
+            write_relative_costs(staging / unit, dataset, sides, config.data.solvers, unit)
+        known, fresh = (
+            {str(unit): data.tables[unit].subset(data.side(*sides)) for unit in config.data.units}
+            for sides in (("train", "validation"), ("calibration",))
+        )
+        told = {unit: network.for_unit(unit).predict(table.instances) for unit, table in known.items()}
+        metrics["warnings"] = warnings = training_warnings(known, told, fresh)
+        for line in warnings:
+            say(f"warning: {line}")
+        (staging / "calibration.json").write_text(json.dumps(calibrations) + "\n")
+        (staging / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+        if PORTFOLIO_UNIT in config.data.units:
+            write_portfolio(
+                staging / PORTFOLIO_FILE, dataset, config, data, network.for_unit(PORTFOLIO_UNIT), calibrations
+            )
+        learnt = data.side("train", "validation")
+        groups = data.tables[config.data.units[0]].groups
+        novelty = NoveltyDetector(judged_by="static").fit(
+            [data.instances[k] for k in learnt], [groups[k] for k in learnt]
+        )
+        novelty.save(staging / "novelty")
+        Background.sample([data.instances[k] for k in learnt], config.network.seed).save(staging / BACKGROUND_FILE)
+        settings = preprocess_settings(config)
+        about = CheckpointConfig(
+            name=config.checkpoint.name,
+            version=config.checkpoint.version,
+            solvers=config.data.solvers,
+            probe_solver=ProbeSettings().solver,
+            units=config.data.units,
+            cutoffs=default_cutoffs(dataset, config.data.units),
+            chain=CHAIN,
+            preprocess=json.loads(json.dumps(asdict(settings))),
+            preprocess_key=settings.key(),
+            training=training_identity(dataset, config, data),
+            label_bounds=label_bounds(
+                dataset, [name for name in sides if sides[name] == "train"], config.data.solvers, config.data.units
+            ),
+        )
+        found = config.checkpoint.new_families
+        (staging / "CARD.md").write_text(
+            card(
+                about,
+                metrics,
+                sum(data.solved_by_probe.values()),
+                max(run.cpu_limit_s for run in dataset.runs),
+                read_new_families(Path(found)) if found else None,
+            )
+            + card_section(warnings)
+        )
+        checkpoint = Checkpoint.write(staging, target, about)
+    say(f"wrote {checkpoint.directory}")
+    return checkpoint
+
+
+def write_portfolio(
+    path: Path,
+    dataset: Dataset,
+    config: TrainingConfig,
+    data: LabelledInstances,
+    network: Estimator,
+    calibrations: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Write what the checkpoint's solvers are worth as a portfolio, if the training side tells."""
+    fresh = not_learnt_from(config)
+    instances = [data.instances[k] for k in data.side(*fresh)]
+    portfolio = fit_portfolio(
+        dataset,
+        config.data.solvers,
+        split_sides(dataset, config),
+        default_cutoffs(dataset, [PORTFOLIO_UNIT])[PORTFOLIO_UNIT],
+        [instance.gbdhash for instance in instances],
+        Calibration.from_json(calibrations[PORTFOLIO_UNIT]["gnn"]).apply(network.predict(instances)),
+        float(np.mean([overhead_of(instance.timings) for instance in instances])) if instances else 0.0,
+        fresh,
+    )
+    if portfolio is not None:
+        write_json(path, portfolio.to_json(), indent=1)
+
+
+def training_identity(dataset: Dataset, config: TrainingConfig, data: LabelledInstances) -> dict[str, Any]:
+    """Return what a checkpoint was trained on, so that a changed data set can be told from it."""
+    tables = {
+        name: hashlib.sha256((dataset.directory / name).read_bytes()).hexdigest()
+        for name in ("manifest.parquet", "runs.parquet", "splits.json")
+    }
+    return {
+        "dataset": dataset.directory.name,
+        "sha256": tables,
+        "split": config.data.split,
+        "fold": config.data.fold if config.data.split == "family" else None,
+        "instances": {side: len(data.side(side)) for side in SIDES},
+        "config": config.model_dump(mode="json", exclude={"data": {"root", "cache"}}),
+    }
+
+
+def measure(
+    predictions: Mapping[str, CostDistribution], test: TrainingTable, cutoffs: Mapping[str, float]
+) -> dict[str, Any]:
+    """Return the accuracy of every estimator for every solver, and how the network and the forest differ.
+
+    Parameters
+    ----------
+    predictions
+        Estimator -> predictions of shape ``(n, n_solvers)`` for the test instances.
+    test
+        The test instances with their costs.
+    cutoffs
+        Solver -> log10 of the largest cost at which it solved an instance of the training side.
+    """
+    found: dict[str, Any] = {}
+    for solver in test.solvers:
+        found[solver] = {
+            name: accuracy(predicted, test, solver, cutoffs[solver]) for name, predicted in predictions.items()
+        }
+    first = test.solvers[0]
+    return {
+        "solvers": found,
+        "cutoffs": dict(cutoffs),
+        "against_forest": compare(predictions, test, first, "forest", cutoffs[first]),
+        "families": by_family(predictions, test, first, cutoffs[first]),
+    }
+
+
+def by_family(
+    predictions: Mapping[str, CostDistribution], test: TrainingTable, solver: str, cutoff: float
+) -> dict[str, Any]:
+    """Return number of solved runs and RMSE by family, for the network and the forest."""
+    column = test.solvers.index(solver)
+    usable = test.known[:, column] & ~test.censored[:, column]
+    found: dict[str, Any] = {}
+    for family in sorted(set(test.groups)):
+        rows = np.flatnonzero(usable & (np.array(test.groups) == family))
+        if len(rows):
+            found[family] = {"n": len(rows)} | {
+                name: rmse(expected_coded(predictions[name][rows, column], "solved", cutoff), test.cost[rows, column])
+                for name in ("forest", "gnn")
+            }
+    return found

@@ -1,0 +1,39 @@
+"""Predictions made by hand: normal distributions of log10 CPU seconds."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from satcost_gnn.core.distribution import GRIDS, CostDistribution
+from satcost_gnn.decide.training_side import TrainingPortfolio
+from satcost_gnn.serve.prediction import Prediction
+
+GRID = GRIDS["cpu_seconds"]
+
+
+def prediction(costs: Mapping[str, tuple[float, float]], **changes: Any) -> Prediction:
+    """Solver -> median in CPU seconds and standard deviation in decades."""
+    medians, spreads = zip(*costs.values(), strict=True)
+    fields: dict[str, Any] = {
+        "path": "x.cnf",
+        "gbdhash": "0" * 32,
+        "status": "ok",
+        "unit": "cpu_seconds",
+        "solvers": tuple(costs),
+        "distribution": CostDistribution.normal(GRID, np.log10(medians), spreads),
+        "source": "forest",
+        "reason": "",
+        "result": "",
+        "in_distribution": True,
+        "checkpoint": "test-v1",
+        "cutoff": 10.0,
+        "timings": {"parse": 5.0, "features": 0.05, "probe": 0.1, "graph": 0.02, "inference": 0.03},
+    }
+    return Prediction(**{**fields, **changes})
+
+
+def training(order: Sequence[str], least_separation: float = 0.1) -> TrainingPortfolio:
+    """Solvers from the best to the worst."""
+    par2 = {name: 1.0 + k for k, name in enumerate(order)}
+    return TrainingPortfolio(par2, dict.fromkeys(order, 0.9), 10.0, 100, least_separation)

@@ -1,0 +1,118 @@
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from satcost_gnn.core.distribution import GRIDS, CostDistribution
+from satcost_gnn.decide.batch import BATCH_COLUMNS, Aim, BatchQueue, BatchSettings, Task, simulate, solve_batch
+from satcost_gnn.errors import ConfigError
+from satcost_gnn.serve.predictor import Predictor
+
+GRID = GRIDS["cpu_seconds"]
+SAMPLES = Path(__file__).parents[2] / "datasets" / "samples"
+
+
+def predicted(medians: Any, spread: float = 0.05) -> CostDistribution:
+    """``medians[m, n_solvers]`` in seconds."""
+    return CostDistribution.normal(GRID, np.log10(np.array(medians, dtype=float)), spread)
+
+
+def order(work: BatchQueue) -> list[Task]:
+    found = []
+    while (task := work.next()) is not None:
+        found.append(task)
+    return found
+
+
+def test_shortest_first_for_the_mean_longest_first_for_the_total() -> None:
+    medians = [[3.0], [0.5], [8.0], [1.5]]
+    first = {aim: [t.instance for t in order(BatchQueue(predicted(medians), ["a"], 60.0, aim))] for aim in Aim}
+    assert first == {Aim.MEAN: [1, 3, 0, 2], Aim.TOTAL: [2, 0, 3, 1], Aim.GIVEN: [0, 1, 2, 3]}
+
+
+def test_the_solver_with_the_least_expected_cost_runs() -> None:
+    medians = [[3.0, 1.0], [0.5, 2.0]]
+    for aim in Aim:
+        tasks = order(BatchQueue(predicted(medians), ["a", "b"], 60.0, aim))
+        assert {task.instance: task.solver for task in tasks} == {0: "b", 1: "a"}
+
+
+def test_failed_runs_come_back_with_growing_limits_up_to_the_whole() -> None:
+    work = BatchQueue(predicted([[1.0]], 1.5), ["a"], 60.0, Aim.MEAN)
+    limits = []
+    while (task := work.next()) is not None:
+        limits.append(task.cpu_s)
+        again = work.failed(task)
+        assert again == (task.cpu_s < 60.0)
+    assert len(limits) > 1 and limits == sorted(limits) and limits[-1] == pytest.approx(60.0)
+    assert len(set(limits)) == len(limits)
+
+
+@pytest.mark.parametrize("aim", list(Aim))
+def test_a_solver_that_is_out_gives_way_to_the_next(aim: Aim) -> None:
+    work = BatchQueue(predicted([[0.5, 4.0]]), ["a", "b"], 60.0, aim)
+    task = work.next()
+    assert task is not None and task.solver == "a"
+    assert work.failed(task, out=True)
+    task = work.next()
+    assert task is not None and task.solver == "b"
+    assert not work.failed(task, out=True)
+    assert work.next() is None
+
+
+def test_instances_that_nothing_is_expected_of_are_run_last() -> None:
+    hopeless = np.zeros((2, 1, GRID.bins + 1))
+    hopeless[1] = predicted([[5.0]]).cdf[0]
+    work = BatchQueue(CostDistribution(GRID, hopeless), ["a"], 60.0, Aim.MEAN)
+    assert [task.instance for task in order(work)] == [1, 0]
+
+
+def test_simulation_of_the_aims() -> None:
+    rng = np.random.default_rng(0)
+    runtime = 10.0 ** rng.uniform(-1, 1.5, (60, 2))
+    solvers = ["a", "b"]
+
+    def run(aim: Aim, cores: int) -> Any:
+        return simulate(BatchQueue(predicted(runtime, 0.2), solvers, 60.0, aim), runtime, solvers, cores)
+
+    for cores in (1, 3):
+        found = {aim: run(aim, cores) for aim in Aim}
+        assert all(one.solved == 60 for one in found.values())
+        assert found[Aim.MEAN].mean_s < 0.8 * found[Aim.GIVEN].mean_s
+        assert found[Aim.TOTAL].total_s <= found[Aim.GIVEN].total_s + 1e-9
+    assert run(Aim.GIVEN, 1).total_s == pytest.approx(runtime.min(axis=1).sum())
+
+
+def test_simulation_gives_up_what_no_run_solves() -> None:
+    runtime = np.array([[np.inf], [1.0]])
+    found = simulate(BatchQueue(predicted([[5.0], [1.0]]), ["a"], 10.0, Aim.MEAN), runtime, ["a"], 1)
+    assert found.solved == 1 and found.mean_solved_s == pytest.approx(1.0)
+    assert found.total_s >= 11.0
+
+
+def test_settings_out_of_range() -> None:
+    for limit, solvers in ((0.0, ["a"]), (10.0, [])):
+        with pytest.raises(ConfigError):
+            BatchQueue(predicted([[1.0]]), solvers, limit, Aim.MEAN)
+    with pytest.raises(ConfigError, match="mean, total, given"):
+        Aim.of("median")
+
+
+def test_a_batch_with_the_shipped_checkpoint() -> None:
+    names = ["golfer-4-3-5.cnf", "sudoku-9.cnf", "malformed.cnf", "subset-cardinality-12.cnf", "missing.cnf"]
+    rows: list[dict[str, Any]] = []
+    with Predictor.from_checkpoint(unit="cpu_seconds", start="forest") as predictor:
+        solve_batch(predictor, [str(SAMPLES / name) for name in names], BatchSettings(60, cores=2), rows.append)
+    found = {Path(row["path"]).name: row for row in rows}
+    assert sorted(found) == sorted(names) and len(rows) == len(names)
+    assert all(set(row) <= set(BATCH_COLUMNS) for row in rows)
+    assert Counter(row["status"] for row in rows) == {"UNSAT": 2, "SAT": 1, "error": 2}
+    assert found["sudoku-9.cnf"]["solver"] == "cadical195"
+    assert found["sudoku-9.cnf"]["runs"] == 0
+    hard = found["golfer-4-3-5.cnf"]
+    assert hard["runs"] >= 1 and hard["cpu_s"] > 0 and hard["finished_s"] > 0
+    # The limit of 60 s lies beyond the labels.
+    assert hard["expected_s"] is None and hard["p_solved"] is None and hard["known_up_to_s"] == 10.0
+    assert ":6" in found["malformed.cnf"]["error"]

@@ -1,0 +1,28 @@
+"""Seconds charged to a decision are the sum of all stages that are made for it, the second search among them."""
+
+import pytest
+
+from satcost_gnn.data.generate import from_recipe
+from satcost_gnn.decide.select import CHARGED_STAGES, overhead_of
+from satcost_gnn.serve.predictor import Predictor
+
+
+def test_every_stage_is_charged_once() -> None:
+    stages = ["parse", "features", "probe", "second search", "graph", "inference"]
+    timings = {stage: 2.0**k for k, stage in enumerate(stages)}
+    # Reading alone is free: every solver has to do it.
+    assert overhead_of(timings) == 2.0 + 4.0 + 8.0 + 16.0 + 32.0
+    for stage in stages:
+        others = {name: value for name, value in timings.items() if name != stage}
+        expected = 0.0 if stage == "parse" else timings[stage]
+        assert overhead_of(timings) - overhead_of(others) == expected
+    assert overhead_of({}) == 0.0
+
+
+def test_a_prediction_has_no_stage_that_is_not_charged() -> None:
+    with Predictor.from_checkpoint(unit="cpu_seconds", start="forest", machine_factor=1.0) as predictor:
+        found = predictor.predict(from_recipe("random-ksat:k=3,n=240,ratio=4.4,seed=3"))
+    assert found.source == "forest" and found.timings["second search"] > 0
+    assert set(found.timings) - {"parse"} <= set(CHARGED_STAGES)
+    assert overhead_of(found.timings) == pytest.approx(sum(found.timings.values()) - found.timings["parse"])
+    assert found.searched_s == pytest.approx(found.timings["probe"] + found.timings["second search"])

@@ -1,0 +1,87 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from satcost_gnn.core.distribution import GRIDS, CostDistribution
+from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.decide.training_fit import (
+    LEAST_GAINS,
+    LEAST_SEPARATIONS,
+    fit_dependence,
+    fit_head_start,
+    fit_least_separation,
+    fit_portfolio,
+)
+from satcost_gnn.decide.training_side import TrainingPortfolio
+
+CORPUS = Path(__file__).parents[2] / "datasets" / "corpus"
+GRID = GRIDS["cpu_seconds"]
+
+
+def test_separation_is_as_large_as_held_out_gains_ask_for() -> None:
+    rng = np.random.default_rng(0)
+    medians = rng.uniform(0.3, 3.0, (400, 2))
+    predicted = CostDistribution.normal(GRID, np.log10(medians), 0.3)
+    # What is predicted comes true: every difference pays.
+    assert fit_least_separation(predicted, medians, 0, 10.0) <= 0.02
+    # The single best is always the best in fact: nothing pays.
+    worse = np.stack([np.full(400, 1.0), np.full(400, 2.0)], axis=1)
+    assert fit_least_separation(predicted, worse, 0, 10.0) == max(LEAST_SEPARATIONS)
+
+
+def test_what_chance_favours_is_not_worth_leaving_the_single_best_for() -> None:
+    rng = np.random.default_rng(3)
+    medians = rng.uniform(0.3, 3.0, (200, 2))
+    predicted = CostDistribution.normal(GRID, np.log10(medians), 0.3)
+    # Costs have nothing to do with the predictions; over all choices of another solver a little is won.
+    measured = rng.lognormal(0.0, 1.0, (200, 2))
+    other = medians.argmin(axis=1)
+    gain = measured[:, 0] - measured[np.arange(200), other]
+    measured[:, 0] -= (gain.sum() - 1.0) / (other == 1).sum() * (other == 1)
+    assert fit_least_separation(predicted, measured, 0, 10.0) == max(LEAST_SEPARATIONS)
+
+
+def test_dependence_is_what_the_errors_have_in_common() -> None:
+    rng = np.random.default_rng(0)
+    predicted = CostDistribution.normal(GRID, np.zeros((2000, 2)), 0.6)
+    everything = np.ones((2000, 2), dtype=bool)
+    for share in (0.0, 0.5, 0.9):
+        own, common = rng.normal(size=(2000, 2)), rng.normal(size=(2000, 1))
+        cost = 0.6 * (np.sqrt(1 - share) * own + np.sqrt(share) * common)
+        assert fit_dependence(predicted, cost, everything) == pytest.approx(share, abs=0.06)
+    assert 0 < fit_dependence(predicted[:5], np.zeros((5, 2)), everything[:5]) < 1
+
+
+def head_start(predicted: CostDistribution, par2: Any, overhead_s: float = 0.3) -> tuple[float, float]:
+    solved = np.zeros(len(par2), dtype=bool)
+    return fit_head_start(predicted, np.asarray(par2, dtype=float), solved, ["a", "b"], "a", overhead_s, 10.0, 0.0)
+
+
+def test_a_head_start_ends_early_where_predictions_pay() -> None:
+    # Half is easy for the single best, and on the rest the other solver is ten times as fast.
+    par2 = [[0.01, 0.02]] * 20 + [[8.0, 0.8]] * 20
+    right = CostDistribution.normal(GRID, np.log10(par2), 0.1)
+    seconds, gain = head_start(right, par2)
+    assert 0.01 <= seconds <= 0.1
+    assert gain == max(LEAST_GAINS)  # They promise more than that, and keep it.
+    # Where nothing is to be gained, nothing is predicted: the cutoff is the head start.
+    assert head_start(right, [[0.01, 0.02]] * 20 + [[3.0, 3.0]] * 20)[0] == 10.0
+    # Promises that aren't kept must be large to be believed.
+    broken = [[0.01, 0.02]] * 20 + [[2.0, 9.0]] * 20
+    promised = CostDistribution.normal(GRID, np.log10([[0.01, 0.02]] * 20 + [[4.0, 3.0]] * 20), 0.1)
+    assert head_start(promised, broken) == (10.0, max(LEAST_GAINS))
+
+
+def test_fit_does_not_look_at_the_test_side() -> None:
+    dataset = Dataset.open(CORPUS)
+    assert dataset.splits is not None
+    solvers = ("cadical195", "minisat22")
+    held_out = [name for name, side in dataset.splits.side.items() if side == "calibration"]
+    predicted = CostDistribution.normal(GRID, np.zeros((len(held_out), 2)), 0.5)
+    found = fit_portfolio(dataset, solvers, dataset.splits.side, 10.0, held_out, predicted, 0.2)
+    learnt = [name for name, side in dataset.splits.side.items() if side in ("train", "validation")]
+    assert found is not None
+    assert found.par2 == TrainingPortfolio.of_dataset(dataset, solvers, learnt, 10.0).par2  # type: ignore[union-attr]
+    assert fit_portfolio(dataset, solvers, {}, 10.0, [], predicted, 0.2) is None

@@ -1,0 +1,289 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import brier_score_loss, roc_auc_score
+
+from satcost_gnn.core.distribution import GRIDS, CostDistribution
+from satcost_gnn.evaluate import metrics
+
+GRID = GRIDS["conflicts"]
+NAN = float("nan")
+
+
+def data(n=80, seed=0, cutoff=4.5):
+    rng = np.random.default_rng(seed)
+    truth = np.round(rng.uniform(1, 6, n), 1)
+    predicted = np.round(truth + 0.5 * rng.normal(size=n), 1)
+    return predicted, np.minimum(truth, cutoff), truth > cutoff
+
+
+# Codings
+
+
+def test_coded_cost_by_hand():
+    # Solved; solved right at the cutoff; stopped at the cutoff; stopped before it; solved after it.
+    y, stopped = [2.0, 4.0, 4.0, 3.0, 5.0], [False, False, True, True, False]
+    log2 = math.log10(2)
+    np.testing.assert_array_equal(metrics.coded_cost(y, stopped, "solved"), [2, 4, NAN, NAN, 5])
+    np.testing.assert_array_equal(metrics.coded_cost(y, stopped, "capped", 4.0), [2, 4, 4, NAN, 4])
+    np.testing.assert_array_equal(metrics.coded_cost(y, stopped, "par2", 4.0), [2, 4, 4 + log2, NAN, 4 + log2])
+    with pytest.raises(ValueError, match="expected one of solved, capped, par2"):
+        metrics.coded_cost(y, stopped, "par3", 4.0)
+    with pytest.raises(ValueError, match="needs a cutoff"):
+        metrics.coded_cost(y, stopped, "par2")
+
+
+def test_expected_coded_is_the_mean_of_coded_draws():
+    distribution = CostDistribution.normal(GRID, [3.0, 4.4], [0.6, 0.9])
+    draws = np.stack([distribution.quantile(u) for u in (np.arange(20_000) + 0.5) / 20_000], axis=1)
+    for coding in ("solved", "capped", "par2"):
+        expected = [
+            float(np.mean(metrics.coded_cost(row, np.zeros(len(row), bool), coding, 4.5)))
+            for row in np.clip(draws, GRID.low, GRID.high)
+        ]
+        cutoff = None if coding == "solved" else 4.5
+        np.testing.assert_allclose(metrics.expected_coded(distribution, coding, cutoff), expected, atol=2e-3)
+    given_solved = [row[row <= 4.5].mean() for row in draws]
+    np.testing.assert_allclose(metrics.expected_coded(distribution, "solved", 4.5), given_solved, atol=2e-3)
+    assert metrics.expected_coded(distribution, "solved").tolist() == distribution.mean().tolist()
+    never = CostDistribution.from_points(GRID, 6.0)
+    assert metrics.expected_coded(never, "solved", 4.5) == 4.5
+    with pytest.raises(ValueError, match="found coding"):
+        metrics.expected_coded(distribution, "capped")
+
+
+# Point predictions
+
+
+def test_errors_by_hand():
+    predicted, y, stopped = [1.0, 2.5, 6.0, NAN], [2.0, 2.0, 4.0, 1.0], [False, False, True, False]
+    assert metrics.rmse(predicted, y, stopped) == pytest.approx(math.sqrt((1 + 0.25) / 2))
+    assert metrics.rmse(predicted, y, stopped, coding="capped", cutoff=4.0) == pytest.approx(math.sqrt(1.25 / 3))
+    off = 6 - 4 - math.log10(2)
+    assert metrics.rmse(predicted, y, stopped, coding="par2", cutoff=4.0) == pytest.approx(
+        math.sqrt((1.25 + off**2) / 3)
+    )
+    assert metrics.mae(predicted, y, stopped) == pytest.approx(0.75)
+    assert metrics.geometric_mean_ratio(predicted, y, stopped) == pytest.approx(math.sqrt(10 * 10**0.5))
+    assert metrics.within_factor(predicted, y, stopped, factor=4) == 0.5
+    assert metrics.within_factor(predicted, y, stopped, factor=10) == 1.0
+    assert metrics.within_factor(predicted, y, stopped, factor=2) == 0.0
+    with pytest.raises(ValueError, match="at least 1"):
+        metrics.within_factor(predicted, y, factor=0.5)
+    with pytest.raises(ValueError, match="one shape"):
+        metrics.rmse([1.0, 2.0], [1.0, 2.0, 3.0])
+
+
+def test_one_sided_error_forgives_only_what_lies_beyond_a_bound():
+    predicted, y, stopped = [3.0, 1.0, 6.0, 2.0, NAN], [2.0, 2.0, 4.0, 4.0, 1.0], [False, False, True, True, False]
+    assert metrics.rmse_one_sided(predicted, y, stopped) == pytest.approx(math.sqrt((1 + 1 + 0 + 4) / 4))
+    assert metrics.rmse_one_sided(predicted, y) == pytest.approx(metrics.rmse(predicted, y))
+
+
+def test_nothing_left_is_nan():
+    for measure in (metrics.rmse, metrics.mae, metrics.geometric_mean_ratio, metrics.within_factor, metrics.c_index):
+        assert math.isnan(measure([1.0], [2.0], [True]))
+    assert math.isnan(metrics.spearman([1.0], [2.0]))
+
+
+def test_errors_of_a_table_are_over_all_runs():
+    predicted, y, stopped = data(80)
+    flat = metrics.rmse(predicted, y, stopped)
+    shape = (40, 2)
+    assert metrics.rmse(predicted.reshape(shape), y.reshape(shape), stopped.reshape(shape)) == flat
+
+
+def test_spearman_is_scipys_with_ties():
+    predicted, y, stopped = data(80)
+    expected = stats.spearmanr(predicted[~stopped], y[~stopped]).statistic
+    assert metrics.spearman(predicted, y, stopped) == pytest.approx(expected, abs=1e-12)
+    assert math.isnan(metrics.spearman(np.ones(5), np.arange(5.0)))
+
+
+def test_spearman_within_weighs_groups_that_are_large_enough():
+    predicted, y, stopped = data(100)
+    groups = np.array(["a"] * 40 + ["b"] * 45 + ["c"] * 15)
+    expected, weight = 0.0, 0
+    for group in "ab":
+        rows = (groups == group) & ~stopped
+        expected += rows.sum() * stats.spearmanr(predicted[rows], y[rows]).statistic
+        weight += rows.sum()
+    assert (~stopped & (groups == "c")).sum() < 15
+    assert metrics.spearman_within(predicted, y, groups, stopped) == pytest.approx(expected / weight)
+    assert metrics.spearman_within(np.zeros(100), y, groups, stopped) == 0.0
+    assert math.isnan(metrics.spearman_within(predicted, y, groups, stopped, least=1000))
+    with pytest.raises(ValueError, match="groups"):
+        metrics.spearman_within(predicted, y, groups[:3])
+
+
+def test_spearman_within_sees_order_inside_families_only():
+    y = np.concatenate([np.arange(20.0), 100 + np.arange(20.0)])
+    groups = ["low"] * 20 + ["high"] * 20
+    backwards = np.concatenate([-np.arange(20.0), 100 - np.arange(20.0)])
+    assert metrics.spearman(backwards, y) > 0.4
+    assert metrics.spearman_within(backwards, y, groups) == pytest.approx(-1.0)
+
+
+def test_c_index_is_the_share_of_pairs():
+    predicted, y, stopped = data(60)
+    concordant = comparable = 0.0
+    for i, j in itertools.permutations(range(60), 2):
+        if not stopped[i] and (y[i] < y[j] or (y[i] == y[j] and stopped[j])):
+            comparable += 1
+            concordant += 1.0 if predicted[i] < predicted[j] else 0.5 if predicted[i] == predicted[j] else 0.0
+    assert metrics.c_index(predicted, y, stopped) == pytest.approx(concordant / comparable)
+    assert metrics.c_index(y, y) == 1.0
+    assert metrics.c_index(-y, y) == 0.0
+    assert metrics.c_index(np.zeros(60), y, stopped) == 0.5
+
+
+# Distributions
+
+
+def test_mean_crps_leaves_out_missing_runs():
+    distribution = CostDistribution.normal(GRID, [3.0, 4.0, 5.0], 0.5)
+    y = np.array([3.2, NAN, 4.0])
+    assert metrics.mean_crps(distribution, y) == pytest.approx(distribution.crps(y)[[0, 2]].mean())
+    assert metrics.mean_crps(distribution, y, True, 3.0) == pytest.approx(
+        distribution.crps(y, True, 3.0)[[0, 2]].mean()
+    )
+    assert math.isnan(metrics.mean_crps(distribution, np.full(3, NAN)))
+
+
+def test_interval_coverage_by_hand():
+    # Intervals of about 3.0 to 4.0; the last distribution has a fifth of its mass beyond the grid.
+    normal = CostDistribution.normal(GRID, np.full(6, 3.5), 0.5 / 1.2815515655)
+    open_ended = CostDistribution(GRID, np.where(GRID.edges >= 3.0, 0.8, 0.05))
+    distribution = CostDistribution.concatenate([normal, open_ended.reshape(1)])
+    y = np.array([3.5, 2.0, 5.0, 3.5, 5.0, NAN, 6.0])
+    stopped = np.array([False, False, False, True, True, False, True])
+    found = metrics.interval_coverage(distribution, y, stopped, coverage=0.8)
+    assert (found.runs, found.stopped, found.nominal) == (6, 3, 0.8)
+    assert found.solved == pytest.approx(1 / 3)
+    # Surely: the solved hit and the stopped run with an open interval; possibly: the one stopped inside, too.
+    assert found.least == pytest.approx(2 / 6)
+    assert found.most == pytest.approx(3 / 6)
+    low, high = distribution.interval(0.8)
+    there = ~np.isnan(y)
+    assert found.width == pytest.approx((high - low)[there].mean())
+    assert math.isnan(metrics.interval_coverage(normal, np.full(6, NAN)).solved)
+
+
+def test_interval_coverage_of_the_true_distribution_is_nominal():
+    rng = np.random.default_rng(0)
+    mean = rng.uniform(3, 5, 4000)
+    y = mean + 0.5 * rng.normal(size=4000)
+    for level in (0.5, 0.8, 0.95):
+        found = metrics.interval_coverage(CostDistribution.normal(GRID, mean, 0.5), y, coverage=level)
+        assert found.solved == found.least == found.most == pytest.approx(level, abs=0.03)
+
+
+def test_solved_by_knows_what_it_does_not_know():
+    y, stopped = [2.0, 3.0, 4.0, 3.0, 2.0, NAN], [False, False, False, True, True, False]
+    np.testing.assert_array_equal(metrics.solved_by(y, stopped, 3.0), [1, 1, 0, 0, NAN, NAN])
+
+
+def test_brier_and_auc_are_scikit_learns():
+    rng = np.random.default_rng(0)
+    outcome = (rng.random(200) < 0.4).astype(float)
+    p = np.round(np.clip(outcome * 0.3 + 0.7 * rng.random(200), 0, 1), 1)
+    assert metrics.brier(p, outcome) == pytest.approx(brier_score_loss(outcome, p))
+    assert metrics.auc(p, outcome) == pytest.approx(roc_auc_score(outcome, p))
+    with_gap = np.where(np.arange(200) % 5 == 0, NAN, outcome)
+    rows = ~np.isnan(with_gap)
+    assert metrics.auc(p, with_gap) == pytest.approx(roc_auc_score(outcome[rows], p[rows]))
+    assert math.isnan(metrics.auc(p, np.ones(200)))
+
+
+# Selection
+
+RUNTIME = np.array([[1.0, 50.0], [100.0, 3.0], [100.0, 20.0], [100.0, 100.0]])
+SOLVED = np.array([[True, True], [False, True], [False, True], [False, False]])
+
+
+def test_penalised_costs_and_gap_by_hand():
+    par2 = metrics.par(RUNTIME, SOLVED, 100.0)
+    np.testing.assert_array_equal(par2, [[1, 50], [200, 3], [200, 20], [200, 200]])
+    np.testing.assert_array_equal(metrics.par(RUNTIME, SOLVED, 100.0, k=10)[1], [1000, 3])
+    # Solved, but after the cutoff.
+    assert metrics.par(30.0, True, 20.0) == 40.0
+    assert metrics.single_best(par2) == 1
+    single, virtual = par2.mean(axis=0).min(), metrics.virtual_best(par2)
+    assert (single, virtual) == (68.25, 56.0)
+    oracle = metrics.selection_cost([0, 1, 1, 0], RUNTIME, SOLVED, 100.0).mean()
+    always = metrics.selection_cost([1, 1, 1, 1], RUNTIME, SOLVED, 100.0).mean()
+    assert metrics.closed_gap(oracle, single, virtual) == 1.0
+    assert metrics.closed_gap(always, single, virtual) == 0.0
+    assert metrics.closed_gap(par2[:, 0].mean(), single, virtual) < 0
+    assert math.isnan(metrics.closed_gap(1.0, 5.0, 5.0))
+
+
+def test_overhead_is_charged_and_can_cost_the_solution():
+    charged = metrics.selection_cost([0, 1, 1, 0], RUNTIME, SOLVED, 100.0, overhead=[2.0, 2.0, 85.0, 2.0])
+    np.testing.assert_array_equal(charged, [3, 5, 200, 200])
+
+
+# Bootstrap
+
+
+def test_bootstrap_interval_of_a_mean_is_the_normal_one():
+    rng = np.random.default_rng(0)
+    values = rng.normal(2.0, 1.0, 400)
+    found = metrics.bootstrap(lambda rows: float(values[rows].mean()), 400, count=2000)
+    half = 1.96 * values.std() / 20
+    assert found.value == pytest.approx(values.mean())
+    assert found.low == pytest.approx(values.mean() - half, abs=0.02)
+    assert found.high == pytest.approx(values.mean() + half, abs=0.02)
+    again = metrics.bootstrap(lambda rows: float(values[rows].mean()), 400, count=2000)
+    assert again == found
+    assert metrics.bootstrap(lambda rows: float(values[rows].mean()), 400, count=2000, seed=1) != found
+
+
+def test_bootstrap_of_groups_resamples_whole_groups():
+    groups = ["a"] * 3 + ["b"] * 2 + ["c"] * 5
+    for rows in metrics.resamples(10, groups, count=50):
+        counts = np.bincount(rows, minlength=10)
+        assert len(set(counts[:3])) == len(set(counts[3:5])) == len(set(counts[5:])) == 1
+        assert counts[0] + counts[3] + counts[5] == 3
+    # Values that agree within groups: the interval is wider than that of single instances.
+    labels = np.repeat([str(k) for k in range(20)], 20)
+    values = np.repeat(np.random.default_rng(1).normal(size=20), 20)
+    by_group, by_row = (
+        metrics.bootstrap(lambda rows: float(values[rows].mean()), 400, g, count=500) for g in (labels.tolist(), None)
+    )
+    assert by_group.high - by_group.low > 3 * (by_row.high - by_row.low)
+    with pytest.raises(ValueError, match="2 groups for 3"):
+        metrics.resamples(3, ["a", "b"])
+    with pytest.raises(ValueError, match="at least 1"):
+        metrics.resamples(0)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        metrics.bootstrap(lambda rows: 0.0, 3, level=1.0)
+
+
+def test_paired_bootstrap_sees_a_small_consistent_difference():
+    rng = np.random.default_rng(0)
+    common = rng.normal(size=300) ** 2
+    better, worse = common, common + 0.05 + 0.02 * rng.normal(size=300)
+
+    def mean_of(values):
+        return lambda rows: float(values[rows].mean())
+
+    found = metrics.paired_bootstrap(mean_of(better), mean_of(worse), 300, count=500)
+    assert found.value == pytest.approx((better - worse).mean())
+    assert found.low < found.value < found.high < 0
+    assert found.p_value == pytest.approx(2 / 501)
+    same = metrics.paired_bootstrap(mean_of(better), mean_of(better), 300, count=200)
+    assert (same.value, same.p_value) == (0.0, 1.0)
+    noise = rng.normal(size=(2, 300))
+    unclear = metrics.paired_bootstrap(mean_of(noise[0]), mean_of(noise[1] + noise[0].mean() - noise[1].mean()), 300)
+    assert unclear.p_value > 0.5
+
+
+def test_bootstrap_leaves_out_resamples_without_a_value():
+    found = metrics.bootstrap(lambda rows: NAN if 0 in rows else 1.0, 5, count=200)
+    assert (found.low, found.high) == (1.0, 1.0) and math.isnan(found.value)
+    nothing = metrics.paired_bootstrap(lambda rows: NAN, lambda rows: 1.0, 5, count=10)
+    assert math.isnan(nothing.low) and math.isnan(nothing.p_value)

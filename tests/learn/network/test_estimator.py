@@ -1,0 +1,407 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+from synthetic_graphs import SMALL_MODEL, SOLVERS, make_graph_table
+
+from satcost_gnn.core.feature_vector import FeatureVector
+from satcost_gnn.errors import CheckpointError, ConfigError, EstimatorError
+from satcost_gnn.learn.base import TrainingTable
+from satcost_gnn.learn.network.batching import collate
+from satcost_gnn.learn.network.estimator import (
+    GnnEstimator,
+    NetworkOutOfMemoryError,
+    _Joined,
+    marginal_logits,
+    torch_device,
+)
+from satcost_gnn.learn.registry import load_estimator, make_estimator
+
+TINY = {
+    "model": {**SMALL_MODEL, "rounds": 1},
+    "optimiser": {"epochs": 2, "learning_rate": 0.01},
+    "accelerator": "cpu",
+    "members": 2,
+}
+
+
+def quiet(_):
+    pass
+
+
+def tiny(**changes):
+    return {**TINY, **{k: {**TINY.get(k, {}), **v} if isinstance(v, dict) else v for k, v in changes.items()}}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    table, seconds = make_graph_table(10, 0), make_graph_table(10, 0, "cpu_seconds")
+    return GnnEstimator(TINY, device="cpu").fit(table, extra=[seconds], say=quiet), table
+
+
+def test_predicts_in_every_unit_of_its_tables(fitted):
+    estimator, table = fitted
+    predicted = estimator.predict(table.instances)
+    assert predicted.shape == (10, 2) and predicted.grid.unit == "conflicts" == estimator.unit
+    assert estimator.units == ("conflicts", "cpu_seconds") and estimator.solvers == SOLVERS
+    seconds = estimator.for_unit("cpu_seconds")
+    assert seconds.predict(table.instances).grid.unit == "cpu_seconds"
+    assert estimator.unit == "conflicts"
+    with pytest.raises(EstimatorError, match="trained for conflicts, cpu_seconds"):
+        estimator.for_unit("propagations")
+    assert estimator.predict([]).shape == (0, 2)
+
+
+def test_order_and_batching_do_not_matter(fitted):
+    estimator, table = fitted
+    together = estimator.predict(table.instances).cdf
+    single = np.concatenate([estimator.predict([one]).cdf for one in table.instances])
+    np.testing.assert_allclose(single, together, atol=1e-5)
+    np.testing.assert_allclose(estimator.predict(table.instances[::-1]).cdf, together[::-1], atol=1e-5)
+
+
+def test_members_are_averaged(fitted):
+    estimator, table = fitted
+    predicted = estimator.predict(table.instances)
+    each = []
+    for number in range(2):
+        one = estimator.for_unit("conflicts")
+        one._members = [estimator._members[number]]
+        each.append(one.predict(table.instances).cdf)
+    np.testing.assert_allclose(predicted.cdf, np.mean(each, axis=0), atol=1e-9)
+    assert np.abs(each[0] - each[1]).max() > 1e-5
+
+
+def test_saved_and_loaded_predicts_the_same(fitted, tmp_path):
+    estimator, table = fitted
+    estimator.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    loaded = load_estimator("gnn", tmp_path, device="cpu")
+    for unit in estimator.units:
+        expected = estimator.for_unit(unit).predict(table.instances).cdf
+        np.testing.assert_array_equal(loaded.for_unit(unit).predict(table.instances).cdf, expected)
+        np.testing.assert_array_equal(
+            load_estimator("gnn", tmp_path, unit=unit, device="cpu").predict(table.instances).cdf, expected
+        )
+    np.testing.assert_array_equal(loaded.embedding(table.instances), estimator.embedding(table.instances))
+    assert loaded.parameters() == estimator.parameters()
+    assert loaded.clone().parameters() == estimator.parameters()
+
+
+@pytest.mark.slow
+def test_another_process_predicts_the_same(fitted, tmp_path):
+    estimator, table = fitted
+    estimator.save(tmp_path / "model")
+    tests = str(Path(__file__).parents[2])
+    code = (
+        f"import sys; sys.path.insert(0, {tests!r})\n"
+        "import numpy as np\n"
+        "from synthetic_graphs import SMALL_MODEL, make_graph_table\n"
+        "from satcost_gnn.learn.registry import load_estimator\n"
+        f"estimator = load_estimator('gnn', {str(tmp_path / 'model')!r}, device='cpu')\n"
+        f"np.save({str(tmp_path / 'cdf.npy')!r}, estimator.predict(make_graph_table(10, 0).instances).cdf)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
+    np.testing.assert_allclose(np.load(tmp_path / "cdf.npy"), estimator.predict(table.instances).cdf, atol=1e-6)
+
+
+def test_embedding(fitted):
+    estimator, table = fitted
+    vectors = estimator.embedding(table.instances)
+    assert vectors.shape == (10, 16) and vectors.dtype == np.float32
+    assert np.linalg.matrix_rank(vectors - vectors.mean(axis=0)) > 3
+    assert estimator.embedding([]).shape == (0, 16)
+
+
+def test_instances_are_joined_over_units():
+    table, seconds = make_graph_table(8, 0), make_graph_table(8, 0, "cpu_seconds")
+    # Another order, and one instance that only this table has.
+    partial = seconds.subset([6, 2, 7, 0])
+    first = table.subset(np.arange(7))
+    lines = []
+    estimator = GnnEstimator(tiny(members=1), device="cpu").fit(
+        first, extra=[partial], validation=[table, seconds], say=lines.append
+    )
+    assert len(lines) == 2
+    assert estimator.units == ("conflicts", "cpu_seconds")
+    joined = _Joined.of({"conflicts": first, "cpu_seconds": partial})
+    assert [one.path for one in joined.instances] == [one.path for one in table.instances]
+    known = joined.tables["cpu_seconds"].known
+    assert known.any(axis=1).tolist() == [True, False, True, False, False, False, True, True]
+    np.testing.assert_array_equal(joined.tables["cpu_seconds"].cost[6], seconds.cost[6])
+    assert not joined.tables["conflicts"].known[7].any()
+
+
+def test_bad_tables():
+    table = make_graph_table(6, 0)
+    estimator = GnnEstimator(TINY, device="cpu")
+    with pytest.raises(EstimatorError, match="each unit once"):
+        estimator.fit(table, extra=[table], say=quiet)
+    with pytest.raises(EstimatorError, match="validation tables in cpu_seconds"):
+        estimator.fit(table, validation=[make_graph_table(6, 0, "cpu_seconds")], say=quiet)
+    with pytest.raises(EstimatorError, match="has an instance twice"):
+        estimator.fit(table.subset([0, 1, 1, 2]), say=quiet)
+    bare = TrainingTable(
+        [replace(one, graph=None) for one in table.instances],
+        table.solvers,
+        table.unit,
+        table.cost,
+        table.censored,
+        table.known,
+        table.groups,
+        table.satisfiable,
+    )
+    with pytest.raises(EstimatorError, match=r"0\.cnf: found no graph"):
+        estimator.fit(bare, say=quiet)
+    with pytest.raises(EstimatorError, match="not fitted"):
+        estimator.predict(table.instances)
+    with pytest.raises(EstimatorError, match="not fitted"):
+        estimator.save("nowhere")
+    other = table.for_solvers(SOLVERS[::-1])
+    with pytest.raises(EstimatorError, match="solvers of the training tables, in order"):
+        estimator.fit(table, validation=[other], say=quiet)
+    assert not estimator.is_fitted
+
+
+def test_needs_and_missing_parts(fitted):
+    estimator, table = fitted
+    assert estimator.needs == {"graph", "static", "online"}
+    assert GnnEstimator({"model": {"branches": ["online"]}}).needs == {"graph", "online"}
+    with pytest.raises(EstimatorError, match="found no graph"):
+        estimator.predict([replace(table.instances[0], graph=None)])
+    # Without an early search it still answers: branches were missing at times in training.
+    assert np.isfinite(estimator.predict([replace(table.instances[0], online=None)]).cdf).all()
+
+
+def test_settings_are_checked():
+    with pytest.raises(ConfigError, match=r"unknown key 'model\.depth'"):
+        GnnEstimator({"model": {"depth": 3}})
+    with pytest.raises(EstimatorError, match="gnn"):
+        make_estimator("gnn", width=3)
+
+
+def test_validation_by_family_holds_whole_families_out(monkeypatch):
+    estimator = GnnEstimator(tiny(optimiser={"validation_by": "family", "validation_share": 0.3}))
+    groups = [f"f{k % 5}" for k in range(50)]
+    inside = estimator._held_out(groups)
+    held = {g for g, chosen in zip(groups, inside, strict=True) if chosen}
+    assert 0 < len(held) < 5
+    assert not held & {g for g, chosen in zip(groups, inside, strict=True) if not chosen}
+    by_instance = GnnEstimator(TINY)._held_out(groups)
+    assert 4 <= by_instance.sum() <= 9
+
+
+def test_marginal_hazards_by_hand():
+    table = make_graph_table(4, 0)
+    cost = np.array([[0.1], [0.2], [0.3], [9.0]])
+    censored = np.array([[False], [True], [False], [False]])
+    one = TrainingTable(
+        table.instances, ("a",), "conflicts", cost, censored, np.ones((4, 1), bool), table.groups, table.satisfiable
+    )
+    hazard = 1 / (1 + np.exp(-marginal_logits(one)[0].astype(float)))
+    # Bins of a quarter: three runs at risk in the first (the censored one is not), then two, then only the one that
+    # lies beyond the grid.
+    overall = (2 + 0.5) / (3 + 2 + 30 + 1)
+    np.testing.assert_allclose(hazard[:3], [(1 + 2 * overall) / 5, (1 + 2 * overall) / 4, 2 * overall / 3], rtol=1e-4)
+
+
+def test_is_mixed_with_a_forest(tmp_path):
+    table = make_graph_table(24, 2, noise=0.1)
+    config = tiny(model={"beside": "forest", "beside_weight": 0.25}, members=1)
+    estimator = GnnEstimator(config, device="cpu").fit(table, say=quiet, classical=tmp_path / "kept")
+    alone = GnnEstimator(tiny(members=1), device="cpu").fit(table, say=quiet)
+    forest = estimator._beside["conflicts"]
+    assert forest.name == "forest"
+    new = make_graph_table(6, 3).instances
+    cdf = estimator.predict(new).cdf
+    np.testing.assert_allclose(cdf, 0.75 * alone.predict(new).cdf + 0.25 * forest.predict(new).cdf, atol=1e-6)
+    estimator.save(tmp_path / "saved")
+    loaded = load_estimator("gnn", tmp_path / "saved", device="cpu")
+    np.testing.assert_allclose(loaded.predict(new).cdf, cdf, atol=1e-9)
+    # The forest is kept for networks of other seeds.
+    (kept,) = (tmp_path / "kept").iterdir()
+    again = load_estimator("forest", kept)
+    np.testing.assert_allclose(again.predict(new).cdf, forest.predict(new).cdf, atol=1e-6)
+
+
+def test_new_formulas_are_mostly_left_to_the_early_search(tmp_path):
+    table = make_graph_table(40, 2, noise=0.1)
+    config = tiny(model={"early_on_new": 0.7, "constant_on_new": 0.3}, members=1)
+    estimator = GnnEstimator(config, device="cpu").fit(table, say=quiet)
+    alone = GnnEstimator(tiny(model={"early_on_new": 0.0}, members=1), device="cpu").fit(table, say=quiet)
+    assert estimator.for_new and not alone.for_new
+    known = table.instances[:4]
+    new = [replace(one, static=FeatureVector(one.static.names, one.static.values + 1e3)) for one in known]
+    early, constant = estimator._on_new._forests["conflicts"], estimator._on_new._constants["conflicts"]
+    for instances in (known, new):
+        degree = estimator._on_new.degree(instances)[:, None, None]
+        expected = (1 - 0.7 * degree) * alone.predict(instances).cdf + 0.7 * degree * early.predict(instances).cdf
+        doubt = 0.3 * degree**4
+        expected = (1 - doubt) * expected + doubt * constant.predict(instances).cdf
+        np.testing.assert_allclose(estimator.predict(instances).cdf, expected, atol=1e-5)
+    np.testing.assert_allclose(estimator.predict_variants(new[:1]).cdf, estimator.predict(new[:1]).cdf, atol=1e-5)
+    estimator.save(tmp_path)
+    loaded = load_estimator("gnn", tmp_path, device="cpu")
+    np.testing.assert_allclose(loaded.predict(new).cdf, estimator.predict(new).cdf, atol=1e-9)
+    # A network that sees a part only is judged by that part.
+    part = GnnEstimator(tiny(model={"early_on_new": 0.7, "branches": ["graph", "static"]}, members=1))
+    assert not part.for_new
+
+
+def test_what_it_reads_off_the_early_search_shares_new_formulas_with_a_forest():
+    table = make_graph_table(40, 2, noise=0.1)
+    config = tiny(model={"early_alone": 0.3, "early_on_new": 0.8}, members=1)
+    estimator = GnnEstimator(config, device="cpu").fit(table, say=quiet)
+    known = table.instances[:4]
+    new = [replace(one, static=FeatureVector(one.static.names, one.static.values + 1e3)) for one in known]
+    forest = estimator._on_new._forests["conflicts"].predict(new).cdf
+    without = [replace(one, static=None) for one in new]
+    batch = collate([estimator._sample(one) for one in without])
+    with torch.inference_mode():
+        model = estimator._members[0]
+        gone = torch.ones(4, dtype=torch.bool)
+        fused = model.fuse(model.graph_vectors(batch), gone, torch.full_like(batch.static, torch.nan), batch.online)
+        hazard = torch.sigmoid(model.heads["conflicts"](fused).double())
+    early = 1 - np.concatenate([np.ones((4, 2, 1)), (1 - hazard).cumprod(dim=-1).mean(dim=1).numpy()], axis=-1)
+    plain = GnnEstimator(config, device="cpu")
+    plain.__dict__.update(estimator.__dict__)
+    plain._on_new = None
+    degree = estimator._on_new.degree(new)[:, None, None]
+    assert (degree > 0.9).all()
+    expected = (1 - 0.8 * degree) * plain.predict(new).cdf + 0.4 * degree * (early + forest)
+    np.testing.assert_allclose(estimator.predict(new).cdf, expected, atol=1e-5)
+
+
+def test_without_stopping_nothing_is_held_out(tmp_path):
+    table = make_graph_table(12, 2)
+    lines = []
+    config = tiny(optimiser={"stopping": "none", "epochs": 3, "graph_epochs": 1}, members=1)
+    estimator = GnnEstimator(config, device="cpu").fit(table, say=lines.append, run_directory=tmp_path / "run")
+    split = json.loads((tmp_path / "run/split.json").read_text())
+    assert len(split["train"]) == 12 and not split["validation"]
+    assert len(lines) == 3 and not any("validation" in line for line in lines)
+    assert np.isfinite(estimator.predict(table.instances).cdf).all()
+
+
+def test_out_of_memory_splits_the_batch_and_then_says_which(fitted, monkeypatch):
+    estimator, table = fitted
+    expected = estimator.predict(table.instances).cdf
+    largest = max(one.graph.n_edges for one in table.instances)
+    plain = type(estimator._members[0]).graph_vectors
+
+    def limited(limit):
+        def graph_vectors(self, batch):
+            if batch.n_edges > limit:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+            return plain(self, batch)
+
+        return graph_vectors
+
+    monkeypatch.setattr(type(estimator._members[0]), "graph_vectors", limited(largest))
+    np.testing.assert_allclose(estimator.predict(table.instances).cdf, expected, atol=1e-5)
+    monkeypatch.setattr(type(estimator._members[0]), "graph_vectors", limited(largest - 1))
+    culprit = max(table.instances, key=lambda one: one.graph.n_edges).path
+    with pytest.raises(NetworkOutOfMemoryError, match=f"^{culprit}: out of memory"):
+        estimator.predict(table.instances)
+    assert issubclass(NetworkOutOfMemoryError, EstimatorError)
+
+    def broken(self, batch):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(type(estimator._members[0]), "graph_vectors", broken)
+    with pytest.raises(RuntimeError, match="mat1"):
+        estimator.predict(table.instances)
+
+
+def test_a_real_allocation_failure_is_out_of_memory(fitted, monkeypatch):
+    estimator, table = fitted
+
+    def hungry(self, batch):
+        return torch.empty(2**58, dtype=torch.float64)
+
+    monkeypatch.setattr(type(estimator._members[0]), "graph_vectors", hungry)
+    with pytest.raises(NetworkOutOfMemoryError):
+        estimator.predict(table.instances[:1])
+
+
+@pytest.mark.parametrize("damage", ["header", "weights", "no weights", "cut", "members", "inputs", "grid", "other"])
+def test_damaged_files_are_told(fitted, tmp_path, damage):
+    estimator, _ = fitted
+    estimator.save(tmp_path)
+    header, weights = tmp_path / "config.json", tmp_path / "model.safetensors"
+    values = json.loads(header.read_text())
+    if damage == "header":
+        header.write_text("{}")
+    elif damage == "weights":
+        weights.write_bytes(b"not weights")
+    elif damage == "no weights":
+        weights.unlink()
+    elif damage == "cut":
+        weights.write_bytes(weights.read_bytes()[:-100])
+    elif damage == "members":
+        values["parameters"]["settings"]["members"] = 3
+    elif damage == "inputs":
+        values["inputs"]["graph_version"] = "0"
+    elif damage == "grid":
+        values["grids"]["conflicts"]["bins"] = 7
+    else:
+        values["estimator"] = "forest"
+    if damage in ("members", "inputs", "grid", "other"):
+        header.write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match=str(tmp_path)):
+        GnnEstimator.load(tmp_path)
+
+
+def test_weights_are_finite_and_few(fitted, tmp_path):
+    estimator, _ = fitted
+    estimator.save(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    assert all(np.isfinite(array).all() for array in weights.values())
+
+
+def test_load_options(fitted, tmp_path):
+    estimator, _ = fitted
+    estimator.save(tmp_path)
+    with pytest.raises(EstimatorError, match="found options speed"):
+        GnnEstimator.load(tmp_path, speed=3)
+    with pytest.raises(EstimatorError, match="trained for"):
+        GnnEstimator.load(tmp_path, unit="propagations")
+    assert torch_device("cpu").type == "cpu"
+    with pytest.raises(EstimatorError, match="cannot use device 'nonsense'"):
+        torch_device("nonsense")
+
+
+def test_features_of_the_order_are_read_by_no_network_that_is_fitted_now_and_by_those_that_were(tmp_path, monkeypatch):
+    table = make_graph_table(8, 0)
+    names = (*table.instances[0].static.names, "gbdc_balancevars_mean", "gap_mean")
+
+    def with_order(value):
+        return [
+            replace(one, static=FeatureVector(names, np.append(one.static.values, [value, value]).astype(np.float32)))
+            for one in table.instances
+        ]
+
+    known = replace(table, instances=with_order(0.5))
+    now = GnnEstimator({**TINY, "members": 1}, device="cpu").fit(known, say=quiet)
+    np.testing.assert_array_equal(now.predict(with_order(9.0)).cdf, now.predict(known.instances).cdf)
+    with monkeypatch.context() as patch:
+        patch.setattr("satcost_gnn.learn.network.estimator.ORDER_FEATURE_NAMES", frozenset({"gap_mean"}))
+        before = GnnEstimator({**TINY, "members": 1}, device="cpu").fit(known, say=quiet)
+    before.save(tmp_path)
+    header = json.loads((tmp_path / "config.json").read_text())
+    assert header["inputs"]["static"] == list(names[:-1])
+    loaded = load_estimator("gnn", tmp_path)
+    np.testing.assert_array_equal(loaded.predict(known.instances).cdf, before.predict(known.instances).cdf)
+
+
+def test_the_network_that_ships_reads_what_it_was_trained_with():
+    shipped = json.loads((Path(__file__).parents[3] / "checkpoints/satcost-v7/gnn/config.json").read_text())
+    assert "gbdc_balancevars_mean" in shipped["inputs"]["static"]

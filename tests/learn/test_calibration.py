@@ -1,0 +1,175 @@
+import json
+
+import numpy as np
+import pytest
+
+from satcost_gnn.core.distribution import GRIDS, CostDistribution
+from satcost_gnn.errors import CheckpointError
+from satcost_gnn.learn.calibration import LEAST_RUNS, Calibration, _levels_of, widened
+
+GRID = GRIDS["conflicts"]
+TRUE_SD = 0.6
+
+
+def runs(n, seed, *, bias=0.0, sd=0.2, cutoff=np.inf):
+    """Predictions that are too sure of themselves and biased, with the costs."""
+    rng = np.random.default_rng(seed)
+    mean = rng.uniform(2.5, 5.0, n)
+    cost = mean + TRUE_SD * rng.normal(size=n)
+    predicted = CostDistribution.normal(GRID, mean + bias, sd)
+    return predicted, np.minimum(cost, cutoff), cost > cutoff, cost
+
+
+def coverage(distribution, cost, level):
+    low, high = distribution.interval(level)
+    return float(((low <= cost) & (cost <= high)).mean())
+
+
+@pytest.mark.parametrize("bias, sd", [(0.0, 0.2), (0.5, 0.2), (-0.4, 1.5), (0.0, TRUE_SD)])
+def test_coverage_of_new_runs_is_nominal_whatever_the_predictions(bias, sd):
+    predicted, cost, stopped, _ = runs(2000, 1, bias=bias, sd=sd)
+    calibration = Calibration.fit(predicted, cost, stopped)
+    fresh, truth, _, _ = runs(4000, 2, bias=bias, sd=sd)
+    calibrated = calibration.apply(fresh)
+    for level in (0.5, 0.8, 0.95):
+        assert coverage(calibrated, truth, level) == pytest.approx(level, abs=0.04)
+    if sd != TRUE_SD:
+        assert abs(coverage(fresh, truth, 0.8) - 0.8) > 0.1
+    for q in (0.1, 0.5, 0.9):
+        assert (truth <= calibrated.quantile(q)).mean() == pytest.approx(q, abs=0.05)
+    assert calibrated.crps(truth).mean() <= fresh.crps(truth).mean() + 0.01
+
+
+@pytest.mark.parametrize("sd", [0.2, 0.8])
+def test_levels_are_those_of_split_conformal_prediction(sd):
+    """The k-th smallest of n PITs gets the level k / (n + 1), at the knots of the map."""
+    predicted, cost, stopped, _ = runs(99, 3, sd=sd)
+    calibrated = Calibration.fit(predicted, cost, stopped).apply(predicted)
+    pit = np.sort(calibrated.cdf_at(cost))
+    for level in (0.05, 0.1, 0.5, 0.9, 0.95):
+        assert pit[round(level * 100) - 1] == pytest.approx(level, abs=0.02)
+
+
+def test_bounds_agree_with_conformal_prediction_from_residuals():
+    """All predictions here have one shape, so that conformal bounds are the mean plus a residual of fixed rank."""
+    predicted, cost, stopped, _ = runs(199, 4, bias=0.3)
+    calibration = Calibration.fit(predicted, cost, stopped)
+    residual = np.sort(cost - predicted.mean())
+    fresh = runs(200, 5, bias=0.3)[0]
+    for q in (0.1, 0.5, 0.9):
+        rank = int(np.ceil(200 * q)) - 1
+        difference = calibration.apply(fresh).quantile(q) - (fresh.mean() + residual[rank])
+        assert abs(difference.mean()) < 0.03 and np.abs(difference).max() < 0.12
+
+
+def test_widened_keeps_the_mean_and_reaches_everywhere():
+    predicted = CostDistribution.from_points(GRID, [3.0, 5.0])
+    wide = widened(predicted, 0.5)
+    np.testing.assert_allclose(wide.mean(), predicted.mean(), atol=1e-3)
+    assert (wide.cdf_at([2.0, 4.0]) > 1e-4).all() and (wide.cdf_at([4.0, 6.0]) < 1 - 1e-4).all()
+
+
+def test_stopped_runs_keep_the_calibration_right_below_the_cutoff():
+    predicted, bound, stopped, _ = runs(1500, 6, bias=0.4, cutoff=4.2)
+    assert 0.2 < stopped.mean() < 0.5
+    calibration = Calibration.fit(predicted, bound, stopped)
+    fresh, _, _, truth = runs(5000, 7, bias=0.4)
+    calibrated = calibration.apply(fresh)
+    for q in (0.1, 0.25, 0.5):
+        value = calibrated.quantile(q)
+        judged = value < 4.2
+        assert judged.sum() > 500
+        assert (truth <= value)[judged].mean() == pytest.approx(q, abs=0.06)
+    assert "stopped" in calibration.notes[0] and "below the cutoff only" in calibration.notes[0]
+    # Taking bounds for costs would be off.
+    naive = Calibration.fit(predicted, bound, np.zeros(1500, bool)).apply(fresh)
+    assert (truth <= naive.quantile(0.9)).mean() < (truth <= calibrated.quantile(0.9)).mean() - 0.03
+
+
+def test_few_runs_leave_predictions_as_they_are_and_say_so():
+    predicted, cost, stopped, _ = runs(LEAST_RUNS - 1, 8)
+    calibration = Calibration.fit(predicted, cost, stopped)
+    assert calibration.maps[0].is_identity
+    assert calibration.notes == (
+        f"not calibrated: {LEAST_RUNS - 1} calibration runs, at least {LEAST_RUNS} are needed",
+    )
+    np.testing.assert_array_equal(calibration.apply(predicted).cdf, predicted.cdf)
+    nearly_all = Calibration.fit(*runs(100, 8)[:2], np.arange(100) > 5)
+    assert nearly_all.maps[0].is_identity and "only 6 of 100" in nearly_all.notes[0]
+
+
+def test_predictions_that_exclude_the_truth_get_tails():
+    rng = np.random.default_rng(0)
+    mean = rng.uniform(2, 5, 200)
+    cost = mean + rng.normal(size=200)
+    sure = CostDistribution.from_points(GRID, mean)
+    calibrated = Calibration.fit(sure, cost, np.zeros(200, bool)).apply(sure)
+    assert coverage(calibrated, cost, 0.8) == pytest.approx(0.8, abs=0.05)
+    low, high = calibrated.interval(0.9)
+    # Not the whole grid: the tails reach as far as the errors do.
+    assert (high - low).mean() < 5.0
+    assert calibrated.crps(cost).mean() < sure.crps(cost).mean()
+
+
+def test_each_solver_has_its_own_map_and_unknown_runs_do_not_count():
+    predicted, cost, stopped, _ = runs(300, 9)
+    both = CostDistribution.stack([predicted, predicted], axis=1)
+    costs = np.stack([cost, cost + 1.0], axis=1)
+    known = np.ones((300, 2), bool)
+    known[::3, 0] = False
+    costs[::3, 0] = 0.0
+    calibration = Calibration.fit(both, costs, np.stack([stopped, stopped], axis=1), known, solvers=("a", "b"))
+    assert [m.runs for m in calibration.maps] == [200, 300]
+    assert calibration.solvers == ("a", "b")
+    shift = calibration.apply(both).median()
+    assert (shift[:, 1] - shift[:, 0]).mean() == pytest.approx(1.0, abs=0.25)
+    again = Calibration.from_json(json.loads(json.dumps(calibration.to_json())))
+    np.testing.assert_array_equal(again.apply(both).cdf, calibration.apply(both).cdf)
+    assert (again.unit, again.solvers, again.notes) == (calibration.unit, calibration.solvers, calibration.notes)
+
+
+def test_wrong_shapes_units_and_files_are_refused():
+    predicted, cost, stopped, _ = runs(60, 10)
+    with pytest.raises(ValueError, match="one shape"):
+        Calibration.fit(predicted, cost[:-1], stopped)
+    with pytest.raises(ValueError, match="3 names of solvers for 1"):
+        Calibration.fit(predicted, cost, stopped, solvers=("a", "b", "c"))
+    calibration = Calibration.fit(predicted, cost, stopped)
+    with pytest.raises(ValueError, match="the calibration is for conflicts"):
+        calibration.apply(CostDistribution.normal(GRIDS["cpu_seconds"], 1.0, 1.0))
+    with pytest.raises(ValueError, match=r"expected \(\.\.\., 1\)"):
+        calibration.apply(CostDistribution.stack([predicted, predicted], axis=1))
+    values = calibration.to_json()
+    for change in (
+        {"format": 99},
+        {"maps": [{}]},
+        {"maps": [{**values["maps"][0], "predicted": [0.0, 0.7, 0.2, 1.0], "calibrated": [0, 0.1, 0.2, 1]}]},
+        {"maps": [{**values["maps"][0], "calibrated": [0.0, 1.0]}]},
+    ):
+        with pytest.raises(CheckpointError, match="calibration: "):
+            Calibration.from_json({**values, **change})
+
+
+def test_the_run_to_be_predicted_is_one_more():
+    """Of n calibration runs the largest PIT has the level n / (n + 1), never 1: knots beyond it would be made up."""
+    for n in (30, 98, 150):
+        predicted, cost, stopped, _ = runs(n, 6)
+        (fitted,) = Calibration.fit(predicted, cost, stopped).maps
+        inner = fitted.calibrated[1:-1]
+        assert 1 / (n + 1) <= inner[0] and inner[-1] <= n / (n + 1)
+        # As many as there can be.
+        levels = np.array([0.005, 0.01, 0.025, *np.arange(0.05, 0.951, 0.05), 0.975, 0.99, 0.995])
+        assert len(inner) == ((levels >= 1 / (n + 1)) & (levels <= n / (n + 1))).sum()
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_levels_of_the_smallest_set(stopped):
+    # Three PITs, the second of which may be a lower bound: by hand, with the fourth run still to come.
+    found, at = _levels_of(np.array([0.7, 0.2, 0.4]), np.array([False, False, stopped]))
+    if stopped:
+        # At .2 one of four runs ends; at .7 one of the two that are left.
+        np.testing.assert_allclose(found, [1 / 4, 1 - (3 / 4) * (1 / 2)])
+        np.testing.assert_allclose(at, [0.2, 0.7])
+    else:
+        np.testing.assert_allclose(found, [1 / 4, 2 / 4, 3 / 4])
+        np.testing.assert_allclose(at, [0.2, 0.4, 0.7])

@@ -1,0 +1,104 @@
+import json
+
+import numpy as np
+import pytest
+from scipy import optimize, stats
+
+from satcost_gnn.learn.censored_regression import SD_RANGE, CensoredRidge, normal_hazard
+
+
+def data(n=400, cutoff=np.inf, seed=0, sd=0.5):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 3)) + 2.0
+    y = 1.0 + x @ np.array([0.7, -0.3, 0.0]) + sd * rng.normal(size=n)
+    return x, np.minimum(y, cutoff), y > cutoff
+
+
+def test_without_stopped_runs_it_is_scikit_learns_ridge():
+    from sklearn.linear_model import Ridge
+
+    x, y, stopped = data()
+    weights = np.random.default_rng(1).random(len(y))
+    for w in (None, weights):
+        ours = CensoredRidge.fit(x, y, stopped, penalty=7.0, weights=w)
+        theirs = Ridge(alpha=7.0).fit(x, y, sample_weight=w)
+        np.testing.assert_allclose(ours.coefficients, theirs.coef_, rtol=1e-8)
+        np.testing.assert_allclose(ours.predict(x), theirs.predict(x), rtol=1e-8)
+
+
+def test_degrees_of_freedom_are_the_trace_of_the_hat_matrix():
+    x, y, stopped = data(50)
+    centred = x - x.mean(axis=0)
+    hat = centred @ np.linalg.solve(centred.T @ centred + 5.0 * np.eye(3), centred.T)
+    assert CensoredRidge.fit(x, y, stopped, penalty=5.0).degrees == pytest.approx(1 + np.trace(hat))
+
+
+def test_with_stopped_runs_it_is_the_maximum_of_the_tobit_likelihood():
+    x, y, stopped = data(600, cutoff=1.8)
+    assert 0.3 < stopped.mean() < 0.7
+    design = np.column_stack([np.ones(len(x)), x])
+
+    def negative(p):
+        mean, sd = design @ p[:4], np.exp(p[4])
+        z = (y - mean) / sd
+        return -np.where(stopped, stats.norm.logsf(z), stats.norm.logpdf(z) - np.log(sd)).sum()
+
+    best = optimize.minimize(negative, np.array([0.0, 0.0, 0.0, 0.0, 0.0]), method="BFGS")
+    ours = CensoredRidge.fit(x, y, stopped, penalty=1e-9)
+    np.testing.assert_allclose([ours.intercept, *ours.coefficients], best.x[:4], atol=0.02)
+    assert ours.sd == pytest.approx(np.exp(best.x[4]), abs=0.02)
+    assert ours.log_likelihood == pytest.approx(-best.fun, abs=0.1)
+    # Taking bounds for costs would be off.
+    naive = CensoredRidge.fit(x, y, np.zeros(len(y), bool), penalty=1e-9)
+    truth = np.array([0.7, -0.3, 0.0])
+    assert np.abs(ours.coefficients - truth).max() < 0.1 < np.abs(naive.coefficients - truth).max()
+
+
+def test_weights_of_zero_are_as_good_as_absent():
+    x, y, stopped = data(200, cutoff=2.0)
+    weights = (np.arange(200) < 120).astype(float)
+    weighted = CensoredRidge.fit(x, y, stopped, 1.0, weights)
+    part = CensoredRidge.fit(x[:120], y[:120], stopped[:120], 1.0)
+    np.testing.assert_allclose(weighted.coefficients, part.coefficients, atol=1e-6)
+    assert weighted.sd == pytest.approx(part.sd, abs=1e-6)
+
+
+def test_complete_puts_expectations_above_the_bounds():
+    x, y, stopped = data(300, cutoff=2.0)
+    model = CensoredRidge.fit(x, y, stopped)
+    complete = model.complete(x, y, stopped)
+    np.testing.assert_array_equal(complete[~stopped], y[~stopped])
+    assert (complete[stopped] > 2.0).all()
+    row = int(np.flatnonzero(stopped)[0])
+    mean = float(model.predict(x)[row])
+    expected = stats.truncnorm((2.0 - mean) / model.sd, np.inf, mean, model.sd).mean()
+    assert complete[row] == pytest.approx(expected)
+
+
+def test_extremes_stay_finite():
+    x, y, _ = data(20)
+    everything = CensoredRidge.fit(x, y, np.ones(20, bool))
+    assert everything.predict(x) == pytest.approx(np.full(20, y.mean() + 0.5)) and everything.sd == 1.0
+    single = CensoredRidge.fit(x, y, np.arange(20) > 0)
+    assert np.isfinite(single.predict(x)).all() and SD_RANGE[0] <= single.sd <= SD_RANGE[1]
+    exact = CensoredRidge.fit(x, x @ np.array([1.0, 2.0, 3.0]), np.zeros(20, bool), penalty=0.0)
+    np.testing.assert_allclose(exact.coefficients, [1, 2, 3], atol=1e-6)
+    assert exact.sd == SD_RANGE[0]
+    twins = CensoredRidge.fit(np.hstack([x, x]), y, np.zeros(20, bool), penalty=0.0)
+    assert np.isfinite(twins.coefficients).all() and np.abs(twins.coefficients).max() < 10
+
+
+def test_normal_hazard_far_in_the_tails():
+    a = np.array([-30.0, -1.0, 0.0, 2.0, 10.0, 30.0])
+    found = normal_hazard(a)
+    np.testing.assert_allclose(found[1:5], stats.norm.pdf(a[1:5]) / stats.norm.sf(a[1:5]), rtol=1e-9)
+    assert found[0] == pytest.approx(0.0, abs=1e-12) and found[-1] == pytest.approx(30.0, rel=0.01)
+
+
+def test_information_criteria_and_json():
+    x, y, stopped = data(100)
+    model = CensoredRidge.fit(x, y, stopped)
+    assert model.aic == pytest.approx(2 * (model.degrees + 1) - 2 * model.log_likelihood)
+    assert model.bic(100) == pytest.approx(np.log(100) * (model.degrees + 1) - 2 * model.log_likelihood)
+    again = CensoredRidge.from_json(json.loads(json.dumps(model.to_json())))
+    np.testing.assert_array_equal(again.predict(x), model.predict(x))
