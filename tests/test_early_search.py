@@ -1,7 +1,9 @@
 """What the plain run answers is known; no prediction contradicts what it has shown."""
 
 import dataclasses
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from satcost_gnn.core.observed import extrapolated
+from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.errors import CheckpointError, ConfigError
 from satcost_gnn.features.early_budget import early_share, within_limit
 from satcost_gnn.features.preprocessing import Preprocessed, PreprocessSettings
-from satcost_gnn.learn.early_answers import LEVELS, RELATIVE_COST_FILE, RelativeCosts
+from satcost_gnn.learn.early_answers import LEVELS, RELATIVE_COST_FILE, RelativeCosts, write_relative_costs
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.plain_run import PlainRun, PlainStage
 from satcost_gnn.search.probe import probe
@@ -146,3 +149,14 @@ def test_rows_of_a_prediction_without_a_search() -> None:
         **fields, status="error", distribution=None, source="", reason="why", result="", in_distribution=None
     )
     assert found.answered_by == "" and found.searched_s is None and len(found.rows()) == 1
+
+
+def test_relative_costs_of_a_data_set(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    dataset = Dataset.open(Path(__file__).parents[1] / "datasets" / "longer")
+    sides = dict.fromkeys(dataset.instances, "train")
+    write_relative_costs(tmp_path, dataset, sides, ["cadical195", "minisat22"], "conflicts")
+    found = RelativeCosts.from_json(json.loads((tmp_path / RELATIVE_COST_FILE).read_text()), "x")
+    for level in LEVELS:
+        # No label of this set is that easy: what all of them say.
+        assert found.predict("cadical195", "conflicts", 1000.0, level).quantile(0.5) == pytest.approx(3.0, abs=0.26)
+        assert found.predict("minisat22", "conflicts", 1000.0, level).sd() > 0.1

@@ -89,7 +89,8 @@ class RelativeCosts:
         for column, name in enumerate(solvers):
             rows = usable & costs.known[:, column]
             ratio = np.maximum(costs.cost[:, column], low) - np.maximum(own.cost[:, 0], low)
-            groups = [rows & (level == k) for k in range(len(LEVELS))]
+            # A level that no label belongs to is taken from all of them.
+            groups = [group if group.any() else rows for group in (rows & (level == k) for k in range(len(LEVELS)))]
             offsets[name] = tuple(_quantiles(ratio[group], costs.censored[group, column]) for group in groups)
         return cls(solver, offsets)
 
@@ -143,7 +144,12 @@ class RelativeCosts:
 def write_relative_costs(
     directory: Path, dataset: Dataset, sides: Mapping[str, str], solvers: Sequence[str], unit: str
 ) -> None:
-    """Fit the ratios to the training side of a split (instance -> side) and write them among a unit's estimators."""
+    """Fit the ratios to the training side of a split (instance -> side) and write them among a unit's estimators.
+
+    Nothing is written for a data set without runs of the solver that is compared with.
+    """
+    if PlainSettings.solver not in dataset.solvers:
+        return
     learnt = [name for name, side in sides.items() if side == "train"]
     RelativeCosts.fit(dataset, learnt, solvers, unit).save(directory / RELATIVE_COST_FILE)
 
@@ -154,9 +160,9 @@ def _level(conflicts: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _quantiles(log_ratio: Floats, censored: NDArray[np.bool_]) -> Floats:
-    """Return evenly spaced quantiles of the Kaplan-Meier estimate, infinity beyond the last answer."""
+    """Return evenly spaced quantiles of the Kaplan-Meier estimate, infinity beyond the last answer or without any."""
     if not len(log_ratio):
-        return np.zeros(1)
+        return np.array([np.inf])
     order = np.lexsort((censored, log_ratio))
     values, hidden = log_ratio[order], censored[order]
     at_risk = len(values) - np.arange(len(values))
