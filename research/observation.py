@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from recording import Recording
 
 from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.search.online import LEAST_CONFLICTS, LEAST_LEAVES, WAITING_CONFLICTS, capped, conflict_series
-from satcost_gnn.search.recording import Recording
 from satcost_gnn.search.tree_size import TreeEstimates, estimates
 
 WINDOW_CONFLICTS = 2_000

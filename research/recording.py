@@ -22,7 +22,7 @@ from satcost_gnn.runtime.stored_files import parse_json, read_arrays
 from satcost_gnn.search.probe import ProbeResult, ProbeSettings, run_probe
 from satcost_gnn.search.trace import Trace
 
-RECORDING_CHILD = "satcost_gnn.search.recording:record_child"
+RECORDING_CHILD = "recording:record_child"
 
 LONG = ProbeSettings(conflicts=200_000, max_events=40_000_000, cpu_s=60.0, wall_s=600.0)
 """Budget of a long search: 200,000 conflicts, or the end of the search."""

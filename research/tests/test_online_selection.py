@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from online_selection import select_after_window
 
 from satcost_gnn.errors import EvaluationError
-from satcost_gnn.evaluate.online_selection import select_after_window
 
 COST = np.array([[10.0, 50.0, 30.0], [90.0, 40.0, 100.0], [3.0, 70.0, 60.0], [80.0, 4.0, 2.0]])
 SOLVED = np.array([[True, True, True], [True, True, False], [True, True, True], [True, True, True]])

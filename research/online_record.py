@@ -1,6 +1,6 @@
 """Record the long searches that the experiments over the search are made of.
 
-    python benchmarks/online_record.py --dataset datasets/corpus --root CNF --store cache/online
+    python research/online_record.py --dataset datasets/corpus --root CNF --store cache/online
 
 Every instance of ``online_instances.json`` is searched by every solver for up to 200,000 conflicts; each search is one
 file under the store. What is there already is not recorded again, so the same command continues after a stop.
@@ -16,12 +16,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from recording import LONG, record
+
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.materialise import materialise
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.runtime.sandbox import Sandbox
-from satcost_gnn.search.recording import LONG, record
 
 HERE = Path(__file__).resolve().parent
 SOLVERS = ("minisatep", "cadical195", "ergo", "cadical300")

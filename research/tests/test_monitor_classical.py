@@ -1,64 +1,48 @@
 """The comparison of the monitor with the classical estimators, on searches made here."""
 
-import importlib
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import monitor_classical
+import monitor_error as error
 import numpy as np
 import pytest
+from listened_runs import run_listened
+from online_errors import LEAST_TRAINING
+from recording import Recording
 
 from satcost_gnn.core.distribution import GRIDS, CostDistribution
 from satcost_gnn.data.generate import from_recipe
-from satcost_gnn.decide.listened_runs import run_listened
 from satcost_gnn.decide.monitored_runs import MonitoredRun
 from satcost_gnn.decide.reestimate import SearchState
-from satcost_gnn.evaluate.online import LEAST_TRAINING
 from satcost_gnn.formula.features import static_features
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.probe import ProbeSettings
-from satcost_gnn.search.recording import Recording
-
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
-@pytest.fixture(scope="module")
-def scripts() -> Any:
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        yield importlib.import_module("monitor_classical"), importlib.import_module("monitor_error")
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-
-
-def test_estimates_stand_at_the_monitors_checkpoints(scripts: tuple[ModuleType, ModuleType], tmp_path: Path) -> None:
-    classical, _ = scripts
+def test_estimates_stand_at_the_monitors_checkpoints(tmp_path: Path) -> None:
     formula = from_recipe("random-ksat:k=3,n=190,ratio=4.26,seed=5")
     settings = ProbeSettings(conflicts=10**6, max_events=10**9, max_observed=50, cpu_s=20.0)
     with Sandbox() as sandbox:
         run = run_listened(sandbox, formula, tmp_path / "x.npz", settings, instance="x")
     values = static_features(formula)
-    structure = {name: values[name] for name in classical.STRUCTURE}
-    found = classical.observe(run, Recording.load(tmp_path / "x.npz"), structure)
+    structure = {name: values[name] for name in monitor_classical.STRUCTURE}
+    found = monitor_classical.observe(run, Recording.load(tmp_path / "x.npz"), structure)
     assert found["conflicts"] == run.states[-1].conflicts
     assert list(map(int, found["along"])) == [state.conflicts for state in run.states[:-1]]
     for text, estimates in found["along"].items():
         assert estimates["twice_so_far"] == pytest.approx(np.log10(2 * int(text)))
         assert estimates["wbe"] >= np.log10(int(text))
-    runs = classical.as_observed_runs([json.loads(json.dumps(found))])
+    runs = monitor_classical.as_observed_runs([json.loads(json.dumps(found))])
     assert runs.instances == ("x",) and not runs.censored[0]
-    both = classical.joined(runs, runs.subset([0]))
+    both = monitor_classical.joined(runs, runs.subset([0]))
     assert len(both) == 2 and both.spent.shape == (2, runs.spent.shape[1])
 
 
-def test_the_linear_model_is_asked_only_of_searches_that_it_has_not_seen(
-    scripts: tuple[ModuleType, ModuleType], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    classical, _ = scripts
+def test_the_linear_model_is_asked_only_of_searches_that_it_has_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
-    names = classical.feature_names(learnt=True)
+    names = monitor_classical.feature_names(learnt=True)
     count = 2 * LEAST_TRAINING
 
     def search(k: int) -> dict[str, Any]:
@@ -66,16 +50,16 @@ def test_the_linear_model_is_asked_only_of_searches_that_it_has_not_seen(
             "instance": f"i{k}",
             "status": "UNSAT",
             "conflicts": int(10 ** rng.uniform(4, 5)),
-            "structure": {name: float(rng.normal()) for name in classical.STRUCTURE},
+            "structure": {name: float(rng.normal()) for name in monitor_classical.STRUCTURE},
             "checkpoints": [
                 {
                     "end": end,
-                    "estimates": dict.fromkeys(classical.ESTIMATES, 4.0),
+                    "estimates": dict.fromkeys(monitor_classical.ESTIMATES, 4.0),
                     "features": rng.normal(size=len(names)).tolist(),
                 }
                 for end in (250, 500)
             ],
-            "along": {"600": dict.fromkeys(classical.ESTIMATES, 4.0)},
+            "along": {"600": dict.fromkeys(monitor_classical.ESTIMATES, 4.0)},
         }
 
     class Rows:
@@ -83,11 +67,11 @@ def test_the_linear_model_is_asked_only_of_searches_that_it_has_not_seen(
             return type("Row", (), {"parent": None, "isohash": name})()
 
     found = [search(k) for k in range(count)]
-    others = classical.as_observed_runs([search(k) for k in range(count, count + 5)])
+    others = monitor_classical.as_observed_runs([search(k) for k in range(count, count + 5)])
     dataset = type("Data", (), {"by_instance": Rows()})()
-    first = classical.along(found, others, dataset)
+    first = monitor_classical.along(found, others, dataset)
     found[0]["conflicts"] *= 100
-    second = classical.along(found, others, dataset)
+    second = monitor_classical.along(found, others, dataset)
     # Its own cost plays no part in what is said of a search, but does in what is said of others.
     assert second["i0"][600]["LMP"] == pytest.approx(first["i0"][600]["LMP"])
     assert any(second[f"i{k}"][600]["LMP"] != pytest.approx(first[f"i{k}"][600]["LMP"]) for k in range(1, count))
@@ -100,10 +84,7 @@ def states(*conflicts: int, seconds: float = 1e-4) -> tuple[SearchState, ...]:
     return tuple(SearchState(n, 2 * n, 50 * n, n // 100, seconds * n) for n in conflicts)
 
 
-def test_estimates_along_the_search_are_taken_to_seconds_at_the_rate_so_far(
-    scripts: tuple[ModuleType, ModuleType],
-) -> None:
-    _, error = scripts
+def test_estimates_along_the_search_are_taken_to_seconds_at_the_rate_so_far() -> None:
     run = MonitoredRun("x", "cadical195", "UNSAT", states(5_000, 10_000, 20_000, 40_000))
     priors = {
         unit: CostDistribution.normal(GRIDS[unit], mean, 0.3)
@@ -123,8 +104,7 @@ def test_estimates_along_the_search_are_taken_to_seconds_at_the_rate_so_far(
     assert "Holt" in found
 
 
-def test_stopped_runs_count_where_it_is_asked_whether_a_run_ends(scripts: tuple[ModuleType, ModuleType]) -> None:
-    _, error = scripts
+def test_stopped_runs_count_where_it_is_asked_whether_a_run_ends() -> None:
     solved = MonitoredRun("a", "cadical195", "SAT", states(5_000, 10_000, 20_000))
     stopped = MonitoredRun("b", "cadical195", "TIMEOUT", states(5_000, 10_000, 99_999))
     sure = {unit: CostDistribution.normal(GRIDS[unit], 0.3, 0.01) for unit in GRIDS}
@@ -134,7 +114,6 @@ def test_stopped_runs_count_where_it_is_asked_whether_a_run_ends(scripts: tuple[
     assert found["monitor"]["brier"] == pytest.approx(0.5, abs=0.04)
 
 
-def test_being_listened_to_is_taken_out_of_the_seconds(scripts: tuple[ModuleType, ModuleType]) -> None:
-    _, error = scripts
+def test_being_listened_to_is_taken_out_of_the_seconds() -> None:
     run = MonitoredRun("x", "cadical195", "UNSAT", states(5_000, 10_000, seconds=3e-4))
     assert [state.cpu_s for state in error.unburdened(run, 1e-4).states] == pytest.approx([0.5, 1.0])

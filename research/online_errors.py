@@ -1,6 +1,6 @@
 """Estimates along the search: errors by the share of the cost that is spent, and by restart, of held-out instances.
 
-A search is observed at a sequence of points (:mod:`satcost_gnn.search.observation`). At each point every learner is
+A search is observed at a sequence of points (:mod:`observation`). At each point every learner is
 fitted to the training instances whose search was still going on there, and asked about the others, so that neither the
 points nor the models know where a search ends. What a learner said at the last point passed is its *standing* estimate;
 an estimate never stands below what was spent.

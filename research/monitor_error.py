@@ -2,9 +2,9 @@
 
 Recording continues what an interrupted call has left:
 
-    python benchmarks/monitor_error.py record --root CNF --work DIR --solvers glucose42,minisat22
-    python benchmarks/monitor_error.py listen --root CNF --work DIR
-    python benchmarks/monitor_error.py report --root CNF --work DIR --evaluation EVALUATION -o out/monitor_error.json
+    python research/monitor_error.py record --root CNF --work DIR --solvers glucose42,minisat22
+    python research/monitor_error.py listen --root CNF --work DIR
+    python research/monitor_error.py report --root CNF --work DIR --evaluation EVALUATION -o out/monitor_error.json
 
 ``record`` runs the checkpoint's solvers under the monitor on instances of the test side: on a sample of the runs of the
 data set. Of the others it is known which checkpoints they passed, and no more: a search without counters. The monitor's
@@ -29,6 +29,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from listened_runs import run_listened
 from monitor_classical import FIRST_WINDOW, NETWORK, along, evaluated, observed, without_side
 from online_record import recording_path
 from online_restarts import Observations
@@ -36,7 +37,6 @@ from online_restarts import Observations
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.materialise import materialise
-from satcost_gnn.decide.listened_runs import run_listened
 from satcost_gnn.decide.monitor import WIDEST
 from satcost_gnn.decide.monitored_runs import MonitoredRun, read_monitored_runs
 from satcost_gnn.decide.reestimate import Reestimator, conditional

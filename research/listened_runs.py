@@ -10,13 +10,14 @@ from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
+from recording import Recording
+
 from satcost_gnn.decide.monitor import CostMonitor
 from satcost_gnn.decide.monitored_runs import MonitoredRun
 from satcost_gnn.decide.reestimate import SearchState
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.probe import ProbeSettings, run_probe
-from satcost_gnn.search.recording import Recording
 
 
 def listened_child(formula: Formula | str, settings: ProbeSettings, path: str) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def run_listened(
     # Working the trace out and writing it take about as long again as the search.
     limits = replace(settings.limits, cpu_s=3.0 * settings.limits.cpu_s)
     outcome = sandbox.run(
-        "satcost_gnn.decide.listened_runs:listened_child",
+        "listened_runs:listened_child",
         {"formula": sent, "settings": settings, "path": str(path)},
         limits,
     )

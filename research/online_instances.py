@@ -1,6 +1,6 @@
 """Choose the instances of the three ensembles of the experiments over the search, by the costs that were measured.
 
-    python benchmarks/online_instances.py datasets/corpus -o benchmarks/online_instances.json
+    python research/online_instances.py datasets/corpus -o research/online_instances.json
 
 *rand* is random 3-SAT around the threshold, *bmc* bounded model checking, *fv* hardware verification. An instance is
 taken if MiniSat 2.2 solved it after 3,000 to 100,000 conflicts; where MiniSat was not run, if CaDiCaL 1.9.5 solved it

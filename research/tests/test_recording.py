@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from recording import LONG, Recording, record
 
 from satcost_gnn.data.generate import FAMILIES
 from satcost_gnn.errors import DatasetError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.search.probe import ProbeSettings, run_probe
-from satcost_gnn.search.recording import LONG, Recording, record
 
 SOLVERS = ("minisatep", "ergo", "cadical195", "cadical300")
 

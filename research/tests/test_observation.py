@@ -5,9 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-from satcost_gnn.data.generate import FAMILIES
-from satcost_gnn.search.observation import (
+from observation import (
     ESTIMATES,
     Point,
     checkpoints,
@@ -15,8 +13,10 @@ from satcost_gnn.search.observation import (
     observations,
     restart_points,
 )
+from recording import Recording
+
+from satcost_gnn.data.generate import FAMILIES
 from satcost_gnn.search.probe import ProbeSettings, run_probe
-from satcost_gnn.search.recording import Recording
 from satcost_gnn.search.tree_size import estimates
 
 

@@ -2,13 +2,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from listened_runs import run_listened
+from observation import Point, observations
+from recording import Recording
 
 from satcost_gnn.data.generate import from_recipe
-from satcost_gnn.decide.listened_runs import run_listened
 from satcost_gnn.runtime.sandbox import Sandbox
-from satcost_gnn.search.observation import Point, observations
 from satcost_gnn.search.probe import ProbeSettings
-from satcost_gnn.search.recording import Recording
 from satcost_gnn.search.solvers import run_solver
 
 SETTINGS = ProbeSettings(conflicts=10**6, max_events=10**9, max_observed=50, cpu_s=20.0)

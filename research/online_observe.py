@@ -1,9 +1,9 @@
 """Take the observations out of the recordings: one row for each search and point, in one small Parquet table.
 
-    python benchmarks/online_observe.py --dataset datasets/corpus --root CNF --store cache/online \
+    python research/online_observe.py --dataset datasets/corpus --root CNF --store cache/online \
         --windows 2000,500 -o out/online_observations_{window}.parquet
 
-A row holds what is known at a point of a search (:mod:`satcost_gnn.search.observation`) and how the search ended.
+A row holds what is known at a point of a search (:mod:`observation`) and how the search ended.
 Points are of two kinds, ``restart`` and ``checkpoint``; a row of kind ``start``, without a window, stands for every
 search. The table is all that ``online_restarts.py`` reads, so the experiments can be repeated without the recordings.
 Each length of the window has a table of its own.
@@ -19,16 +19,16 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from observation import ESTIMATES, checkpoints, feature_names, observations, restart_points
 from online_record import SOLVERS, formula_files, instances, recording_path
+from recording import Recording
 
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.errors import DatasetError
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.formula.features import STATIC_FEATURES, static_features
 from satcost_gnn.runtime.progress import ProgressLine
-from satcost_gnn.search.observation import ESTIMATES, checkpoints, feature_names, observations, restart_points
 from satcost_gnn.search.online import WAITING_CONFLICTS
-from satcost_gnn.search.recording import Recording
 
 STRUCTURE = tuple(
     name for name, feature in STATIC_FEATURES.items() if feature.group in ("size", "length") or name == "horn_share"

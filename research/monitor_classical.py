@@ -19,15 +19,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from online_observe import STRUCTURE
-from online_record import recording_path
-from online_restarts import Observations
-
-from satcost_gnn.core.distribution import GRIDS, CostDistribution
-from satcost_gnn.data.dataset import Dataset
-from satcost_gnn.decide.monitored_runs import MonitoredRun
-from satcost_gnn.errors import DatasetError
-from satcost_gnn.evaluate.online import (
+from observation import ESTIMATES, Point, checkpoints, feature_names, observations
+from online_errors import (
     FOLDS,
     ObservedRuns,
     held_out_predictions,
@@ -37,15 +30,22 @@ from satcost_gnn.evaluate.online import (
     standing_at,
     start_predictions,
 )
+from online_observe import STRUCTURE
+from online_record import recording_path
+from online_restarts import Observations
+from recording import Recording
+
+from satcost_gnn.core.distribution import GRIDS, CostDistribution
+from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.decide.monitored_runs import MonitoredRun
+from satcost_gnn.errors import DatasetError
 from satcost_gnn.evaluate.protocol import calibrated_by_others
 from satcost_gnn.evaluate.stored_predictions import StoredPredictions, file_name
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.formula.features import static_features
 from satcost_gnn.learn.base import group_folds
 from satcost_gnn.learn.calibration import Calibration
-from satcost_gnn.search.observation import ESTIMATES, Point, checkpoints, feature_names, observations
 from satcost_gnn.search.online import WAITING_CONFLICTS
-from satcost_gnn.search.recording import Recording
 
 Floats = NDArray[np.float64]
 

@@ -4,9 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-from satcost_gnn.errors import EvaluationError
-from satcost_gnn.evaluate.online import (
+from online_errors import (
     Fold,
     Learner,
     ObservedRuns,
@@ -23,6 +21,8 @@ from satcost_gnn.evaluate.online import (
     standing_at,
     start_predictions,
 )
+
+from satcost_gnn.errors import EvaluationError
 from satcost_gnn.learn.base import group_folds
 
 SPENT = (100.0, 200.0, 400.0, 800.0, 1600.0)

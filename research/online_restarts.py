@@ -1,6 +1,6 @@
 """Error of every online estimator along the search, what earlier restarts are worth, and selection by a first window.
 
-    python benchmarks/online_restarts.py out/online_observations_500.parquet -o out/online_restarts_500
+    python research/online_restarts.py out/online_observations_500.parquet -o out/online_restarts_500
 
 writes ``.json`` (everything), ``.md`` (tables) and ``.svg`` (errors over the share of the cost that is spent). The
 table of observations is made by ``online_observe.py``. With ``--parts DIR`` finished parts are kept, and a stopped run
@@ -21,9 +21,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-
-from satcost_gnn.evaluate.metrics import closed_gap
-from satcost_gnn.evaluate.online import (
+from observation import ESTIMATES, feature_names
+from online_errors import (
     FOLDS,
     LEAST_TRAINING,
     ObservedRuns,
@@ -39,9 +38,10 @@ from satcost_gnn.evaluate.online import (
     scaled,
     start_predictions,
 )
-from satcost_gnn.evaluate.online_selection import WindowSelection, select_after_window
+from online_selection import WindowSelection, select_after_window
+
+from satcost_gnn.evaluate.metrics import closed_gap
 from satcost_gnn.learn.base import group_folds
-from satcost_gnn.search.observation import ESTIMATES, feature_names
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -610,7 +610,7 @@ def main() -> None:
     result = evaluate(Observations(options.observations), options.parts)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.with_suffix(".json").write_text(json.dumps(_plain(result), indent=1, allow_nan=False) + "\n")
-    command = f"python benchmarks/online_restarts.py {options.observations} -o {options.out}"
+    command = f"python research/online_restarts.py {options.observations} -o {options.out}"
     options.out.with_suffix(".md").write_text(markdown(result, command))
     figure(result, options.out.with_suffix(".svg"))
 
