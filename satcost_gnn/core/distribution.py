@@ -469,33 +469,36 @@ class CostDistribution:
         columns = [self.cdf_at(np.full(self.shape, value)) for value in wanted]
         return CostDistribution(self.grid, np.stack(columns, axis=-1))
 
-    def mix(self, weights: ArrayLike, others: Sequence[CostDistribution]) -> CostDistribution:
-        """Return the mixture of these distributions with others.
+    @classmethod
+    def mixture(cls, members: Sequence[CostDistribution] | CostDistribution, weights: ArrayLike) -> CostDistribution:
+        """Return the mixture of distributions: the weighted mean of their CDFs.
 
         Parameters
         ----------
+        members
+            Distributions of the same shape on the same grid, or one stack of them: its first axis is mixed over.
         weights
-            One weight for these and one for each of the others: shape ``(1 + len(others),)``, or with the leading
-            axes behind. Normalised to sum to 1.
-        others
-            Distributions of the same shape on the same grid.
+            One weight for each member: shape ``(len(members),)``, or with the leading axes of a member behind.
+            Normalised to sum to 1.
 
         Raises
         ------
         ValueError
             If the weights don't fit, are negative or sum to 0, or the shapes or grids differ.
         """
-        parts = [self, *others]
-        grid = _common_grid(parts)
+        if isinstance(members, CostDistribution):
+            grid, cdfs = members.grid, list(members.cdf)
+        else:
+            grid, cdfs = _common_grid(members), [member.cdf for member in members]
         share = np.asarray(weights, dtype=np.float64)
-        if share.ndim < 1 or share.shape[0] != len(parts):
-            raise ValueError(f"found weights of shape {share.shape}; expected {len(parts)}, one for each distribution")
+        if share.ndim < 1 or share.shape[0] != len(cdfs):
+            raise ValueError(f"found weights of shape {share.shape}; expected {len(cdfs)}, one for each distribution")
         if not np.isfinite(share).all() or (share < 0).any() or (share.sum(axis=0) <= 0).any():
             raise ValueError("mixture weights must be finite, not negative, and not all zero")
         share = share / share.sum(axis=0)
-        total = np.zeros(np.broadcast_shapes(*(part.cdf.shape for part in parts)))
-        for part, one in zip(parts, share, strict=True):
-            total = total + np.asarray(one)[..., None] * part.cdf
+        total: Floats = np.zeros(np.broadcast_shapes(*(cdf.shape for cdf in cdfs)))
+        for one, cdf in zip(share, cdfs, strict=True):
+            total = total + np.asarray(one)[..., None] * cdf
         return CostDistribution(grid, total)
 
     # Construction ---------------------------------------------------------------------------------------------------

@@ -475,7 +475,7 @@ def plan(
     kept = sorted(alone[:MOST_SOLVERS])
     part = whole[:, kept]
     cases, weights = given_common_factor(part, settings.dependence)
-    average = CostDistribution(part.grid, part.cdf.mean(axis=0))
+    average = CostDistribution.mixture(part, even)
     candidates = [_filled(_optimal(average, settings, times), limit)]
     if len(cases) > 1:
         candidates.append(_filled(_greedy(cases, weights, settings, times), limit))
@@ -562,7 +562,7 @@ def ways_on(
     ways = [goes_on]
     others = [k for k in range(len(names)) if k != column]
     if others:
-        expected = CostDistribution(cases.grid, np.tensordot(weights, cdf[:, others], axes=1))
+        expected = CostDistribution.mixture(cases[:, others], weights)
         beside = plan(expected, [names[k] for k in others], replace(settings, cores=max(settings.cores - 1, 1)))
         planned = [[(names.index(part.solver), part.cpu_s) for part in core] for core in beside.cores]
         ways = [goes_on, planned] if settings.cores == 1 else [goes_on + planned]

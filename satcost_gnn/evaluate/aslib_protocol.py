@@ -195,10 +195,10 @@ def evaluate_scenario(
             y = coded_cost(train.cost, train.censored, "par2", cutoff)
             share = least_squares_weights([expected_coded(part, "par2", cutoff) for part in parts], y)
             weights.append(dict(zip([contender.name for contender in members], share.tolist(), strict=True)))
-            own = parts[0].mix(share, parts[1:])
+            own = CostDistribution.mixture(parts, share)
             level[held] = conformal_level(interval_scores(own, train.cost, train.censored, cutoff), COVERAGE)
-            mixture[held] = sum(w * cdf[c.name][held] for w, c in zip(share, members, strict=True))
-            new = CostDistribution(table.grid, mixture[held])
+            new = CostDistribution.mixture([CostDistribution(table.grid, cdf[c.name][held]) for c in members], share)
+            mixture[held] = new.cdf
             selection.select(rest, held, own.expected_par(2.0, par_cutoff), new.expected_par(2.0, par_cutoff))
         say(f"{scenario.name}: fold {number + 1} of {len(np.unique(problem.folds))}")
     found = {name: CostDistribution(table.grid, part) for name, part in cdf.items() if name not in errors}

@@ -269,7 +269,7 @@ class Calibration:
 def widened(distribution: CostDistribution, spread: float) -> CostDistribution:
     """Return the distributions mixed with a little of a wide normal around the same means."""
     wide = CostDistribution.normal(distribution.grid, distribution.mean(), np.hypot(distribution.sd(), 2.0 * spread))
-    return distribution.mix([1.0 - _WIDE_SHARE, _WIDE_SHARE], [wide])
+    return CostDistribution.mixture([distribution, wide], [1.0 - _WIDE_SHARE, _WIDE_SHARE])
 
 
 def _mapped(distribution: CostDistribution, predicted: Floats, calibrated: Floats) -> CostDistribution:

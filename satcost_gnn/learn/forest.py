@@ -345,10 +345,10 @@ class Forest(Estimator):
                 weights = self._forest(column).weights(x, exclude_self=True)
                 near = _average(weights, samples[:, column], table.known[:, column])
                 rows = np.flatnonzero(bounded[:, column])
-                near_above = CostDistribution(self.grid, near[rows]).condition_above(table.cost[rows, column])
-                mass = 1.0 - CostDistribution(self.grid, near[rows]).cdf_at(table.cost[rows, column])
-                trust = np.minimum(mass / _ENOUGH_ABOVE, 1.0)[:, None]
-                samples[rows, column] = trust * near_above.cdf + (1.0 - trust) * tail[rows, column]
+                bound, like = table.cost[rows, column], CostDistribution(self.grid, near[rows])
+                trust = np.minimum((1.0 - like.cdf_at(bound)) / _ENOUGH_ABOVE, 1.0)
+                members = [like.condition_above(bound), CostDistribution(self.grid, tail[rows, column])]
+                samples[rows, column] = CostDistribution.mixture(members, np.stack([trust, 1.0 - trust])).cdf
             target = np.where(ended, table.cost, CostDistribution(self.grid, samples).mean())
             self._forests = self._grow(x, target)
         # As they will be read back from a file.

@@ -160,7 +160,7 @@ class SolverModel:
             CostDistribution.normal(grid, np.clip(mean + model.predict(x), self.low, self.high), model.sd)
             for model in self.by_answer
         )
-        return satisfiable.mix(np.stack([p_satisfiable, 1.0 - p_satisfiable]), [unsatisfiable])
+        return CostDistribution.mixture([satisfiable, unsatisfiable], np.stack([p_satisfiable, 1.0 - p_satisfiable]))
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values for JSON."""

@@ -334,21 +334,40 @@ def test_conditioning_twice_is_conditioning_on_the_larger(a, b, seed):
     assert_allclose(twice.cdf[enough], once.cdf[enough], atol=1e-6)
 
 
-def test_mix_weighs_the_distributions():
+def test_a_mixture_weighs_the_distributions():
     a, b, c = (random_distributions(4, seed=seed) for seed in (1, 2, 3))
-    mixed = a.mix([1, 2, 1], [b, c])
+    mixed = CostDistribution.mixture([a, b, c], [1, 2, 1])
     assert_allclose(mixed.cdf, 0.25 * a.cdf + 0.5 * b.cdf + 0.25 * c.cdf)
     assert_allclose(mixed.mean(), 0.25 * a.mean() + 0.5 * b.mean() + 0.25 * c.mean())
-    by_row = a.mix(np.array([[1, 0, 1, 3], [0, 1, 1, 1]]), [b])
+    by_row = CostDistribution.mixture([a, b], np.array([[1, 0, 1, 3], [0, 1, 1, 1]]))
     assert_allclose(by_row.cdf[3], 0.75 * a.cdf[3] + 0.25 * b.cdf[3])
     assert_allclose(by_row.cdf[1], b.cdf[1])
     for weights in ([1, -1], [0, 0], [1, np.nan]):
         with pytest.raises(ValueError, match="mixture weights"):
-            a.mix(weights, [b])
+            CostDistribution.mixture([a, b], weights)
     with pytest.raises(ValueError, match="one for each"):
-        a.mix([1, 2, 3], [b])
+        CostDistribution.mixture([a, b], [1, 2, 3])
     with pytest.raises(ValueError, match="different grids"):
-        a.mix([1, 1], [random_distributions(4, SMALL)])
+        CostDistribution.mixture([a, random_distributions(4, SMALL)], [1, 1])
+    with pytest.raises(ValueError, match="at least one"):
+        CostDistribution.mixture([], [])
+
+
+def test_a_mixture_is_the_weighted_mean_of_the_cdfs_however_it_is_asked_for():
+    rng = np.random.default_rng(4)
+    stack = random_distributions(15).reshape(5, 3)
+    weights = rng.dirichlet(np.ones(5))
+    by_parts = CostDistribution.mixture([stack[k] for k in range(5)], 7.0 * weights)
+    by_stack = CostDistribution.mixture(stack, weights)
+    assert by_stack.shape == (3,)
+    assert_allclose(by_parts.cdf, np.tensordot(weights, stack.cdf, axes=1), rtol=0, atol=1e-12)
+    assert_allclose(by_stack.cdf, sum(w * cdf for w, cdf in zip(weights, stack.cdf, strict=True)), rtol=0, atol=1e-12)
+    assert_allclose(CostDistribution.mixture(stack, np.ones(5)).cdf, stack.cdf.mean(axis=0), rtol=0, atol=1e-12)
+    trust = rng.random(3)
+    one, other = stack[0], stack[1]
+    by_place = CostDistribution.mixture([one, other], np.stack([trust, 1.0 - trust]))
+    expected = trust[:, None] * one.cdf + (1.0 - trust[:, None]) * other.cdf
+    assert_allclose(by_place.cdf, expected, rtol=0, atol=1e-12)
 
 
 # Construction

@@ -111,7 +111,7 @@ class NewFormulas:
             return distribution
         weights = [weight for weight, _ in others]
         own = 1.0 - sum(weights, np.zeros_like(degree))
-        return distribution.mix(np.stack([own, *weights]), [other for _, other in others])
+        return CostDistribution.mixture([distribution, *(other for _, other in others)], np.stack([own, *weights]))
 
     def parts(self) -> list[tuple[str, Estimator]]:
         """Return the estimators that it consists of, each with the unit that it is used for."""

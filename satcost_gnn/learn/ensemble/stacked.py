@@ -99,8 +99,7 @@ class Stacked(Estimator):
         self._estimators = [estimator.clone().fit(table) for estimator in self._estimators]
 
     def _predict(self, instances: list[Instance]) -> CostDistribution:
-        first, *others = (estimator.predict(instances) for estimator in self._estimators)
-        return first.mix(self._weights, others)
+        return CostDistribution.mixture([one.predict(instances) for one in self._estimators], self._weights)
 
     def _state(self) -> tuple[dict[str, Any], Arrays]:
         return {"weights": self._weights.tolist()}, {}
@@ -139,7 +138,7 @@ def _least_crps(parts: Sequence[CostDistribution], y: Floats, censored: NDArray[
     for i in range(n):
         pair[i, i] = own[i]
         for j in range(i):
-            middle = float(parts[i].mix([1, 1], [parts[j]]).crps(y, censored).mean())
+            middle = float(CostDistribution.mixture([parts[i], parts[j]], [1, 1]).crps(y, censored).mean())
             # crps((f + g) / 2) = crps(f) / 4 + crps(g) / 4 + cross / 2, cross the bilinear form.
             pair[i, j] = pair[j, i] = 2.0 * middle - 0.5 * (own[i] + own[j])
     # On the simplex the constant and linear parts are quadratic too, so that crps(w) = w' pair w.

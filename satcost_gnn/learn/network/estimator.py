@@ -285,7 +285,7 @@ class GnnEstimator(Estimator):
         static: torch.Tensor,
         online: torch.Tensor,
     ) -> torch.Tensor:
-        """Return the members' mean distribution, ``float64[B, 1 or 2, n_solvers, bins + 1]``.
+        """Return each member's distribution, ``float64[B, 1 or 2, n_members, n_solvers, bins + 1]``.
 
         The first reading is of all that there is, the second, if the network has learnt to do with it, of the early
         search alone.
@@ -300,20 +300,24 @@ class GnnEstimator(Estimator):
                 fused = member.fuse(graph, gone, features, online)
                 logits = member.heads[self.unit](fused).double()
                 each.append(1.0 - torch.sigmoid(-logits).cumprod(dim=-1).mean(dim=1))
-            cdf = torch.stack(each).mean(dim=0)
+            cdf = torch.stack(each, dim=1)
             found.append(torch.cat([torch.zeros_like(cdf[..., :1]), cdf], dim=-1))
         return torch.stack(found, dim=1)
 
     def _mixed(self, readings: NDArray[np.float64], instances: Sequence[Instance]) -> CostDistribution:
         """Return predictions mixed with the estimator beside the network, and with others where formulas are new."""
-        mixed = CostDistribution(self.grid, readings[:, 0])
+        mixed, *early = (
+            CostDistribution.mixture(CostDistribution(self.grid, one), np.ones(len(one)))
+            for one in np.moveaxis(readings, 0, 2)
+        )
         if self.unit in self._beside:
             share = self.settings.model.beside_weight
-            mixed = mixed.mix([1.0 - share, share], [self._beside[self.unit].predict(list(instances))])
+            mixed = CostDistribution.mixture(
+                [mixed, self._beside[self.unit].predict(list(instances))], [1.0 - share, share]
+            )
         if self._on_new is None:
             return mixed
-        early = CostDistribution(self.grid, readings[:, 1]) if self._reads_early else None
-        return self._on_new.mixed(mixed, self.unit, instances, early)
+        return self._on_new.mixed(mixed, self.unit, instances, *early)
 
     @property
     def _reads_early(self) -> bool:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from synthetic_table import make_table
 
+from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.errors import CheckpointError
 from satcost_gnn.features.instance import Instance
@@ -50,7 +51,9 @@ def test_either_share_can_be_none(early: float, constant: float, tmp_path: Path)
     other = make_estimator(name, **settings).fit(table)
     degree = NewFormulas().fit({"conflicts": table}).degree(new)[:, None]
     share = 0.4 * (degree if early else degree**4)
-    expected = make_estimator("linear").fit(table).predict(new).mix(np.stack([1 - share, share]), [other.predict(new)])
+    expected = CostDistribution.mixture(
+        [make_estimator("linear").fit(table).predict(new), other.predict(new)], np.stack([1 - share, share])
+    )
     np.testing.assert_allclose(estimator.predict(new).cdf, expected.cdf, atol=1e-9)
     estimator.save(tmp_path)
     np.testing.assert_allclose(ByNovelty.load(tmp_path).predict(new).cdf, expected.cdf, atol=1e-9)

@@ -26,7 +26,7 @@ def test_weights_minimise_the_crps_of_the_mixture():
     found = _least_crps(parts, y, censored)
 
     def crps(weights):
-        return parts[0].mix(weights, parts[1:]).crps(y, censored).mean()
+        return CostDistribution.mixture(parts, weights).crps(y, censored).mean()
 
     steps = np.linspace(0, 1, 21)
     best = min(crps((a, b, max(0.0, 1 - a - b))) for a, b in itertools.product(steps, steps) if a + b <= 1)
