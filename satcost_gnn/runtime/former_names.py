@@ -85,4 +85,5 @@ class _FormerNames(MetaPathFinder):
 def install() -> None:
     """Let former names be imported; called once, by the package."""
     if not any(isinstance(finder, _FormerNames) for finder in sys.meta_path):
-        sys.meta_path.append(_FormerNames())
+        # First: a submodule of a former package would else be found, and made again, in the directory of today's.
+        sys.meta_path.insert(0, _FormerNames())

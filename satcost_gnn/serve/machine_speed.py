@@ -148,7 +148,7 @@ def time_workloads(sandbox: Sandbox, repeats: int = 4, on_step: Callable[[], Non
 
 def reference() -> dict[str, Any]:
     """Return the training machine's ``machine`` and ``seconds``, which come with the package."""
-    found: dict[str, Any] = json.loads((resources.files("satcost_gnn") / _REFERENCE).read_text())
+    found: dict[str, Any] = json.loads((resources.files("satcost_gnn.serve") / _REFERENCE).read_text())
     return found
 
 

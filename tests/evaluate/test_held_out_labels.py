@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from synthetic_bench import LIMIT_S, make_bench
 
+import satcost_gnn.learn.fitting as fitting
 import satcost_gnn.train.experiment as experiment
 from satcost_gnn.config import TrainingConfig
 from satcost_gnn.data.generate import from_recipe
@@ -138,7 +139,7 @@ def checkpoint_files(bench: Bench, root: Path, name: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(experiment, "training_identity", lambda *_: {"instances": {}})
     monkeypatch.setattr(experiment, "card", lambda *_: "")
     few = {"constant": ("constant", {}), "forest": ("forest", {"n_trees": 5}), "linear": ("linear", {})}
-    monkeypatch.setattr(experiment, "CLASSICAL", few)
+    monkeypatch.setattr(fitting, "CLASSICAL", few)
     return run_experiment(config, lambda _: None, ProgressLine).config.files
 
 
