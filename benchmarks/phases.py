@@ -32,8 +32,8 @@ from numpy.typing import NDArray
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.materialise import materialise
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.compact_graph import VARIABLE_INPUTS, CompactGraph
 from satcost_gnn.formula.dimacs import read_dimacs
-from satcost_gnn.formula.graph import VARIABLE_INPUTS, CompactGraph
 from satcost_gnn.learn.network.phase_samples import PhaseSample, without_probe
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.guided import Guidance, run_guided

@@ -28,7 +28,8 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.online import online_features
-from satcost_gnn.search.probe import PROBE_VERSION, ProbeSettings, probe
+from satcost_gnn.search.probe import probe
+from satcost_gnn.search.probe_settings import PROBE_VERSION, ProbeSettings
 
 SUFFIXES = (".cnf", ".cnf.gz", ".cnf.bz2", ".cnf.xz", ".cnf.zst")
 

@@ -23,8 +23,8 @@ import torch
 
 from satcost_gnn.config import NetworkConfig, read_config
 from satcost_gnn.data.execution import machine_description
-from satcost_gnn.formula.features import ORDER_FEATURE_NAMES
-from satcost_gnn.formula.graph import CompactGraph
+from satcost_gnn.formula.compact_graph import CompactGraph
+from satcost_gnn.formula.static_feature_list import ORDER_FEATURE_NAMES
 from satcost_gnn.learn.network.batching import GraphSample, TargetRow, collate, graph_sample, plan_batches
 from satcost_gnn.learn.network.cost_model import CostModel, ModelShape
 from satcost_gnn.learn.network.estimator import marginal_logits

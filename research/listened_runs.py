@@ -17,7 +17,8 @@ from satcost_gnn.decide.monitored_runs import MonitoredRun
 from satcost_gnn.decide.reestimate import SearchState
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.sandbox import Sandbox
-from satcost_gnn.search.probe import ProbeSettings, run_probe
+from satcost_gnn.search.probe import run_probe
+from satcost_gnn.search.probe_settings import ProbeSettings
 
 
 def listened_child(formula: Formula | str, settings: ProbeSettings, path: str) -> dict[str, Any]:

@@ -41,7 +41,7 @@ from satcost_gnn.decide.monitor import WIDEST
 from satcost_gnn.decide.monitored_runs import MonitoredRun, read_monitored_runs
 from satcost_gnn.decide.reestimate import Reestimator, conditional
 from satcost_gnn.runtime.sandbox import Sandbox
-from satcost_gnn.search.probe import ProbeSettings
+from satcost_gnn.search.probe_settings import ProbeSettings
 from satcost_gnn.serve.predictor import Predictor
 from satcost_gnn.train.monitor import has_counters
 from satcost_gnn.train.monitor_runs import (

@@ -26,7 +26,8 @@ from recording import Recording
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.errors import DatasetError
 from satcost_gnn.formula.dimacs import read_dimacs
-from satcost_gnn.formula.features import STATIC_FEATURES, static_features
+from satcost_gnn.formula.features import static_features
+from satcost_gnn.formula.static_feature_list import STATIC_FEATURES
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.search.online import WAITING_CONFLICTS
 

@@ -19,7 +19,8 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.output_files import replacing
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.runtime.stored_files import parse_json, read_arrays
-from satcost_gnn.search.probe import ProbeResult, ProbeSettings, run_probe
+from satcost_gnn.search.probe import run_probe
+from satcost_gnn.search.probe_settings import ProbeResult, ProbeSettings
 from satcost_gnn.search.trace import Trace
 
 RECORDING_CHILD = "recording:record_child"

@@ -34,7 +34,7 @@ from satcost_gnn.features.preprocessing import Preprocessed
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.graph import clause_variable_graph
 from satcost_gnn.search.plain_run import PlainRun
-from satcost_gnn.search.probe import ProbeResult
+from satcost_gnn.search.probe_settings import ProbeResult
 from satcost_gnn.serve.checkpoint import Checkpoint
 from satcost_gnn.serve.prediction import Prediction
 from satcost_gnn.serve.predictor import Predictor

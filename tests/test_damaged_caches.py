@@ -9,7 +9,7 @@ from damaging import DAMAGES
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.features.cache import InstanceCache
 from satcost_gnn.features.preprocessing import PreprocessSettings
-from satcost_gnn.search.probe import ProbeSettings
+from satcost_gnn.search.probe_settings import ProbeSettings
 
 SETTINGS = PreprocessSettings(probe=ProbeSettings(conflicts=50), again=False, dives=None)
 

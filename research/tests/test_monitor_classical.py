@@ -18,7 +18,7 @@ from satcost_gnn.decide.monitored_runs import MonitoredRun
 from satcost_gnn.decide.reestimate import SearchState
 from satcost_gnn.formula.features import static_features
 from satcost_gnn.runtime.sandbox import Sandbox
-from satcost_gnn.search.probe import ProbeSettings
+from satcost_gnn.search.probe_settings import ProbeSettings
 
 
 def test_estimates_stand_at_the_monitors_checkpoints(tmp_path: Path) -> None:

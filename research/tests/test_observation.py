@@ -16,7 +16,8 @@ from observation import (
 from recording import Recording
 
 from satcost_gnn.data.generate import FAMILIES
-from satcost_gnn.search.probe import ProbeSettings, run_probe
+from satcost_gnn.search.probe import run_probe
+from satcost_gnn.search.probe_settings import ProbeSettings
 from satcost_gnn.search.tree_size import estimates
 
 

@@ -10,7 +10,8 @@ from recording import LONG, Recording, record
 from satcost_gnn.data.generate import FAMILIES
 from satcost_gnn.errors import DatasetError
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.search.probe import ProbeSettings, run_probe
+from satcost_gnn.search.probe import run_probe
+from satcost_gnn.search.probe_settings import ProbeSettings
 
 SOLVERS = ("minisatep", "ergo", "cadical195", "cadical300")
 

@@ -43,7 +43,8 @@ from satcost_gnn.runtime.output_files import check_directory, check_outputs, wri
 from satcost_gnn.runtime.output_lock import locked
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.runtime.sandbox import Sandbox
-from satcost_gnn.search.probe import ProbeSettings, probe
+from satcost_gnn.search.probe import probe
+from satcost_gnn.search.probe_settings import ProbeSettings
 
 INDEX_FILE = "INDEX.csv"
 INDEX_COLUMNS = (

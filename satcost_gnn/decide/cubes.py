@@ -25,8 +25,8 @@ from satcost_gnn.errors import ConfigError
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.features.preprocessing import Preprocessed, preprocess_many
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.features import STATIC_FEATURE_NAMES
 from satcost_gnn.formula.renumbering import renumbered
+from satcost_gnn.formula.static_feature_list import STATIC_FEATURE_NAMES
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.serve.prediction import Prediction
 from satcost_gnn.serve.predictor import Predictor

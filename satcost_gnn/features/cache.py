@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.features.preprocessing import Preprocessed, PreprocessSettings, preprocess_many
-from satcost_gnn.formula.graph import CompactGraph
+from satcost_gnn.formula.compact_graph import CompactGraph
 from satcost_gnn.runtime.output_files import replacing, write_text
 from satcost_gnn.runtime.stored_files import parse_json, read_arrays
-from satcost_gnn.search.probe import ProbeResult, ProbeSettings
+from satcost_gnn.search.probe_settings import ProbeResult, ProbeSettings
 from satcost_gnn.search.trace import Trace
 
 

@@ -9,9 +9,9 @@ from satcost_gnn.core.feature_vector import FeatureVector
 
 if TYPE_CHECKING:
     from satcost_gnn.formula.cnf import Formula
-    from satcost_gnn.formula.graph import CompactGraph
+    from satcost_gnn.formula.compact_graph import CompactGraph
     from satcost_gnn.search.plain_run import PlainRun
-    from satcost_gnn.search.probe import ProbeResult
+    from satcost_gnn.search.probe_settings import ProbeResult
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,21 +21,20 @@ from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.errors import ConfigError, FormulaError
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.compact_graph import GRAPH_VERSION
 from satcost_gnn.formula.dimacs import ReadLimits
-from satcost_gnn.formula.features import STATIC_FEATURE_NAMES, STATIC_VERSION, static_features
-from satcost_gnn.formula.graph import (
-    GRAPH_VERSION,
-    FormulaTooLargeForGraphError,
-    clause_variable_graph,
-)
+from satcost_gnn.formula.features import static_features
+from satcost_gnn.formula.graph import FormulaTooLargeForGraphError, clause_variable_graph
 from satcost_gnn.formula.identity import gbdhash
 from satcost_gnn.formula.renumbering import Renumbering, renumbered
 from satcost_gnn.formula.sources import FormulaFile, FormulaSource, for_children, load
+from satcost_gnn.formula.static_feature_list import STATIC_FEATURE_NAMES, STATIC_VERSION
 from satcost_gnn.runtime.cpu_clock import cpu_seconds
 from satcost_gnn.runtime.sandbox import Limits, Outcome, Sandbox, cancel_all, report
 from satcost_gnn.search.online import ONLINE_VERSION, online_features
 from satcost_gnn.search.plain_run import PlainRun, PlainSettings, run_plain
-from satcost_gnn.search.probe import ProbeResult, ProbeSettings, run_probe
+from satcost_gnn.search.probe import run_probe
+from satcost_gnn.search.probe_settings import ProbeResult, ProbeSettings
 from satcost_gnn.search.random_dives import DiveSettings, random_dives
 from satcost_gnn.search.second_search import SECOND_SEARCH_VERSION, search_again, second_features
 

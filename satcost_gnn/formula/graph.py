@@ -15,16 +15,22 @@ be.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import pairwise
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.errors import FormulaError, FormulaTooLargeError
+from satcost_gnn.formula.compact_graph import (
+    CLAUSE_INPUTS,
+    COLOUR_INPUTS,
+    GRAPH_INPUTS,
+    VARIABLE_INPUTS,
+    CompactGraph,
+)
+from satcost_gnn.formula.graph_pieces import Occurrences, Pieces
 from satcost_gnn.formula.mixing import mixed
 from satcost_gnn.formula.refinement import Colours, clause_colours, literal_colours, row_colours
 
@@ -34,330 +40,12 @@ if TYPE_CHECKING:
     from satcost_gnn.formula.cnf import Formula
     from satcost_gnn.search.trace import Trace
 
-__all__ = [
-    "CLAUSE_INPUTS",
-    "COLOUR_INPUTS",
-    "DEFAULT_MAX_EDGES",
-    "GRAPH_INPUTS",
-    "GRAPH_VERSION",
-    "PROBE_GRAPH_INPUTS",
-    "PROBE_INPUTS",
-    "VARIABLE_INPUTS",
-    "CompactGraph",
-    "FormulaTooLargeForGraphError",
-    "clause_variable_graph",
-    "sample_clauses",
-    "to_pyg",
-]
-
-GRAPH_VERSION: Final = "2"
-"""Changes whenever a graph built from the same formula and trace may differ."""
-
 #: Literal occurrences that are kept by default; of larger formulas a sample of the clauses is.
 DEFAULT_MAX_EDGES: Final = 200_000
-
-#: What each column of a variable node is. ``*_rate`` is log(1 + count) / log(1 + conflicts); ``*_relative`` is
-#: log((1 + count / mean count over the variables) / 2), which is 0 at the mean.
-VARIABLE_INPUTS: Final = (
-    "log_positive",  # log(1 + positive occurrences)
-    "log_negative",
-    "log_relative_degree",  # log(occurrences / mean occurrences)
-    "sign_balance",  # (positive - negative) / occurrences
-    "unit_share",  # share of its occurrences in clauses of one literal
-    "binary_share",
-    "ternary_share",
-    "horn_share",  # in clauses with at most one positive literal
-    "observed",  # 1 if the probe watched this variable; else all but the learnt_* below are 0
-    "assigned_rate",
-    "assigned_relative",
-    "flip_share",  # assignments unlike the one before, as a share of assignments
-    "flips_relative",
-    "positive_balance",  # (assigned true - assigned false) / assigned
-    "decided_known",
-    "decided_rate",
-    "decided_relative",
-    "learnt_known",
-    "learnt_rate",  # occurrences in learnt clauses
-    "learnt_relative",
-    "learnt_balance",  # (positive - negative) / occurrences in learnt clauses
-)
-
-#: Those of them that the probe says.
-PROBE_INPUTS: Final = VARIABLE_INPUTS[VARIABLE_INPUTS.index("observed") :]
-
-#: Those of them that clauses are told apart by where a sample of them is kept.
-COLOUR_INPUTS: Final = (
-    "log_positive",
-    "log_negative",
-    "assigned_rate",
-    "flip_share",
-    "positive_balance",
-    "decided_rate",
-    "learnt_rate",
-    "learnt_balance",
-)
-
-#: What each column of a clause node is.
-CLAUSE_INPUTS: Final = (
-    "log_length",
-    "is_unit",
-    "is_binary",
-    "is_ternary",
-    "is_horn",
-    "sign_balance",
-    "log_relative_degree",  # log(mean occurrences of its variables / mean occurrences of all variables)
-)
-
-#: What describes the graph as a whole.
-GRAPH_INPUTS: Final = (
-    "log10_variables",
-    "log10_clauses",
-    "log10_edges",
-    "log10_clause_ratio",
-    "log10_mean_length",
-    "tautology_share",
-    "duplicate_share",
-    "kept_clause_share",
-    "kept_variable_share",
-    "log10_conflicts",  # of the probe, NaN without one
-    "observed_share",
-)
-
-#: Those of them that the probe says.
-PROBE_GRAPH_INPUTS: Final = ("log10_conflicts", "observed_share")
-
-# Literal occurrences that are worked on at a time; or as many as there are variables, if those are more, since each
-# piece costs a count for every variable.
-_PIECE_LITERALS: Final = 2_000_000
-
-# Literal occurrences of a formula that is held in its reduced form, 4 bytes each, rather than reduced again each time.
-_HELD_LITERALS: Final = 64_000_000
-
-# Rounds of unit propagation: a chain of implications takes one round a link, and no formula may take for ever.
-_PROPAGATION_ROUNDS: Final = 200
 
 
 class FormulaTooLargeForGraphError(FormulaTooLargeError):
     """A formula has more literal occurrences than a graph is built for."""
-
-
-@dataclass(frozen=True, eq=False)
-class CompactGraph:
-    """A clause-variable graph as arrays.
-
-    Parameters
-    ----------
-    variable_inputs
-        ``float16[n_variables, len(VARIABLE_INPUTS)]``.
-    clause_inputs
-        ``float16[n_clauses, len(CLAUSE_INPUTS)]``.
-    graph_inputs
-        ``float32[len(GRAPH_INPUTS)]``; NaN where there was no probe.
-    clause_offsets
-        ``int32[n_clauses + 1]``: clause ``i`` has the edges ``clause_offsets[i]:clause_offsets[i + 1]``.
-    clause_literals
-        ``int32[n_edges]``: literal node ``2 * variable + (1 if negated)`` of each edge, rising within a clause.
-
-    Raises
-    ------
-    ValueError
-        If the arrays disagree with each other.
-    """
-
-    variable_inputs: NDArray[np.float16]
-    clause_inputs: NDArray[np.float16]
-    graph_inputs: NDArray[np.float32]
-    clause_offsets: NDArray[np.int32]
-    clause_literals: NDArray[np.int32]
-
-    def __post_init__(self) -> None:
-        dtypes = (np.float16, np.float16, np.float32, np.int32, np.int32)
-        for name, dtype in zip(self.__dataclass_fields__, dtypes, strict=True):
-            object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), dtype=dtype))
-        for name, columns in (("variable_inputs", VARIABLE_INPUTS), ("clause_inputs", CLAUSE_INPUTS)):
-            array = getattr(self, name)
-            if array.ndim != 2 or array.shape[1] != len(columns):
-                raise ValueError(f"{name}: found shape {array.shape}; expected (nodes, {len(columns)})")
-        if self.graph_inputs.shape != (len(GRAPH_INPUTS),):
-            raise ValueError(f"graph_inputs: found shape {self.graph_inputs.shape}; expected ({len(GRAPH_INPUTS)},)")
-        if len(self.clause_offsets) != self.n_clauses + 1 or self.clause_offsets[0] != 0:
-            raise ValueError(f"clause_offsets: expected {self.n_clauses + 1} entries from 0")
-        if self.clause_offsets[-1] != self.n_edges or (np.diff(self.clause_offsets) < 0).any():
-            raise ValueError(f"clause_offsets: expected them to rise to the number of edges ({self.n_edges})")
-        if self.n_edges and not 0 <= self.clause_literals.min() <= self.clause_literals.max() < 2 * self.n_variables:
-            raise ValueError(f"clause_literals: expected literal nodes from 0 to {2 * self.n_variables - 1}")
-
-    @property
-    def n_variables(self) -> int:
-        """Number of variable nodes."""
-        return len(self.variable_inputs)
-
-    @property
-    def n_clauses(self) -> int:
-        """Number of clause nodes."""
-        return len(self.clause_inputs)
-
-    @property
-    def n_edges(self) -> int:
-        """Number of literal occurrences."""
-        return len(self.clause_literals)
-
-    @property
-    def n_nodes(self) -> int:
-        """Number of variable and clause nodes."""
-        return self.n_variables + self.n_clauses
-
-    @property
-    def kept_clause_share(self) -> float:
-        """Share of the formula's clauses that the graph holds; 1 unless it is a sample."""
-        return float(self.graph_inputs[GRAPH_INPUTS.index("kept_clause_share")])
-
-    @cached_property
-    def _reverse(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        from scipy.sparse import csr_array
-
-        ones = np.ones(self.n_edges, dtype=np.int8)
-        shape = (self.n_clauses, 2 * self.n_variables)
-        turned = csr_array((ones, self.clause_literals, self.clause_offsets), shape=shape).tocsc()
-        return turned.indptr.astype(np.int32), turned.indices.astype(np.int32)
-
-    @property
-    def literal_offsets(self) -> NDArray[np.int32]:
-        """``int32[2 * n_variables + 1]``: literal node ``i`` has the entries ``[offsets[i], offsets[i + 1])`` below."""
-        return self._reverse[0]
-
-    @property
-    def literal_clauses(self) -> NDArray[np.int32]:
-        """``int32[n_edges]``: the clauses of each literal node, rising. Computed once and kept."""
-        return self._reverse[1]
-
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the graph as named arrays, as small as they get, for ``numpy.savez``."""
-        arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        # Lengths and differences are small numbers, which compress far better than offsets and node numbers.
-        arrays["clause_offsets"] = np.diff(self.clause_offsets)
-        arrays["version"] = np.array(GRAPH_VERSION)
-        return arrays
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Rebuild a graph from :meth:`to_arrays`.
-
-        Raises
-        ------
-        ValueError
-            If an array is missing, the arrays disagree with each other, or another version of this module made them.
-        """
-        missing = [name for name in (*cls.__dataclass_fields__, "version") if name not in arrays]
-        if missing:
-            raise ValueError(f"found no arrays {missing}; expected what CompactGraph.to_arrays returns")
-        if str(arrays["version"]) != GRAPH_VERSION:
-            raise ValueError(f"found a graph of version {arrays['version']}; expected {GRAPH_VERSION}: build it again")
-        parts = {name: arrays[name] for name in cls.__dataclass_fields__}
-        parts["clause_offsets"] = np.concatenate([[0], np.cumsum(arrays["clause_offsets"])])
-        return cls(**parts)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The other direction is cheaper to rebuild than to send to another process.
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-    def __repr__(self) -> str:
-        return (
-            f"CompactGraph(n_variables={self.n_variables}, n_clauses={self.n_clauses}, n_edges={self.n_edges}, "
-            f"kept_clause_share={self.kept_clause_share:.3g})"
-        )
-
-
-@dataclass(frozen=True)
-class _Occurrences:
-    """Literal occurrences of a reduced formula: sorted by clause, then by literal node."""
-
-    literals: NDArray[np.int64] | NDArray[np.int32]
-    lengths: NDArray[np.int64]
-    duplicates: int = 0
-    tautologies: int = 0
-
-    @property
-    def clause_of(self) -> NDArray[np.int64]:
-        return np.repeat(np.arange(len(self.lengths)), self.lengths)
-
-
-def _reduced(formula: Formula, first: int, last: int) -> _Occurrences:
-    """Drop tautologies and repeated literals of the clauses ``first:last``, and sort the literals of each."""
-    offsets = formula.offsets[first : last + 1]
-    literals = formula.literals[offsets[0] : offsets[-1]].astype(np.int64)
-    nodes = 2 * (np.abs(literals) - 1) + (literals < 0)
-    # One sort of integers, clause in the high bits: far faster than sorting pairs, and its result is decoded by shifts.
-    bits = max(1, int(2 * formula.n_vars).bit_length())
-    n_clauses = last - first
-    keys = (np.repeat(np.arange(n_clauses, dtype=np.int64), np.diff(offsets)) << bits) | nodes
-    keys.sort()
-    same_clause_and_variable = (keys[1:] >> 1) == (keys[:-1] >> 1)
-    repeated = keys[1:] == keys[:-1]
-    tautological = np.zeros(n_clauses, dtype=bool)
-    tautological[keys[1:][same_clause_and_variable & ~repeated] >> bits] = True
-    kept = np.ones(len(keys), dtype=bool)
-    kept[1:] = ~repeated
-    duplicates = len(keys) - int(kept.sum())
-    if tautological.any():
-        kept &= ~tautological[keys >> bits]
-    keys = keys[kept]
-    counts = np.bincount(keys >> bits, minlength=n_clauses)[~tautological]
-    return _Occurrences(keys & ((1 << bits) - 1), counts, duplicates, int(tautological.sum()))
-
-
-class _Pieces:
-    """The reduced formula, some clauses at a time, as often as it is gone through.
-
-    Reducing costs a sort: what was reduced is held as long as it is not the larger part of the memory.
-    """
-
-    def __init__(self, formula: Formula, unit_propagation: bool) -> None:
-        self._formula = formula
-        size = max(_PIECE_LITERALS, formula.n_vars)
-        cuts = np.searchsorted(formula.offsets, np.arange(0, formula.n_literals, size))
-        bounds = np.unique(np.concatenate([[0], cuts, [formula.n_clauses]])).tolist()
-        self._ranges = list(pairwise(bounds)) if formula.n_literals > size and not unit_propagation else []
-        self._held: list[_Occurrences] = []
-        if not self._ranges:
-            whole = _reduced(formula, 0, formula.n_clauses)
-            self._held = [_propagated(whole, formula.n_vars) if unit_propagation else whole]
-
-    def __iter__(self) -> Iterator[_Occurrences]:
-        if self._held:
-            yield from self._held
-            return
-        held: list[_Occurrences] | None = [] if self._formula.n_literals <= _HELD_LITERALS else None
-        for first, last in self._ranges:
-            piece = _reduced(self._formula, first, last)
-            if held is not None:
-                held.append(replace(piece, literals=piece.literals.astype(np.int32)))
-            yield piece
-        self._held = held or []
-
-
-def _propagated(found: _Occurrences, n_vars: int) -> _Occurrences:
-    """Assign the literals of unit clauses, drop satisfied clauses and false literals, and repeat.
-
-    A contradiction ends it: the empty clause stays in the formula.
-    """
-    literals, lengths = found.literals, found.lengths
-    for _ in range(_PROPAGATION_ROUNDS):
-        starts = np.cumsum(lengths) - lengths
-        units = np.unique(literals[starts[lengths == 1]])
-        if not len(units) or (lengths == 0).any():
-            break
-        true = np.zeros(2 * n_vars, dtype=bool)
-        true[units] = True
-        if (true[0::2] & true[1::2]).any():
-            break
-        clause_of = np.repeat(np.arange(len(lengths)), lengths)
-        satisfied = np.zeros(len(lengths), dtype=bool)
-        satisfied[clause_of[true[literals]]] = True
-        kept = ~satisfied[clause_of] & ~true[literals ^ 1]
-        lengths = np.bincount(clause_of[kept], minlength=len(lengths))[~satisfied]
-        literals = literals[kept]
-    return _Occurrences(literals, lengths, found.duplicates, found.tautologies)
 
 
 def _count_by(nodes: NDArray[np.int64], flags: NDArray[np.bool_], size: int) -> NDArray[np.int64]:
@@ -440,7 +128,7 @@ def _variable_columns(
     }
 
 
-def _clause_colours(pieces: Iterable[_Occurrences], variables: Colours) -> Colours:
+def _clause_colours(pieces: Iterable[Occurrences], variables: Colours) -> Colours:
     """Return the colours of the clauses, given those of the variables to start from."""
     return clause_colours(lambda: ((piece.literals, piece.lengths) for piece in pieces), literal_colours(variables))
 
@@ -502,7 +190,7 @@ def clause_variable_graph(
             f"found a trace over {trace.n_vars} variables; expected one over the formula's {formula.n_vars}",
             formula.source,
         )
-    pieces = _Pieces(formula, unit_propagation)
+    pieces = Pieces(formula, unit_propagation)
     counted = _Counted.of(pieces, formula.n_vars)
     used = np.flatnonzero(counted.degree)
     n_variables, n_clauses, n_edges = len(used), len(counted.lengths), int(counted.degree.sum())
@@ -566,7 +254,7 @@ class _Counted:
     tautologies: int
 
     @classmethod
-    def of(cls, pieces: _Pieces, n_vars: int) -> Self:
+    def of(cls, pieces: Pieces, n_vars: int) -> Self:
         occurrences = np.zeros(2 * n_vars, dtype=np.int64)
         lengths = [np.zeros(0, dtype=np.int32)]
         duplicates = tautologies = 0
@@ -590,7 +278,7 @@ class _Kept:
     degree_sum: NDArray[np.float64]  # of each clause's variables
 
     @classmethod
-    def of(cls, pieces: _Pieces, counted: _Counted, used: NDArray[np.int64], picked: NDArray[np.int64] | None) -> Self:
+    def of(cls, pieces: Pieces, counted: _Counted, used: NDArray[np.int64], picked: NDArray[np.int64] | None) -> Self:
         """Collect the clauses ``picked`` (positions, rising; None for all), knowing the variables that occur at all."""
         chosen = used
         if picked is not None:
@@ -630,8 +318,8 @@ class _Kept:
 
 
 def _picked_in(
-    pieces: _Pieces, picked: NDArray[np.int64] | None
-) -> Iterator[tuple[_Occurrences, NDArray[np.int64] | slice, NDArray[np.bool_] | slice]]:
+    pieces: Pieces, picked: NDArray[np.int64] | None
+) -> Iterator[tuple[Occurrences, NDArray[np.int64] | slice, NDArray[np.bool_] | slice]]:
     """Yield each piece with the positions of its picked clauses in it, and which of its edges are theirs."""
     everything = slice(None)
     before = 0
@@ -681,7 +369,7 @@ def sample_clauses(graph: CompactGraph, max_edges: int, seed: int = 0) -> Compac
     lengths = np.diff(graph.clause_offsets)
     columns = [VARIABLE_INPUTS.index(name) for name in COLOUR_INPUTS]
     variables = row_colours(graph.variable_inputs[:, columns], seed)
-    colours = _clause_colours([_Occurrences(graph.clause_literals, lengths)], variables)
+    colours = _clause_colours([Occurrences(graph.clause_literals, lengths)], variables)
     picked = _picked_clauses(colours, lengths, graph.n_edges, max_edges)
     kept_edges = np.zeros(len(lengths), dtype=bool)
     kept_edges[picked] = True

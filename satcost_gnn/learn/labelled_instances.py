@@ -20,7 +20,7 @@ from satcost_gnn.features.preprocessing import PreprocessSettings
 from satcost_gnn.learn.base import TrainingTable
 from satcost_gnn.learn.early_answers import probe_cost
 from satcost_gnn.runtime.progress import ProgressLine
-from satcost_gnn.search.probe import ProbeSettings
+from satcost_gnn.search.probe_settings import ProbeSettings
 
 if TYPE_CHECKING:
     pass

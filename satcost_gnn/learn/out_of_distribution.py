@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.errors import CheckpointError, DamagedFileError, EstimatorError
 from satcost_gnn.features.instance import Instance
-from satcost_gnn.formula.features import ORDER_FEATURE_NAMES
+from satcost_gnn.formula.static_feature_list import ORDER_FEATURE_NAMES
 from satcost_gnn.learn.feature_matrix import FeatureMatrix, Standardiser, feature_parts
 from satcost_gnn.runtime.stored_files import read_arrays, read_json_object
 

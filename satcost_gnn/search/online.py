@@ -22,7 +22,7 @@ from satcost_gnn.search.trace import Trace
 from satcost_gnn.search.tree_size import TreeEstimates, estimates
 
 if TYPE_CHECKING:
-    from satcost_gnn.search.probe import ProbeResult
+    from satcost_gnn.search.probe_settings import ProbeResult
     from satcost_gnn.search.random_dives import Dives
 
 ONLINE_VERSION = "1.1"

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from satcost_gnn.errors import PhaseError
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.graph import CompactGraph, clause_variable_graph
+from satcost_gnn.formula.compact_graph import CompactGraph
+from satcost_gnn.formula.graph import clause_variable_graph
 from satcost_gnn.formula.renumbering import renumbered
 from satcost_gnn.formula.sources import FormulaInChild, load
 from satcost_gnn.formula.text_stream import STANDARD_LIMITS, ReadLimits
 from satcost_gnn.runtime.sandbox import Limits, Sandbox
-from satcost_gnn.search.probe import ProbeSettings, run_probe
+from satcost_gnn.search.probe import run_probe
+from satcost_gnn.search.probe_settings import ProbeSettings
 
 __all__ = ["PHASE_GRAPH_LIMIT", "PhaseGraph", "node_variables", "phase_graph", "phase_graph_child", "read_phase_graph"]
 

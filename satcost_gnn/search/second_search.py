@@ -15,7 +15,8 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.shuffle import shuffled, signed_renaming
 from satcost_gnn.runtime.random_stream import Draws
 from satcost_gnn.search.online import ONLINE_FEATURES, online_features
-from satcost_gnn.search.probe import ProbeResult, ProbeSettings, run_probe
+from satcost_gnn.search.probe import run_probe
+from satcost_gnn.search.probe_settings import ProbeResult, ProbeSettings
 
 #: Begins the names of features of the second search.
 PREFIX = "again."

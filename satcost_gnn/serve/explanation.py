@@ -33,7 +33,7 @@ from satcost_gnn.search.second_search import PREFIX
 
 if TYPE_CHECKING:
     from satcost_gnn.formula.sources import FormulaSource
-    from satcost_gnn.search.probe import ProbeResult
+    from satcost_gnn.search.probe_settings import ProbeResult
     from satcost_gnn.serve.prediction import Prediction
     from satcost_gnn.serve.predictor import Predictor
 
@@ -146,7 +146,7 @@ def group_of(feature: str) -> str:
     KeyError
         If there is no such feature.
     """
-    from satcost_gnn.formula.features import STATIC_FEATURES
+    from satcost_gnn.formula.static_feature_list import STATIC_FEATURES
 
     if feature in STATIC_FEATURES:
         group = STATIC_FEATURES[feature].group

@@ -20,7 +20,7 @@ from satcost_gnn.errors import ConfigError, DamagedFileError, SolverError
 from satcost_gnn.runtime.output_files import write_json
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.runtime.stored_files import read_json_object
-from satcost_gnn.search.probe import ProbeResult
+from satcost_gnn.search.probe_settings import ProbeResult
 from satcost_gnn.search.solvers import run_solver
 
 #: Environment variable that names the file instead of the usual one; ``none`` for no factor at all.

@@ -26,14 +26,14 @@ from satcost_gnn import __version__
 from satcost_gnn.config import Section
 from satcost_gnn.errors import CheckpointError, DamagedFileError, FormulaError, PhaseError
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.graph import CompactGraph
+from satcost_gnn.formula.compact_graph import CompactGraph
 from satcost_gnn.formula.sources import FormulaSource, for_children
 from satcost_gnn.formula.text_stream import LONGEST_WAIT_S
 from satcost_gnn.runtime.output_files import new_directory, replacing, write_json, write_text
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.runtime.stored_files import checked, read_json_object, sha256
 from satcost_gnn.search.phase_graph import PHASE_GRAPH_LIMIT, PhaseGraph, read_phase_graph
-from satcost_gnn.search.probe import ProbeSettings
+from satcost_gnn.search.probe_settings import ProbeSettings
 from satcost_gnn.serve.checkpoint import checkpoint_directories
 
 if TYPE_CHECKING:

@@ -45,7 +45,7 @@ from satcost_gnn.learn.labelled_instances import (
 from satcost_gnn.learn.out_of_distribution import NoveltyDetector
 from satcost_gnn.runtime.output_files import write_json
 from satcost_gnn.runtime.progress import ProgressLine
-from satcost_gnn.search.probe import ProbeSettings
+from satcost_gnn.search.probe_settings import ProbeSettings
 from satcost_gnn.serve.checkpoint import Checkpoint, CheckpointConfig
 from satcost_gnn.serve.checkpoint_contents import write_probe_offsets
 from satcost_gnn.serve.explanation import BACKGROUND_FILE, Background

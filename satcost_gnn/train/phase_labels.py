@@ -19,13 +19,13 @@ from satcost_gnn.features.cache import InstanceCache
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.features.preprocessing import PreprocessSettings
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.compact_graph import CompactGraph
 from satcost_gnn.formula.dimacs import read_dimacs
-from satcost_gnn.formula.graph import CompactGraph
 from satcost_gnn.learn.network.phase_samples import PhaseSample
 from satcost_gnn.runtime.sandbox import Limits, Sandbox
 from satcost_gnn.search.model_sampling import SampledModels
 from satcost_gnn.search.phase_graph import node_variables, read_phase_graph
-from satcost_gnn.search.probe import ProbeSettings
+from satcost_gnn.search.probe_settings import ProbeSettings
 
 #: Solver whose runs say which instances are easy enough.
 CHOSEN_BY = "cadical195"

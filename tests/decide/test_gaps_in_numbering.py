@@ -13,7 +13,8 @@ from satcost_gnn.formula import Formula
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.guided import guided_child
 from satcost_gnn.search.model_sampling import sample_models_child
-from satcost_gnn.search.probe import ProbeSettings, probe_child
+from satcost_gnn.search.probe import probe_child
+from satcost_gnn.search.probe_settings import ProbeSettings
 from satcost_gnn.search.solvers import satisfies, solve_child
 
 UNSAT = from_recipe("random-ksat:k=3,n=60,ratio=6.5,seed=2")

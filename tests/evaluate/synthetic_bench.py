@@ -17,7 +17,7 @@ from satcost_gnn.evaluate.protocol import Bench
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.learn.base import TrainingTable
 from satcost_gnn.learn.labelled_instances import LabelledInstances
-from satcost_gnn.search.probe import ProbeResult
+from satcost_gnn.search.probe_settings import ProbeResult
 
 STATIC = ("vars_log", "clauses_log", "literals_log", "clause_var_ratio_log", "noise")
 ONLINE = ("tree.wbe_longest", "tree.recursive_longest", "speed.conflicts_per_second", "rates.level", "noise")

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from satcost_gnn.errors import FormulaError, SandboxError
 from satcost_gnn.formula import Formula, parse_dimacs, write_dimacs
-from satcost_gnn.formula.features import (
+from satcost_gnn.formula.features import static_features
+from satcost_gnn.formula.gbdc_process import call_gbdc
+from satcost_gnn.formula.static_feature_list import (
     ORDER_FEATURE_NAMES,
     STATIC_FEATURE_NAMES,
     STATIC_FEATURES,
     STATIC_VERSION,
-    static_features,
 )
-from satcost_gnn.formula.gbdc_process import call_gbdc
 
 SMALL = Formula.from_clauses([[1, -2], [2, 3], [-1], [-2, -3, 4]], n_vars=5)
 ORDER = {name for name, feature in STATIC_FEATURES.items() if feature.group == "order"}

@@ -10,16 +10,8 @@ from synthetic_graphs import random_formula, random_trace, renamed_and_shuffled
 
 from satcost_gnn.errors import FormulaError, FormulaTooLargeError
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.graph import (
-    CLAUSE_INPUTS,
-    GRAPH_INPUTS,
-    VARIABLE_INPUTS,
-    CompactGraph,
-    FormulaTooLargeForGraphError,
-    clause_variable_graph,
-    sample_clauses,
-    to_pyg,
-)
+from satcost_gnn.formula.compact_graph import CLAUSE_INPUTS, GRAPH_INPUTS, VARIABLE_INPUTS, CompactGraph
+from satcost_gnn.formula.graph import FormulaTooLargeForGraphError, clause_variable_graph, sample_clauses, to_pyg
 
 clause_lists = st.lists(st.lists(st.integers(-6, 6).filter(bool), max_size=5), max_size=12)
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from synthetic_graphs import random_formula, random_trace
 
-from satcost_gnn.formula import graph as graph_module
+from satcost_gnn.formula import graph_pieces
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.graph import CompactGraph, clause_variable_graph, sample_clauses
+from satcost_gnn.formula.compact_graph import GRAPH_VERSION, CompactGraph
+from satcost_gnn.formula.graph import clause_variable_graph, sample_clauses
 
 
 def assert_same_bits(one: CompactGraph, other: CompactGraph) -> None:
@@ -33,10 +34,10 @@ def test_pieces_give_the_same_bits_as_the_whole(
     whole = clause_variable_graph(formula, trace, max_edges=None)
     expected = whole if max_edges is None else sample_clauses(whole, max_edges)
     assert_same_bits(clause_variable_graph(formula, trace, max_edges=max_edges), expected)
-    monkeypatch.setattr(graph_module, "_HELD_LITERALS", held)
+    monkeypatch.setattr(graph_pieces, "_HELD_LITERALS", held)
     # Down to pieces that are shorter than the longest clause.
     for size in (700, 60, 45):
-        monkeypatch.setattr(graph_module, "_PIECE_LITERALS", size)
+        monkeypatch.setattr(graph_pieces, "_PIECE_LITERALS", size)
         assert_same_bits(clause_variable_graph(formula, trace, max_edges=max_edges), expected)
 
 
@@ -50,7 +51,7 @@ def test_graphs_are_those_that_checkpoints_were_trained_on() -> None:
         for name in graph.__dataclass_fields__:
             digest.update(getattr(graph, name).tobytes())
     assert digest.hexdigest() == "a5db1640046a4dc07d203962c747ae5b3f151e03801f04c25c619d3c2e3bb99c"
-    assert graph_module.GRAPH_VERSION == "2"
+    assert GRAPH_VERSION == "2"
 
 
 def test_memory_of_a_large_formula_is_that_of_its_pieces() -> None:

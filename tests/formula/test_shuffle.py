@@ -6,7 +6,8 @@ from synthetic_graphs import random_formula, random_trace
 
 from satcost_gnn.errors import FormulaError
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.graph import VARIABLE_INPUTS, clause_variable_graph
+from satcost_gnn.formula.compact_graph import VARIABLE_INPUTS
+from satcost_gnn.formula.graph import clause_variable_graph
 from satcost_gnn.formula.identity import gbdhash, isohash2
 from satcost_gnn.formula.shuffle import renamed_trace, shuffled, signed_renaming
 from satcost_gnn.runtime.random_stream import Draws

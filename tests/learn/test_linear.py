@@ -21,7 +21,8 @@ from satcost_gnn.learn.linear import (
     _usable_folds,
 )
 from satcost_gnn.search.online import ONLINE_FEATURE_NAMES, online_features
-from satcost_gnn.search.probe import ProbeSettings, run_probe
+from satcost_gnn.search.probe import run_probe
+from satcost_gnn.search.probe_settings import ProbeSettings
 
 
 @pytest.mark.parametrize("criterion", ["aic", "bic", "none"])

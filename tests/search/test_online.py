@@ -19,7 +19,8 @@ from satcost_gnn.search.online import (
     online_features,
     speed_features,
 )
-from satcost_gnn.search.probe import ProbeResult, ProbeSettings, run_probe
+from satcost_gnn.search.probe import run_probe
+from satcost_gnn.search.probe_settings import ProbeResult, ProbeSettings
 from satcost_gnn.search.random_dives import Dives
 from satcost_gnn.search.trace import RESTART, Trace
 from satcost_gnn.search.tree_size import estimates

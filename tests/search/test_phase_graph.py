@@ -3,10 +3,10 @@ import pytest
 
 from satcost_gnn.errors import FormulaTooLargeError, PhaseError
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.graph import VARIABLE_INPUTS
+from satcost_gnn.formula.compact_graph import VARIABLE_INPUTS
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.phase_graph import phase_graph, read_phase_graph
-from satcost_gnn.search.probe import ProbeSettings
+from satcost_gnn.search.probe_settings import ProbeSettings
 
 
 def test_nodes_are_the_variables_that_occur():

@@ -18,9 +18,11 @@ from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search import probe as probe_module
-from satcost_gnn.search.probe import ProbeResult, ProbeSettings, probe, proof_additions, run_probe, sample_variables
+from satcost_gnn.search.probe import probe, run_probe, sample_variables
+from satcost_gnn.search.probe_settings import ProbeResult, ProbeSettings
 from satcost_gnn.search.solvers import satisfies
 from satcost_gnn.search.trace import FINISHED, RESTART, UNKNOWN, Trace
+from satcost_gnn.search.trace_building import proof_additions
 
 SOLVERS = ("cadical195", "cadical300", "minisatep", "ergo")
 # With these the trail is a stack and every conflict is analysed once: each call of the solver has one meaning.

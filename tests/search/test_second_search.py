@@ -3,7 +3,8 @@ import pytest
 
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.search.online import ONLINE_FEATURE_NAMES
-from satcost_gnn.search.probe import ProbeSettings, run_probe
+from satcost_gnn.search.probe import run_probe
+from satcost_gnn.search.probe_settings import ProbeSettings
 from satcost_gnn.search.second_search import PREFIX, SECOND_FEATURE_NAMES, search_again, second_features
 from satcost_gnn.search.solvers import satisfies
 

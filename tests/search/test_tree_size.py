@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.search.probe import ProbeSettings, run_probe
+from satcost_gnn.search.probe import run_probe
+from satcost_gnn.search.probe_settings import ProbeSettings
 from satcost_gnn.search.tree_size import (
     DECISION,
     FINISHED,

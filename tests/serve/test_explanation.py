@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.errors import CheckpointError, ConfigError
 from satcost_gnn.features.instance import Instance
-from satcost_gnn.formula.features import STATIC_FEATURE_NAMES
+from satcost_gnn.formula.static_feature_list import STATIC_FEATURE_NAMES
 from satcost_gnn.search.online import ONLINE_FEATURE_NAMES, SPEED_FEATURE_NAMES
 from satcost_gnn.search.second_search import SECOND_FEATURE_NAMES
 from satcost_gnn.serve.checkpoint import Checkpoint

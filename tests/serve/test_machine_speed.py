@@ -5,7 +5,7 @@ import pytest
 
 from satcost_gnn.errors import ConfigError, SolverError
 from satcost_gnn.runtime.sandbox import Sandbox
-from satcost_gnn.search.probe import ProbeResult
+from satcost_gnn.search.probe_settings import ProbeResult
 from satcost_gnn.serve import machine_speed
 from satcost_gnn.serve.machine_speed import (
     WORKLOADS,

@@ -8,7 +8,7 @@ from pysat.solvers import Solver
 from satcost_gnn.errors import CheckpointError, PhaseError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.learn.network.phase_model import PhaseModel, PhaseModelConfig
-from satcost_gnn.search.probe import ProbeSettings
+from satcost_gnn.search.probe_settings import ProbeSettings
 from satcost_gnn.serve.phases import PhasePredictor, Phases, find_phase_checkpoint, read_phases, save_phase_checkpoint
 
 FORMULA = Formula.from_clauses([[2, -5], [5, 9, -2], [-9, 2, 5]], n_vars=11)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.errors import EstimatorError
-from satcost_gnn.formula.graph import CompactGraph, sample_clauses
+from satcost_gnn.formula.compact_graph import CompactGraph
+from satcost_gnn.formula.graph import sample_clauses
 
 if TYPE_CHECKING:
     import torch

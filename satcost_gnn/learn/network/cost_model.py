@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from satcost_gnn.config import ModelConfig
 from satcost_gnn.core.distribution import CostDistribution, CostGrid, grid_for
-from satcost_gnn.formula.graph import GRAPH_INPUTS, PROBE_GRAPH_INPUTS
+from satcost_gnn.formula.compact_graph import GRAPH_INPUTS, PROBE_GRAPH_INPUTS
 from satcost_gnn.learn.network.batching import GraphBatch, GraphSample
 from satcost_gnn.learn.network.encoder import GraphEncoder
 from satcost_gnn.learn.network.fusion import Fusion, QuantileNormaliser

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from satcost_gnn.config import ModelConfig
-from satcost_gnn.formula.graph import CLAUSE_INPUTS, PROBE_INPUTS, VARIABLE_INPUTS
+from satcost_gnn.formula.compact_graph import CLAUSE_INPUTS, PROBE_INPUTS, VARIABLE_INPUTS
 from satcost_gnn.learn.network.batching import GraphBatch, NodeRanges
 
 # Bounds before an exponential: exp(8) times a million nodes is far inside the range of single precision.

@@ -18,7 +18,7 @@ from satcost_gnn.config import NetworkConfig, TrainingConfig
 from satcost_gnn.core.distribution import CostDistribution, CostGrid, grid_for
 from satcost_gnn.errors import DamagedFileError, EstimatorError
 from satcost_gnn.features.instance import Instance
-from satcost_gnn.formula.features import ORDER_FEATURE_NAMES
+from satcost_gnn.formula.static_feature_list import ORDER_FEATURE_NAMES
 from satcost_gnn.learn.base import Bools, Estimator, TrainingTable, group_folds, register
 from satcost_gnn.learn.ensemble.new_formulas import NewFormulas
 from satcost_gnn.learn.fit_cache import kept_fit

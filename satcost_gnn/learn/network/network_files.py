@@ -10,7 +10,7 @@ from pydantic import Field
 from satcost_gnn.config import NetworkConfig, Section
 from satcost_gnn.core.distribution import GRIDS
 from satcost_gnn.errors import CheckpointError, DamagedFileError
-from satcost_gnn.formula.graph import CLAUSE_INPUTS, GRAPH_INPUTS, GRAPH_VERSION, VARIABLE_INPUTS
+from satcost_gnn.formula.compact_graph import CLAUSE_INPUTS, GRAPH_INPUTS, GRAPH_VERSION, VARIABLE_INPUTS
 from satcost_gnn.learn.network.cost_model import CostModel, ModelShape
 from satcost_gnn.learn.network.stored_weights import check_weights, planned, read_weights
 from satcost_gnn.learn.stored_estimator import StoredHeader

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from satcost_gnn.config import Section
-from satcost_gnn.formula.graph import CLAUSE_INPUTS, VARIABLE_INPUTS
+from satcost_gnn.formula.compact_graph import CLAUSE_INPUTS, VARIABLE_INPUTS
 from satcost_gnn.learn.network.batching import GraphBatch
 from satcost_gnn.learn.network.encoder import Aggregation, Standardiser
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from satcost_gnn.formula.graph import VARIABLE_INPUTS, CompactGraph
+from satcost_gnn.formula.compact_graph import VARIABLE_INPUTS, CompactGraph
 from satcost_gnn.learn.network.batching import GraphBatch, GraphSample, collate
 from satcost_gnn.runtime.output_files import replacing
 from satcost_gnn.runtime.stored_files import read_arrays

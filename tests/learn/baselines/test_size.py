@@ -5,7 +5,7 @@ from synthetic_table import make_instances, make_table, rmse, true_mean
 from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.features.instance import Instance
-from satcost_gnn.formula.features import STATIC_FEATURE_NAMES
+from satcost_gnn.formula.static_feature_list import STATIC_FEATURE_NAMES
 from satcost_gnn.learn.baselines.constant import Constant
 from satcost_gnn.learn.baselines.size import SIZE_FEATURES, Size
 

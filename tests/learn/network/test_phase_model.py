@@ -4,7 +4,8 @@ import torch
 from synthetic_graphs import random_formula, random_trace, renamed_and_shuffled
 
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.graph import VARIABLE_INPUTS, clause_variable_graph
+from satcost_gnn.formula.compact_graph import VARIABLE_INPUTS
+from satcost_gnn.formula.graph import clause_variable_graph
 from satcost_gnn.learn.network.phase_model import (
     EVEN_COLUMNS,
     ODD_COLUMNS,
