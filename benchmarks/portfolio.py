@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.core.distribution import CostDistribution
+from satcost_gnn.core.selection_metrics import closed_gap, of_choice, par, virtual_best
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.materialise import materialise
 from satcost_gnn.data.summary import par_scores
@@ -40,7 +41,7 @@ from satcost_gnn.decide.schedule import (
 from satcost_gnn.decide.select import SelectionSettings, decide, overhead_of
 from satcost_gnn.decide.training_fit import fit_portfolio
 from satcost_gnn.decide.training_side import TrainingPortfolio
-from satcost_gnn.evaluate.metrics import closed_gap, paired_bootstrap
+from satcost_gnn.evaluate.metrics import paired_bootstrap
 from satcost_gnn.features.cache import InstanceCache
 from satcost_gnn.features.preprocessing import Preprocessed
 from satcost_gnn.runtime.progress import ProgressLine
@@ -98,7 +99,7 @@ def runtimes(row: Costs, solvers: tuple[str, ...], cutoff: float) -> dict[str, f
 def realised(schedule: Schedule, row: Costs, solvers: tuple[str, ...], cutoff: float, overhead: float) -> float:
     """Return the PAR2 of a schedule on one instance."""
     seconds = realised_seconds(schedule.cores, runtimes(row, solvers, cutoff), cutoff, overhead)
-    return seconds if seconds is not None else 2 * cutoff
+    return float(par(np.inf if seconds is None else seconds, True, cutoff))
 
 
 def after_head_start(
@@ -206,21 +207,19 @@ def main() -> None:
     probe_solves = np.array([predicted[name].status == "solved" for name in tests])
     decisions = [decide(predicted[name], training, settings) for name in tests]
     chosen = np.array([solvers.index(decision.chosen) for decision in decisions])
-    own = runtime[np.arange(len(tests)), chosen]
+    own = of_choice(runtime, chosen)
 
     def charged(cost: Costs) -> Costs:
-        total = cost + overhead
-        after = np.where(total <= cutoff, total, 2 * cutoff)
         # Where the probe has solved it, that is all there is to pay.
-        return np.where(probe_solves, np.minimum(overhead, 2 * cutoff), after)
+        return np.where(probe_solves, np.minimum(overhead, 2 * cutoff), par(cost, True, cutoff, overhead=overhead))
 
     costs: dict[str, Costs] = {
         "sbs": measured[:, solvers.index(single)],
-        "vbs": measured.min(axis=1),
+        "vbs": virtual_best(measured),
         "select": charged(own),
-        "select_without_overhead": np.where(own <= cutoff, own, 2 * cutoff),
+        "select_without_overhead": par(own, True, cutoff),
         "sbs_with_overhead": charged(runtime[:, solvers.index(single)]),
-        "vbs_with_overhead": charged(runtime.min(axis=1)),
+        "vbs_with_overhead": charged(virtual_best(runtime)),
     }
     predicted_value: dict[str, float] = {}
     for cores in (1, 2):

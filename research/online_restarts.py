@@ -40,7 +40,7 @@ from online_errors import (
 )
 from online_selection import WindowSelection, select_after_window
 
-from satcost_gnn.evaluate.metrics import closed_gap
+from satcost_gnn.core.selection_metrics import closed_gap
 from satcost_gnn.learn.base import group_folds
 
 Floats = NDArray[np.float64]

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.core.feature_vector import FeatureVector
+from satcost_gnn.core.selection_metrics import par
 from satcost_gnn.data.arff import NUMERIC, STRING, ArffTable, Column, Kind, read_arff, write_arff
 from satcost_gnn.data.aslib_description import Description, format_description, read_description
 from satcost_gnn.data.dataset import SHORTEST_S, CostMatrix, CostUnit, Dataset, run_cost
@@ -158,7 +159,7 @@ class AslibScenario:
         cutoff = self._require_runtime()
         if cutoff is None:
             raise DatasetError(f"{self.name}: found no algorithm_cutoff_time in {DESCRIPTION_FILE}, expected seconds")
-        return np.asarray(np.where(self.solved, self.runtimes, k * cutoff).mean(axis=2))
+        return np.asarray(par(self.runtimes, self.solved, cutoff, k).mean(axis=2))
 
     def cost_matrix(self, repetition: int = 0) -> CostMatrix:
         """Return the log10 runtimes of one repetition, ``[n, a]``.

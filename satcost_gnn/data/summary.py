@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from satcost_gnn.core.selection_metrics import PortfolioBounds, par, virtual_best
 from satcost_gnn.data.dataset import SHORTEST_S, CostUnit, Dataset
 from satcost_gnn.data.race_summary import common_limits, limit_counts
 from satcost_gnn.data.run_outcome import outcome_within
@@ -301,8 +302,9 @@ def par_scores(
         told = [outcome for outcome in outcomes if outcome is not None]
         if len(told) == len(solvers):
             instances.append(instance)
-            scores.append([max(run.cpu_s, SHORTEST_S) if status.solved else k * cutoff_s for run, status in told])
-    return instances, np.array(scores, dtype=np.float64).reshape(len(instances), len(solvers))
+            scores.append([max(run.cpu_s, SHORTEST_S) if status.solved else np.inf for run, status in told])
+    cost = np.array(scores, dtype=np.float64).reshape(len(instances), len(solvers))
+    return instances, par(cost, np.isfinite(cost), cutoff_s, k)
 
 
 def portfolio_summary(
@@ -326,27 +328,25 @@ def portfolio_summary(
     if not len(scores) or not solvers:
         return None
     answered = scores <= cutoff_s
-    best = scores.min(axis=1)
-    mean = scores.mean(axis=0)
-    single = int(np.argmin(mean))
+    best, bounds = virtual_best(scores), PortfolioBounds.of(scores)
     some = answered.any(axis=1)
     picks = np.bincount(np.argmin(scores[some], axis=1), minlength=len(solvers)) / max(1, some.sum())
     marginal, only = {}, {}
     for j, solver in enumerate(solvers):
         others = np.delete(scores, j, axis=1)
-        without = others.min(axis=1) if others.shape[1] else np.full(len(scores), 2 * cutoff_s)
+        without = virtual_best(others) if others.shape[1] else par(best, False, cutoff_s)
         marginal[solver] = float((without - best).mean())
         only[solver] = int((answered[:, j] & (without > cutoff_s)).sum())
     return PortfolioSummary(
         scope=scope,
         cutoff_s=cutoff_s,
         instances=len(scores),
-        par2=dict(zip(solvers, mean.tolist(), strict=True)),
+        par2=dict(zip(solvers, scores.mean(axis=0).tolist(), strict=True)),
         solved=dict(zip(solvers, answered.sum(axis=0).tolist(), strict=True)),
-        single_best=solvers[single],
-        sbs=float(mean[single]),
-        vbs=float(best.mean()),
-        gain=float(1 - best.mean() / mean[single]),
+        single_best=solvers[bounds.single],
+        sbs=bounds.sbs,
+        vbs=bounds.vbs,
+        gain=1 - bounds.vbs / bounds.sbs,
         vbs_solved=int(some.sum()),
         marginal=marginal,
         only=only,

@@ -29,6 +29,7 @@ import numpy as np
 
 from satcost_gnn.core.distribution import CostDistribution, Floats, grid_for
 from satcost_gnn.core.observed import bound_of, extrapolated, known
+from satcost_gnn.core.selection_metrics import par
 from satcost_gnn.decide.deciding import DecidesByPredictor
 from satcost_gnn.decide.objective import Objective, partial_moment
 from satcost_gnn.decide.select import SelectionSettings, decide, overhead_of
@@ -871,16 +872,16 @@ def realised_after_head_start(
     if alone <= min(head_start_s, limit_s):
         return alone
     spent = head_start_s + overhead_s
-    seconds: float | None
+    seconds: float | None = None
     if spent >= limit_s:
-        seconds = None
+        pass
     elif way is None:
         seconds = spent
     elif any(part.solver == single for core in way.cores for part in core):
         seconds = alone + overhead_s
     else:
         seconds = realised_seconds(way.cores, runtime_s, limit_s, spent)
-    return seconds if seconds is not None and seconds <= limit_s else 2 * limit_s
+    return float(par(np.inf if seconds is None else seconds, True, limit_s))
 
 
 def write_aslib_schedules(path: Path, schedules: Mapping[str, Schedule]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.core.distribution import CostDistribution
+from satcost_gnn.core.selection_metrics import of_choice
 from satcost_gnn.decide.objective import Objective, scores, separation
 from satcost_gnn.decide.schedule import (
     Schedule,
@@ -72,7 +73,7 @@ def fit_least_separation(predicted: CostDistribution, par2: NDArray[np.float64],
     """
     found = scores(predicted, Objective.PAR2, cutoff_s)
     distance = separation(found.value, found.spread, single)
-    other = np.take_along_axis(par2, np.argmin(found.value, axis=-1)[:, None], axis=-1)[:, 0]
+    other = of_choice(par2, np.argmin(found.value, axis=-1))
     costs = [np.where(distance > least, other, par2[:, single]) for least in LEAST_SEPARATIONS]
     return LEAST_SEPARATIONS[_most_cautious(np.array(costs))]
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from satcost_gnn.core.selection_metrics import PortfolioBounds, of_choice, par, single_best
 from satcost_gnn.data.aslib import AslibScenario
 from satcost_gnn.decide.pickers import PICKERS, make_picker
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.evaluate.aslib_problem import ScenarioProblem
-from satcost_gnn.evaluate.metrics import closed_gap, par
 from satcost_gnn.learn.base import TrainingTable
 from satcost_gnn.learn.feature_matrix import FeatureMatrix
 from satcost_gnn.learn.rank_transform import RankTransform
@@ -112,10 +112,9 @@ def schedule_cost(
     k
         Penalty factor.
     """
-    rows = np.arange(len(choice))
     column = choice if policy.steps else np.full(len(choice), policy.single)
     total = policy.presolve_s + (features_s if policy.steps else np.zeros(len(choice)))
-    cost = par(runtime[rows, column] + total, solved[rows, column], cutoff, k)
+    cost = par(of_choice(runtime, column), of_choice(solved, column), cutoff, k, total)
     if policy.presolver is None:
         return cost
     early = solved[:, policy.presolver] & (runtime[:, policy.presolver] <= policy.presolve_s)
@@ -190,7 +189,7 @@ def choose_policy(
     """
     alone = par(runtime, solved, cutoff)
     n, m = runtime.shape
-    single = int(alone.mean(axis=0).argmin())
+    single = single_best(alone)
     tried: list[tuple[Policy, Integers, Floats]] = [
         (Policy(column), np.full(n, column), np.zeros(n)) for column in range(m)
     ]
@@ -207,7 +206,7 @@ def choose_policy(
     for fifth in np.unique(fifths):
         held, rest = fifths == fifth, fifths != fifth
         best = int(costs[:, rest].mean(axis=1).argmin())
-        gains[held] = alone[held, int(alone[rest].mean(axis=0).argmin())] - costs[best, held]
+        gains[held] = alone[held, single_best(alone[rest])] - costs[best, held]
     gain, error = float(gains.mean()), float(gains.std() / np.sqrt(n))
     if gain <= STANDARD_ERRORS * error:
         return Policy(single), gain, error
@@ -229,9 +228,9 @@ def _with_presolvers(
     n, m = runtime.shape
     found = np.empty((m, len(_PRESOLVE_S), n))
     plain = schedule_cost(policy, choice, runtime, solved, features_s, cutoff, 2.0)
-    rows = np.arange(n)
+    own, answered = of_choice(runtime, choice), of_choice(solved, choice)
     for k, seconds in enumerate(_PRESOLVE_S):
-        late = par(runtime[rows, choice] + seconds + features_s, solved[rows, choice], cutoff)
+        late = par(own, answered, cutoff, overhead=seconds + features_s)
         found[:, k] = np.where(solved & (runtime <= seconds), runtime, late[:, None]).T
     return np.concatenate([plain[None], found.reshape(-1, n)])
 
@@ -325,7 +324,7 @@ class FoldSelection:
         if policy.picker is not None:
             choice = picked(on_held[policy.steps, policy.picker], policy.single, policy.margin)
             spent = self._features_s(policy.steps)[held]
-        single = Policy(int(penalised.mean(axis=0).argmin()))
+        single = Policy(single_best(penalised))
         plain = Policy(single.single, everything, EXPECTED)
         full = picked(expected_held, single.single, 0.0)
         for k in (2, 10):
@@ -373,21 +372,17 @@ class FoldSelection:
         assert scenario.cutoff_s is not None
         done: dict[str, Any] = {"feature_costs_stated": scenario.feature_costs is not None}
         # Single and virtual best are those of all the scenario's solvers, not of the predicted ones only.
-        best: dict[int, tuple[float, float]] = {}
-        for k in (2, 10):
-            penalised = par(scenario.runtimes[:, :, 0], scenario.solved[:, :, 0], scenario.cutoff_s, k)
-            best[k] = float(penalised.mean(axis=0).min()), float(penalised.min(axis=1).mean())
+        runs = scenario.runtimes[:, :, 0], scenario.solved[:, :, 0], scenario.cutoff_s
+        bounds = {k: PortfolioBounds.of(par(*runs, k)) for k in (2, 10)}
         for name, cost in self._cost.items():
-            single, virtual = best[10 if name.startswith("par10") else 2]
+            best = bounds[10 if name.startswith("par10") else 2]
             done[name] = {
                 "selector_s": float(cost.mean()),
-                "single_best_s": single,
-                "virtual_best_s": virtual,
-                "closed_gap": closed_gap(float(cost.mean()), single, virtual),
+                "single_best_s": best.sbs,
+                "virtual_best_s": best.vbs,
+                "closed_gap": best.closed_gap(cost),
             }
-        done["closed_gap_free_by_picker"] = {
-            name: closed_gap(float(cost.mean()), *best[2]) for name, cost in self._free.items()
-        }
+        done["closed_gap_free_by_picker"] = {name: bounds[2].closed_gap(cost) for name, cost in self._free.items()}
         shares = {solvers[j]: float((self._picks == j).mean()) for j in np.unique(self._picks)}
         done["pick_shares"] = dict(sorted(shares.items(), key=lambda item: -item[1]))
         done["policies"] = self._policies

@@ -1,4 +1,4 @@
-"""Measures of predictions and of selections, each stated so that two people compute the same number.
+"""Measures of predictions, each stated so that two people compute the same number.
 
 Costs and predictions are log10 throughout unless a name says otherwise; errors are in decades. A stopped (censored) run
 has no cost but a bound, and what a measure does with it is part of its name:
@@ -7,7 +7,8 @@ has no cost but a bound, and what a measure does with it is part of its name:
 - ``capped``: costs and predictions above the cutoff count as the cutoff;
 - ``par2``: a run that was not solved by the cutoff counts as twice the cutoff.
 
-All functions take arrays of one shape, flattened; runs whose cost or prediction is NaN are left out.
+All functions take arrays of one shape, flattened; runs whose cost or prediction is NaN are left out. Measures of
+selections are in :mod:`satcost_gnn.core.selection_metrics`.
 """
 
 from __future__ import annotations
@@ -306,71 +307,6 @@ def auc(probability: ArrayLike, outcome: ArrayLike) -> float:
     # Mann-Whitney: the rank sum of the positives, ties sharing ranks.
     rank_sum = float(_ranks(p)[o == 1].sum()) + positive
     return (rank_sum - positive * (positive + 1) / 2) / (positive * negative)
-
-
-# Selection ------------------------------------------------------------------------------------------------------------
-
-
-def par(runtime: ArrayLike, solved: ArrayLike, cutoff: float, k: float = 2.0) -> Floats:
-    """Return penalised costs, not logarithms: the cost of a solved run within the cutoff, else k times the cutoff.
-
-    Parameters
-    ----------
-    runtime
-        Costs in their unit (not log10), any shape.
-    solved
-        Which runs were solved.
-    cutoff
-        In the unit of the cost.
-    k
-        2 for PAR2, 10 for PAR10.
-    """
-    cost, done = _floats(runtime), np.asarray(solved, dtype=bool)
-    return np.where(done & (cost <= cutoff), cost, k * cutoff)
-
-
-def single_best(penalised: ArrayLike) -> int:
-    """Return the column (solver) with the least mean of penalised costs ``[n, n_solvers]``, the first among equals."""
-    return int(np.argmin(_floats(penalised).mean(axis=0)))
-
-
-def virtual_best(penalised: ArrayLike) -> float:
-    """Return the mean penalised cost of an oracle that picks the best solver for each instance."""
-    return float(_floats(penalised).min(axis=1).mean())
-
-
-def selection_cost(
-    choice: ArrayLike,
-    runtime: ArrayLike,
-    solved: ArrayLike,
-    cutoff: float,
-    k: float = 2.0,
-    overhead: ArrayLike = 0.0,
-) -> Floats:
-    """Return the penalised cost of running the chosen solver on each instance, with what the choice cost charged.
-
-    Parameters
-    ----------
-    choice
-        ``int[n]``: chosen column.
-    runtime, solved
-        ``[n, n_solvers]``: costs in their unit (not log10), and which runs were solved.
-    cutoff
-        In the unit of the cost; overhead and run together must stay within it.
-    k
-        Penalty factor.
-    overhead
-        ``[n]`` or a number: what features, probe and prediction cost, in the same unit.
-    """
-    picked = np.asarray(choice, dtype=np.int64)
-    row = np.arange(len(picked))
-    return par(_floats(runtime)[row, picked] + _floats(overhead), np.asarray(solved)[row, picked], cutoff, k)
-
-
-def closed_gap(selector: float, single: float, virtual: float) -> float:
-    """Return (SBS - s) / (SBS - VBS): 1 for the oracle, 0 for always the single best; NaN if there is no gap."""
-    gap = single - virtual
-    return (single - selector) / gap if gap > 0 else float("nan")
 
 
 # Uncertainty of the measures ------------------------------------------------------------------------------------------

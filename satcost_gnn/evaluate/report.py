@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from satcost_gnn.core.distribution import UNIT_LABELS
+from satcost_gnn.core.selection_metrics import virtual_best
 from satcost_gnn.evaluate import figures
 from satcost_gnn.evaluate.comparison import BEST_BY, TESTED, Comparison, Value
 from satcost_gnn.evaluate.contenders import ABLATIONS, DEFAULT, NETWORK
@@ -508,8 +509,8 @@ def _selection(document: Document, comparison: Comparison, _: str) -> None:
                 ),
                 [
                     "oracle (virtual best)",
-                    _number(float(problem.par2.min(axis=1).mean())),
-                    _number(float(problem.par10.min(axis=1).mean())),
+                    _number(problem.bounds.vbs),
+                    _number(float(virtual_best(problem.par10).mean())),
                     _percent(float(problem.solved.any(axis=1).mean())),
                     "",
                     "1",

@@ -13,6 +13,7 @@ import numpy as np
 from satcost_gnn import __version__
 from satcost_gnn.config import TrainingConfig
 from satcost_gnn.core.distribution import GRIDS
+from satcost_gnn.core.selection_metrics import virtual_best
 from satcost_gnn.errors import EvaluationError
 from satcost_gnn.evaluate.comparison import RELIABILITY_LEVELS, Comparison, compare_all
 from satcost_gnn.evaluate.contenders import Contender
@@ -193,8 +194,8 @@ def metrics(comparison: Comparison, settings: EvaluationSettings) -> dict[str, A
                 for k, solver in enumerate(problem.portfolio)
             },
             "virtual_best": {
-                "par2": float(problem.par2.min(axis=1).mean()),
-                "par10": float(problem.par10.min(axis=1).mean()),
+                "par2": problem.bounds.vbs,
+                "par10": float(virtual_best(problem.par10).mean()),
             },
             "selectors": comparison.selection,
         }

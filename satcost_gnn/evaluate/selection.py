@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.core.distribution import CostDistribution
+from satcost_gnn.core.selection_metrics import PortfolioBounds, of_choice, par, virtual_best
 from satcost_gnn.data.dataset import Dataset
-from satcost_gnn.evaluate.metrics import closed_gap, par, percentile_interval, selection_cost, single_best
+from satcost_gnn.evaluate.metrics import percentile_interval
 from satcost_gnn.evaluate.scores import Resamples
 from satcost_gnn.features.instance import Instance
 
@@ -86,7 +87,12 @@ class SelectionProblem:
     @cached_property
     def single(self) -> int:
         """Number of the single best solver, by PAR2 on these very instances: the harder one to beat."""
-        return single_best(self.par2)
+        return self.bounds.single
+
+    @cached_property
+    def bounds(self) -> PortfolioBounds:
+        """Single and virtual best by PAR2."""
+        return PortfolioBounds.of(self.par2)
 
     def by_probe(self) -> Bools:
         """Return which instances the probe solves."""
@@ -222,13 +228,13 @@ def select(
     solved = np.where(open_[:, None], problem.solved, True)
     picked = np.maximum(choice, 0)
     without = np.where(open_, 0.0, overhead)
+    own, answered = of_choice(runtime, picked), of_choice(solved, picked)
     scores = [
-        selection_cost(picked, runtime, solved, problem.cutoff_s, k, charge)
+        par(own, answered, problem.cutoff_s, k, charge)
         for k, charge in ((2.0, overhead), (10.0, overhead), (2.0, without))
     ]
-    row = np.arange(len(choice))
-    seconds = runtime[row, picked] + overhead
-    done = np.asarray(solved[row, picked] & (seconds <= problem.cutoff_s))
+    seconds = own + overhead
+    done = np.asarray(answered & (seconds <= problem.cutoff_s))
     return Selection(choice, overhead, scores[0], scores[1], scores[2], seconds, done)
 
 
@@ -279,7 +285,7 @@ def selection_row(problem: SelectionProblem, seeds: Sequence[Selection], drawn: 
         Resamples of the instances, or of their families.
     """
     single = problem.par2[:, problem.single]
-    best = problem.par2.min(axis=1)
+    best = virtual_best(problem.par2)
     par2 = np.mean([one.par2 for one in seeds], axis=0)
     uncharged = np.mean([one.par2_uncharged for one in seeds], axis=0)
     par10 = float(np.mean([one.par10 for one in seeds]))
@@ -290,18 +296,15 @@ def selection_row(problem: SelectionProblem, seeds: Sequence[Selection], drawn: 
     choices = choices[choices >= 0]
     counts = np.bincount(choices, minlength=len(problem.portfolio))
     shares = {name: float(n / max(1, len(choices))) for name, n in zip(problem.portfolio, counts, strict=True)}
-    gap = closed_gap(float(par2.mean()), float(single.mean()), float(best.mean()))
+    gap, free = problem.bounds.closed_gap(par2), problem.bounds.closed_gap(uncharged)
     warnings = []
     largest = max(shares, key=lambda name: shares[name])
     if len(choices) and shares[largest] == 1.0:
         warnings.append(f"always picks {largest}")
     sbs = problem.portfolio[problem.single]
     if gap < 0:
-        free = closed_gap(float(uncharged.mean()), float(single.mean()), float(best.mean()))
         because = "" if free < 0 else ", though its picks are better: what it spends before the run costs more"
         warnings.append(f"worse than always running {sbs}{because}")
-    par10_single = float(problem.par10[:, single_best(problem.par10)].mean())
-    par10_best = float(problem.par10.min(axis=1).mean())
     return SelectionRow(
         par2=float(par2.mean()),
         par10=par10,
@@ -309,10 +312,10 @@ def selection_row(problem: SelectionProblem, seeds: Sequence[Selection], drawn: 
         solved=float(np.mean([one.solved.mean() for one in seeds])),
         overhead_s=float(np.mean([one.overhead_s.mean() for one in seeds])),
         gap=gap,
-        gap_uncharged=closed_gap(float(uncharged.mean()), float(single.mean()), float(best.mean())),
+        gap_uncharged=free,
         low=low,
         high=high,
-        gap_par10=closed_gap(par10, par10_single, par10_best),
+        gap_par10=PortfolioBounds.of(problem.par10).closed_gap(par10),
         shares=shares,
         warnings=tuple(warnings),
     )

@@ -198,34 +198,6 @@ def test_brier_and_auc_are_scikit_learns():
     assert math.isnan(metrics.auc(p, np.ones(200)))
 
 
-# Selection
-
-RUNTIME = np.array([[1.0, 50.0], [100.0, 3.0], [100.0, 20.0], [100.0, 100.0]])
-SOLVED = np.array([[True, True], [False, True], [False, True], [False, False]])
-
-
-def test_penalised_costs_and_gap_by_hand():
-    par2 = metrics.par(RUNTIME, SOLVED, 100.0)
-    np.testing.assert_array_equal(par2, [[1, 50], [200, 3], [200, 20], [200, 200]])
-    np.testing.assert_array_equal(metrics.par(RUNTIME, SOLVED, 100.0, k=10)[1], [1000, 3])
-    # Solved, but after the cutoff.
-    assert metrics.par(30.0, True, 20.0) == 40.0
-    assert metrics.single_best(par2) == 1
-    single, virtual = par2.mean(axis=0).min(), metrics.virtual_best(par2)
-    assert (single, virtual) == (68.25, 56.0)
-    oracle = metrics.selection_cost([0, 1, 1, 0], RUNTIME, SOLVED, 100.0).mean()
-    always = metrics.selection_cost([1, 1, 1, 1], RUNTIME, SOLVED, 100.0).mean()
-    assert metrics.closed_gap(oracle, single, virtual) == 1.0
-    assert metrics.closed_gap(always, single, virtual) == 0.0
-    assert metrics.closed_gap(par2[:, 0].mean(), single, virtual) < 0
-    assert math.isnan(metrics.closed_gap(1.0, 5.0, 5.0))
-
-
-def test_overhead_is_charged_and_can_cost_the_solution():
-    charged = metrics.selection_cost([0, 1, 1, 0], RUNTIME, SOLVED, 100.0, overhead=[2.0, 2.0, 85.0, 2.0])
-    np.testing.assert_array_equal(charged, [3, 5, 200, 200])
-
-
 # Bootstrap
 
 
