@@ -19,6 +19,7 @@ def is_cnf_name(name: str) -> bool:
     """Whether a file's name ends like that of a CNF: ``.cnf`` or ``.dimacs``, compressed or not."""
     return name.lower().endswith(_ENDINGS)
 
+
 _TO_ESCAPE = re.compile(r"[\udc80-\udcff]|[\x00-\x1f\x7f]|\\(?=x[0-9a-f]{2})")
 _ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
 _NOT_TEXT = re.compile(r"[\ud800-\udfff]|[\x00-\x08\x0b-\x1f\x7f]")
