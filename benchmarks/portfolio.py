@@ -25,7 +25,7 @@ from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.core.selection_metrics import closed_gap, of_choice, par, virtual_best
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.materialise import materialise
-from satcost_gnn.data.summary import par_scores
+from satcost_gnn.data.portfolio_summary import par_scores
 from satcost_gnn.decide.batch import Aim, BatchQueue, simulate
 from satcost_gnn.decide.objective import Objective
 from satcost_gnn.decide.schedule import (

@@ -18,7 +18,8 @@ from satcost_gnn.data.import_runtimes import import_runtimes
 from satcost_gnn.data.source_speed import source_speeds, speed_rows, write_speeds
 from satcost_gnn.data.split_following import follow_splits
 from satcost_gnn.data.splits import make_splits
-from satcost_gnn.data.summary import check, info, plain_table
+from satcost_gnn.data.summary import check, info
+from satcost_gnn.data.summary_text import plain_table
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Data set directory.")]
 

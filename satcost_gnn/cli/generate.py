@@ -7,9 +7,6 @@ or by their limit of conflicts, not by that of CPU time.
 
 from __future__ import annotations
 
-import csv
-import io
-import lzma
 import math
 import re
 import sys
@@ -18,13 +15,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 
 from satcost_gnn.cli.command import Group, add_command, new_app
+from satcost_gnn.cli.instance_writer import InstanceWriter, formula_bytes, read_index_row
 from satcost_gnn.cli.numbers import COUNT, NATURAL, SECONDS
 from satcost_gnn.cli.options import Relaxed
 from satcost_gnn.data.generate import FAMILIES, from_recipe, get_family, parse_recipe
@@ -33,36 +30,17 @@ from satcost_gnn.data.generate.base import SHUFFLE, Family, Parameter, Value, re
 from satcost_gnn.data.generate.cube import cubes as make_cubes
 from satcost_gnn.data.generate.cube import identity as cube_parent_name
 from satcost_gnn.data.generate.target_cost import ConflictCost, spread
-from satcost_gnn.errors import ConfigError, DatasetError, OutputError, SolverError
+from satcost_gnn.errors import ConfigError, OutputError, SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
-from satcost_gnn.formula.identity import gbdhash, identity
+from satcost_gnn.formula.identity import gbdhash
 from satcost_gnn.formula.renumbering import renumbered
 from satcost_gnn.formula.text_stream import LONGEST_WAIT_S, ReadLimits
-from satcost_gnn.runtime.output_files import check_directory, check_outputs, write_bytes, write_text
-from satcost_gnn.runtime.output_lock import locked
+from satcost_gnn.runtime.output_files import check_outputs, write_bytes
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.probe import probe
 from satcost_gnn.search.probe_settings import ProbeSettings
-
-INDEX_FILE = "INDEX.csv"
-INDEX_COLUMNS = (
-    "file",
-    "family",
-    "gbdhash",
-    "isohash",
-    "n_vars",
-    "n_clauses",
-    "bytes",
-    "origin",
-    "parent",
-    "recipe",
-    "licence",
-)
-# What is written here is under the licence of this project.
-LICENCE = "MIT"
-COMPRESSIONS = ("none", "xz")
 
 # Runs dearer than this many times the upper end of a target only cost time: the search needs to know that they are.
 _LIMIT_FACTOR = 3
@@ -148,138 +126,6 @@ class ListOptions:
     names: Annotated[list[str], typer.Argument(metavar="[FAMILY]...", help="Families to describe [default: all].")] = (
         field(default_factory=list)
     )
-
-
-def read_index(path: Path) -> dict[str, dict[str, str]]:
-    """Return the rows of an ``INDEX.csv`` by file, empty if there is none.
-
-    Raises
-    ------
-    DatasetError
-        If a column is missing or the file is no CSV.
-    """
-    if not path.exists():
-        return {}
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream)
-            missing = [name for name in INDEX_COLUMNS if name not in (reader.fieldnames or [])]
-            if missing:
-                raise DatasetError(
-                    f"{path}: found no column {', '.join(missing)}; expected {', '.join(INDEX_COLUMNS)}; "
-                    "choose another directory"
-                )
-            return {row["file"]: {name: row[name] or "" for name in INDEX_COLUMNS} for row in reader}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path}: found no readable index ({error}); choose another directory") from error
-
-
-def formula_bytes(formula: Formula, compress: bool) -> bytes:
-    """Return the DIMACS text, compressed or not."""
-    text = formula.to_dimacs().encode("ascii")
-    return lzma.compress(text, preset=6) if compress else text
-
-
-class InstanceWriter:
-    """Writes instances into a directory and lists them in its ``INDEX.csv``. Use as a context manager.
-
-    Rows of files that are there already are kept; the index is written when the block ends, by an error too.
-
-    Parameters
-    ----------
-    directory
-        Made if missing.
-    compress
-        ``none`` or ``xz``.
-    overwrite
-        Whether files that are there may be replaced.
-
-    Raises
-    ------
-    ConfigError
-        If the compression is unknown.
-    DatasetError
-        If the index in the directory is not one of ours.
-    OutputError
-        If the directory can't be written into.
-    """
-
-    def __init__(self, directory: Path, compress: str, overwrite: bool) -> None:
-        if compress not in COMPRESSIONS:
-            raise ConfigError(f"--compress: found {compress!r}, expected one of {', '.join(COMPRESSIONS)}")
-        check_directory("-o", directory)
-        self.directory = directory
-        self.index = directory / INDEX_FILE
-        self._compress = compress == "xz"
-        self._overwrite = overwrite
-        self._rows: dict[str, dict[str, Any]] = {}
-        self._by_hash: dict[str, str] = {}
-        read_index(self.index)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if not self._rows:
-            return
-        # Others may write into the directory: their rows are kept.
-        with locked(self.index, wait=True):
-            rows: dict[str, dict[str, Any]] = {**read_index(self.index), **self._rows}
-            text = io.StringIO()
-            writer = csv.DictWriter(text, INDEX_COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows[name] for name in sorted(rows))
-            write_text(self.index, text.getvalue())
-
-    def path(self, stem: str) -> Path:
-        """Return the file of an instance."""
-        return self.directory / f"{stem}.cnf{'.xz' if self._compress else ''}"
-
-    def check_free(self, stem: str) -> None:
-        """Raise a :class:`DatasetError` if the instance's file is there and may not be replaced."""
-        if not self._overwrite and self.path(stem).exists():
-            raise DatasetError(
-                f"{self.path(stem)}: found a file of this name; give --overwrite to replace it, or another directory"
-            )
-
-    def add(
-        self, formula: Formula, stem: str, family: str, *, origin: str, parent: str = "", licence: str = LICENCE
-    ) -> str | None:
-        """Write one instance; its ``source`` is listed as its recipe.
-
-        Returns
-        -------
-        None, or the file written before that holds the same formula; then nothing is written.
-
-        Raises
-        ------
-        DatasetError
-            If the file is there already and may not be replaced, or cannot be written.
-        """
-        self.check_free(stem)
-        path = self.path(stem)
-        found = identity(formula)
-        if found.gbdhash in self._by_hash:
-            return self._by_hash[found.gbdhash]
-        text = formula.to_dimacs().encode("ascii")
-        write_bytes(path, lzma.compress(text, preset=6) if self._compress else text)
-        self._by_hash[found.gbdhash] = path.name
-        self._rows[path.name] = {
-            "file": path.name,
-            "family": family,
-            "gbdhash": found.gbdhash,
-            "isohash": found.isohash,
-            "n_vars": formula.n_vars,
-            "n_clauses": formula.n_clauses,
-            "bytes": len(text),
-            "origin": origin,
-            "parent": parent,
-            "recipe": formula.source,
-            "licence": licence,
-        }
-        return None
 
 
 def parse_settings(settings: Sequence[str], family: Family) -> dict[str, Value]:
@@ -450,15 +296,6 @@ def run_cubes(options: CubeOptions) -> int:
         return 1
     print(f"{len(made)} cubes in {writer.index}", file=sys.stderr)
     return 0
-
-
-def read_index_row(path: Path, instance: str) -> dict[str, str]:
-    """Return what the ``INDEX.csv`` beside a file says of it, empty if it says nothing or is about other contents."""
-    try:
-        row = read_index(path.parent / INDEX_FILE).get(path.name, {})
-    except DatasetError:
-        return {}
-    return row if row.get("gbdhash") == instance else {}
 
 
 def _check_one(output: Path | None, source: Path | None, overwrite: bool) -> None:

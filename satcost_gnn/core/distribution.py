@@ -8,14 +8,21 @@ than ``grid.high``. Where a number is needed for it, ``grid.high`` stands for it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from satcost_gnn.core.arguments import broadcast_over, log10_budget, quantile_levels
+from satcost_gnn.core.crps import crps
+from satcost_gnn.core.estimated_cdf import kaplan_meier, through_quantiles
+from satcost_gnn.core.grid import GRIDS, UNIT_LABELS, CostGrid, Floats, grid_for
+
+# A grid is imported from here, too: nobody has a distribution without its grid.
+__all__ = ["GRIDS", "TABLE_LEVELS", "UNIT_LABELS", "Bools", "CostDistribution", "CostGrid", "Floats", "grid_for"]
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 #: Quantile levels of a prediction table.
@@ -26,90 +33,6 @@ _TOLERANCE = 1e-6
 # Survival below this is treated as none: ratios of such numbers are rounding noise.
 _NO_SURVIVAL = 1e-12
 _LN10 = float(np.log(10.0))
-
-
-@dataclass(frozen=True)
-class CostGrid:
-    """Equal bins of log10 cost.
-
-    Parameters
-    ----------
-    unit
-        Name of the cost's unit (``conflicts``, ``propagations``, ``cpu_seconds``).
-    low, high
-        log10 of the cost at the lower and the upper end.
-    bins
-        Number of bins.
-
-    Raises
-    ------
-    ValueError
-        If the ends are not finite and rising or there is no bin.
-    """
-
-    unit: str
-    low: float
-    high: float
-    bins: int
-
-    def __post_init__(self) -> None:
-        if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
-            raise ValueError(f"found a grid from {self.low} to {self.high}; expected finite ends with low < high")
-        if self.bins < 1:
-            raise ValueError(f"found a grid of {self.bins} bins; expected at least 1")
-
-    @property
-    def edges(self) -> Floats:
-        """``float64[bins + 1]``: log10 cost at the edges."""
-        return np.linspace(self.low, self.high, self.bins + 1)
-
-    @property
-    def centres(self) -> Floats:
-        """``float64[bins]``: log10 cost at the middle of each bin."""
-        edges = self.edges
-        return 0.5 * (edges[1:] + edges[:-1])
-
-    @property
-    def width(self) -> float:
-        """Width of a bin in decades."""
-        return (self.high - self.low) / self.bins
-
-    def bin_of(self, log10_cost: ArrayLike) -> NDArray[np.int64]:
-        """Return the bin ``(edge[i], edge[i+1]]`` that holds each value, the outermost bins taking what is outside."""
-        inner = self.edges[1:-1]
-        return np.searchsorted(inner, np.asarray(log10_cost, dtype=np.float64), side="left").astype(np.int64)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the grid as plain values for JSON."""
-        return {"unit": self.unit, "low": self.low, "high": self.high, "bins": self.bins}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> CostGrid:
-        """Build a grid from :meth:`to_json`."""
-        return cls(str(values["unit"]), float(values["low"]), float(values["high"]), int(values["bins"]))
-
-
-#: Unit -> how it is written for people.
-UNIT_LABELS: dict[str, str] = {
-    "conflicts": "conflicts",
-    "propagations": "propagations",
-    "cpu_seconds": "CPU seconds",
-}
-
-#: Unit -> the grid that estimators share.
-GRIDS: dict[str, CostGrid] = {
-    "conflicts": CostGrid("conflicts", 0.0, 8.0, 32),
-    "propagations": CostGrid("propagations", 2.0, 12.0, 40),
-    "cpu_seconds": CostGrid("cpu_seconds", -3.0, 5.0, 32),
-}
-
-
-def grid_for(unit: str) -> CostGrid:
-    """Return the shared grid of a unit; ValueError for an unknown unit."""
-    try:
-        return GRIDS[unit]
-    except KeyError:
-        raise ValueError(f"found cost unit {unit!r}; expected one of {', '.join(GRIDS)}") from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +134,7 @@ class CostDistribution:
             beyond is spread isn't known. Below the grid it is 0. NaN gives NaN.
         """
         x = np.asarray(log10_cost, dtype=np.float64)
-        x, cdf = _broadcast(x, self.cdf)
+        x, cdf = broadcast_over(x, self.cdf)
         position = (np.clip(np.nan_to_num(x), self.grid.low, self.grid.high) - self.grid.low) / self.grid.width
         left = np.minimum(position.astype(np.int64), self.grid.bins - 1)
         share = position - left
@@ -234,7 +157,7 @@ class CostDistribution:
         float64[...] or float64[..., k]
             ``grid.high`` where the level lies in the mass beyond the grid (see :meth:`censored_above`).
         """
-        levels, single = _levels(q)
+        levels, single = quantile_levels(q)
         grid = self.grid
         # First edge at or above each level; found by counting so that flat stretches give their left end.
         right = np.empty((*self.shape, len(levels)), dtype=np.int64)
@@ -252,7 +175,7 @@ class CostDistribution:
 
     def censored_above(self, q: ArrayLike) -> Bools:
         """Return whether the quantile at each level lies beyond the grid, so that ``grid.high`` is a lower bound."""
-        levels, single = _levels(q)
+        levels, single = quantile_levels(q)
         above = self.cdf[..., -1:] < levels
         return above[..., 0] if single else above
 
@@ -288,7 +211,7 @@ class CostDistribution:
             Broadcast against the leading axes. A limit beyond the grid's upper end is taken as that end.
         """
         limit = np.minimum(np.asarray(log10_limit, dtype=np.float64), self.grid.high)
-        limit, cdf = _broadcast(limit, self.cdf)
+        limit, cdf = broadcast_over(limit, self.cdf)
         # E[min(Y, c)] = c - integral of the CDF up to c; in the bin that holds c it is a trapezium too.
         edges = self.grid.edges
         reach = np.clip(limit[..., None] - edges[:-1], 0.0, self.grid.width)
@@ -319,7 +242,7 @@ class CostDistribution:
         ValueError
             If a budget is negative or not a number.
         """
-        return self.cdf_at(_log10_budget(budget, "budget"))
+        return self.cdf_at(log10_budget(budget, "budget"))
 
     def expected_par(self, k: float, cutoff: ArrayLike) -> Floats:
         """Return the expected penalised cost: the cost if at most the cutoff, otherwise ``k`` times the cutoff.
@@ -345,7 +268,7 @@ class CostDistribution:
         limit = np.asarray(cutoff, dtype=np.float64)
         if not (np.isfinite(limit).all() and (limit > 0).all()):
             raise ValueError(f"found cutoff {cutoff!r}; expected a positive, finite number in {self.grid.unit}")
-        limit, cdf = _broadcast(limit, self.cdf)
+        limit, cdf = broadcast_over(limit, self.cdf)
         edges = self.grid.edges
         stop = np.log10(limit)[..., None]
         # Inside a bin log10 cost is uniform, so cost has density proportional to 1/cost: integrate 10^x exactly.
@@ -357,46 +280,8 @@ class CostDistribution:
         return np.asarray(solved + k * limit * unsolved)
 
     def crps(self, log10_cost: ArrayLike, censored: ArrayLike = False, limit: ArrayLike | None = None) -> Floats:
-        """Return the continuous ranked probability score in decades: 0 is perfect, less is better.
-
-        Parameters
-        ----------
-        log10_cost
-            What was observed (for a censored run: the bound), broadcast against the leading axes; NaN gives NaN.
-        censored
-            Whether the run stopped at that cost unsolved.
-        limit
-            Judge only what is said on costs up to this (log10); default: the grid's upper end.
-
-        Notes
-        -----
-        With F the CDF and [low, high] the grid, the score of an observed y is
-
-            integral over [low, min(limit, high)] of (F(x) - 1[y <= x])^2 dx,
-
-        the CRPS of cost clipped to that range; an observation beyond it so scores the mass predicted within it. For a
-        run censored at c only x <= c can be judged (Avati et al. 2020, "Countdown regression"):
-
-            integral over [low, min(c, limit, high)] of F(x)^2 dx.
-
-        All integrals are exact: F is linear in each bin. Scores of censored runs are smaller by construction, so
-        compare means only over the same runs. Without a limit the mean over partly censored runs favours too little
-        mass above the cutoff, where solved runs alone are judged; with the limit at the cutoff (or below every bound)
-        it is proper: best, on average, for the true distribution.
-        """
-        y = np.asarray(log10_cost, dtype=np.float64)
-        y, cdf = _broadcast(y, self.cdf)
-        missing = np.isnan(y)
-        hidden = np.broadcast_to(np.asarray(censored, dtype=bool), y.shape)
-        grid = self.grid
-        end = np.clip(grid.high if limit is None else np.asarray(limit, dtype=np.float64), grid.low, grid.high)
-        end = np.broadcast_to(end, y.shape)
-        x = np.clip(np.where(missing, grid.low, y), grid.low, end)
-        below = _square_integral_to(x, cdf, grid)
-        over = 1.0 - cdf
-        above = _square_integral_to(end, over, grid) - _square_integral_to(x, over, grid)
-        score = np.where(hidden, below, below + above)
-        return np.where(missing, np.nan, score)
+        """Return the continuous ranked probability score in decades: see :func:`satcost_gnn.core.crps.crps`."""
+        return crps(self.grid, self.cdf, log10_cost, censored, limit)
 
     # New distributions from old -------------------------------------------------------------------------------------
 
@@ -415,7 +300,7 @@ class CostDistribution:
         lies in that same bin (or beyond the grid).
         """
         c = np.asarray(log10_cost, dtype=np.float64)
-        c, cdf = _broadcast(c, self.cdf)
+        c, cdf = broadcast_over(c, self.cdf)
         known = ~np.isnan(c)
         floor = np.where(known, np.nan_to_num(c, posinf=np.inf, neginf=-np.inf), -np.inf)[..., None]
         at_floor = np.where(known, self.cdf_at(c), 0.0)[..., None]
@@ -546,107 +431,13 @@ class CostDistribution:
         weights: ArrayLike | None = None,
         censored: ArrayLike | None = None,
     ) -> CostDistribution:
-        """Return the Kaplan-Meier estimate from weighted samples, some of them right-censored.
-
-        Parameters
-        ----------
-        grid
-            The grid; the result is exact at its edges.
-        log10_cost
-            ``[m]``, shared by all distributions, or ``[..., m]``: log10 cost, or the bound if censored.
-        weights
-            ``[..., m]``, not negative, with a positive sum for each distribution; default: all 1.
-        censored
-            ``bool``, shape of ``log10_cost``; default: none is.
-
-        Notes
-        -----
-        The product-limit estimate with weights: S(t) = product over events i <= t of (1 - w_i / R_i), where R_i is
-        the weight still at risk; at ties events come before censorings. What is left behind the last sample, if that
-        is censored, counts as beyond the grid.
-
-        Raises
-        ------
-        ValueError
-            If there is no sample, the shapes don't fit, or a value or weight is invalid.
-        """
-        values = np.asarray(log10_cost, dtype=np.float64)
-        hidden = np.zeros(values.shape, dtype=bool) if censored is None else np.asarray(censored, dtype=bool)
-        mass = np.ones(values.shape) if weights is None else np.asarray(weights, dtype=np.float64)
-        if values.ndim < 1 or values.shape[-1] == 0:
-            raise ValueError("found no sample; a distribution needs at least one")
-        if hidden.shape != values.shape or mass.shape[-1:] != values.shape[-1:]:
-            raise ValueError(
-                f"found values {values.shape}, weights {mass.shape}, censored {hidden.shape}; expected equal last axes"
-            )
-        if np.isnan(values).any():
-            raise ValueError("found a missing cost (NaN) among the samples; drop it first")
-        if not np.isfinite(mass).all() or (mass < 0).any() or (mass.sum(axis=-1) <= 0).any():
-            raise ValueError("sample weights must be finite, not negative, and not all zero")
-        shape = np.broadcast_shapes(values.shape, mass.shape)
-        order = np.lexsort((hidden, values), axis=-1)
-        values, hidden = np.take_along_axis(values, order, -1), np.take_along_axis(hidden, order, -1)
-        order = np.broadcast_to(order, shape)
-        mass = np.take_along_axis(np.broadcast_to(mass, shape), order, axis=-1)
-
-        at_risk = np.cumsum(mass[..., ::-1], axis=-1)[..., ::-1]
-        # Weights are relative: a share of risk below rounding counts as nobody left.
-        stays = np.where(hidden | (mass <= 0), 1.0, 1.0 - mass / np.maximum(at_risk, mass + (mass <= 0)))
-        survival = np.concatenate([np.ones((*shape[:-1], 1)), np.cumprod(np.clip(stays, 0.0, 1.0), axis=-1)], axis=-1)
-        edges = grid.edges
-        if values.ndim == 1:
-            taken = np.searchsorted(values, edges, side="right")
-            return cls(grid, 1.0 - survival[..., taken])
-        passed = np.stack([(values <= edge).sum(axis=-1) for edge in edges], axis=-1)
-        passed = np.broadcast_to(passed, (*shape[:-1], len(edges)))
-        return cls(grid, 1.0 - np.take_along_axis(survival, passed, axis=-1))
+        """Return the Kaplan-Meier estimate from weighted samples: see :func:`.estimated_cdf.kaplan_meier`."""
+        return cls(grid, kaplan_meier(grid, log10_cost, weights, censored))
 
     @classmethod
     def from_quantiles(cls, grid: CostGrid, levels: ArrayLike, log10_cost: ArrayLike) -> CostDistribution:
-        """Return distributions through given quantiles, linear between them.
-
-        Parameters
-        ----------
-        grid
-            The grid; the result is exact at its edges.
-        levels
-            ``[k]``, rising, in (0, 1), at least two.
-        log10_cost
-            ``[..., k]``: the quantiles. Crossing quantiles are sorted.
-
-        Notes
-        -----
-        Beyond the outermost levels the density of the outermost segment goes on until the mass is used up, over at
-        least half a bin and at most two decades.
-
-        Raises
-        ------
-        ValueError
-            If the levels are not rising within (0, 1), or the shapes don't fit.
-        """
-        q = np.asarray(levels, dtype=np.float64)
-        x = np.sort(np.asarray(log10_cost, dtype=np.float64), axis=-1)
-        if q.ndim != 1 or len(q) < 2 or (np.diff(q) <= 0).any() or q[0] <= 0 or q[-1] >= 1:
-            raise ValueError(f"found levels {q.tolist()}; expected at least two, rising, between 0 and 1")
-        if x.ndim < 1 or x.shape[-1] != len(q):
-            raise ValueError(f"found quantiles of shape {x.shape}; expected (..., {len(q)}), one for each level")
-        if not np.isfinite(x).all():
-            raise ValueError("found quantiles that are not finite numbers")
-        shortest, longest = 0.5 * grid.width, 2.0
-        down = np.clip((x[..., 1] - x[..., 0]) * q[0] / (q[1] - q[0]), shortest, longest)
-        up = np.clip((x[..., -1] - x[..., -2]) * (1 - q[-1]) / (q[-1] - q[-2]), shortest, longest)
-        x = np.concatenate([x[..., :1] - down[..., None], x, x[..., -1:] + up[..., None]], axis=-1)
-        q = np.concatenate([[0.0], q, [1.0]])
-        # Right-continuous interpolation, so that equal quantiles make a jump.
-        passed = np.stack([(x <= edge).sum(axis=-1) for edge in grid.edges], axis=-1)
-        right = np.clip(passed, 1, len(q) - 1)
-        x_left = np.take_along_axis(x, right - 1, axis=-1)
-        x_right = np.take_along_axis(x, right, axis=-1)
-        gap = x_right - x_left
-        share = np.clip((grid.edges - x_left) / np.where(gap > 0, gap, 1.0), 0.0, 1.0)
-        cdf = q[right - 1] + share * (q[right] - q[right - 1])
-        cdf = np.where(passed == 0, 0.0, np.where(passed == len(q), 1.0, cdf))
-        return cls(grid, cdf)
+        """Return distributions through given quantiles: see :func:`.estimated_cdf.through_quantiles`."""
+        return cls(grid, through_quantiles(grid, levels, log10_cost))
 
     @classmethod
     def from_hazard(cls, grid: CostGrid, hazard: ArrayLike, below: ArrayLike = 0.0) -> CostDistribution:
@@ -670,36 +461,6 @@ class CostDistribution:
         survival = np.concatenate([start, start * np.cumprod(1.0 - np.clip(h, 0.0, 1.0), axis=-1)], axis=-1)
         return cls(grid, 1.0 - survival)
 
-    # Output ---------------------------------------------------------------------------------------------------------
-
-    def to_rows(self, levels: Sequence[float] = TABLE_LEVELS, cutoff: float | None = None) -> list[dict[str, float]]:
-        """Return one dictionary for each distribution, in the order of the flattened leading axes.
-
-        Parameters
-        ----------
-        levels
-            Quantile levels; each gives a key such as ``q05``, in the grid's unit (not a logarithm). A quantile
-            beyond the grid is given as the grid's end.
-        cutoff
-            In the grid's unit; gives the keys ``p_solved`` and ``cutoff``.
-
-        Returns
-        -------
-        list of dict
-            Keys ``q..``, ``mean_log10`` and, with a cutoff, ``p_solved`` and ``cutoff``.
-        """
-        names = [f"q{100 * level:02.0f}" if round(100 * level, 6).is_integer() else f"q{level:g}" for level in levels]
-        values = 10.0 ** self.quantile(list(levels)).reshape(-1, len(names))
-        means = self.mean().reshape(-1)
-        rows = [dict(zip(names, row, strict=True)) for row in values.tolist()]
-        for row, mean in zip(rows, means.tolist(), strict=True):
-            row["mean_log10"] = mean
-        if cutoff is not None:
-            for row, p in zip(rows, self.p_solved_by(cutoff).reshape(-1).tolist(), strict=True):
-                row["p_solved"] = p
-                row["cutoff"] = float(cutoff)
-        return rows
-
 
 def _common_grid(parts: Sequence[CostDistribution]) -> CostGrid:
     if not parts:
@@ -709,33 +470,3 @@ def _common_grid(parts: Sequence[CostDistribution]) -> CostGrid:
         if part.grid != grid:
             raise ValueError(f"found distributions on different grids: {grid} and {part.grid}")
     return grid
-
-
-def _broadcast(x: Floats, cdf: Floats) -> tuple[Floats, Floats]:
-    """Broadcast per-distribution values and CDFs to the same leading axes."""
-    shape = np.broadcast_shapes(x.shape, cdf.shape[:-1])
-    return np.broadcast_to(x, shape), np.broadcast_to(cdf, (*shape, cdf.shape[-1]))
-
-
-def _levels(q: ArrayLike) -> tuple[Floats, bool]:
-    levels = np.asarray(q, dtype=np.float64)
-    if levels.ndim > 1:
-        raise ValueError(f"found levels of shape {levels.shape}; expected a number or a one-dimensional array")
-    if not ((levels >= 0) & (levels <= 1)).all():
-        raise ValueError(f"found quantile levels {levels.tolist()}; expected numbers from 0 to 1")
-    return np.atleast_1d(levels), levels.ndim == 0
-
-
-def _log10_budget(budget: ArrayLike, what: str) -> Floats:
-    value = np.asarray(budget, dtype=np.float64)
-    if np.isnan(value).any() or (value < 0).any():
-        raise ValueError(f"found {what} {budget!r}; expected a number that is not negative")
-    return np.log10(value, out=np.full(value.shape, -np.inf), where=value > 0)
-
-
-def _square_integral_to(x: Floats, values: Floats, grid: CostGrid) -> Floats:
-    """Integral of the square of functions given at the edges, linear between them, from the first edge to x."""
-    left = values[..., :-1]
-    reach = np.clip(x[..., None] - grid.edges[:-1], 0.0, grid.width)
-    right = left + (values[..., 1:] - left) * reach / grid.width
-    return np.asarray((reach * (left * left + left * right + right * right) / 3.0).sum(axis=-1))

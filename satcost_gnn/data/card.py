@@ -12,15 +12,14 @@ from satcost_gnn.data.race_summary import LEAST_BEST_S, race_summary, raced_runs
 from satcost_gnn.data.schema import Origin, RunStatus
 from satcost_gnn.data.source_speed import read_speeds, speed_rows
 from satcost_gnn.data.splits import EXCLUDED
-from satcost_gnn.data.summary import (
-    DatasetSummary,
+from satcost_gnn.data.summary import DatasetSummary, summarise
+from satcost_gnn.data.summary_text import (
     family_table,
     histogram_lines,
     noise_table,
     plain_table,
     portfolio_lines,
     solver_table,
-    summarise,
 )
 from satcost_gnn.runtime.output_files import write_text
 

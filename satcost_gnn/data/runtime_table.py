@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from satcost_gnn.data.aslib import AslibScenario, FeatureStep
+from satcost_gnn.data.aslib_scenario import AslibScenario, FeatureStep
 from satcost_gnn.data.published_tables import csv_rows
 from satcost_gnn.errors import DatasetError
 

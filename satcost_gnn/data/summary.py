@@ -5,25 +5,24 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from satcost_gnn.core.selection_metrics import PortfolioBounds, par, virtual_best
-from satcost_gnn.data.dataset import SHORTEST_S, CostUnit, Dataset
+from satcost_gnn.data.dataset import CostUnit, Dataset
+from satcost_gnn.data.portfolio_summary import NoiseSummary, PortfolioSummary, noise_summaries, portfolio_summary
 from satcost_gnn.data.race_summary import common_limits, limit_counts
-from satcost_gnn.data.run_outcome import outcome_within
 from satcost_gnn.data.schema import RunStatus
 from satcost_gnn.data.splits import EXCLUDED, SIDES, check_splits
+from satcost_gnn.data.summary_text import summary_text, write_histogram
 from satcost_gnn.errors import DatasetError
-from satcost_gnn.runtime.output_files import check_outputs, replacing
+from satcost_gnn.runtime.output_files import check_outputs
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 REFERENCE_SOLVER = "cadical195"
 MID_RANGE = (1e3, 1e6)
@@ -93,83 +92,6 @@ class CostHistogram:
 
 
 @dataclass(frozen=True)
-class PortfolioSummary:
-    """How solvers complement each other within a CPU limit, on the instances that all of them were run on.
-
-    Parameters
-    ----------
-    scope
-        ``all``, or ``mid-range``: instances that some solver solves within the limit and that take the reference
-        solver 10^3 to 10^6 conflicts or run into its limit. (To ask that the reference solver solves them would
-        favour it.)
-    cutoff_s
-        CPU limit in seconds.
-    instances
-        Instances that count.
-    par2
-        Solver -> mean CPU seconds with twice the limit for no answer.
-    solved
-        Solver -> instances solved.
-    single_best
-        Solver with the lowest mean.
-    sbs, vbs
-        PAR2 of the single best solver, and of a choice that is right for every instance.
-    gain
-        ``1 - vbs / sbs``.
-    vbs_solved
-        Instances that some solver solves.
-    marginal
-        Solver -> seconds by which the VBS is worse without it.
-    only
-        Solver -> instances that only it solves.
-    picks
-        Solver -> share of the solved instances that it is the fastest on (of equals, the first).
-    """
-
-    scope: str
-    cutoff_s: float
-    instances: int
-    par2: dict[str, float]
-    solved: dict[str, int]
-    single_best: str
-    sbs: float
-    vbs: float
-    gain: float
-    vbs_solved: int
-    marginal: dict[str, float]
-    only: dict[str, int]
-    picks: dict[str, float]
-
-
-@dataclass(frozen=True)
-class NoiseSummary:
-    """How much a cost changes with the seed alone: the floor of the error of any prediction.
-
-    Parameters
-    ----------
-    solver, unit, answer
-        Whose cost, counted in what, on instances that are ``SAT``, ``UNSAT``, or ``any``.
-    instances
-        Instances that were solved with at least two seeds.
-    sd_log10
-        Standard deviation of log10 cost within an instance (root of the mean variance).
-    median_ratio
-        Median over pairs of seeds of larger over smaller cost.
-    within_2, within_10
-        Share of pairs that differ by less than these factors.
-    """
-
-    solver: str
-    unit: str
-    answer: str
-    instances: int
-    sd_log10: float
-    median_ratio: float
-    within_2: float
-    within_10: float
-
-
-@dataclass(frozen=True)
 class DatasetSummary:
     """Everything that :func:`summarise` counts; see the classes of its parts.
 
@@ -227,7 +149,7 @@ class DatasetSummary:
         return json.dumps(asdict(self), indent=2)
 
     def __str__(self) -> str:
-        return "\n".join(_text(self))
+        return "\n".join(summary_text(self))
 
 
 def reference_solver(dataset: Dataset) -> str | None:
@@ -283,112 +205,6 @@ def _not_trivial(dataset: Dataset, solver: str) -> frozenset[str]:
     with np.errstate(invalid="ignore"):
         inside = known[:, 0] & (cost[:, 0] <= high) & ((cost[:, 0] >= low) | censored[:, 0])
     return frozenset(itertools.compress(dataset.instances, inside))
-
-
-def par_scores(
-    dataset: Dataset, solvers: Sequence[str], cutoff_s: float, k: float = 2.0
-) -> tuple[list[str], NDArray[np.float64]]:
-    """Return the instances on which all solvers' runs with seed 0 tell, and ``float64[n, s]`` their PAR-k scores.
-
-    A score is CPU seconds, or ``k`` times the cutoff for no answer within it.
-    """
-    instances, scores = [], []
-    for instance in dataset.instances:
-        by_solver = defaultdict(list)
-        for run in dataset.runs_of.get(instance, ()):
-            if run.seed == 0:
-                by_solver[run.solver].append(run)
-        outcomes = [outcome_within(by_solver[solver], cutoff_s) for solver in solvers]
-        told = [outcome for outcome in outcomes if outcome is not None]
-        if len(told) == len(solvers):
-            instances.append(instance)
-            scores.append([max(run.cpu_s, SHORTEST_S) if status.solved else np.inf for run, status in told])
-    cost = np.array(scores, dtype=np.float64).reshape(len(instances), len(solvers))
-    return instances, par(cost, np.isfinite(cost), cutoff_s, k)
-
-
-def portfolio_summary(
-    dataset: Dataset, solvers: Sequence[str], cutoff_s: float, scope: str = "all", among: Iterable[str] | None = None
-) -> PortfolioSummary | None:
-    """Return how solvers complement each other; None if no instance is left.
-
-    Parameters
-    ----------
-    dataset, solvers, cutoff_s
-        Whose runs, and the CPU limit in seconds.
-    scope
-        Name of what is counted.
-    among
-        Instances that count, if some solver solves them within the limit; all by default, also those that none solves.
-    """
-    instances, scores = par_scores(dataset, solvers, cutoff_s)
-    if among is not None and len(scores):
-        wanted = frozenset(among)
-        scores = scores[np.array([name in wanted for name in instances]) & (scores <= cutoff_s).any(axis=1)]
-    if not len(scores) or not solvers:
-        return None
-    answered = scores <= cutoff_s
-    best, bounds = virtual_best(scores), PortfolioBounds.of(scores)
-    some = answered.any(axis=1)
-    picks = np.bincount(np.argmin(scores[some], axis=1), minlength=len(solvers)) / max(1, some.sum())
-    marginal, only = {}, {}
-    for j, solver in enumerate(solvers):
-        others = np.delete(scores, j, axis=1)
-        without = virtual_best(others) if others.shape[1] else par(best, False, cutoff_s)
-        marginal[solver] = float((without - best).mean())
-        only[solver] = int((answered[:, j] & (without > cutoff_s)).sum())
-    return PortfolioSummary(
-        scope=scope,
-        cutoff_s=cutoff_s,
-        instances=len(scores),
-        par2=dict(zip(solvers, scores.mean(axis=0).tolist(), strict=True)),
-        solved=dict(zip(solvers, answered.sum(axis=0).tolist(), strict=True)),
-        single_best=solvers[bounds.single],
-        sbs=bounds.sbs,
-        vbs=bounds.vbs,
-        gain=1 - bounds.vbs / bounds.sbs,
-        vbs_solved=int(some.sum()),
-        marginal=marginal,
-        only=only,
-        picks=dict(zip(solvers, picks.tolist(), strict=True)),
-    )
-
-
-def noise_summaries(dataset: Dataset, unit: str = CostUnit.CONFLICTS) -> tuple[NoiseSummary, ...]:
-    """Return, for each solver with several seeds, how much its cost changes with the seed alone."""
-    unit = CostUnit.of(unit)
-    answers = dict(zip(dataset.instances, dataset.satisfiable().tolist(), strict=True))
-    made = {(run.solver, run.seed) for run in dataset.runs}
-    found = []
-    for solver in dataset.solvers:
-        seeds = [seed for seed in dataset.seeds if (solver, seed) in made]
-        if len(seeds) < 2:
-            continue
-        columns = [dataset.cost_matrix([solver], unit, seed) for seed in seeds]
-        cost = np.hstack([matrix.cost for matrix in columns])
-        solved = np.hstack([matrix.known & ~matrix.censored for matrix in columns])
-        for answer, code in (("any", None), ("SAT", 1), ("UNSAT", 0)):
-            rows = [
-                cost[i, solved[i]]
-                for i, instance in enumerate(dataset.instances)
-                if solved[i].sum() >= 2 and code in (None, answers[instance])
-            ]
-            if not rows:
-                continue
-            gaps = np.array([abs(a - b) for row in rows for a, b in itertools.combinations(row.tolist(), 2)])
-            found.append(
-                NoiseSummary(
-                    solver=solver,
-                    unit=str(unit),
-                    answer=answer,
-                    instances=len(rows),
-                    sd_log10=float(np.sqrt(np.mean([row.var(ddof=1) for row in rows]))),
-                    median_ratio=float(10 ** np.median(gaps)),
-                    within_2=float((gaps < np.log10(2)).mean()),
-                    within_10=float((gaps < 1).mean()),
-                )
-            )
-    return tuple(found)
 
 
 def _portfolio_solvers(dataset: Dataset) -> tuple[str, ...]:
@@ -511,180 +327,6 @@ def _family_summaries(dataset: Dataset, middle: frozenset[str]) -> tuple[FamilyS
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Texts and pictures.
-
-
-def plain_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """Return the lines of a table: texts to the left, numbers (already formatted, or int) to the right."""
-    cells = [[str(value) for value in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
-
-    def is_number(text: str) -> bool:
-        return text.rstrip("%").replace(".", "", 1).replace("-", "", 1).isdecimal()
-
-    right = [bool(cells) and all(is_number(row[k]) for row in cells) for k in range(len(header))]
-
-    def line(values: Sequence[str]) -> str:
-        padded = (
-            value.rjust(width) if to_right else value.ljust(width)
-            for value, width, to_right in zip(values, widths, right, strict=True)
-        )
-        return "  ".join(padded).rstrip()
-
-    return [line(header), *(line(row) for row in cells)]
-
-
-def histogram_lines(histogram: CostHistogram, width: int = 50) -> list[str]:
-    """Return a histogram as text: ``#`` for costs, ``>`` for lower bounds, scaled to ``width`` characters."""
-    peak = max((s + c for s, c in zip(histogram.solved, histogram.censored, strict=True)), default=0) or 1
-    lines = [f"log10 {histogram.unit} of {histogram.solver} (#: solved, >: more than this)"]
-    bins = zip(itertools.pairwise(histogram.edges), histogram.solved, histogram.censored, strict=True)
-    for (low, high), solved, censored in bins:
-        # A bin that holds anything shows at least one mark.
-        marks = [max(count > 0, round(width * count / peak)) for count in (solved, censored)]
-        bar = "#" * marks[0] + ">" * marks[1]
-        lines.append(f"{low:5.1f} .. {high:4.1f}  {solved:5d} {censored:5d}  {bar}".rstrip())
-    return lines
-
-
-def histogram_figure(histogram: CostHistogram) -> Figure:
-    """Return a histogram as a matplotlib figure (no window is opened)."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.0, 3.5), layout="constrained")
-    axes = figure.add_subplot()
-    edges = np.array(histogram.edges)
-    solved, censored = np.array(histogram.solved), np.array(histogram.censored)
-    axes.bar(edges[:-1], solved, np.diff(edges), align="edge", edgecolor="white", label="solved")
-    axes.bar(
-        edges[:-1],
-        censored,
-        np.diff(edges),
-        bottom=solved,
-        align="edge",
-        edgecolor="white",
-        color="lightgrey",
-        hatch="//",
-        label="more than this (cut off)",
-    )
-    axes.set_xlabel(f"log10 {histogram.unit.replace('_', ' ')} of {histogram.solver}")
-    axes.set_ylabel("instances")
-    axes.legend()
-    return figure
-
-
-def write_histogram(histogram: CostHistogram, path: Path | str) -> None:
-    """Write a histogram as a PNG picture.
-
-    Raises
-    ------
-    OutputError
-        If the file can't be written.
-    """
-    figure = histogram_figure(histogram)
-    with replacing(Path(path)) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
-
-
-def family_table(summary: DatasetSummary) -> list[str]:
-    """Return the counts by family as lines."""
-    header = ("family", "origin", "instances", "SAT", "UNSAT", "unsolved", "no runs", "mid-range")
-    return plain_table(
-        header,
-        [
-            (
-                f.family,
-                "+".join(f.origins),
-                f.instances,
-                f.satisfiable,
-                f.unsatisfiable,
-                f.unsolved,
-                f.without_runs,
-                f.mid_range,
-            )
-            for f in summary.families
-        ],
-    )
-
-
-def solver_table(summary: DatasetSummary) -> list[str]:
-    """Return the counts by solver and status as lines."""
-    header = ("solver", "instances", *map(str, RunStatus))
-    return plain_table(header, [(s.solver, s.instances, *s.statuses.values()) for s in summary.solvers])
-
-
-def portfolio_lines(portfolio: PortfolioSummary) -> list[str]:
-    """Return how solvers complement each other as lines."""
-    p = portfolio
-    rows = [
-        (
-            solver,
-            p.solved[solver],
-            f"{p.par2[solver]:.3f}",
-            f"{p.marginal[solver]:.3f}",
-            p.only[solver],
-            f"{100 * p.picks[solver]:.1f}%",
-        )
-        for solver in sorted(p.par2, key=lambda name: p.par2[name])
-    ]
-    return [
-        f"{p.scope}, {p.cutoff_s:g} s, {p.instances} instances with runs of all {len(rows)} solvers: "
-        f"SBS {p.single_best} {p.sbs:.3f} s, VBS {p.vbs:.3f} s ({100 * p.gain:.1f}% less), "
-        f"{p.vbs_solved} solved by some solver",
-        *plain_table(("solver", "solved", "PAR2 s", "marginal s", "only it", "picked"), rows),
-    ]
-
-
-def noise_table(summary: DatasetSummary) -> list[str]:
-    """Return the noise of labels as lines."""
-    header = ("solver", "unit", "answer", "instances", "sd log10", "median ratio", "within x2", "within x10")
-    return plain_table(
-        header,
-        [
-            (
-                n.solver,
-                n.unit,
-                n.answer,
-                n.instances,
-                f"{n.sd_log10:.3f}",
-                f"{n.median_ratio:.2f}",
-                f"{100 * n.within_2:.1f}%",
-                f"{100 * n.within_10:.1f}%",
-            )
-            for n in summary.noise
-        ],
-    )
-
-
-def _text(summary: DatasetSummary) -> list[str]:
-    origins = ", ".join(f"{count} {origin}" for origin, count in summary.origins.items())
-    lines = [
-        f"{summary.name}: {summary.instances} instances ({origins or 'none'}) of {len(summary.families)} families, "
-        f"{summary.runs} runs of {len(summary.solvers)} solvers",
-    ]
-    if summary.journals:
-        lines.append(
-            f"{summary.journals} journals of collectors are not merged yet: start the collector again to finish them"
-        )
-    if summary.unlisted_runs:
-        lines.append(f"{summary.unlisted_runs} runs are of instances that are not in the manifest")
-    lines += ["", *family_table(summary)]
-    if summary.solvers:
-        lines += ["", *solver_table(summary)]
-    if summary.histogram is not None:
-        if summary.histogram.unit == CostUnit.CONFLICTS:
-            lines += ["", f"{summary.mid_range} instances take {summary.reference} 10^3 to 10^6 conflicts"]
-        lines += ["", *histogram_lines(summary.histogram)]
-    for portfolio in summary.portfolios:
-        lines += ["", *portfolio_lines(portfolio)]
-    if summary.noise:
-        lines += ["", "Change of the cost with the seed alone", *noise_table(summary)]
-    copies = sum(len(its) for its in summary.duplicates.values())
-    lines += ["", f"{len(summary.duplicates)} isohashes are shared by {copies} instances"]
-    lines.append(f"{len(summary.contradictions)} instances are in quarantine for contradicting answers")
-    lines += [f"  {contradiction}" for contradiction in summary.contradictions]
-    if summary.splits:
-        lines += ["", "splits: " + ", ".join(f"{name} {count}" for name, count in summary.splits.items())]
-    return lines
 
 
 # ---------------------------------------------------------------------------------------------------------------------

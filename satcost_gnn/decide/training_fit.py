@@ -199,7 +199,7 @@ def fit_portfolio(
     fresh
         Sides that the network has not learnt from, which the held-out instances are of.
     """
-    from satcost_gnn.data.summary import par_scores
+    from satcost_gnn.data.portfolio_summary import par_scores
 
     learnt = [name for name, side in sides.items() if side in ("train", "validation")]
     training = TrainingPortfolio.of_dataset(dataset, solvers, learnt, cutoff_s)

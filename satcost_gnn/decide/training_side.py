@@ -132,7 +132,7 @@ class TrainingPortfolio:
         cutoff_s
             CPU seconds.
         """
-        from satcost_gnn.data.summary import par_scores  # here: a decision needs no tables
+        from satcost_gnn.data.portfolio_summary import par_scores
 
         names, penalised = par_scores(dataset, solvers, cutoff_s)
         wanted = frozenset(instances)

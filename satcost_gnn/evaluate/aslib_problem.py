@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.core.distribution import grid_for
 from satcost_gnn.core.feature_vector import FeatureVector
-from satcost_gnn.data.aslib import AslibScenario
+from satcost_gnn.data.aslib_scenario import AslibScenario
 from satcost_gnn.data.dataset import SHORTEST_S
 from satcost_gnn.errors import DatasetError
 from satcost_gnn.features.instance import Instance

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.core.distribution import CostDistribution
-from satcost_gnn.data.aslib import AslibScenario
+from satcost_gnn.data.aslib_scenario import AslibScenario
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.evaluate.aslib_problem import ScenarioProblem, pose
 from satcost_gnn.evaluate.aslib_selection import FoldSelection

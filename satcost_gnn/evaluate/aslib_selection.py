@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.core.selection_metrics import PortfolioBounds, of_choice, par, single_best
-from satcost_gnn.data.aslib import AslibScenario
+from satcost_gnn.data.aslib_scenario import AslibScenario
 from satcost_gnn.decide.pickers import PICKERS, make_picker
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.evaluate.aslib_problem import ScenarioProblem

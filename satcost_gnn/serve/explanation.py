@@ -14,7 +14,7 @@ A group's effect is what it does to this model's prediction. It isn't a cause of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -29,7 +29,8 @@ from satcost_gnn.features.instance import Instance
 from satcost_gnn.learn.feature_matrix import FeatureMatrix, features_for_unit
 from satcost_gnn.runtime.output_files import replacing
 from satcost_gnn.runtime.stored_files import read_arrays
-from satcost_gnn.search.second_search import PREFIX
+from satcost_gnn.serve.feature_groups import GROUPS, FeatureGroup, group_of
+from satcost_gnn.serve.shapley import Bools, Floats, shapley_values
 
 if TYPE_CHECKING:
     from satcost_gnn.formula.sources import FormulaSource
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from satcost_gnn.serve.prediction import Prediction
     from satcost_gnn.serve.predictor import Predictor
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 #: Estimators of a checkpoint's chain that read features which can be told apart.
 EXPLAINED = frozenset({"gnn", "forest", "forest_static", "linear"})
@@ -55,113 +54,7 @@ _UNUSUAL = 0.5
 _NEGLIGIBLE = 0.05
 
 
-@dataclass(frozen=True)
-class FeatureGroup:
-    """Features that are explained together.
-
-    Parameters
-    ----------
-    name
-        Short name, as in the output.
-    subject
-        What it is about, as the subject of a sentence with its verb.
-    low, high
-        What completes the sentence where the measure is below or above what is usual.
-    measure
-        The feature that tells; empty for none.
-    """
-
-    name: str
-    subject: str
-    low: str = ""
-    high: str = ""
-    measure: str = ""
-
-
-GROUPS: tuple[FeatureGroup, ...] = (
-    FeatureGroup("size", "the formula is", "small", "large", "clauses_log"),
-    FeatureGroup("clauses", "clauses are", "short", "long", "length_mean_log"),
-    FeatureGroup("degrees", "variables occur in", "few clauses", "many clauses", "degree_mean_log"),
-    FeatureGroup("graph", "the clause-variable graph"),
-    FeatureGroup("depth", "conflicts are met at", "shallow levels", "deep levels", "level.all.mean"),
-    FeatureGroup("backjumps", "backjumps are", "short", "long", "backjump.all.mean"),
-    FeatureGroup("learnt clauses", "learnt clauses are", "short", "long", "learnt.all.mean"),
-    FeatureGroup("trail", "conflicts come with", "few variables set", "many variables set", "trail_share.all.mean"),
-    FeatureGroup("restarts", "restarts are", "rare", "frequent", "rates.restarts_per_conflict"),
-    FeatureGroup("tree estimates", "tree-size estimates are", "low", "high", "tree.wbe_longest"),
-    FeatureGroup("random dives", "random dives end", "early", "late", "knuth.depth_mean_log"),
-    FeatureGroup("second search", "a second search", "", "came to an end", f"{PREFIX}solved"),
-    FeatureGroup("speed", "the probe ran", "slowly", "fast", "speed.conflicts_per_second"),
-)
-
 _BY_NAME = {group.name: group for group in GROUPS}
-# Beginnings of feature names -> group; the longest that fits counts.
-_PREFIXES: dict[str, str] = {
-    "level": "depth",
-    "decisions": "depth",
-    "backjump": "backjumps",
-    "undone_share": "backjumps",
-    "learnt": "learnt clauses",
-    "trail_share": "trail",
-    "assigned": "trail",
-    "rates.": "trail",
-    "rates.conflicts_log": "size",
-    "rates.active_log": "size",
-    "rates.observed_share": "size",
-    "rates.decisions_per_conflict_log": "depth",
-    "rates.restarts_per_conflict": "restarts",
-    "rates.given_up_per_conflict": "restarts",
-    "rates.learnt": "learnt clauses",
-    "rates.to_root_share": "backjumps",
-    "rates.one_level_share": "backjumps",
-    "variables.": "trail",
-    "variables.learnt": "learnt clauses",
-    "variables.decided": "depth",
-    "tree.": "tree estimates",
-    "tree.trees_log": "restarts",
-    "progress.": "tree estimates",
-    "knuth.": "random dives",
-    "speed.": "speed",
-}
-_STATIC_GROUPS: dict[str, str] = {
-    "size": "size",
-    "length": "clauses",
-    "sign": "clauses",
-    "pattern": "clauses",
-    "propagation": "clauses",
-    "order": "clauses",
-    "degree": "degrees",
-    "balance": "degrees",
-    "clause_degree": "degrees",
-}
-_GBDC_SIZES = ("clauses", "variables", "bytes", "ccs")
-_GBDC_DEGREES = ("hornvars", "invhornvars", "balancevars", "vcg", "vg", "cg")
-
-
-def group_of(feature: str) -> str:
-    """Return the name of the group that a static, online or speed feature belongs to.
-
-    Raises
-    ------
-    KeyError
-        If there is no such feature.
-    """
-    from satcost_gnn.formula.static_feature_list import STATIC_FEATURES
-
-    if feature in STATIC_FEATURES:
-        group = STATIC_FEATURES[feature].group
-        if group != "gbdc":
-            return _STATIC_GROUPS[group]
-        word = feature.removeprefix("gbdc_").split("_")[0]
-        return "size" if word in _GBDC_SIZES else "degrees" if word in _GBDC_DEGREES else "clauses"
-    # What the second search tells is explained together with what the first one does.
-    feature = feature.removeprefix(PREFIX)
-    fitting = [prefix for prefix in _PREFIXES if feature.startswith(prefix)]
-    if feature == "solved":
-        return "second search"
-    if not fitting or "." not in feature:
-        raise KeyError(feature)
-    return _PREFIXES[max(fitting, key=len)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -405,69 +298,6 @@ def _amount(log10: float, unit: str) -> str:
     value = 10.0**log10
     text = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
     return f"{text} {unit.replace('_', ' ')}"
-
-
-def shapley_values(
-    evaluate: Callable[[Bools, NDArray[np.int64]], Floats], players: int, rows: int, orders: int, seed: int = 0
-) -> tuple[Floats, Floats, Floats, Floats]:
-    """Estimate Shapley values from random orders, each taken forwards and backwards.
-
-    Parameters
-    ----------
-    evaluate
-        Takes coalitions ``bool[m, players]`` and, for each, the number of the background row that the others are taken
-        from; returns ``float64[m, targets]``.
-    players
-        Number of players, at least 1.
-    rows
-        Number of background rows; they take turns.
-    orders
-        Random orders at least; rounded up to a multiple of ``rows``.
-    seed
-        Seed of the orders.
-
-    Returns
-    -------
-    values, errors
-        ``float64[players, targets]``: Shapley values and their standard errors.
-    whole, nothing
-        ``float64[targets]``: the value with all players, and with none on average over the rows;
-        ``whole == nothing + values.sum(axis=0)`` but for rounding.
-    """
-    rng = np.random.default_rng(seed)
-    orders = rows * math.ceil(orders / rows)
-    index: dict[tuple[int, bytes], int] = {}
-    coalitions: list[Bools] = []
-    row_of: list[int] = []
-
-    def look_up(row: int, coalition: Bools) -> int:
-        # With every player in, no background is left.
-        key = (0 if coalition.all() else row, coalition.tobytes())
-        if key not in index:
-            index[key] = len(coalitions)
-            coalitions.append(coalition.copy())
-            row_of.append(key[0])
-        return index[key]
-
-    walks: list[tuple[int, NDArray[np.int64], list[int]]] = []
-    for number in range(orders):
-        order = rng.permutation(players)
-        for taken in (order, order[::-1]):
-            inside = np.zeros(players, dtype=bool)
-            steps = [look_up(number % rows, inside)]
-            for player in taken:
-                inside[player] = True
-                steps.append(look_up(number % rows, inside))
-            walks.append((number, taken, steps))
-    found = evaluate(np.stack(coalitions), np.array(row_of))
-    each = np.zeros((orders, players, found.shape[1]))
-    nothing = np.zeros(found.shape[1])
-    for number, taken, steps in walks:
-        each[number, taken] += 0.5 * np.diff(found[steps], axis=0)
-        nothing += found[steps[0]] / len(walks)
-    spread = each.std(axis=0, ddof=1) if orders > 1 else np.zeros(each.shape[1:])
-    whole = found[index[0, np.ones(players, dtype=bool).tobytes()]]
-    return each.mean(axis=0), spread / math.sqrt(orders), whole, nothing
 
 
 class Explainer:

@@ -11,7 +11,8 @@ from typer.testing import CliRunner, Result
 
 from satcost_gnn.cli import app
 from satcost_gnn.cli.collect import CollectOptions, run_collect
-from satcost_gnn.cli.generate import INDEX_COLUMNS, parse_range, stem_of
+from satcost_gnn.cli.generate import parse_range, stem_of
+from satcost_gnn.cli.instance_writer import INDEX_COLUMNS
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.generate import FAMILIES, from_recipe
 from satcost_gnn.data.materialise import materialise

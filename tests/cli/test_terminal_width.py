@@ -28,7 +28,8 @@ from satcost_gnn.decide.schedule import ScheduleSettings, schedule_of
 from satcost_gnn.decide.select import SelectionSettings, decide
 from satcost_gnn.decide.solver_child import Glimpse
 from satcost_gnn.decide.training_side import TrainingPortfolio
-from satcost_gnn.serve.explanation import GROUPS, Effect, Explanation
+from satcost_gnn.serve.explanation import Effect, Explanation
+from satcost_gnn.serve.feature_groups import GROUPS
 from satcost_gnn.serve.prediction import Prediction
 
 NAME = "a-directory/with-a-rather-long-name-of-an-instance-that-somebody-has-chosen-1234567890.cnf.xz"

@@ -472,21 +472,6 @@ def test_from_hazard_is_the_product_of_survivals():
         CostDistribution.from_hazard(SMALL, [0.5, 1.5, 0.0, 0.0])
 
 
-# Output
-
-
-def test_to_rows_gives_costs_in_the_unit():
-    distribution = CostDistribution.normal(GRID, [[2.0, 3.0], [4.0, 5.0]], 0.3)
-    rows = distribution.to_rows(cutoff=1000.0)
-    assert len(rows) == 4
-    assert list(rows[0]) == ["q05", "q25", "q50", "q75", "q95", "mean_log10", "p_solved", "cutoff"]
-    assert [row["q50"] for row in rows] == pytest.approx([1e2, 1e3, 1e4, 1e5], rel=1e-6)
-    assert rows[1]["p_solved"] == pytest.approx(0.5)
-    assert rows[3]["mean_log10"] == pytest.approx(5.0, abs=1e-3)
-    assert list(distribution.to_rows([0.025])[0]) == ["q0.025", "mean_log10"]
-    assert "p_solved" not in distribution.to_rows()[0]
-
-
 @pytest.mark.parametrize("factor", [0.1, 0.7, 1.0, 1.8, 30.0])
 def test_scaling_multiplies_the_cost(factor):
     found = random_distributions(seed=3)

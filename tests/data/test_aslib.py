@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from satcost_gnn.core.feature_vector import FeatureVector
-from satcost_gnn.data.aslib import read_scenario, scenario_from_dataset, write_scenario
+from satcost_gnn.data.aslib import read_scenario
 from satcost_gnn.data.aslib_description import format_description, parse_description, read_description
-from satcost_gnn.data.splits import group_instances, make_splits
+from satcost_gnn.data.aslib_export import scenario_from_dataset, write_scenario
+from satcost_gnn.data.split_groups import group_instances
+from satcost_gnn.data.splits import make_splits
 from satcost_gnn.errors import DatasetError
 
 PUBLISHED = Path(os.environ.get("SATCOST_ASLIB", Path(__file__).parents[3] / "shared" / "aslib"))

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.data.portfolio_summary import portfolio_summary
 from satcost_gnn.data.source_speed import read_speeds
-from satcost_gnn.data.summary import check, portfolio_summary
+from satcost_gnn.data.summary import check
 
 DATASETS = Path(__file__).parents[2] / "datasets"
 

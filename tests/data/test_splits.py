@@ -8,19 +8,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from satcost_gnn.data.schema import ManifestRow
-from satcost_gnn.data.splits import (
+from satcost_gnn.data.split_groups import (
     BLOCKS,
-    EXCLUDED,
-    SIDES,
-    Splits,
     block_of_family,
-    check_splits,
     family_blocks,
     group_instances,
-    make_splits,
     named_block,
     recipe_source,
 )
+from satcost_gnn.data.splits import EXCLUDED, SIDES, Splits, check_splits, make_splits
 from satcost_gnn.errors import DatasetError
 
 

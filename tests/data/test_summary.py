@@ -7,23 +7,19 @@ import numpy as np
 import pytest
 
 from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.data.portfolio_summary import noise_summaries, par_scores, portfolio_summary
 from satcost_gnn.data.schema import write_runs
 from satcost_gnn.data.splits import make_splits
 from satcost_gnn.data.summary import (
     CostHistogram,
     check,
     cost_histogram,
-    histogram_lines,
     info,
     mid_range_instances,
-    noise_summaries,
-    par_scores,
-    plain_table,
-    portfolio_summary,
     reference_solver,
     summarise,
-    write_histogram,
 )
+from satcost_gnn.data.summary_text import histogram_lines, plain_table, write_histogram
 from satcost_gnn.errors import DatasetError, OutputError
 
 

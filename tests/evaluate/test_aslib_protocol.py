@@ -6,7 +6,7 @@ import pytest
 
 from satcost_gnn.cli.evaluate_aslib import AslibOptions, run_evaluate_aslib
 from satcost_gnn.core.distribution import CostDistribution, grid_for
-from satcost_gnn.data.aslib import AslibScenario, FeatureStep
+from satcost_gnn.data.aslib_scenario import AslibScenario, FeatureStep
 from satcost_gnn.data.runtime_table import read_runtime_table
 from satcost_gnn.decide.pickers import PICKERS
 from satcost_gnn.errors import ConfigError, DatasetError

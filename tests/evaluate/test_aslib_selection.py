@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from satcost_gnn.data.aslib import AslibScenario, FeatureStep
+from satcost_gnn.data.aslib_scenario import AslibScenario, FeatureStep
 from satcost_gnn.evaluate import aslib_selection as selection
 
 

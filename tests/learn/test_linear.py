@@ -10,16 +10,8 @@ from satcost_gnn.learn.base import TrainingTable, group_folds
 from satcost_gnn.learn.baselines.size import Size
 from satcost_gnn.learn.censored_regression import CensoredRidge
 from satcost_gnn.learn.feature_matrix import FeatureMatrix
-from satcost_gnn.learn.linear import (
-    AnswerClassifier,
-    Linear,
-    SelectedRidge,
-    _best_penalty,
-    _held_out,
-    _prefix_sizes,
-    _ridge_path,
-    _usable_folds,
-)
+from satcost_gnn.learn.linear import AnswerClassifier, Linear, _usable_folds
+from satcost_gnn.learn.selected_ridge import SelectedRidge, _best_penalty, _held_out, _prefix_sizes, _ridge_path
 from satcost_gnn.search.online import ONLINE_FEATURE_NAMES, online_features
 from satcost_gnn.search.probe import run_probe
 from satcost_gnn.search.probe_settings import ProbeSettings

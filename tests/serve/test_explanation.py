@@ -15,16 +15,10 @@ from satcost_gnn.formula.static_feature_list import STATIC_FEATURE_NAMES
 from satcost_gnn.search.online import ONLINE_FEATURE_NAMES, SPEED_FEATURE_NAMES
 from satcost_gnn.search.second_search import SECOND_FEATURE_NAMES
 from satcost_gnn.serve.checkpoint import Checkpoint
-from satcost_gnn.serve.explanation import (
-    BACKGROUND_FILE,
-    GROUPS,
-    Background,
-    Explainer,
-    Explanation,
-    group_of,
-    shapley_values,
-)
+from satcost_gnn.serve.explanation import BACKGROUND_FILE, Background, Explainer, Explanation
+from satcost_gnn.serve.feature_groups import GROUPS, group_of
 from satcost_gnn.serve.predictor import Predictor
+from satcost_gnn.serve.shapley import shapley_values
 
 SAMPLES = Path(__file__).parents[2] / "datasets" / "samples"
 HARD = SAMPLES / "random3-240.cnf"

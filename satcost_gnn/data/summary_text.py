@@ -1,0 +1,195 @@
+"""A summary as text and figure."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from satcost_gnn.data.dataset import CostUnit
+from satcost_gnn.data.portfolio_summary import PortfolioSummary
+from satcost_gnn.data.schema import RunStatus
+from satcost_gnn.runtime.output_files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from satcost_gnn.data.summary import CostHistogram, DatasetSummary
+
+
+def plain_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Return the lines of a table: texts to the left, numbers (already formatted, or int) to the right."""
+    cells = [[str(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+
+    def is_number(text: str) -> bool:
+        return text.rstrip("%").replace(".", "", 1).replace("-", "", 1).isdecimal()
+
+    right = [bool(cells) and all(is_number(row[k]) for row in cells) for k in range(len(header))]
+
+    def line(values: Sequence[str]) -> str:
+        padded = (
+            value.rjust(width) if to_right else value.ljust(width)
+            for value, width, to_right in zip(values, widths, right, strict=True)
+        )
+        return "  ".join(padded).rstrip()
+
+    return [line(header), *(line(row) for row in cells)]
+
+
+def histogram_lines(histogram: CostHistogram, width: int = 50) -> list[str]:
+    """Return a histogram as text: ``#`` for costs, ``>`` for lower bounds, scaled to ``width`` characters."""
+    peak = max((s + c for s, c in zip(histogram.solved, histogram.censored, strict=True)), default=0) or 1
+    lines = [f"log10 {histogram.unit} of {histogram.solver} (#: solved, >: more than this)"]
+    bins = zip(itertools.pairwise(histogram.edges), histogram.solved, histogram.censored, strict=True)
+    for (low, high), solved, censored in bins:
+        # A bin that holds anything shows at least one mark.
+        marks = [max(count > 0, round(width * count / peak)) for count in (solved, censored)]
+        bar = "#" * marks[0] + ">" * marks[1]
+        lines.append(f"{low:5.1f} .. {high:4.1f}  {solved:5d} {censored:5d}  {bar}".rstrip())
+    return lines
+
+
+def histogram_figure(histogram: CostHistogram) -> Figure:
+    """Return a histogram as a matplotlib figure (no window is opened)."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.0, 3.5), layout="constrained")
+    axes = figure.add_subplot()
+    edges = np.array(histogram.edges)
+    solved, censored = np.array(histogram.solved), np.array(histogram.censored)
+    axes.bar(edges[:-1], solved, np.diff(edges), align="edge", edgecolor="white", label="solved")
+    axes.bar(
+        edges[:-1],
+        censored,
+        np.diff(edges),
+        bottom=solved,
+        align="edge",
+        edgecolor="white",
+        color="lightgrey",
+        hatch="//",
+        label="more than this (cut off)",
+    )
+    axes.set_xlabel(f"log10 {histogram.unit.replace('_', ' ')} of {histogram.solver}")
+    axes.set_ylabel("instances")
+    axes.legend()
+    return figure
+
+
+def write_histogram(histogram: CostHistogram, path: Path | str) -> None:
+    """Write a histogram as a PNG picture.
+
+    Raises
+    ------
+    OutputError
+        If the file can't be written.
+    """
+    figure = histogram_figure(histogram)
+    with replacing(Path(path)) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+
+
+def family_table(summary: DatasetSummary) -> list[str]:
+    """Return the counts by family as lines."""
+    header = ("family", "origin", "instances", "SAT", "UNSAT", "unsolved", "no runs", "mid-range")
+    return plain_table(
+        header,
+        [
+            (
+                f.family,
+                "+".join(f.origins),
+                f.instances,
+                f.satisfiable,
+                f.unsatisfiable,
+                f.unsolved,
+                f.without_runs,
+                f.mid_range,
+            )
+            for f in summary.families
+        ],
+    )
+
+
+def solver_table(summary: DatasetSummary) -> list[str]:
+    """Return the counts by solver and status as lines."""
+    header = ("solver", "instances", *map(str, RunStatus))
+    return plain_table(header, [(s.solver, s.instances, *s.statuses.values()) for s in summary.solvers])
+
+
+def portfolio_lines(portfolio: PortfolioSummary) -> list[str]:
+    """Return how solvers complement each other as lines."""
+    p = portfolio
+    rows = [
+        (
+            solver,
+            p.solved[solver],
+            f"{p.par2[solver]:.3f}",
+            f"{p.marginal[solver]:.3f}",
+            p.only[solver],
+            f"{100 * p.picks[solver]:.1f}%",
+        )
+        for solver in sorted(p.par2, key=lambda name: p.par2[name])
+    ]
+    return [
+        f"{p.scope}, {p.cutoff_s:g} s, {p.instances} instances with runs of all {len(rows)} solvers: "
+        f"SBS {p.single_best} {p.sbs:.3f} s, VBS {p.vbs:.3f} s ({100 * p.gain:.1f}% less), "
+        f"{p.vbs_solved} solved by some solver",
+        *plain_table(("solver", "solved", "PAR2 s", "marginal s", "only it", "picked"), rows),
+    ]
+
+
+def noise_table(summary: DatasetSummary) -> list[str]:
+    """Return the noise of labels as lines."""
+    header = ("solver", "unit", "answer", "instances", "sd log10", "median ratio", "within x2", "within x10")
+    return plain_table(
+        header,
+        [
+            (
+                n.solver,
+                n.unit,
+                n.answer,
+                n.instances,
+                f"{n.sd_log10:.3f}",
+                f"{n.median_ratio:.2f}",
+                f"{100 * n.within_2:.1f}%",
+                f"{100 * n.within_10:.1f}%",
+            )
+            for n in summary.noise
+        ],
+    )
+
+
+def summary_text(summary: DatasetSummary) -> list[str]:
+    """Return the lines of a summary for people."""
+    origins = ", ".join(f"{count} {origin}" for origin, count in summary.origins.items())
+    lines = [
+        f"{summary.name}: {summary.instances} instances ({origins or 'none'}) of {len(summary.families)} families, "
+        f"{summary.runs} runs of {len(summary.solvers)} solvers",
+    ]
+    if summary.journals:
+        lines.append(
+            f"{summary.journals} journals of collectors are not merged yet: start the collector again to finish them"
+        )
+    if summary.unlisted_runs:
+        lines.append(f"{summary.unlisted_runs} runs are of instances that are not in the manifest")
+    lines += ["", *family_table(summary)]
+    if summary.solvers:
+        lines += ["", *solver_table(summary)]
+    if summary.histogram is not None:
+        if summary.histogram.unit == CostUnit.CONFLICTS:
+            lines += ["", f"{summary.mid_range} instances take {summary.reference} 10^3 to 10^6 conflicts"]
+        lines += ["", *histogram_lines(summary.histogram)]
+    for portfolio in summary.portfolios:
+        lines += ["", *portfolio_lines(portfolio)]
+    if summary.noise:
+        lines += ["", "Change of the cost with the seed alone", *noise_table(summary)]
+    copies = sum(len(its) for its in summary.duplicates.values())
+    lines += ["", f"{len(summary.duplicates)} isohashes are shared by {copies} instances"]
+    lines.append(f"{len(summary.contradictions)} instances are in quarantine for contradicting answers")
+    lines += [f"  {contradiction}" for contradiction in summary.contradictions]
+    if summary.splits:
+        lines += ["", "splits: " + ", ".join(f"{name} {count}" for name, count in summary.splits.items())]
+    return lines
