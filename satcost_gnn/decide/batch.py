@@ -28,10 +28,11 @@ import numpy as np
 
 from satcost_gnn.core.distribution import CostDistribution, Floats, grid_for
 from satcost_gnn.core.observed import bound_of
+from satcost_gnn.decide.batch_head_start import left_open
 from satcost_gnn.decide.objective import Objective, partial_moment, scores
 from satcost_gnn.decide.training_side import UNIT, TrainingPortfolio
 from satcost_gnn.errors import ConfigError, FormulaError
-from satcost_gnn.features.preprocessing import PreprocessSettings
+from satcost_gnn.features.preprocessing import Preprocessed, PreprocessSettings
 from satcost_gnn.formula.sources import FormulaFile, UnreadableName, for_children
 from satcost_gnn.runtime.sandbox import Sandbox, cancel_all
 from satcost_gnn.search.solvers import SolverRun, run_solver
@@ -45,9 +46,9 @@ BATCH_COLUMNS: dict[str, tuple[type, str]] = {
     "path": (str, "file as it was named or found"),
     "gbdhash": (str, "identity of the normalised formula"),
     "status": (str, "SAT, UNSAT, TIMEOUT, MEMOUT, CRASHED, or error: see the column error"),
-    "solver": (str, "solver of the last run; probe where the early search solved it"),
+    "solver": (str, "solver of the last run; probe where listening to it solved the instance"),
     "cpu_s": (float, "CPU seconds of all runs of this instance"),
-    "runs": (int, "number of these runs"),
+    "runs": (int, "number of these runs; 0 where the head start or the probe solved it"),
     "finished_s": (float, "wall seconds from the beginning of the batch to this row"),
     "expected_s": (float, "CPU seconds that were expected of the best solver within the limit; missing as p_solved is"),
     "p_solved": (float, "probability of its answer within the limit; missing for a limit above known_up_to_s"),
@@ -315,8 +316,10 @@ def solve_batch(
 ) -> None:
     """Solve a set of instances, in an order and with limits made from the predictions.
 
-    All instances are predicted first; those that the probe solves are done then. Of all others no more than the names
-    and the predictions are held.
+    Each instance is first given to the single best solver alone, for about as long as a prediction takes
+    (:func:`~satcost_gnn.features.early_budget.head_start`); what that answers is done, without a prediction. All others
+    are predicted; those that the probe solves are done then, and of the rest no more than the names and the predictions
+    are held.
 
     Parameters
     ----------
@@ -347,7 +350,8 @@ def solve_batch(
 
     with ExitStack() as stack:
         readable = _Readable(stack, predictor.settings)
-        _predict_and_run(predictor, map(readable.one, sources), settings, finish, readable.files)
+        items = left_open(predictor, map(readable.one, sources), settings.limit_s, settings.cores, finish)
+        _predict_and_run(predictor, items, settings, finish, readable.files)
 
 
 class _Readable:
@@ -373,7 +377,7 @@ class _Readable:
 
 def _predict_and_run(
     predictor: Predictor,
-    sources: Iterable[FormulaFile | UnreadableName],
+    items: Iterable[tuple[int, Preprocessed] | None],
     settings: BatchSettings,
     finish: Callable[[dict[str, Any]], None],
     files: Mapping[str, FormulaFile],
@@ -381,7 +385,7 @@ def _predict_and_run(
     jobs: list[_Job] = []
     cdfs: list[Floats] = []
     bound = float("inf")
-    for prediction in predictor.predict_many(sources, jobs=settings.cores):
+    for prediction in predictor.predict_ready(items):
         row: dict[str, Any] = {
             "path": prediction.path,
             "gbdhash": prediction.gbdhash,

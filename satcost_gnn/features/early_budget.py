@@ -14,6 +14,11 @@ from satcost_gnn.search.solvers import Stop, solver_spec
 DEFAULT_LIMIT_S = 3600.0
 #: Share of the limit that the early search may take, and the least and the most seconds of it.
 SHARE, LEAST_S, MOST_S = 0.01, 0.2, 30.0
+#: The same in a batch, where the plain run is there to answer: at least about as long as a prediction takes, so that no
+#: instance costs more than twice what it would have cost without one.
+LEAST_IN_BATCH_S = 1.0
+# More conflicts than are made in any head start.
+_ENDLESS = 1_000_000_000
 # Propagations and literal occurrences that are reckoned for a second: what a slow machine does on a large formula, so
 # that these counts end the run, and CPU time only stands behind them.
 _PROPAGATIONS_PER_S = 1_000_000
@@ -62,3 +67,25 @@ def within_limit(settings: PreprocessSettings, limit_s: float, solver: str) -> P
         cpu_s=share,
     )
     return replace(settings, plain=plain)
+
+
+def head_start(settings: PreprocessSettings, limit_s: float, solver: str) -> PreprocessSettings:
+    """Return preprocessing that begins with one uninterrupted run of a solver, ended by CPU time alone.
+
+    What it answers costs what the solver costs: :func:`within_limit` begins again at each stage, so that it ends at the
+    same conflict on any machine, and can use twice as much.
+
+    Parameters
+    ----------
+    settings
+        Those of a checkpoint.
+    limit_s
+        Seconds that a solver would be given.
+    solver
+        Which solver; without a way of ending it there is no such run.
+    """
+    share = min(max(early_share(limit_s), LEAST_IN_BATCH_S), limit_s)
+    if solver_spec(solver).stop is not Stop.TERMINATE:
+        return settings
+    literals = round(share * _LITERALS_PER_S)
+    return replace(settings, plain=PlainSettings(solver=solver, stages=(_ENDLESS,), literals=literals, cpu_s=share))

@@ -267,9 +267,14 @@ class Predictor:
         Prediction
             One for each source.
         """
-        batch: list[Preprocessed] = []
-        edges = 0
-        for item in preprocess_many(enumerate(sources), self.settings, jobs=jobs):
+        yield from self.predict_ready(preprocess_many(enumerate(sources), self.settings, jobs=jobs), batch_edges)
+
+    def predict_ready(
+        self, items: Iterable[tuple[Any, Preprocessed] | None], batch_edges: int = 500_000
+    ) -> Iterator[Prediction]:
+        """Predict what :func:`preprocess_many` yields, several at a time; see :meth:`predict_many`."""
+        batch, edges = list[Preprocessed](), 0
+        for item in items:
             if item is not None:
                 batch.append(item[1])
                 graph = item[1].instance.graph if item[1].instance is not None else None

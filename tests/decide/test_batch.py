@@ -1,3 +1,6 @@
+import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -8,6 +11,8 @@ import pytest
 from satcost_gnn.core.distribution import GRIDS, CostDistribution
 from satcost_gnn.decide.batch import BATCH_COLUMNS, Aim, BatchQueue, BatchSettings, Task, simulate, solve_batch
 from satcost_gnn.errors import ConfigError
+from satcost_gnn.features.early_budget import head_start
+from satcost_gnn.features.preprocessing import PreprocessSettings
 from satcost_gnn.serve.predictor import Predictor
 
 GRID = GRIDS["cpu_seconds"]
@@ -98,6 +103,35 @@ def test_settings_out_of_range() -> None:
             BatchQueue(predicted([[1.0]]), solvers, limit, Aim.MEAN)
     with pytest.raises(ConfigError, match="mean, total, given"):
         Aim.of("median")
+
+
+@pytest.mark.parametrize("name", ["sudoku-9.cnf", "subset-cardinality-12.cnf"])
+def test_what_the_head_start_answers_is_answered_without_a_prediction(name: str) -> None:
+    code = """
+import json, sys
+from satcost_gnn.decide.batch import BatchSettings, solve_batch
+from satcost_gnn.serve.predictor import Predictor
+
+asked, rows = [], []
+Predictor.predict_preprocessed = lambda self, batch, **options: asked.append(len(batch)) or []
+with Predictor.from_checkpoint(unit="cpu_seconds") as predictor:
+    solve_batch(predictor, sys.argv[1:], BatchSettings(60), rows.append)
+heavy = [name for name in ("torch", "sklearn", "lightning", "lightgbm", "pysolvers") if name in sys.modules]
+print(json.dumps([asked, heavy, [[row["status"], row["solver"], row["runs"], row["cpu_s"] > 0] for row in rows]]))
+"""
+    command = [sys.executable, "-c", code, str(SAMPLES / name)]
+    asked, heavy, rows = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    assert asked == [] and heavy == []
+    assert rows == [["SAT" if name.startswith("sudoku") else "UNSAT", "cadical195", 0, True]]
+
+
+def test_the_head_start_is_one_run_that_lasts_about_as_long_as_a_prediction() -> None:
+    settings = PreprocessSettings()
+    for limit, expected in ((0.5, 0.5), (60.0, 1.0), (500.0, 5.0), (100_000.0, 30.0)):
+        plain = head_start(settings, limit, "cadical195").plain
+        assert plain is not None and len(plain.stages) == 1 and plain.cpu_s == pytest.approx(expected)
+    # It cannot be ended without losing the search.
+    assert head_start(settings, 60.0, "minisat22").plain is None
 
 
 def test_a_batch_with_the_shipped_checkpoint() -> None:
