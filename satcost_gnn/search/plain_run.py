@@ -201,7 +201,7 @@ def _in_fork(function: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any] | N
 
 
 def _search(engine: Any, spec: solvers.SolverSpec, budget: int, cpu_s: float) -> dict[str, Any]:
-    """Search with a loaded solver; executed in a fork, whose CPU clock starts at nought."""
+    """Search with a loaded solver, which can't be used afterwards; executed in a fork where stages follow."""
     begin = time.process_time()
     stop = solvers.stopper(spec, engine, cpu_s)
     disarm = at_cpu_limit(cpu_s, stop) if stop is not None else None
@@ -256,8 +256,12 @@ def run_plain(formula: Formula, settings: PlainSettings | None = None) -> PlainR
             left = settings.cpu_s - load_s - forked_s
             if left <= 0:
                 break
-            found, used = _in_fork(lambda budget=budget, left=left: _search(engine, spec, budget, left))  # type: ignore[misc]
-            forked_s += used
+            if len(settings.stages) == 1:
+                # Nothing comes after it that would need the solver as loaded: a fork would only cost time.
+                found: dict[str, Any] | None = _search(engine, spec, budget, left)
+            else:
+                found, used = _in_fork(lambda budget=budget, left=left: _search(engine, spec, budget, left))  # type: ignore[misc]
+                forked_s += used
             if found is None:
                 stages.append(PlainStage(budget, "CRASHED", cpu_s=load_s))
                 break

@@ -99,6 +99,20 @@ def test_a_solver_that_dies_costs_only_its_stage(monkeypatch: pytest.MonkeyPatch
     assert found.stages[0].status == "UNKNOWN" and found.spent("conflicts") == found.stages[0].conflicts
 
 
+def test_a_run_of_one_stage_needs_no_fork(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    formula = from_recipe("random-ksat:k=3,n=150,ratio=4.4,seed=3")
+    settings = PlainSettings(stages=(1_000_000,))
+
+    def refuse() -> int:
+        raise AssertionError("forked")
+
+    monkeypatch.setattr(os, "fork", refuse)
+    alone = run_plain(formula, settings)
+    assert alone is not None and alone.solved
+    reference = run_solver(sandbox, "cadical195", formula, cpu_s=60.0)
+    assert [getattr(alone.stages[-1], name) for name in COUNTERS] == [getattr(reference, name) for name in COUNTERS]
+
+
 def test_settings() -> None:
     for wrong in ({"solver": "glucose42"}, {"stages": ()}, {"stages": (200, 200)}, {"stages": (0,)}, {"cpu_s": 0.0}):
         with pytest.raises(SolverError):
