@@ -39,7 +39,7 @@ from satcost_gnn.core.distribution import GRIDS, CostDistribution
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.decide.monitored_runs import MonitoredRun
 from satcost_gnn.errors import DatasetError
-from satcost_gnn.evaluate.protocol import calibrated_by_others
+from satcost_gnn.evaluate.results import calibrated_by_others
 from satcost_gnn.evaluate.stored_predictions import StoredPredictions, file_name
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.formula.features import static_features

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from satcost_gnn.evaluate.contenders import contender, table_order
 from satcost_gnn.evaluate.metrics import paired_difference, percentile_interval
 from satcost_gnn.evaluate.new_families import NewFamilies, new_families
-from satcost_gnn.evaluate.protocol import SELECTION_UNIT, Predicted, Progress, Results
+from satcost_gnn.evaluate.protocol import SELECTION_UNIT, Progress
+from satcost_gnn.evaluate.results import Predicted, Results
 from satcost_gnn.evaluate.scores import LEVELS, MEASURES, Resamples, Runs, Scores
 from satcost_gnn.evaluate.selection import (
     Selection,

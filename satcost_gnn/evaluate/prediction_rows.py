@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from satcost_gnn.evaluate.protocol import Predicted, Results
+from satcost_gnn.evaluate.results import Predicted, Results
 from satcost_gnn.runtime.output_files import replacing
 
 #: Quantile levels of the table.

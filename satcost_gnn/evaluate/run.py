@@ -18,8 +18,9 @@ from satcost_gnn.errors import EvaluationError
 from satcost_gnn.evaluate.comparison import RELIABILITY_LEVELS, Comparison, compare_all
 from satcost_gnn.evaluate.contenders import Contender
 from satcost_gnn.evaluate.prediction_rows import PredictionRows
-from satcost_gnn.evaluate.protocol import Fit, Progress, Results, Say, gather, open_bench, plan, run_fits
+from satcost_gnn.evaluate.protocol import Fit, Progress, Say, open_bench, plan, run_fits
 from satcost_gnn.evaluate.report import report
+from satcost_gnn.evaluate.results import Results, gather
 from satcost_gnn.evaluate.scores import MEASURES
 from satcost_gnn.evaluate.selection import SelectionProblem
 from satcost_gnn.learn.labelled_instances import default_cutoffs

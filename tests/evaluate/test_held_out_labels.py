@@ -15,7 +15,8 @@ from satcost_gnn.config import TrainingConfig
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.data.schema import RunStatus
 from satcost_gnn.evaluate.contenders import Contender
-from satcost_gnn.evaluate.protocol import Bench, gather, plan, run_fits
+from satcost_gnn.evaluate.protocol import Bench, plan, run_fits
+from satcost_gnn.evaluate.results import gather
 from satcost_gnn.evaluate.stored_predictions import StoredPredictions
 from satcost_gnn.formula.graph import clause_variable_graph
 from satcost_gnn.learn.base import TrainingTable

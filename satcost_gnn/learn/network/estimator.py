@@ -15,18 +15,21 @@ from safetensors.torch import save_file
 
 from satcost_gnn import __version__
 from satcost_gnn.config import NetworkConfig, TrainingConfig
-from satcost_gnn.core.distribution import CostDistribution, CostGrid, grid_for
+from satcost_gnn.core.distribution import CostDistribution, grid_for
 from satcost_gnn.errors import DamagedFileError, EstimatorError
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.formula.static_feature_list import ORDER_FEATURE_NAMES
 from satcost_gnn.learn.base import Bools, Estimator, TrainingTable, group_folds, register
 from satcost_gnn.learn.ensemble.new_formulas import NewFormulas
 from satcost_gnn.learn.fit_cache import kept_fit
-from satcost_gnn.learn.network.batching import GraphBatch, GraphSample, TargetRow, collate, graph_sample, plan_batches
-from satcost_gnn.learn.network.cost_model import CostModel, ModelShape, hazard_logits
+from satcost_gnn.learn.network.batching import GraphBatch, GraphSample, collate, graph_sample, plan_batches
+from satcost_gnn.learn.network.cost_model import CostModel, ModelShape
+from satcost_gnn.learn.network.device import NetworkOutOfMemoryError, out_of_memory, torch_device
 from satcost_gnn.learn.network.inference import inference
+from satcost_gnn.learn.network.joined_tables import JoinedTables, marginal_logits
 from satcost_gnn.learn.network.network_files import NetworkHeader, check_header, graph_inputs, read_members
-from satcost_gnn.learn.network.training import Say, open_run, tell, train_network
+from satcost_gnn.learn.network.training import open_run, tell, train_network
+from satcost_gnn.learn.network.training_callbacks import Say
 from satcost_gnn.learn.registry import load_estimator
 from satcost_gnn.learn.stored_estimator import FORMAT, read_header
 
@@ -35,12 +38,6 @@ _HEADER = "config.json"
 # Estimators that a network can be mixed with. A third of the features at a split is as accurate as all of them, in a
 # third of the time.
 _BESIDE: Mapping[str, dict[str, Any]] = {"forest": {"max_features": 1 / 3}}
-# Weight, in instances, of the mean hazard in each bin's own: bins with few instances at risk lean on the others.
-_PRIOR_INSTANCES = 2.0
-
-
-class NetworkOutOfMemoryError(EstimatorError):
-    """There is not enough memory for the network on an instance, even alone in a batch."""
 
 
 @register
@@ -182,10 +179,10 @@ class GnnEstimator(Estimator):
         for one in tables.values():
             if not len(one) or not one.known.any(axis=0).all():
                 raise EstimatorError(f"network: the table in {one.unit} lacks runs of some solver; leave it out")
-        joined = _Joined.of(tables)
+        joined = JoinedTables.of(tables)
         if options.validation:
             by_unit = {one.unit: one for one in options.validation}
-            held_out = _Joined.of({unit: by_unit[unit] for unit in tables})
+            held_out = JoinedTables.of({unit: by_unit[unit] for unit in tables})
             if any(held_out.tables[unit].solvers != one.solvers for unit, one in tables.items()):
                 raise EstimatorError(
                     "network: validation tables must have the solvers of the training tables, in order"
@@ -203,7 +200,7 @@ class GnnEstimator(Estimator):
         shape = ModelShape(
             len(self._static_names), len(self._online_names), {unit: one.solvers for unit, one in tables.items()}
         )
-        learnt, judged = self._samples(train), self._samples(validation)
+        learnt, judged = train.samples(self._sample), validation.samples(self._sample)
         self._beside = {}
         kind = self.settings.model.beside
         if kind != "none":
@@ -230,7 +227,7 @@ class GnnEstimator(Estimator):
                 say=options.say,
             )
         except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             raise NetworkOutOfMemoryError(
                 f"network: out of memory in training ({error}); lower batches.edges "
@@ -247,19 +244,6 @@ class GnnEstimator(Estimator):
         names = list(groups) if settings.validation_by == "family" else [str(i) for i in range(count)]
         folds = max(2, round(1 / settings.validation_share))
         return np.asarray(group_folds(names, folds, self.settings.seed) == 0)
-
-    def _samples(self, joined: _Joined) -> list[GraphSample]:
-        samples = []
-        numbers = {name: number for number, name in enumerate(sorted(set(joined.groups)))}
-        for row, instance in enumerate(joined.instances):
-            plain = self._sample(instance)
-            targets = {
-                unit: TargetRow(one.cost[row].astype(np.float32), one.censored[row], one.known[row])
-                for unit, one in joined.tables.items()
-            }
-            family = numbers[joined.groups[row]]
-            samples.append(replace(plain, targets=targets, family=family))
-        return samples
 
     def _sample(self, instance: Instance) -> GraphSample:
         limit = self.settings.batches.max_graph_edges
@@ -397,7 +381,7 @@ class GnnEstimator(Estimator):
                 with inference():
                     found = compute(collate([samples[i] for i in positions]).to(device)).cpu().numpy()
             except (MemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
                 if len(positions) == 1:
                     raise NetworkOutOfMemoryError(
@@ -509,117 +493,3 @@ class _FitOptions:
     resume: bool = False
     classical: Path | None = None
     say: Say = tell
-
-
-@dataclass(frozen=True, eq=False)
-class _Joined:
-    """Tables of several units over the same instances."""
-
-    tables: dict[str, TrainingTable]
-
-    @property
-    def instances(self) -> list[Instance]:
-        return next(iter(self.tables.values())).instances
-
-    @property
-    def groups(self) -> list[str]:
-        return next(iter(self.tables.values())).groups
-
-    def subset(self, rows: NDArray[np.int64]) -> _Joined:
-        return _Joined({unit: table.subset(rows) for unit, table in self.tables.items()})
-
-    @classmethod
-    def of(cls, tables: Mapping[str, TrainingTable]) -> _Joined:
-        """Give every table the instances of all, in the order in which they first appear."""
-        rows: dict[str, int] = {}
-        instances: list[Instance] = []
-        groups: list[str] = []
-        satisfiable: list[int] = []
-        places: dict[str, list[int]] = {}
-        for unit, table in tables.items():
-            places[unit] = []
-            for position, instance in enumerate(table.instances):
-                key = instance.gbdhash or f"at {id(instance)}"
-                if key not in rows:
-                    rows[key] = len(instances)
-                    instances.append(instance)
-                    groups.append(table.groups[position])
-                    satisfiable.append(int(table.satisfiable[position]))
-                places[unit].append(rows[key])
-            if len(set(places[unit])) != len(places[unit]):
-                raise EstimatorError(f"network: the table in {unit} has an instance twice; keep one of them")
-        joined = {}
-        for unit, table in tables.items():
-            where = np.array(places[unit], dtype=np.int64)
-            shape = (len(instances), len(table.solvers))
-            cost, censored, known = np.zeros(shape), np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
-            cost[where] = np.where(table.known, table.cost, 0.0)
-            censored[where], known[where] = table.censored, table.known
-            joined[unit] = TrainingTable(
-                instances,
-                table.solvers,
-                unit,
-                cost,
-                censored,
-                known,
-                groups,
-                np.array(satisfiable, dtype=np.int8),
-            )
-        return cls(joined)
-
-
-def marginal_logits(table: TrainingTable) -> NDArray[np.float32]:
-    """Return the logits of a table's own hazards, the same for every instance.
-
-    Parameters
-    ----------
-    table
-        Labels.
-
-    Returns
-    -------
-    float32[n_solvers, bins]
-        In each bin: runs that ended there over runs that reached it (a censored run is at risk in the bins wholly
-        below its bound), shrunk towards the mean hazard over all bins.
-    """
-    grid: CostGrid = table.grid
-    bins = np.arange(grid.bins)
-    rows = []
-    for column in range(len(table.solvers)):
-        known = table.known[:, column]
-        cost, censored = table.cost[known, column], table.censored[known, column]
-        place = grid.bin_of(cost)
-        ended = ~censored & (cost <= grid.high)
-        events = np.bincount(place[ended], minlength=grid.bins).astype(np.float64)
-        last = np.where(cost > grid.high, grid.bins, place + ended)
-        at_risk = (last[:, None] > bins).sum(axis=0)
-        overall = (events.sum() + 0.5) / (at_risk.sum() + 1.0)
-        rows.append((events + _PRIOR_INSTANCES * overall) / (at_risk + _PRIOR_INSTANCES))
-    return hazard_logits(CostDistribution.from_hazard(grid, np.stack(rows)))
-
-
-def torch_device(name: str) -> torch.device:
-    """Return the device of a name; ``auto`` is a GPU if there is one.
-
-    Raises
-    ------
-    EstimatorError
-        If there is no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise EstimatorError(f"network: cannot use device {name!r}: {reason}; try auto or cpu") from error
-    return device
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    # What torch raises on a CPU is a plain RuntimeError that only its text tells apart.
-    text = str(error).lower()
-    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text

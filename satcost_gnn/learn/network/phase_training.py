@@ -20,7 +20,8 @@ from satcost_gnn.learn.network.batching import PlannedBatches, plan_batches
 from satcost_gnn.learn.network.lightning_surroundings import one_process, quiet_lightning
 from satcost_gnn.learn.network.phase_model import PhaseModel, PhaseModelConfig
 from satcost_gnn.learn.network.phase_samples import PhaseBatch, PhaseSample, collate_graphs, collate_phases
-from satcost_gnn.learn.network.training import BestWeights, Say, deterministic_torch, tell
+from satcost_gnn.learn.network.training import deterministic_torch, tell
+from satcost_gnn.learn.network.training_callbacks import BestWeights, Say
 
 __all__ = ["PhaseTrainingConfig", "train_phases"]
 

@@ -16,13 +16,9 @@ from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.errors import CheckpointError, ConfigError, EstimatorError
 from satcost_gnn.learn.base import TrainingTable
 from satcost_gnn.learn.network.batching import collate
-from satcost_gnn.learn.network.estimator import (
-    GnnEstimator,
-    NetworkOutOfMemoryError,
-    _Joined,
-    marginal_logits,
-    torch_device,
-)
+from satcost_gnn.learn.network.device import NetworkOutOfMemoryError, torch_device
+from satcost_gnn.learn.network.estimator import GnnEstimator
+from satcost_gnn.learn.network.joined_tables import JoinedTables, marginal_logits
 from satcost_gnn.learn.registry import load_estimator, make_estimator
 
 TINY = {
@@ -132,7 +128,7 @@ def test_instances_are_joined_over_units():
     )
     assert len(lines) == 2
     assert estimator.units == ("conflicts", "cpu_seconds")
-    joined = _Joined.of({"conflicts": first, "cpu_seconds": partial})
+    joined = JoinedTables.of({"conflicts": first, "cpu_seconds": partial})
     assert [one.path for one in joined.instances] == [one.path for one in table.instances]
     known = joined.tables["cpu_seconds"].known
     assert known.any(axis=1).tolist() == [True, False, True, False, False, False, True, True]
