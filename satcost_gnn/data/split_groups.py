@@ -122,26 +122,6 @@ def named_block(path: str | None) -> str | None:
     return next((block for pattern, block in _NAMED_BLOCKS if pattern.search(name)), None)
 
 
-class _UnionFind:
-    """Disjoint sets with path halving."""
-
-    def __init__(self) -> None:
-        self._parent: dict[str, str] = {}
-
-    def find(self, item: str) -> str:
-        parent = self._parent
-        parent.setdefault(item, item)
-        while parent[item] != item:
-            parent[item] = parent[parent[item]]
-            item = parent[item]
-        return item
-
-    def union(self, first: str, second: str) -> None:
-        a, b = self.find(first), self.find(second)
-        # The smaller name is the root, so that the result doesn't depend on the order of the unions.
-        self._parent[max(a, b)] = min(a, b)
-
-
 def recipe_source(recipe: str) -> str:
     """Return what a recipe is a variant of: the recipe or identity of a cube's parent, without any shuffling.
 
@@ -169,15 +149,19 @@ def group_instances(manifest: Iterable[ManifestRow]) -> dict[str, str]:
     Isomorphic copies, an instance and its cubes (also when the parent itself is not in the manifest), and shuffled
     copies of one generated formula share a group; so does whatever two such ties connect.
     """
+    from scipy.cluster.hierarchy import DisjointSet  # here: it takes a quarter of a second to load
+
     rows = list(manifest)
-    sets = _UnionFind()
+    sets = DisjointSet()
     for row in rows:
+        sets.add(f"instance:{row.instance}")
         for node, _ in relations(row):
-            sets.union(f"instance:{row.instance}", node)
+            sets.add(node)
+            sets.merge(f"instance:{row.instance}", node)
     smallest: dict[str, str] = {}
     for instance in sorted(row.instance for row in rows):
-        smallest.setdefault(sets.find(f"instance:{instance}"), instance)
-    return {row.instance: smallest[sets.find(f"instance:{row.instance}")] for row in rows}
+        smallest.setdefault(sets[f"instance:{instance}"], instance)
+    return {row.instance: smallest[sets[f"instance:{row.instance}"]] for row in rows}
 
 
 def family_blocks(manifest: Iterable[ManifestRow]) -> dict[str, str]:

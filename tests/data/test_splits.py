@@ -62,6 +62,28 @@ def test_relatives_share_a_group(make_row):
     assert groups[rows[4].instance] == rows[4].instance
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_groups_are_what_ties_connect_in_any_order(make_row, seed):
+    draw = random.Random(seed)
+    names = [make_row(f"x{k}").instance for k in range(40)]
+    rows = [
+        make_row(
+            f"x{k}",
+            isohash=f"iso{draw.randrange(60)}",
+            parent=draw.choice(names[:k]) if k and draw.random() < 0.3 else None,
+        )
+        for k in range(40)
+    ]
+    label = {row.instance: row.instance for row in rows}
+    for _ in rows:  # as many rounds as a chain may be long
+        for one in rows:
+            for other in rows:
+                if one.isohash == other.isohash or one.parent == other.instance:
+                    label[one.instance] = label[other.instance] = min(label[one.instance], label[other.instance])
+    draw.shuffle(rows)
+    assert group_instances(rows) == label
+
+
 def test_cubes_of_an_absent_parent_and_shuffled_copies_share_a_group(make_row):
     cubes = [make_row(f"c{k}", parent="an-absent-parent") for k in range(2)]
     copies = [
