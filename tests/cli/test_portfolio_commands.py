@@ -123,7 +123,6 @@ def test_interrupted_batch_says_how_to_go_on(tmp_path: Path) -> None:
         (["solve", str(HARD), "--solvers", "minisat22", "--proof", "x"], "proof"),
         (["solve", str(HARD), "--program", "cadical195"], "SOLVER=COMMAND"),
         (["batch-solve", str(HARD), "--minimise", "money"], "mean, total"),
-        (["batch-solve", "-"], "files only"),
         (["batch-solve", str(HARD), "--resume"], "-o"),
     ],
 )
