@@ -472,6 +472,19 @@ def test_from_hazard_is_the_product_of_survivals():
         CostDistribution.from_hazard(SMALL, [0.5, 1.5, 0.0, 0.0])
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_the_estimate_from_censored_samples_is_scipys(seed):
+    from scipy.stats import CensoredData, ecdf
+
+    rng = np.random.default_rng(seed)
+    # Rounded, so that there are ties, among them ties of solved and censored runs.
+    cost, censored = rng.uniform(0.0, 7.0, 60).round(1), rng.random(60) < 0.4
+    found = CostDistribution.from_samples(GRID, cost, censored=censored)
+    expected = ecdf(CensoredData.right_censored(cost, censored)).cdf.evaluate(GRID.edges)
+    # What is left behind a last sample that is censored is beyond the grid here, as it is there beyond all samples.
+    assert found.cdf == pytest.approx(expected, abs=1e-12)
+
+
 @pytest.mark.parametrize("factor", [0.1, 0.7, 1.0, 1.8, 30.0])
 def test_scaling_multiplies_the_cost(factor):
     found = random_distributions(seed=3)
