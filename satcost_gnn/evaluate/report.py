@@ -5,37 +5,33 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from satcost_gnn.core.distribution import UNIT_LABELS
 from satcost_gnn.core.selection_metrics import virtual_best
 from satcost_gnn.evaluate import figures
-from satcost_gnn.evaluate.comparison import BEST_BY, TESTED, Comparison, Value
-from satcost_gnn.evaluate.contenders import ABLATIONS, DEFAULT, NETWORK
+from satcost_gnn.evaluate.comparison import BEST_BY, Comparison
+from satcost_gnn.evaluate.contenders import DEFAULT, NETWORK
 from satcost_gnn.evaluate.document import Bullets, Document, Heading, Paragraph, Picture, Table
-from satcost_gnn.evaluate.scores import LEVELS, MEASURES, RANK_RESAMPLES
-from satcost_gnn.evaluate.selection import SelectionProblem, stage_cpu_seconds
+from satcost_gnn.evaluate.report_errors import (
+    ablations_section,
+    accuracy_section,
+    against_best_section,
+    budget_text,
+    families_section,
+    scatter_section,
+    unit_label,
+    untouched_section,
+)
+from satcost_gnn.evaluate.report_numbers import number_text, percent_text, shown_families, with_interval
+from satcost_gnn.evaluate.scores import LEVELS, MEASURES
+from satcost_gnn.evaluate.selection import SelectionProblem
 from satcost_gnn.runtime.progress import duration
 
 #: Results on the error over the fraction of the search, made by another program, that the report points to.
 ONLINE_RESULTS = Path("docs/benchmarks/online_restarts_500.md")
 
-_MAIN = (
-    "rmse",
-    "crps",
-    "spearman",
-    "spearman_within",
-    "ratio",
-    "within_2",
-    "within_10",
-    "c_index",
-    "coverage_80",
-    "width_80",
-)
-_CODED = ("rmse_median", "rmse_capped", "rmse_par2", "crps_cutoff", "brier", "auc")
 # A nominal share of 80 % is met within this.
 _COVERAGE_SLACK = 0.03
 
@@ -56,12 +52,12 @@ def report(comparison: Comparison, command: str, output: Path) -> Document:
     document = Document(f"Estimators on {bench.dataset.directory.name}, split by {bench.split}")
     for section in (
         _introduction,
-        _accuracy,
-        _against_best,
-        _ablations,
-        _untouched,
-        _families,
-        _scatter,
+        accuracy_section,
+        against_best_section,
+        ablations_section,
+        untouched_section,
+        families_section,
+        scatter_section,
         _calibration,
         _novelty,
         _solvers,
@@ -71,28 +67,6 @@ def report(comparison: Comparison, command: str, output: Path) -> Document:
     _over_the_search(document, output)
     _meaning(document, comparison)
     return document
-
-
-def _number(value: float, digits: int = 3) -> str:
-    return "–" if math.isnan(value) else f"{value:.{digits}f}"
-
-
-def _percent(value: float) -> str:
-    return "–" if math.isnan(value) else f"{100 * value:.1f}"
-
-
-def _with_interval(value: Value, digits: int = 3) -> str:
-    if math.isnan(value.value):
-        return "–"
-    return f"{value.value:.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]"
-
-
-def _unit(comparison: Comparison) -> str:
-    return UNIT_LABELS[comparison.results.bench.units[0]]
-
-
-def _budget(comparison: Comparison) -> str:
-    return f"{10**comparison.cutoff:,.6g} {_unit(comparison)}"
 
 
 def _introduction(document: Document, comparison: Comparison, command: str) -> None:
@@ -112,8 +86,8 @@ def _introduction(document: Document, comparison: Comparison, command: str) -> N
     document.add(
         Paragraph(f"Made by `{command}`"),
         Paragraph(
-            f"Cost of {bench.solvers[0]} in {_unit(comparison)} on {len(runs)} test runs, {len(runs) - stopped} of "
-            f"them solved and {stopped} stopped by a limit "
+            f"Cost of {bench.solvers[0]} in {unit_label(comparison)} on {len(runs)} test runs, {len(runs) - stopped} "
+            f"of them solved and {stopped} stopped by a limit "
             f"({', '.join(f'{n} {origin}' for origin, n in origins.items())} instances). {len(bench.solved_in_test())} "
             "further test instances are solved by the probe: solved, not predicted, and in none of the numbers below "
             f"but those of selection. {unseen}"
@@ -133,7 +107,7 @@ def _standing(comparison: Comparison, best: str) -> str:
     """Say in a few words where the network stands."""
     value = comparison.rows[best].values[BEST_BY]
     text = (
-        f"The best classical model by {MEASURES[BEST_BY].heading} is **{best}** ({_with_interval(value)}); everything "
+        f"The best classical model by {MEASURES[BEST_BY].heading} is **{best}** ({with_interval(value)}); everything "
         "is tested against it, which favours it a little, since it was chosen by these numbers."
     )
     found = comparison.differences.get(NETWORK)
@@ -147,188 +121,10 @@ def _standing(comparison: Comparison, best: str) -> str:
     return f"{text} The network against it: {'; '.join(parts)}."
 
 
-def _accuracy(document: Document, comparison: Comparison, _: str) -> None:
-    rows = comparison.rows
-    strong = [number for number, name in enumerate(rows) if name in (NETWORK, comparison.reference)]
-    failed = [name for name in comparison.results.failed if name not in rows]
-    resampled = "whole families" if comparison.results.bench.split == "family" else "instances"
-
-    def table(measures: Sequence[str]) -> Table:
-        lines = [[name, *(_with_interval(row.values[m]) for m in measures)] for name, row in rows.items()]
-        lines += [[name, "failed", *([""] * (len(measures) - 1))] for name in failed]
-        return Table(["estimator", *(MEASURES[m].heading for m in measures)], lines, strong)
-
-    document.add(
-        Heading("Accuracy"),
-        Paragraph(
-            f"Means over seeds, with 95 % bootstrap intervals over {resampled} (of rank correlations from "
-            f"{RANK_RESAMPLES} resamples at most). Errors are in decades. Bold: the best classical model and the "
-            "network."
-        ),
-        table(_MAIN),
-        Picture(
-            "intervals",
-            figures.intervals(comparison),
-            "RMSE, CRPS and C-index with 95 % intervals. Orange: network; blue: best classical model.",
-        ),
-        Paragraph(f"With other codings of stopped runs; the cutoff is {_budget(comparison)}:"),
-        table(_CODED),
-        Paragraph("Seeds and times (one thread; fitting sums over folds, prediction is without preprocessing):"),
-        Table(
-            ["estimator", "what it is", "seeds", "sd of RMSE", "sd of CRPS", "fit, s", "predict, ms", "no prediction"],
-            [
-                [
-                    name,
-                    "; ".join([row.label, *row.notes]),
-                    ", ".join(map(str, row.seeds)) or "none needed",
-                    _number(row.values["rmse"].sd, 4),
-                    _number(row.values["crps"].sd, 4),
-                    _number(row.fit_s, 1),
-                    _number(1000 * row.predict_s, 2),
-                    str(row.lacking) if row.lacking else "",
-                ]
-                for name, row in rows.items()
-            ],
-        ),
-        Bullets([f"{MEASURES[m].heading}: {MEASURES[m].text}" for m in (*_MAIN, *_CODED)]),
-    )
-
-
-def _against_best(document: Document, comparison: Comparison, _: str) -> None:
-    if comparison.reference is None or not comparison.differences:
-        return
-    document.add(
-        Heading("Against the best classical model"),
-        Paragraph(
-            f"Difference from **{comparison.reference}** on the same resamples, with 95 % interval, and p-value "
-            "corrected for the number of estimators (Holm). Less is better for RMSE and CRPS, more for the others."
-        ),
-        Table(
-            ["estimator", *(text for m in TESTED for text in (MEASURES[m].heading, "p"))],
-            [
-                [
-                    name,
-                    *(
-                        text
-                        for m in TESTED
-                        for text in (
-                            "–"
-                            if math.isnan(found[m].value)
-                            else f"{found[m].value:+.3f} [{found[m].low:+.3f}, {found[m].high:+.3f}]",
-                            _number(found[m].p_holm),
-                        )
-                    ),
-                ]
-                for name, found in comparison.differences.items()
-            ],
-            [number for number, name in enumerate(comparison.differences) if name == NETWORK],
-        ),
-    )
-
-
-def _ablations(document: Document, comparison: Comparison, _: str) -> None:
-    measures = ("rmse", "crps", "spearman", "spearman_within", "within_2")
-    unit = comparison.results.bench.units[0]
-    seconds = [stage_cpu_seconds(one) for one in comparison.results.tables[unit].instances]
-    lines = []
-    for part in ABLATIONS:
-        before = float(np.mean([sum(found.get(stage, 0.0) for stage in part.stages) for found in seconds]))
-        for name in part.contenders:
-            if name in comparison.rows:
-                row = comparison.rows[name]
-                scores = (_with_interval(row.values[m]) for m in measures)
-                lines.append([part.seen, name, *scores, f"{before:.3f}", f"{row.predict_s:.3f}"])
-    if len(lines) < 2:
-        return
-    document.add(
-        Heading("What each part is worth"),
-        Paragraph(
-            "Preparing is what an instance takes on average before it is predicted, of what that row needs: reading, "
-            "features, searches and the graph, in CPU seconds; instances that the probe solves are not among them."
-        ),
-        Table(
-            ["what is seen", "estimator", *(MEASURES[m].heading for m in measures), "preparing, s", "predicting, s"],
-            lines,
-        ),
-        Picture(
-            "ablations", figures.ablations(comparison), "By what an estimator sees. Blue: classical; orange: network."
-        ),
-    )
-    absent = [name for part in ABLATIONS for name in part.contenders if name not in comparison.rows]
-    if absent:
-        document.add(Paragraph(f"Not in this comparison: {', '.join(absent)} (`--estimators`, then `--resume`)."))
-
-
-def _shown(comparison: Comparison) -> list[str]:
-    """Return the few contenders that are shown by family."""
-    names = [comparison.reference, NETWORK, "forest", "linear"]
-    found = list(dict.fromkeys(name for name in names if name is not None and name in comparison.rows))
-    return (found or list(comparison.rows))[:3]
-
-
-def _untouched(document: Document, comparison: Comparison, _: str) -> None:
-    rows = {name: row.untouched for name, row in comparison.rows.items() if row.untouched}
-    if not rows:
-        return
-    measures = ("rmse", "crps", "ratio", "within_2", "within_10", "coverage_80", "width_80")
-    first = next(iter(rows.values()))
-    document.add(
-        Heading("On instances that nothing was chosen by"),
-        Paragraph(
-            f"The {first['n']:.0f} test runs ({first['n_solved']:.0f} solved) on instances that are on the test side "
-            "of the split by instance as well. Settings that were chosen by how well left-out families are predicted "
-            "were chosen on the other instances; a number that is much better above than here was chosen, not earned."
-        ),
-        Table(
-            ["estimator", *(MEASURES[m].heading for m in measures)],
-            [[name, *(_number(found[m]) for m in measures)] for name, found in rows.items()],
-        ),
-    )
-
-
-def _families(document: Document, comparison: Comparison, _: str) -> None:
-    names = _shown(comparison)
-    families = sorted(
-        {family for name in names for family in comparison.rows[name].families},
-        key=lambda f: -comparison.rows[names[0]].families[f]["n"],
-    )
-    if not families:
-        return
-    measures = ("rmse", "crps", "within_2", "coverage_80")
-    document.add(
-        Heading("By family"),
-        Paragraph("Families with at least five test runs. A dozen runs say little: mind the numbers."),
-        Table(
-            ["family", "runs", "solved", *(f"{MEASURES[m].heading}: {name}" for m in measures for name in names)],
-            [
-                [
-                    family,
-                    f"{comparison.rows[names[0]].families[family]['n']:.0f}",
-                    f"{comparison.rows[names[0]].families[family]['n_solved']:.0f}",
-                    *(_number(comparison.rows[name].families[family][m], 2) for m in measures for name in names),
-                ]
-                for family in families
-            ],
-        ),
-    )
-
-
-def _scatter(document: Document, comparison: Comparison, _: str) -> None:
-    document.add(
-        Heading("Predicted and true"),
-        Picture(
-            "scatter",
-            figures.scatter(comparison),
-            "First seed. Grey: within a factor of 2 and of 10. Dots: solved runs, with the mean given that the run "
-            "is solved; triangles: runs stopped there unsolved, with the median: right if it lies above the diagonal.",
-        ),
-    )
-
-
 def _calibration(document: Document, comparison: Comparison, _: str) -> None:
     rows = comparison.rows
     off = [
-        f"{name} ({_percent(row.calibration[80].held_out_all)} %)"
+        f"{name} ({percent_text(row.calibration[80].held_out_all)} %)"
         for name, row in rows.items()
         if abs(row.calibration[80].held_out_all - 0.8) > _COVERAGE_SLACK
     ]
@@ -356,15 +152,15 @@ def _calibration(document: Document, comparison: Comparison, _: str) -> None:
             [
                 [
                     name,
-                    _percent(found.raw),
-                    _percent(found.solved),
-                    _percent(found.all_runs),
-                    f"{_percent(found.least)} – {_percent(found.most)}",
-                    _percent(found.held_out),
-                    _percent(found.held_out_all),
-                    _number(found.width, 2),
+                    percent_text(found.raw),
+                    percent_text(found.solved),
+                    percent_text(found.all_runs),
+                    f"{percent_text(found.least)} – {percent_text(found.most)}",
+                    percent_text(found.held_out),
+                    percent_text(found.held_out_all),
+                    number_text(found.width, 2),
                     *(
-                        f"{_percent(row.calibration[level].solved)} / {_percent(row.calibration[level].all_runs)}"
+                        " / ".join(map(percent_text, (row.calibration[level].solved, row.calibration[level].all_runs)))
                         for level in LEVELS
                         if level != 80
                     ),
@@ -396,7 +192,7 @@ def _calibration(document: Document, comparison: Comparison, _: str) -> None:
             "transform of solved runs of the first seed; where runs are stopped, high values are rarer than 1.",
         ),
     )
-    names = _shown(comparison)
+    names = shown_families(comparison)
     if any(found["n_solved"] >= 5 for found in comparison.rows[names[0]].families.values()):
         document.add(
             Picture(
@@ -423,17 +219,22 @@ def _novelty(document: Document, comparison: Comparison, _: str) -> None:
         Table(
             ["told from", "AUC", "new called outside", "known called outside"],
             [
-                [f"{features} features", _number(row.auc), _percent(row.flagged_new), _percent(row.flagged_known)]
+                [
+                    f"{features} features",
+                    number_text(row.auc),
+                    percent_text(row.flagged_new),
+                    percent_text(row.flagged_known),
+                ]
                 for features, row in novelty.by_features.items()
             ],
         ),
     )
     measures = ("rmse", "crps", "coverage_80", "width_80")
     lines = []
-    for name in _shown(comparison):
+    for name in shown_families(comparison):
         if name in comparison.first:
             for where, found in zip(("inside", "outside"), novelty.apart(comparison.first[name]), strict=True):
-                lines.append([name, where, *(_number(found[measure]) for measure in measures)])
+                lines.append([name, where, *(number_text(found[measure]) for measure in measures)])
     outside = int(novelty.outside[comparison.runs.rows].sum())
     document.add(
         Paragraph(
@@ -448,7 +249,7 @@ def _solvers(document: Document, comparison: Comparison, _: str) -> None:
     measures = ("rmse", "crps", "spearman", "within_2", "coverage_80", "width_80")
     for solver in comparison.results.bench.solvers[1:]:
         lines = [
-            [name, *(_number(row.other_solvers[solver][m]) for m in measures)]
+            [name, *(number_text(row.other_solvers[solver][m]) for m in measures)]
             for name, row in comparison.rows.items()
             if solver in row.other_solvers
         ]
@@ -500,18 +301,18 @@ def _selection(document: Document, comparison: Comparison, _: str) -> None:
                 *(
                     [
                         f"{solver} alone" + (" (single best)" if solver == sbs else ""),
-                        _number(float(par2[k])),
-                        _number(float(par10[k])),
-                        _percent(float(problem.solved[:, k].mean())),
+                        number_text(float(par2[k])),
+                        number_text(float(par10[k])),
+                        percent_text(float(problem.solved[:, k].mean())),
                         *([""] * (5 + len(problem.portfolio))),
                     ]
                     for k, solver in enumerate(problem.portfolio)
                 ),
                 [
                     "oracle (virtual best)",
-                    _number(problem.bounds.vbs),
-                    _number(float(virtual_best(problem.par10).mean())),
-                    _percent(float(problem.solved.any(axis=1).mean())),
+                    number_text(problem.bounds.vbs),
+                    number_text(float(virtual_best(problem.par10).mean())),
+                    percent_text(float(problem.solved.any(axis=1).mean())),
                     "",
                     "1",
                     "1",
@@ -520,15 +321,15 @@ def _selection(document: Document, comparison: Comparison, _: str) -> None:
                 *(
                     [
                         name,
-                        _number(row.par2),
-                        _number(row.par10),
-                        _percent(row.solved),
-                        _number(row.overhead_s),
-                        f"{_number(row.gap, 2)} [{_number(row.low, 2)}, {_number(row.high, 2)}]",
-                        _number(row.gap_par10, 2),
-                        _number(row.par2_uncharged),
-                        _number(row.gap_uncharged, 2),
-                        *(_percent(row.shares[solver]) for solver in problem.portfolio),
+                        number_text(row.par2),
+                        number_text(row.par10),
+                        percent_text(row.solved),
+                        number_text(row.overhead_s),
+                        f"{number_text(row.gap, 2)} [{number_text(row.low, 2)}, {number_text(row.high, 2)}]",
+                        number_text(row.gap_par10, 2),
+                        number_text(row.par2_uncharged),
+                        number_text(row.gap_uncharged, 2),
+                        *(percent_text(row.shares[solver]) for solver in problem.portfolio),
                     ]
                     for name, row in comparison.selection.items()
                 ),
@@ -582,7 +383,7 @@ def _meaning(document: Document, comparison: Comparison) -> None:
                 "A run that a limit stopped has no cost but a lower bound. What a measure does with it is in its "
                 "name: `solved` leaves such runs out, so it favours a model that never expects a run to be stopped, "
                 "and says nothing about instances beyond the limit; `capped` and `PAR2-coded` count every cost "
-                f"beyond the cutoff ({_budget(comparison)}) as one number, and leave out runs that were stopped "
+                f"beyond the cutoff ({budget_text(comparison)}) as one number, and leave out runs that were stopped "
                 "before the cutoff.",
                 "For solved runs every estimator's prediction is the mean given that the run is solved by the "
                 "largest cost seen in training; C-index and coverage use the whole distribution.",
