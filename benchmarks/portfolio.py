@@ -28,17 +28,10 @@ from satcost_gnn.data.materialise import materialise
 from satcost_gnn.data.portfolio_summary import par_scores
 from satcost_gnn.decide.batch import Aim, BatchQueue, simulate
 from satcost_gnn.decide.objective import Objective
-from satcost_gnn.decide.schedule import (
-    Schedule,
-    ScheduleSettings,
-    cautious_plan,
-    plan,
-    realised_after_head_start,
-    realised_seconds,
-    way_on,
-    ways_on,
-)
-from satcost_gnn.decide.select import SelectionSettings, decide, overhead_of
+from satcost_gnn.decide.policy import Policy, SchedulePolicy, SelectPolicy, SolvePolicy
+from satcost_gnn.decide.schedule import ScheduleSettings, plan
+from satcost_gnn.decide.scoring import Plan, charge, runtimes, score
+from satcost_gnn.decide.select import SelectionSettings, decide
 from satcost_gnn.decide.training_fit import fit_portfolio
 from satcost_gnn.decide.training_side import TrainingPortfolio
 from satcost_gnn.evaluate.metrics import paired_bootstrap
@@ -89,37 +82,6 @@ def summary(cost: Costs, reference: Costs, sbs: Costs, cutoff: float) -> dict[st
         "relative_to_sbs": float(cost.mean() / sbs.mean() - 1.0),
         "minus_sbs_s": {"value": against.value, "low": against.low, "high": against.high, "p": against.p_value},
     }
-
-
-def runtimes(row: Costs, solvers: tuple[str, ...], cutoff: float) -> dict[str, float]:
-    """Return solver -> CPU seconds on one instance, infinite beyond the cutoff."""
-    return {name: float(value) if value <= cutoff else np.inf for name, value in zip(solvers, row, strict=True)}
-
-
-def realised(schedule: Schedule, row: Costs, solvers: tuple[str, ...], cutoff: float, overhead: float) -> float:
-    """Return the PAR2 of a schedule on one instance."""
-    seconds = realised_seconds(schedule.cores, runtimes(row, solvers, cutoff), cutoff, overhead)
-    return float(par(np.inf if seconds is None else seconds, True, cutoff))
-
-
-def after_head_start(
-    prediction: Prediction,
-    row: Costs,
-    solvers: tuple[str, ...],
-    single: str,
-    training: TrainingPortfolio,
-    overhead_s: float,
-    cutoff: float,
-) -> float:
-    """Return the PAR2 of an instance if the single best begins and is looked at after its head start."""
-    head_start_s = training.first_look_s
-    left = cutoff - head_start_s - overhead_s
-    way = None
-    if prediction.status != "solved" and prediction.distribution is not None and left > 0:
-        settings = ScheduleSettings(Objective.PAR2, left, 1, training.dependence)
-        ways = ways_on(prediction.distribution, solvers, settings, single, head_start_s)
-        way = way_on(ways, training.least_gain)
-    return realised_after_head_start(way, runtimes(row, solvers, cutoff), cutoff, single, head_start_s, overhead_s)
 
 
 def by_family(families: list[str], costs: dict[str, Costs]) -> dict[str, Any]:
@@ -194,65 +156,67 @@ def main() -> None:
     if training.origin == "constants":
         # An older checkpoint: made here as it would be in training, from the sides that are not tested on.
         known = [name for name, p in held_out.items() if p.distribution is not None and p.status == "ok"]
-        charge = float(np.mean([overhead_of(held_out[name].timings) for name in known]))
+        mean_s = float(np.mean([charge(held_out[name].timings) for name in known]))
         rows = np.stack([held_out[name].distribution.cdf for name in known])  # type: ignore[union-attr]
         grid = held_out[known[0]].distribution.grid  # type: ignore[union-attr]
-        fitted = fit_portfolio(dataset, solvers, side, cutoff, known, CostDistribution(grid, rows), charge)
+        fitted = fit_portfolio(dataset, solvers, side, cutoff, known, CostDistribution(grid, rows), mean_s)
         assert fitted is not None
         training, origin = fitted, "the data set's training, validation and calibration sides"
     single = training.single_best(solvers)
     settings = SelectionSettings(Objective.PAR2, cutoff, 0.0, solvers)
 
-    overhead = np.array([overhead_of(predicted[name].timings) for name in tests])
-    probe_solves = np.array([predicted[name].status == "solved" for name in tests])
+    overhead = np.array([charge(predicted[name].timings) for name in tests])
+    probe_solves = np.array([bool(predicted[name].result) for name in tests])
     decisions = [decide(predicted[name], training, settings) for name in tests]
     chosen = np.array([solvers.index(decision.chosen) for decision in decisions])
     own = of_choice(runtime, chosen)
 
     def charged(cost: Costs) -> Costs:
         # Where the probe has solved it, that is all there is to pay.
-        return np.where(probe_solves, np.minimum(overhead, 2 * cutoff), par(cost, True, cutoff, overhead=overhead))
+        return par(np.where(probe_solves, 0.0, cost), True, cutoff, overhead=overhead)
+
+    def scored(policy: Policy) -> Costs:
+        rows = zip(tests, measured, overhead.tolist(), strict=True)
+        return np.array(
+            [
+                score(
+                    policy.decide(predicted[name], seconds, training), runtimes(row, solvers, cutoff), cutoff, seconds
+                )
+                for name, row, seconds in rows
+            ]
+        )
 
     costs: dict[str, Costs] = {
         "sbs": measured[:, solvers.index(single)],
         "vbs": virtual_best(measured),
-        "select": charged(own),
+        "select": scored(SelectPolicy(settings)),
         "select_without_overhead": par(own, True, cutoff),
         "sbs_with_overhead": charged(runtime[:, solvers.index(single)]),
         "vbs_with_overhead": charged(virtual_best(runtime)),
     }
     predicted_value: dict[str, float] = {}
     for cores in (1, 2):
-        for dependence, label in (
-            (training.dependence, "schedule"),
-            (training.dependence, "schedule_as_predicted"),
-            (0.0, "schedule_independent"),
-        ):
+        suffix = f"_{cores}_cores" if cores > 1 else ""
+        whole = ScheduleSettings(Objective.PAR2, cutoff, cores, training.dependence)
+        costs["schedule" + suffix] = scored(SchedulePolicy(whole))
+        if cores == 1:
+            costs["solve"] = scored(SolvePolicy(whole))
+        for dependence, label in ((training.dependence, "schedule_as_predicted"), (0.0, "schedule_independent")):
             values, realised_ = [], []
             for k, name in enumerate(tests):
                 distribution = predicted[name].distribution
                 if probe_solves[k] or distribution is None:
-                    realised_.append(min(float(overhead[k]), 2 * cutoff))
+                    realised_.append(score(Plan(()), {}, cutoff, float(overhead[k])))
                     continue
                 left = max(cutoff - float(overhead[k]), 0.01 * cutoff)
                 limits = ScheduleSettings(Objective.PAR2, left, cores, dependence)
-                made = (
-                    cautious_plan(distribution, solvers, limits, single, training.least_gain)
-                    if label == "schedule"
-                    else plan(distribution, solvers, limits)
-                )
+                made = plan(distribution, solvers, limits)
                 values.append(made.value)
-                realised_.append(realised(made, measured[k], solvers, cutoff, float(overhead[k])))
-            key = label + (f"_{cores}_cores" if cores > 1 else "")
+                runs = runtimes(measured[k], solvers, cutoff)
+                realised_.append(score(Plan(made.cores), runs, cutoff, float(overhead[k])))
+            key = label + suffix
             costs[key] = np.array(realised_)
             predicted_value[key] = float(np.mean(values)) if values else float("nan")
-    # `satcost solve` on one core.
-    costs["solve"] = np.array(
-        [
-            after_head_start(predicted[name], row, solvers, single, training, float(seconds), cutoff)
-            for name, row, seconds in zip(tests, measured, overhead, strict=True)
-        ]
-    )
     seen = [p.distribution.cdf for p in held_out.values() if p.distribution is not None]
     fixed = None
     if seen:
@@ -262,7 +226,9 @@ def main() -> None:
             solvers,
             ScheduleSettings(Objective.PAR2, cutoff, 1, training.dependence),
         )
-        costs["one_schedule_for_all"] = np.array([realised(fixed, row, solvers, cutoff, 0.0) for row in measured])
+        costs["one_schedule_for_all"] = np.array(
+            [score(Plan(fixed.cores), runtimes(row, solvers, cutoff), cutoff) for row in measured]
+        )
 
     families = dataset.families(tests)
     open_ = [k for k, name in enumerate(tests) if not probe_solves[k] and predicted[name].distribution is not None]

@@ -22,7 +22,7 @@ import numpy as np
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.core.observed import bound_of
 from satcost_gnn.decide.objective import Objective
-from satcost_gnn.decide.schedule import Slice
+from satcost_gnn.decide.scoring import Slice
 from satcost_gnn.decide.solver_child import ANSWER_CHILD, Glimpse, Watch
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula

@@ -89,7 +89,9 @@ def partial_moment(distribution: CostDistribution, limit_s: ArrayLike, power: in
     return np.asarray(area + at_low)
 
 
-def scores(distribution: CostDistribution, objective: Objective, cutoff_s: float, overhead_s: float = 0.0) -> Scores:
+def scores(
+    distribution: CostDistribution, objective: Objective, cutoff_s: ArrayLike, overhead_s: ArrayLike = 0.0
+) -> Scores:
     """Return mean and spread of an objective for predicted costs in CPU seconds.
 
     Parameters
@@ -99,7 +101,7 @@ def scores(distribution: CostDistribution, objective: Objective, cutoff_s: float
     objective
         What is minimised.
     cutoff_s
-        Seconds within which overhead and run together must end.
+        Seconds within which overhead and run together must end; broadcast against the leading axes, like the overhead.
     overhead_s
         Seconds already spent on the decision; they are charged.
 
@@ -108,15 +110,16 @@ def scores(distribution: CostDistribution, objective: Objective, cutoff_s: float
     With o the overhead, c the cost and T the cutoff, the objective is o + c where o + c <= T and k T otherwise,
     k being 1, 2 or 10.
     """
-    left = cutoff_s - overhead_s
-    solved = distribution.p_solved_by(max(left, 0.0))
+    cutoff, overhead = np.asarray(cutoff_s, dtype=np.float64), np.asarray(overhead_s, dtype=np.float64)
+    left = cutoff - overhead
+    solved = distribution.p_solved_by(np.maximum(left, 0.0))
     if objective is Objective.P_SOLVED:
         return Scores(1.0 - solved, np.sqrt(solved * (1.0 - solved)))
-    limit = objective.penalty * cutoff_s
+    limit = objective.penalty * cutoff
     first = partial_moment(distribution, left, 1)
     second = partial_moment(distribution, left, 2)
-    mean = first + overhead_s * solved + limit * (1.0 - solved)
-    square = second + 2 * overhead_s * first + overhead_s**2 * solved + limit**2 * (1.0 - solved)
+    mean = first + overhead * solved + limit * (1.0 - solved)
+    square = second + 2 * overhead * first + overhead**2 * solved + limit**2 * (1.0 - solved)
     return Scores(mean, np.sqrt(np.maximum(square - mean**2, 0.0)))
 
 

@@ -19,12 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from satcost_gnn.core.observed import bound_of, extrapolated
 from satcost_gnn.decide.background import Background
 from satcost_gnn.decide.concurrent_runs import SHORTEST_S, Attempt, ConcurrentRuns, Progress, SolveSettings
 from satcost_gnn.decide.deciding import DecidesByPredictor
-from satcost_gnn.decide.schedule import Schedule, ScheduleSettings, Slice, schedule_of, way_on, ways_on
-from satcost_gnn.decide.select import SelectionSettings, decide
+from satcost_gnn.decide.schedule import Schedule, ScheduleSettings, schedule_after, schedule_of
+from satcost_gnn.decide.scoring import Slice
 from satcost_gnn.decide.solver_child import can_prove
 from satcost_gnn.decide.training_side import TrainingPortfolio
 from satcost_gnn.errors import ConfigError, OutputError, ReadingTimeoutError, SolverError
@@ -390,14 +389,7 @@ class PortfolioSolver(DecidesByPredictor):
         settings = ScheduleSettings(self.settings.objective, left, self.settings.cores, dependence)
         if not running:
             return schedule_of(among, self.training, settings)
-        bound = bound_of(prediction.distribution)
-        limit = SelectionSettings(self.settings.objective, self.settings.time_limit_s)
-        decision = decide(among, self.training, limit)
-        ways = ways_on(extrapolated(prediction.distribution)[columns], able, settings, running, spent_s)
-        # What the running solver has survived says more than the labels do once it is beyond them.
-        leaves = decision.leaves and spent_s < bound
-        way = way_on(ways, self.training.least_gain) if leaves else ways[0]
-        return replace(way, paths=(prediction.path,), reason=decision.reason).as_observed(bound, spent_s)
+        return schedule_after(among, self.training, settings, running, spent_s, self.settings.time_limit_s)
 
 
 def _delivered(written: Path, proof: Path) -> str:

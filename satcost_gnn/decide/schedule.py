@@ -29,10 +29,10 @@ import numpy as np
 
 from satcost_gnn.core.distribution import CostDistribution, Floats, grid_for
 from satcost_gnn.core.observed import bound_of, extrapolated, known
-from satcost_gnn.core.selection_metrics import par
 from satcost_gnn.decide.deciding import DecidesByPredictor
 from satcost_gnn.decide.objective import Objective, partial_moment
-from satcost_gnn.decide.select import SelectionSettings, decide, overhead_of
+from satcost_gnn.decide.scoring import Slice, charge
+from satcost_gnn.decide.select import SelectionSettings, decide
 from satcost_gnn.decide.training_side import UNIT, TrainingPortfolio
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.features.early_budget import DEFAULT_LIMIT_S
@@ -50,22 +50,6 @@ _POINTS = 40
 _NODES = 9
 # Times at which the solvers of several cores are looked at together.
 _FINE = 400
-
-
-@dataclass(frozen=True)
-class Slice:
-    """One run of a solver in a schedule, from its beginning.
-
-    Parameters
-    ----------
-    solver
-        Its name.
-    cpu_s
-        CPU seconds after which it is stopped.
-    """
-
-    solver: str
-    cpu_s: float
 
 
 @dataclass(frozen=True)
@@ -171,6 +155,10 @@ class ScheduleSettings:
             raise ConfigError(f"found {self.cores} cores; expected at least 1")
         if not 0 <= self.dependence < 1:
             raise ConfigError(f"found dependence {self.dependence:g}; expected a number from 0 to less than 1")
+
+    def after(self, overhead_s: float) -> ScheduleSettings:
+        """Return the settings for what is left of the limit: however little it is, something is to be run."""
+        return replace(self, time_limit_s=max(self.time_limit_s - overhead_s, 0.01 * self.time_limit_s))
 
     @property
     def loss(self) -> float:
@@ -652,6 +640,39 @@ def schedule_of(
     return found.as_observed(bound)
 
 
+def schedule_after(
+    prediction: Prediction,
+    training: TrainingPortfolio,
+    settings: ScheduleSettings,
+    running: str,
+    spent_s: float,
+    time_limit_s: float,
+) -> Schedule:
+    """Return how to go on with a predicted instance on which a solver has run already: see :func:`ways_on`.
+
+    Parameters
+    ----------
+    prediction
+        In CPU seconds.
+    training
+        What the training side says.
+    settings
+        Their limit is what is left.
+    running, spent_s
+        The solver that runs, and the CPU seconds that it has used.
+    time_limit_s
+        The whole limit.
+    """
+    assert prediction.distribution is not None
+    bound = bound_of(prediction.distribution)
+    decision = decide(prediction, training, SelectionSettings(settings.objective, time_limit_s))
+    ways = ways_on(extrapolated(prediction.distribution), prediction.solvers, settings, running, spent_s)
+    # What the running solver has survived says more than the labels do once it is beyond them.
+    leaves = decision.leaves and spent_s < bound
+    way = way_on(ways, training.least_gain) if leaves else ways[0]
+    return replace(way, paths=(prediction.path,), reason=decision.reason).as_observed(bound, spent_s)
+
+
 class Scheduler(DecidesByPredictor):
     """Schedules with a checkpoint.
 
@@ -750,13 +771,12 @@ class Scheduler(DecidesByPredictor):
 
     def schedule_prediction(self, prediction: Prediction) -> Schedule:
         """Return the schedule for an instance that has been predicted already."""
-        overhead = overhead_of(prediction.timings)
-        # However little is left, something is to be run.
-        left = max(self.settings.time_limit_s - overhead, 0.01 * self.settings.time_limit_s)
+        overhead = float(charge(prediction.timings))
+        settings = self.settings.after(overhead)
         if prediction.result or prediction.distribution is None:
             return Schedule(
                 cores=(),
-                time_limit_s=left,
+                time_limit_s=settings.time_limit_s,
                 objective=str(self.settings.objective),
                 value=0.0,
                 expected_s=0.0,
@@ -768,7 +788,7 @@ class Scheduler(DecidesByPredictor):
                 result=prediction.result,
                 error=prediction.reason if prediction.status == "error" else "",
             )
-        return schedule_of(prediction, self.training, replace(self.settings, time_limit_s=left), overhead)
+        return schedule_of(prediction, self.training, settings, overhead)
 
     def schedule_set(self, sources: Iterable[FormulaSource], *, jobs: int = 1) -> Schedule:
         """Return one schedule for a set of instances, to be run on each of them, and on others like them, unseen.
@@ -799,7 +819,7 @@ class Scheduler(DecidesByPredictor):
             paths.append(prediction.path)
             rows.append(prediction.distribution.cdf)
             bound = bound_of(prediction.distribution)
-            overhead += overhead_of(prediction.timings)
+            overhead += float(charge(prediction.timings))
         if not rows:
             raise ConfigError("found no formula that can be read: " + "; ".join(errors or ["there is none"]))
         found = plan(
@@ -810,78 +830,6 @@ class Scheduler(DecidesByPredictor):
             overhead_s=overhead,
         )
         return replace(found, error="\n".join(errors)).as_observed(bound)
-
-
-# What came of it ------------------------------------------------------------------------------------------------------
-
-
-def realised_seconds(
-    cores: Sequence[Sequence[Slice]], runtime_s: Mapping[str, float], limit_s: float, overhead_s: float = 0.0
-) -> float | None:
-    """Return after how many seconds a schedule answers, given what each solver takes; None for not within the limit.
-
-    Parameters
-    ----------
-    cores
-        The schedule.
-    runtime_s
-        Solver -> CPU seconds it takes; infinite if it gives no answer.
-    limit_s
-        Seconds for overhead and schedule together.
-    overhead_s
-        Seconds before the schedule begins.
-    """
-    first = float("inf")
-    for core in cores:
-        start = overhead_s
-        for part in core:
-            if runtime_s[part.solver] <= part.cpu_s:
-                first = min(first, start + runtime_s[part.solver])
-                break
-            start += part.cpu_s
-    return first if first <= limit_s else None
-
-
-def realised_after_head_start(
-    way: Schedule | None,
-    runtime_s: Mapping[str, float],
-    limit_s: float,
-    single: str,
-    head_start_s: float,
-    overhead_s: float,
-) -> float:
-    """Return the PAR2 of an instance whose solver has had a head start: see :mod:`satcost_gnn.decide.run`.
-
-    Parameters
-    ----------
-    way
-        How it goes on (:func:`way_on`), should the solver not have answered; None if the prediction's own probe solves
-        the instance.
-    runtime_s
-        Solver -> CPU seconds it takes; infinite if it gives no answer.
-    limit_s
-        Seconds for everything.
-    single
-        The solver that begins.
-    head_start_s
-        CPU seconds after which it is paused and the cost of the instance predicted; from the limit on, nothing is.
-    overhead_s
-        Seconds that the prediction takes.
-    """
-    alone = runtime_s[single]
-    if alone <= min(head_start_s, limit_s):
-        return alone
-    spent = head_start_s + overhead_s
-    seconds: float | None = None
-    if spent >= limit_s:
-        pass
-    elif way is None:
-        seconds = spent
-    elif any(part.solver == single for core in way.cores for part in core):
-        seconds = alone + overhead_s
-    else:
-        seconds = realised_seconds(way.cores, runtime_s, limit_s, spent)
-    return float(par(np.inf if seconds is None else seconds, True, limit_s))
 
 
 def write_aslib_schedules(path: Path, schedules: Mapping[str, Schedule]) -> None:

@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+from satcost_gnn.core.distribution import CostDistribution, Floats
 from satcost_gnn.core.observed import bound_of, extrapolated, known
 from satcost_gnn.decide.deciding import DecidesByPredictor
 from satcost_gnn.decide.objective import Objective, scores, separation
+from satcost_gnn.decide.scoring import charge
 from satcost_gnn.decide.training_side import UNIT, TrainingPortfolio
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.features.early_budget import DEFAULT_LIMIT_S
 from satcost_gnn.formula.sources import FormulaSource
 from satcost_gnn.serve.prediction import Prediction
 from satcost_gnn.serve.predictor import Predictor
-
-#: Stages whose seconds are charged to a decision. Reading the file is not among them: every solver has to do it.
-CHARGED_STAGES = ("plain run", "features", "probe", "second search", "graph", "inference")
 
 
 @dataclass(frozen=True)
@@ -135,11 +135,6 @@ class Decision:
         return {**asdict(self), "ranking": [asdict(row) for row in self.ranking]}
 
 
-def overhead_of(timings: dict[str, float]) -> float:
-    """Return the CPU seconds that are charged to a decision, of those of an instance or a prediction."""
-    return float(sum(timings.get(stage, 0.0) for stage in CHARGED_STAGES))
-
-
 @dataclass(frozen=True)
 class SelectionSettings:
     """How to choose.
@@ -173,6 +168,69 @@ class SelectionSettings:
             raise ConfigError(f"found risk {self.risk:g}; expected a number that is not negative")
 
 
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Which solver to run on each of n instances.
+
+    Parameters
+    ----------
+    value, spread
+        ``float64[n, n_solvers]``: what is minimised, risk included, and its standard deviation.
+    judged_s
+        ``float64[n]``: CPU seconds within which the solvers were compared (see :class:`Decision`).
+    best, chosen
+        ``int64[n]``: columns of the solver of least value, and of the one to run.
+    separation
+        ``float64[n]``: see :class:`Decision`.
+    """
+
+    value: Floats
+    spread: Floats
+    judged_s: Floats
+    best: NDArray[np.int64]
+    chosen: NDArray[np.int64]
+    separation: Floats
+
+
+def choose(
+    distributions: CostDistribution,
+    solvers: Sequence[str],
+    training: TrainingPortfolio,
+    settings: SelectionSettings,
+    overhead_s: ArrayLike = 0.0,
+    unlike: ArrayLike = False,
+) -> Choice:
+    """Choose a solver for each instance: that of least value where it is told from the single best, else that one.
+
+    Parameters
+    ----------
+    distributions
+        ``(n, n_solvers)``, in CPU seconds.
+    solvers
+        Names of the columns.
+    training
+        What the training side says.
+    settings
+        What is minimised; its ``solvers`` are not looked at.
+    overhead_s
+        CPU seconds that have been spent on the decision, a number or ``float64[n]``.
+    unlike
+        Whether an instance is unlike the training data: the single best is kept there.
+    """
+    # Of equals, the one that is better on the training side.
+    order = np.array([list(solvers).index(name) for name in training.order(solvers)])
+    single = int(order[0])
+    overhead = np.broadcast_to(np.asarray(overhead_s, dtype=np.float64), len(distributions))
+    # Beyond the labels the solvers can't be told apart: they are compared within them.
+    judged = np.minimum(settings.cutoff_s, bound_of(distributions) + overhead)
+    found = scores(extrapolated(distributions), settings.objective, judged[:, None], overhead[:, None])
+    value = found.value + settings.risk * found.spread
+    best = order[np.argmin(value[:, order], axis=1)]
+    distance = np.where(best == single, 0.0, separation(value, found.spread, single))
+    leaves = (distance > training.least_separation) & ~np.asarray(unlike, dtype=bool)
+    return Choice(value, found.spread, judged, best, np.where(leaves, best, single), distance)
+
+
 def decide(
     prediction: Prediction,
     training: TrainingPortfolio,
@@ -200,7 +258,7 @@ def decide(
     if prediction.unit != UNIT:
         raise ConfigError(f"found a prediction in {prediction.unit}; expected one in {UNIT} to choose a solver by")
     single = training.single_best(prediction.solvers)
-    overhead = overhead_of(prediction.timings) if overhead_s is None else overhead_s
+    overhead = float(charge(prediction.timings)) if overhead_s is None else overhead_s
     common: dict[str, Any] = {
         "path": prediction.path,
         "gbdhash": prediction.gbdhash,
@@ -218,7 +276,6 @@ def decide(
         "checkpoint": prediction.checkpoint,
     }
     bound = bound_of(prediction.distribution)
-    # Beyond the labels the solvers can't be told apart: they are compared within them.
     judged = min(settings.cutoff_s, bound + overhead)
     within = settings.cutoff_s - overhead <= bound
     common |= {"judged_s": judged, "known_up_to_s": known(bound)}
@@ -227,9 +284,11 @@ def decide(
             status="error", chosen="", reason=prediction.reason, ranking=(), separated=False, separation=0.0, **common
         )
 
+    unlike = prediction.in_distribution is False
+    one_row = prediction.distribution.reshape(1, len(prediction.solvers))
+    made = choose(one_row, prediction.solvers, training, settings, overhead, unlike)
+    value, spread, distance = made.value[0], made.spread[0], float(made.separation[0])
     distribution = extrapolated(prediction.distribution)
-    found = scores(distribution, settings.objective, judged, overhead)
-    value = found.value + settings.risk * found.spread
     par2 = scores(distribution, Objective.PAR2, judged, overhead).value
     expected = scores(distribution, Objective.EXPECTED_COST, judged, overhead).value
     solved = 1.0 - scores(distribution, Objective.P_SOLVED, judged, overhead).value
@@ -241,7 +300,7 @@ def decide(
         RankedSolver(
             prediction.solvers[k],
             float(value[k]),
-            float(found.spread[k]),
+            float(spread[k]),
             float(par2[k]) if within else None,
             float(expected[k]) if within else None,
             float(solved[k]) if within else None,
@@ -256,13 +315,11 @@ def decide(
             status="solved", chosen=ranking[0].solver, reason=reason, separated=True, separation=0.0, **common
         )
     best, other = ranking[0], next(row for row in ranking if row.solver == single)
-    column = prediction.solvers.index(single)
-    distance = float(separation(value, found.spread, column)) if best.solver != single else 0.0
-    unlike = prediction.in_distribution is False
-    separated = best.solver == single or (distance > training.least_separation and not unlike)
+    chosen = prediction.solvers[int(made.chosen[0])]
+    separated = chosen == best.solver
     return Decision(
         status="selected",
-        chosen=best.solver if separated else single,
+        chosen=chosen,
         reason=_reason(best, other, distance, separated, unlike, training, settings, overhead),
         separated=separated,
         separation=distance,

@@ -16,10 +16,10 @@ from satcost_gnn.decide.objective import Objective, scores, separation
 from satcost_gnn.decide.schedule import (
     Schedule,
     ScheduleSettings,
-    realised_after_head_start,
     way_on,
     ways_on,
 )
+from satcost_gnn.decide.scoring import Plan, runtimes, score
 from satcost_gnn.decide.training_side import DEFAULT_DEPENDENCE, TrainingPortfolio
 
 if TYPE_CHECKING:
@@ -149,16 +149,13 @@ def fit_head_start(
         costs[k] = np.where(par2[:, column] <= head_start_s, par2[:, column], 0.0)
         left = cutoff_s - head_start_s - overhead_s
         for row in np.flatnonzero(par2[:, column] > head_start_s):
-            runtime = {
-                name: float(value) if value <= cutoff_s else np.inf
-                for name, value in zip(solvers, par2[row], strict=True)
-            }
+            runtime = runtimes(par2[row], solvers, cutoff_s)
             ways: tuple[Schedule, ...] = ()
             if left > 0 and not probe_solved[row]:
                 settings = ScheduleSettings(Objective.PAR2, left, 1, dependence)
                 ways = ways_on(predicted[row], solvers, settings, single, head_start_s)
             came = {
-                way: realised_after_head_start(way, runtime, cutoff_s, single, head_start_s, overhead_s)
+                way: score(Plan(way.cores if way else (), single, head_start_s), runtime, cutoff_s, overhead_s)
                 for way in (ways or (None,))
             }
             costs[k, :, row] = [came[way_on(ways, gain) if ways else None] for gain in LEAST_GAINS]

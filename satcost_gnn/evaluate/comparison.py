@@ -18,6 +18,7 @@ from satcost_gnn.evaluate.selection import (
     Selection,
     SelectionProblem,
     SelectionRow,
+    fitted,
     select,
     selection_problem,
     selection_row,
@@ -230,15 +231,19 @@ def compare_all(
     runs = Runs.of(table, solver, cutoff)
     by_family = bench.split == "family"
     drawn = Resamples.draw(len(runs), runs.groups if by_family else None, resamples)
-    problem = selection_problem(bench.dataset, bench.solvers, table.instances, list(bench.solved_in_test().values()))
+    sides = [bench.side_names(fold) for fold in bench.folds]
+    by_probe = list(bench.solved_in_test().values())
+    problem = selection_problem(bench.dataset, bench.solvers, table.instances, by_probe, sides)
     collected: dict[str, _Collected] = {}
     with progress(len(results.files), "predictions measured") as bar:
         for name, one in results.predictions():
             mine = collected.setdefault(name, _Collected())
             _collect(mine, results, one, runs, drawn, cutoff)
             if isinstance(problem, SelectionProblem) and SELECTION_UNIT in one.calibrated:
+                seen, positions = one.held_out[SELECTION_UNIT]
+                training = fitted(problem, seen, [bench.data.instances[k].gbdhash for k in positions])
                 seconds = one.predict_seconds[SELECTION_UNIT]
-                mine.selections.append(select(problem, one.calibrated[SELECTION_UNIT], one.needs, seconds))
+                mine.selections.append(select(problem, one.calibrated[SELECTION_UNIT], one.needs, seconds, training))
             observe(name, one)
             bar.advance()
     names = table_order(list(collected))

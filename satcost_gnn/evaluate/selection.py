@@ -1,10 +1,11 @@
 """Picking a solver by predictions: what it costs with everything charged, against each solver alone and an oracle.
 
-Every selector parses the formula and runs the probe first; an instance that the probe solves is solved at that cost.
-For any other it picks the solver with the least expected PAR2 score and pays, besides that solver's own run, for
-parsing, the probe, the features and the graph that its estimator needs, and the prediction. The time of the probe is
-not credited to a solver that would repeat the same search. Costs are CPU seconds, but stages are timed in wall seconds,
-which are longer on a busy machine: they count with the share of a processor that the process had during the probe.
+Every selector runs the probe first; an instance that the probe solves is solved at that cost. For any other it chooses
+as ``satcost select`` does (:func:`~satcost_gnn.decide.select.choose`), by what the training side says, and pays,
+besides that solver's own run, for all stages of the early search and of the prediction that its estimator needs.
+Reading the file is free: every solver has to do it. The time of the probe is not credited to a solver that would repeat
+the same search. Costs are CPU seconds, but stages are timed in wall seconds, which are longer on a busy machine: they
+count with the share of a processor that the process had during the probe.
 
 Only instances with a run of every solver of the portfolio count. A run's outcome is what it did within the cutoff,
 which is the CPU limit that most of the runs had.
@@ -13,8 +14,8 @@ which is the CPU limit that most of the runs had.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -23,6 +24,12 @@ from numpy.typing import NDArray
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.core.selection_metrics import PortfolioBounds, of_choice, par, virtual_best
 from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.data.portfolio_summary import par_scores
+from satcost_gnn.decide.objective import Objective
+from satcost_gnn.decide.scoring import charge, charged_stages
+from satcost_gnn.decide.select import SelectionSettings, choose
+from satcost_gnn.decide.training_fit import fit_least_separation
+from satcost_gnn.decide.training_side import TrainingPortfolio
 from satcost_gnn.evaluate.metrics import percentile_interval
 from satcost_gnn.evaluate.scores import Resamples
 from satcost_gnn.features.instance import Instance
@@ -35,6 +42,8 @@ Integers = NDArray[np.int64]
 LEAST_INSTANCES = 30
 # A solver belongs to the portfolio if it has runs on this share of the instances that several solvers were run on.
 _COVERAGE = 0.9
+# Stages that have been paid for when the probe has answered.
+_UP_TO_PROBE = ("plain run", "features", "probe")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +70,12 @@ class SelectionProblem:
         Stage -> CPU seconds on each instance.
     left_out
         Test instances without runs of the whole portfolio.
+    folds
+        ``int64[n]``: fold of each.
+    training
+        What the training side of each fold says.
+    measured
+        Instance -> PAR2 of each solver, test side or not.
     """
 
     portfolio: tuple[str, ...]
@@ -73,6 +88,9 @@ class SelectionProblem:
     rows: Integers
     timings: dict[str, Floats]
     left_out: int
+    folds: Integers
+    training: tuple[TrainingPortfolio, ...]
+    measured: Mapping[str, Floats]
 
     @cached_property
     def par2(self) -> Floats:
@@ -125,7 +143,11 @@ class Selection:
 
 
 def selection_problem(
-    dataset: Dataset, solvers: Sequence[str], unsolved: Sequence[Instance], by_probe: Sequence[Instance]
+    dataset: Dataset,
+    solvers: Sequence[str],
+    unsolved: Sequence[Instance],
+    by_probe: Sequence[Instance],
+    sides: Sequence[Mapping[str, str]],
 ) -> SelectionProblem | str:
     """Set up selection among solvers on test instances; or say why it can't be.
 
@@ -139,6 +161,8 @@ def selection_problem(
         Test instances in the order of the predictions' rows.
     by_probe
         Test instances that the probe solved.
+    sides
+        Instance -> side, of each fold.
     """
     everyone = [*unsolved, *by_probe]
     names = [one.gbdhash for one in everyone]
@@ -162,11 +186,18 @@ def selection_problem(
     if len(whole) < LEAST_INSTANCES:
         return f"only {len(whole)} test instances have runs of the whole portfolio, at least {LEAST_INSTANCES} needed"
     columns = np.flatnonzero(covered)
+    portfolio = tuple(solvers[k] for k in columns.tolist())
+    learnt = [[name for name, side in fold.items() if side in ("train", "validation")] for fold in sides]
+    training = [TrainingPortfolio.of_dataset(dataset, portfolio, names_, cutoff_s) for names_ in learnt]
+    found = tuple(one for one in training if one is not None)
+    if len(found) < len(training):
+        return "no training instance has runs of the whole portfolio"
+    in_test = np.array([[fold.get(names[k]) == "test" for fold in sides] for k in whole], dtype=bool)
     done = ~matrix.censored & (seconds <= cutoff_s)
     spent = [stage_cpu_seconds(one) for one in everyone]
     stages = {stage for one in spent for stage in one}
     return SelectionProblem(
-        tuple(solvers[k] for k in columns.tolist()),
+        portfolio,
         columns,
         cutoff_s,
         [names[k] for k in whole],
@@ -176,6 +207,9 @@ def selection_problem(
         rows[whole],
         {stage: np.array([spent[k].get(stage, 0.0) for k in whole]) for stage in sorted(stages)},
         len(names) - len(whole),
+        in_test.argmax(axis=1),
+        found,
+        dict(zip(*par_scores(dataset, portfolio, cutoff_s), strict=True)),
     )
 
 
@@ -195,10 +229,38 @@ def _cpu_share(instance: Instance) -> float:
     return min(1.0, instance.probe.cpu_s / max(wall - features, instance.probe.cpu_s))
 
 
+def fitted(
+    problem: SelectionProblem, predicted: CostDistribution, instances: Sequence[str]
+) -> tuple[TrainingPortfolio, ...]:
+    """Return the training statistics with the least separation that has paid on instances that were not trained on.
+
+    Parameters
+    ----------
+    problem
+        With one fold; of several, where one's calibration side is another's test side, all keep the default.
+    predicted
+        Predictions in CPU seconds of shape ``(n, n_solvers)``.
+    instances
+        Their identities, of the calibration side.
+    """
+    rows = [k for k, name in enumerate(instances) if name in problem.measured]
+    if len(problem.training) > 1 or not rows:
+        return problem.training
+    training = problem.training[0]
+    par2 = np.stack([problem.measured[instances[k]] for k in rows])
+    single = problem.portfolio.index(training.single_best(problem.portfolio))
+    least = fit_least_separation(predicted[rows][:, problem.columns], par2, single, problem.cutoff_s)
+    return (replace(training, least_separation=least),)
+
+
 def select(
-    problem: SelectionProblem, predicted: CostDistribution, needs: Sequence[str], inference_s: float
+    problem: SelectionProblem,
+    predicted: CostDistribution,
+    needs: Sequence[str],
+    inference_s: float,
+    training: Sequence[TrainingPortfolio] | None = None,
 ) -> Selection:
-    """Pick a solver for each instance and charge for it.
+    """Choose a solver for each instance and charge for it.
 
     Parameters
     ----------
@@ -210,19 +272,21 @@ def select(
         What the estimator needs of an instance.
     inference_s
         Seconds of predicting one instance.
+    training
+        See :func:`fitted`; those of the problem by default.
     """
     open_ = ~problem.by_probe()
-    mine = predicted[problem.rows[open_]][:, problem.columns]
-    choice = np.full(len(problem.instances), -1, dtype=np.int64)
-    choice[open_] = np.argmin(mine.expected_par(2.0, problem.cutoff_s), axis=1)
-    nothing = np.zeros(len(choice))
-    stages = ["parse", "probe"]
-    stages += ["features"] if "static" in needs else []
-    overhead = sum((problem.timings.get(stage, nothing) for stage in stages), start=nothing)
-    for need, stage in (("graph", "graph"), ("online", "second search")):
-        if need in needs:
-            overhead = overhead + np.where(open_, problem.timings.get(stage, nothing), 0.0)
-    overhead = overhead + np.where(open_, inference_s, 0.0)
+    stages = charged_stages(needs)
+    timings = {**problem.timings, "inference": inference_s}
+    nothing = np.zeros(len(open_))
+    to_probe = [stage for stage in stages if stage in _UP_TO_PROBE]
+    overhead = np.where(open_, nothing + charge(timings, stages), nothing + charge(timings, to_probe))
+    settings = SelectionSettings(Objective.PAR2, problem.cutoff_s)
+    choice = np.full(len(open_), -1, dtype=np.int64)
+    for fold, statistics in enumerate(problem.training if training is None else training):
+        mine = open_ & (problem.folds == fold)
+        distributions = predicted[problem.rows[mine]][:, problem.columns]
+        choice[mine] = choose(distributions, problem.portfolio, statistics, settings, overhead[mine]).chosen
     # The probe's own search is all that an instance costs that it solves.
     runtime = np.where(open_[:, None], problem.runtime, 0.0)
     solved = np.where(open_[:, None], problem.solved, True)

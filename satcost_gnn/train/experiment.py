@@ -22,7 +22,7 @@ from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.core.observed import label_bounds
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.splits import SIDES
-from satcost_gnn.decide.select import overhead_of
+from satcost_gnn.decide.scoring import charge
 from satcost_gnn.decide.training_fit import fit_portfolio
 from satcost_gnn.decide.training_side import PORTFOLIO_FILE
 from satcost_gnn.decide.training_side import UNIT as PORTFOLIO_UNIT
@@ -181,7 +181,7 @@ def write_portfolio(
         default_cutoffs(dataset, [PORTFOLIO_UNIT])[PORTFOLIO_UNIT],
         [instance.gbdhash for instance in instances],
         Calibration.from_json(calibrations[PORTFOLIO_UNIT]["gnn"]).apply(network.predict(instances)),
-        float(np.mean([overhead_of(instance.timings) for instance in instances])) if instances else 0.0,
+        float(np.mean([charge(instance.timings) for instance in instances])) if instances else 0.0,
         fresh,
     )
     if portfolio is not None:

@@ -3,7 +3,7 @@
 import pytest
 
 from satcost_gnn.data.generate import from_recipe
-from satcost_gnn.decide.select import CHARGED_STAGES, overhead_of
+from satcost_gnn.decide.scoring import CHARGED_STAGES, charge, charged_stages
 from satcost_gnn.serve.predictor import Predictor
 
 
@@ -11,12 +11,15 @@ def test_every_stage_is_charged_once() -> None:
     stages = ["parse", "plain run", "features", "probe", "second search", "graph", "inference"]
     timings = {stage: 2.0**k for k, stage in enumerate(stages)}
     # Reading alone is free: every solver has to do it.
-    assert overhead_of(timings) == 2.0 + 4.0 + 8.0 + 16.0 + 32.0 + 64.0
+    assert charge(timings) == 2.0 + 4.0 + 8.0 + 16.0 + 32.0 + 64.0
     for stage in stages:
         others = {name: value for name, value in timings.items() if name != stage}
         expected = 0.0 if stage == "parse" else timings[stage]
-        assert overhead_of(timings) - overhead_of(others) == expected
-    assert overhead_of({}) == 0.0
+        assert charge(timings) - charge(others) == expected
+    assert charge({}) == 0.0
+    # An estimator without needs pays for the plain run, the probe and its inference.
+    assert charge(timings, charged_stages(())) == 2.0 + 8.0 + 64.0
+    assert charge(timings, charged_stages(("static", "online"))) == 2.0 + 4.0 + 8.0 + 16.0 + 64.0
 
 
 def test_a_prediction_has_no_stage_that_is_not_charged() -> None:
@@ -24,6 +27,6 @@ def test_a_prediction_has_no_stage_that_is_not_charged() -> None:
         found = predictor.predict(from_recipe("random-ksat:k=3,n=240,ratio=4.4,seed=3"))
     assert found.source == "forest" and found.timings["second search"] > 0
     assert set(found.timings) - {"parse"} <= set(CHARGED_STAGES)
-    assert overhead_of(found.timings) == pytest.approx(sum(found.timings.values()) - found.timings["parse"])
+    assert charge(found.timings) == pytest.approx(sum(found.timings.values()) - found.timings["parse"])
     early = found.timings["plain run"], found.timings["probe"], found.timings["second search"]
     assert min(early) > 0 and found.searched_s == pytest.approx(sum(early))

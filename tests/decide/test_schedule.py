@@ -12,19 +12,17 @@ from satcost_gnn.decide.schedule import (
     Schedule,
     Scheduler,
     ScheduleSettings,
-    Slice,
     _optimal,
     cautious_plan,
     expectation,
     given_common_factor,
     plan,
-    realised_after_head_start,
-    realised_seconds,
     time_grid,
     way_on,
     ways_on,
     write_aslib_schedules,
 )
+from satcost_gnn.decide.scoring import Plan, Slice, score
 from satcost_gnn.errors import ConfigError
 
 SAMPLES = Path(__file__).parents[2] / "datasets" / "samples"
@@ -158,12 +156,13 @@ def test_one_schedule_for_a_set_is_no_worse_than_any_single_solver() -> None:
     assert found.value <= alone.min() + 1e-9
 
 
-def test_realised_seconds() -> None:
+def test_the_score_of_a_schedule() -> None:
     cores = ((Slice("a", 2.0), Slice("b", 8.0)), (Slice("c", 10.0),))
-    assert realised_seconds(cores, {"a": 1.0, "b": 9.0, "c": 50.0}, 10.0) == 1.0
-    assert realised_seconds(cores, {"a": 3.0, "b": 1.0, "c": 50.0}, 10.0, overhead_s=0.5) == 3.5
-    assert realised_seconds(cores, {"a": 3.0, "b": 7.9, "c": 50.0}, 10.0, overhead_s=0.5) is None
-    assert realised_seconds(cores, {"a": 3.0, "b": float("inf"), "c": 4.0}, 10.0) == 4.0
+    assert score(Plan(cores), {"a": 1.0, "b": 9.0, "c": 50.0}, 10.0) == 1.0
+    assert score(Plan(cores), {"a": 3.0, "b": 1.0, "c": 50.0}, 10.0, overhead_s=0.5) == 3.5
+    assert score(Plan(cores), {"a": 3.0, "b": 7.9, "c": 50.0}, 10.0, overhead_s=0.5) == 20.0
+    assert score(Plan(cores), {"a": 3.0, "b": 7.9, "c": 50.0}, 10.0, overhead_s=0.5, k=10) == 100.0
+    assert score(Plan(cores), {"a": 3.0, "b": float("inf"), "c": 4.0}, 10.0) == 4.0
 
 
 def test_more_solvers_than_can_be_planned_leave_the_best() -> None:
@@ -239,15 +238,20 @@ def test_ways_on_with_several_cores_or_without_others() -> None:
         ways_on(three, ["a", "b", "c"], settings(), "d", 1.0)
 
 
-def test_realised_after_a_head_start() -> None:
+def test_the_score_after_a_head_start() -> None:
     goes_on, instead = ways_on(normal((1.0, 0.5), (1.5, 0.3)), ["a", "b"], settings(), "a", 1.0)
 
     def par2(way: Schedule | None, a: float, b: float = 1.0, head_start_s: float = 1.0) -> float:
-        return realised_after_head_start(way, {"a": a, "b": b}, 10.0, "a", head_start_s, 0.5)
+        return score(Plan(way.cores if way else (), "a", head_start_s), {"a": a, "b": b}, 10.0, 0.5)
 
     assert par2(instead, 0.9) == 0.9
     assert par2(goes_on, 3.0) == 3.5 and par2(goes_on, 9.8) == 20.0
     assert par2(instead, 3.0) == 2.5 and par2(instead, 3.0, np.inf) == 20.0
+    # On a core beside it another solver may answer first.
+    beside = Plan(((Slice("a", 8.5),), (Slice("b", 8.5),)), "a", 1.0)
+    assert (
+        score(beside, {"a": 3.0, "b": 1.0}, 10.0, 0.5) == 2.5 and score(beside, {"a": 3.0, "b": 5.0}, 10.0, 0.5) == 3.5
+    )
     # The probe's own answer costs what the probe does.
     assert par2(None, 3.0) == 1.5
     # Nothing is predicted when the head start is all there is.

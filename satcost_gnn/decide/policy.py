@@ -1,0 +1,80 @@
+"""The ways to go about an instance, each as a policy: what `satcost select`, `schedule` and `solve` would run on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from satcost_gnn.decide.schedule import ScheduleSettings, schedule_after, schedule_of
+from satcost_gnn.decide.scoring import Plan, Slice
+from satcost_gnn.decide.select import SelectionSettings, decide
+from satcost_gnn.decide.training_side import TrainingPortfolio
+from satcost_gnn.serve.prediction import Prediction
+
+
+class Policy(Protocol):
+    """Says what to run; :func:`~satcost_gnn.decide.scoring.score` says what comes of it."""
+
+    def decide(self, prediction: Prediction, overhead_s: float, statistics: TrainingPortfolio) -> Plan:
+        """Return what is run on an instance.
+
+        Parameters
+        ----------
+        prediction
+            In CPU seconds.
+        overhead_s
+            CPU seconds of the prediction: see :func:`~satcost_gnn.decide.scoring.charge`.
+        statistics
+            What the training side says.
+        """
+
+
+@dataclass(frozen=True)
+class SelectPolicy:
+    """One solver, chosen by its prediction, for all the time that is left."""
+
+    settings: SelectionSettings
+
+    def decide(self, prediction: Prediction, overhead_s: float, statistics: TrainingPortfolio) -> Plan:
+        """Return the run of the chosen solver (see :class:`Policy`)."""
+        if prediction.result:
+            return Plan(())
+        chosen = decide(prediction, statistics, self.settings, overhead_s).chosen
+        return Plan(((Slice(chosen or statistics.single_best(prediction.solvers), np.inf),),))
+
+
+@dataclass(frozen=True)
+class SchedulePolicy:
+    """Several solvers in turn, or on several cores; the settings' limit is that of everything."""
+
+    settings: ScheduleSettings
+
+    def decide(self, prediction: Prediction, overhead_s: float, statistics: TrainingPortfolio) -> Plan:
+        """Return the runs of the schedule (see :class:`Policy`)."""
+        if prediction.result or prediction.distribution is None:
+            return Plan(())
+        return Plan(schedule_of(prediction, statistics, self.settings.after(overhead_s), overhead_s).cores)
+
+
+@dataclass(frozen=True)
+class SolvePolicy:
+    """The single best solver at once, and others in its place if they promise much more when it is late.
+
+    The settings' limit is that of everything. It is `satcost solve` on one core, where the solver is paused while the
+    instance is predicted.
+    """
+
+    settings: ScheduleSettings
+
+    def decide(self, prediction: Prediction, overhead_s: float, statistics: TrainingPortfolio) -> Plan:
+        """Return the head start, and the runs after it (see :class:`Policy`)."""
+        first, first_s = statistics.single_best(prediction.solvers), statistics.first_look_s
+        spent, limit_s = first_s + overhead_s, self.settings.time_limit_s
+        if prediction.result:
+            return Plan((), first, first_s)
+        if prediction.distribution is None or spent >= limit_s:
+            return Plan(((Slice(first, np.inf),),), first, first_s)
+        left = self.settings.after(spent)
+        return Plan(schedule_after(prediction, statistics, left, first, first_s, limit_s).cores, first, first_s)

@@ -1,0 +1,77 @@
+"""The policies run what the commands run, and every number of selection comes from them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from portfolio_predictions import GRID, prediction, training
+
+from satcost_gnn.core.distribution import CostDistribution
+from satcost_gnn.decide.objective import Objective
+from satcost_gnn.decide.policy import Policy, SchedulePolicy, SelectPolicy, SolvePolicy
+from satcost_gnn.decide.schedule import ScheduleSettings, schedule_after, schedule_of
+from satcost_gnn.decide.scoring import Plan, Slice, runtimes, score
+from satcost_gnn.decide.select import SelectionSettings, choose, decide
+
+#: The single best, a, is predicted to be hopeless; b to be quick.
+COSTS = {"a": (500.0, 0.3), "b": (0.5, 0.2), "c": (400.0, 0.3)}
+
+
+@pytest.mark.parametrize("objective", list(Objective))
+@pytest.mark.parametrize("least_separation", [0.0, 0.5])
+def test_many_instances_are_decided_as_one_by_one(objective: Objective, least_separation: float) -> None:
+    rng = np.random.default_rng(1)
+    distributions = CostDistribution.normal(GRID, rng.normal(0.5, 0.6, (40, 3)), rng.uniform(0.1, 0.8, (40, 3)))
+    overhead, unlike = rng.uniform(0, 12, 40), rng.random(40) < 0.2
+    statistics = training("bca", least_separation)
+    settings = SelectionSettings(objective, 10.0, risk=0.1)
+    together = choose(distributions, "abc", statistics, settings, overhead, unlike)
+    left = 0
+    for k in range(40):
+        one = prediction(COSTS, distribution=distributions[k], in_distribution=not unlike[k])
+        alone = decide(one, statistics, settings, float(overhead[k]))
+        assert alone.chosen == "abc"[together.chosen[k]]
+        assert alone.ranking[0].solver == "abc"[together.best[k]]
+        assert alone.separation == pytest.approx(together.separation[k], abs=1e-12)
+        assert [row.value for row in alone.ranking] == pytest.approx(np.sort(together.value[k]), abs=1e-12)
+        left += alone.leaves
+    assert 0 < left < 40 and not (together.chosen[unlike] != 1).any()
+
+
+def test_select_and_schedule_are_the_policies_of_these_names() -> None:
+    found = prediction(COSTS)
+    (run,) = SelectPolicy(SelectionSettings(cutoff_s=10.0)).decide(found, 0.2, training("abc")).cores
+    assert run == (Slice("b", np.inf),)
+    settings = ScheduleSettings(time_limit_s=10.0)
+    made = SchedulePolicy(settings).decide(found, 0.2, training("abc"))
+    expected = schedule_of(found, training("abc"), replace(settings, time_limit_s=9.8), 0.2)
+    assert made == Plan(expected.cores) and made.first == ""
+
+
+def test_solve_goes_on_or_gives_way_after_its_head_start() -> None:
+    statistics = replace(training("abc"), head_start_s=1.0)
+    settings = ScheduleSettings(time_limit_s=10.0)
+    policy, found = SolvePolicy(settings), prediction(COSTS)
+    made = policy.decide(found, 0.2, statistics)
+    left = replace(settings, time_limit_s=8.8)
+    assert made == Plan(schedule_after(found, statistics, left, "a", 1.0, 10.0).cores, "a", 1.0)
+    assert made.cores[0][0].solver == "b"
+    # Out of distribution the single best goes on: the two seconds that it takes, and the overhead.
+    unlike = policy.decide(replace(found, in_distribution=False), 0.2, statistics)
+    assert [part.solver for part in unlike.cores[0]] == ["a"]
+    seconds = {"a": 3.0, "b": 0.5, "c": np.inf}
+    assert score(made, seconds, 10.0, 0.2) == pytest.approx(1.7)
+    assert score(unlike, seconds, 10.0, 0.2) == pytest.approx(3.2)
+    # Without time for a prediction there is none, and nothing is gained by it.
+    assert score(policy.decide(found, 9.5, statistics), seconds, 10.0, 9.5) == 20.0
+    assert score(policy.decide(found, 9.5, statistics), {**seconds, "a": 0.9}, 10.0, 9.5) == 0.9
+
+
+@pytest.mark.parametrize(
+    "policy", [SelectPolicy(SelectionSettings()), SchedulePolicy(ScheduleSettings()), SolvePolicy(ScheduleSettings())]
+)
+def test_what_the_probe_has_solved_costs_what_was_spent_by_then(policy: Policy) -> None:
+    statistics = replace(training("abc"), head_start_s=1.0)
+    made = policy.decide(prediction(COSTS, status="solved", result="SAT"), 0.2, statistics)
+    never = runtimes(np.array([20.0, 20.0, 20.0]), "abc", 10.0)
+    assert score(made, never, 10.0, 0.2) == pytest.approx(1.2 if made.first else 0.2)
