@@ -316,6 +316,9 @@ def test_no_process_is_left_behind_by_a_signal(tmp_path: Path, number: signal.Si
             "from satcost_gnn.cli import main; main()",
             "solve",
             str(hard),
+            # A slow prediction is given up after half of this, so the second core is used within the minute.
+            "--limit",
+            "100",
             "--cores",
             "2",
             *programs,
