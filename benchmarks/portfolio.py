@@ -29,7 +29,8 @@ from satcost_gnn.data.portfolio_summary import par_scores
 from satcost_gnn.decide.batch import Aim, BatchQueue, simulate
 from satcost_gnn.decide.objective import Objective
 from satcost_gnn.decide.policy import Policy, SchedulePolicy, SelectPolicy, SolvePolicy
-from satcost_gnn.decide.schedule import ScheduleSettings, plan
+from satcost_gnn.decide.schedule import plan
+from satcost_gnn.decide.schedule_search import ScheduleSettings
 from satcost_gnn.decide.scoring import Plan, charge, runtimes, score
 from satcost_gnn.decide.select import SelectionSettings, decide
 from satcost_gnn.decide.training_fit import fit_portfolio

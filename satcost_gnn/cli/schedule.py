@@ -28,7 +28,8 @@ from satcost_gnn.cli.options import (
 )
 from satcost_gnn.cli.reader_warnings import tell_warning
 from satcost_gnn.cli.terminal import wrapped
-from satcost_gnn.decide.schedule import Schedule, Scheduler, write_aslib_schedules
+from satcost_gnn.decide.planned_schedule import Schedule, write_aslib_schedules
+from satcost_gnn.decide.schedule import Scheduler
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.runtime.output_files import check_outputs
 

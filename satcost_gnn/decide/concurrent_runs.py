@@ -57,7 +57,7 @@ class SolveSettings:
     objective
         What the schedule minimises.
     dependence
-        See :class:`~satcost_gnn.decide.schedule.ScheduleSettings`; None for the checkpoint's.
+        See :class:`~satcost_gnn.decide.schedule_search.ScheduleSettings`; None for the checkpoint's.
     proof
         File for a proof of unsatisfiability; only solvers that write one are run then.
     programs

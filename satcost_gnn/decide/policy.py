@@ -7,7 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from satcost_gnn.decide.schedule import ScheduleSettings, schedule_after, schedule_of
+from satcost_gnn.decide.schedule import schedule_after, schedule_of
+from satcost_gnn.decide.schedule_search import ScheduleSettings
 from satcost_gnn.decide.scoring import Plan, Slice
 from satcost_gnn.decide.select import SelectionSettings, decide
 from satcost_gnn.decide.training_side import TrainingPortfolio

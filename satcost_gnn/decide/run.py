@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 from satcost_gnn.decide.background import Background
 from satcost_gnn.decide.concurrent_runs import SHORTEST_S, Attempt, ConcurrentRuns, Progress, SolveSettings
 from satcost_gnn.decide.deciding import DecidesByPredictor
-from satcost_gnn.decide.schedule import Schedule, ScheduleSettings, schedule_after, schedule_of
+from satcost_gnn.decide.planned_schedule import Schedule
+from satcost_gnn.decide.schedule import schedule_after, schedule_of
+from satcost_gnn.decide.schedule_search import ScheduleSettings
 from satcost_gnn.decide.scoring import Slice
 from satcost_gnn.decide.solver_child import can_prove
 from satcost_gnn.decide.training_side import TrainingPortfolio

@@ -13,12 +13,9 @@ from numpy.typing import NDArray
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.core.selection_metrics import of_choice
 from satcost_gnn.decide.objective import Objective, scores, separation
-from satcost_gnn.decide.schedule import (
-    Schedule,
-    ScheduleSettings,
-    way_on,
-    ways_on,
-)
+from satcost_gnn.decide.planned_schedule import Schedule
+from satcost_gnn.decide.schedule import way_on, ways_on
+from satcost_gnn.decide.schedule_search import ScheduleSettings
 from satcost_gnn.decide.scoring import Plan, runtimes, score
 from satcost_gnn.decide.training_side import DEFAULT_DEPENDENCE, TrainingPortfolio
 

@@ -24,7 +24,8 @@ from satcost_gnn.core.distribution import GRIDS, CostDistribution
 from satcost_gnn.core.observed import observed_up_to
 from satcost_gnn.decide.monitor import LONGER
 from satcost_gnn.decide.run import Progress
-from satcost_gnn.decide.schedule import ScheduleSettings, schedule_of
+from satcost_gnn.decide.schedule import schedule_of
+from satcost_gnn.decide.schedule_search import ScheduleSettings
 from satcost_gnn.decide.select import SelectionSettings, decide
 from satcost_gnn.decide.solver_child import Glimpse
 from satcost_gnn.decide.training_side import TrainingPortfolio

@@ -9,7 +9,8 @@ from portfolio_predictions import GRID, prediction, training
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.decide.objective import Objective
 from satcost_gnn.decide.policy import Policy, SchedulePolicy, SelectPolicy, SolvePolicy
-from satcost_gnn.decide.schedule import ScheduleSettings, schedule_after, schedule_of
+from satcost_gnn.decide.schedule import schedule_after, schedule_of
+from satcost_gnn.decide.schedule_search import ScheduleSettings
 from satcost_gnn.decide.scoring import Plan, Slice, runtimes, score
 from satcost_gnn.decide.select import SelectionSettings, choose, decide
 

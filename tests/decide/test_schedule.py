@@ -8,19 +8,14 @@ import pytest
 
 from satcost_gnn.core.distribution import GRIDS, CostDistribution
 from satcost_gnn.decide.objective import Objective, scores
-from satcost_gnn.decide.schedule import (
-    Schedule,
-    Scheduler,
+from satcost_gnn.decide.planned_schedule import Schedule, write_aslib_schedules
+from satcost_gnn.decide.schedule import Scheduler, cautious_plan, plan, way_on, ways_on
+from satcost_gnn.decide.schedule_search import (
     ScheduleSettings,
-    _optimal,
-    cautious_plan,
     expectation,
     given_common_factor,
-    plan,
+    optimal_plan,
     time_grid,
-    way_on,
-    ways_on,
-    write_aslib_schedules,
 )
 from satcost_gnn.decide.scoring import Plan, Slice, score
 from satcost_gnn.errors import ConfigError
@@ -72,7 +67,7 @@ def test_dynamic_programming_is_optimal_on_the_grid(objective: str, seed: int) -
     rng = np.random.default_rng(seed)
     distribution = CostDistribution.normal(GRID, rng.uniform(-1, 1.5, 3), rng.uniform(0.2, 1.5, 3))
     chosen, times = settings(objective), time_grid(10.0, 7)
-    (core,) = _optimal(distribution, chosen, times)
+    (core,) = optimal_plan(distribution, chosen, times)
     value = float(expectation([core], distribution.reshape(1, 3), 10.0).loss(chosen)[0])
     assert value == pytest.approx(brute_force(distribution, chosen, times), abs=1e-9)
 
@@ -81,7 +76,7 @@ def test_division_among_cores_is_optimal_for_the_probability() -> None:
     rng = np.random.default_rng(5)
     distribution = CostDistribution.normal(GRID, rng.uniform(0, 1.5, 4), rng.uniform(0.3, 1.5, 4))
     chosen, times = settings("p-solved", cores=2), time_grid(10.0, 6)
-    found = expectation(_optimal(distribution, chosen, times), distribution.reshape(1, 4), 10.0).unsolved[0]
+    found = expectation(optimal_plan(distribution, chosen, times), distribution.reshape(1, 4), 10.0).unsolved[0]
     one = settings("p-solved")
     best = 1.0
     for mask in itertools.product((0, 1), repeat=4):
