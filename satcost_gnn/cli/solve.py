@@ -14,6 +14,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from satcost_gnn.cli.beginning import command_began
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import SECONDS
 from satcost_gnn.cli.options import (
@@ -35,7 +36,6 @@ from satcost_gnn.decide.run import PortfolioSolver, Progress, Solution, SolveSet
 from satcost_gnn.errors import FormulaError, OutputError
 from satcost_gnn.formula.text_stream import ReadLimits
 from satcost_gnn.runtime.output_files import check_outputs, write_json
-from satcost_gnn.runtime.process_tree import process_start
 from satcost_gnn.serve.predictor import Predictor
 
 _LINES = {"SAT": "s SATISFIABLE", "UNSAT": "s UNSATISFIABLE", "UNKNOWN": "s UNKNOWN"}
@@ -167,6 +167,7 @@ def run_solve(options: SolveOptions) -> int:
         watch=options.watch,
         read=ReadLimits(relaxed=options.relaxed),
     )
+    began = command_began()
     predictor = Predictor.from_checkpoint(
         options.checkpoint,
         unit="cpu_seconds",
@@ -178,7 +179,7 @@ def run_solve(options: SolveOptions) -> int:
     with PortfolioSolver(predictor, settings) as solver:
         try:
             with LiveLine(options.watch or sys.stderr.isatty()) as line:
-                solution = solver.solve(options.path, line.callback, begin=process_start())
+                solution = solver.solve(options.path, line.callback, begin=began)
         except FormulaError as error:
             print(f"satcost: {error}", file=sys.stderr)
             return 1
