@@ -106,13 +106,13 @@ def _main(
 
 def main() -> None:
     """Run the command line; errors of ours become a message and exit code 2."""
-    from satcost_gnn.cli.beginning import process_is_the_command
+    from satcost_gnn.cli.beginning import process_of_the_command
     from satcost_gnn.cli.standard_streams import with_standard_streams
 
-    process_is_the_command()
     # Torch's threads would wait for each other by spinning, which on a busy machine costs several times the work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    sys.exit(with_standard_streams(_run))
+    with process_of_the_command():
+        sys.exit(with_standard_streams(_run))
 
 
 def _run() -> int:

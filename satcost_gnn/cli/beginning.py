@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from satcost_gnn.runtime.process_tree import process_start
 
 _process_is_the_command = False
 
 
-def process_is_the_command() -> None:
-    """Say that this process was started for one command: what Python took to start counts for its limits, too."""
+@contextmanager
+def process_of_the_command() -> Iterator[None]:
+    """Within it, this process was started for one command: what Python took to start counts for its limits, too."""
     global _process_is_the_command
     _process_is_the_command = True
+    try:
+        yield
+    finally:
+        _process_is_the_command = False
 
 
 def command_began() -> float:
