@@ -37,9 +37,9 @@ from online_restarts import Observations
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.materialise import materialise
-from satcost_gnn.decide.monitor import WIDEST
 from satcost_gnn.decide.monitored_runs import MonitoredRun, read_monitored_runs
 from satcost_gnn.decide.reestimate import Reestimator, conditional
+from satcost_gnn.decide.time_left import WIDEST
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.probe_settings import ProbeSettings
 from satcost_gnn.serve.predictor import Predictor

@@ -31,8 +31,8 @@ from satcost_gnn.cli.options import (
 )
 from satcost_gnn.cli.terminal import columns, shortened
 from satcost_gnn.decide import objective as objectives
-from satcost_gnn.decide.monitor import LONGER
 from satcost_gnn.decide.run import PortfolioSolver, Progress, Solution, SolveSettings, programs_of
+from satcost_gnn.decide.time_left import LONGER
 from satcost_gnn.errors import FormulaError, OutputError
 from satcost_gnn.formula.text_stream import ReadLimits
 from satcost_gnn.runtime.output_files import check_outputs, write_json
@@ -105,7 +105,7 @@ def progress_text(progress: Progress) -> str:
         else:
             middle, low, high = seen.remaining_s
             left = f"{middle:.3g} ({low:.3g} to {high:.3g}) CPU s left"
-        late = ", hardly within the limit" if seen.late else ""
+        late = ", probably not within the limit" if seen.late else ""
         parts.append(f"{solver} {seen.cpu_s:.0f} CPU s, {seen.conflicts:,} conflicts, {left}{late}")
     return " | ".join(parts)
 

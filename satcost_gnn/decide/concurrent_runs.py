@@ -190,6 +190,8 @@ class ConcurrentRuns:
         self.formula, self.settings, self.begin, self._proofs = formula, settings, begin, proofs
         self.ended: queue.SimpleQueue[tuple[Attempt, Outcome, Path | None] | BaseException | None] = queue.SimpleQueue()
         self.glimpses: dict[str, Glimpse | None] = {}
+        # CPU seconds of a solver's helper and all below it at the latest look.
+        self._looked: dict[str, tuple[Sandbox, float]] = {}
         self.attempts: list[Attempt] = []
         self.won: tuple[Attempt, Outcome, Path | None] | None = None
         self.failed: set[str] = set()
@@ -330,6 +332,7 @@ class ConcurrentRuns:
                 watch = Watch(prior=self._prior(part.solver), later=self._letter(part.solver), limit_s=limits.cpu_s)
 
             def note(glimpse: Glimpse) -> None:
+                self._looked[part.solver] = (sandbox, sandbox.spent_s())
                 self.glimpses[part.solver] = glimpse
 
             outcome = sandbox.run(
@@ -420,5 +423,14 @@ class ConcurrentRuns:
                 elif not self._planned:
                     break
             if on_progress is not None:
-                on_progress(Progress(time.monotonic() - self.begin, "solving", dict(self.glimpses)))
+                on_progress(Progress(time.monotonic() - self.begin, "solving", self._now()))
         return False
+
+    def _now(self) -> dict[str, Glimpse | None]:
+        """Return what runs, with the CPU seconds that it has used since it was looked at."""
+        found = dict(self.glimpses)
+        for solver, seen in found.items():
+            if seen is not None and solver in self._looked:
+                sandbox, then = self._looked[solver]
+                found[solver] = seen.after(max(sandbox.spent_s() - then, 0.0))
+        return found

@@ -26,6 +26,7 @@ from typing import Any, Literal, Self
 from satcost_gnn.core.distribution import UNIT_LABELS, CostDistribution
 from satcost_gnn.core.observed import bound_of, extrapolated, observed_up_to
 from satcost_gnn.decide.reestimate import Reestimator, SearchState, conditional
+from satcost_gnn.decide.time_left import COVERAGE, WIDEST, short_number, why_unknown
 from satcost_gnn.errors import SolverError
 
 #: Classes of PySAT that search without Python's lock if asked to, and can be interrupted.
@@ -49,13 +50,6 @@ _WATCHED = frozenset(
 #: Classes that keep the lock and take a conflict budget.
 _SLICED = frozenset({"Cadical103", "Cadical153", "Cadical195", "Cadical300"})
 _UNCOUNTED_PROPAGATIONS = frozenset({"MapleCM", "Maplesat"})
-
-#: Interval of the whole cost, in decades, beyond which an estimate is called unknown.
-WIDEST = 2.0
-#: Why nothing is said of a run that has cost more than any label tells about.
-LONGER = "longer than anything in the training data"
-# Coverage of that interval.
-_COVERAGE = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +97,7 @@ class Estimate:
         """Return a quantile of the cost that is left, in the unit."""
         return max(self.quantile(q) - self.used, 0.0)
 
-    def remaining_interval(self, coverage: float = _COVERAGE) -> tuple[float, float]:
+    def remaining_interval(self, coverage: float = COVERAGE) -> tuple[float, float]:
         """Return the ends of the central interval of the cost that is left, in the unit."""
         return self.remaining(0.5 - coverage / 2), self.remaining(0.5 + coverage / 2)
 
@@ -123,11 +117,9 @@ class Estimate:
             return f"{head}; remaining: unknown ({self.unknown})"
         low, high = self.remaining_interval()
         label = UNIT_LABELS[self.unit]
-        return f"{head}; remaining: {_short(self.remaining())} ({_short(low)} to {_short(high)}) {label}"
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+        return (
+            f"{head}; remaining: {short_number(self.remaining())} ({short_number(low)} to {short_number(high)}) {label}"
+        )
 
 
 #: Called at every checkpoint; True stops the run.
@@ -312,13 +304,7 @@ class CostMonitor:
         distribution, why = self._distribution(state)
         if distribution is not None:
             distribution = observed_up_to(distribution, self.bounds.get(self.unit, math.inf))
-            low, high = distribution.interval(_COVERAGE)
-            if state.cost(self.unit) >= self.bounds.get(self.unit, math.inf):
-                why = LONGER
-            elif bool(distribution.censored_above(0.5 + _COVERAGE / 2)):
-                why = "its upper end is open"
-            elif float(high - low) > self._widest:
-                why = f"anywhere within a factor of {_short(10.0 ** float(high - low))}"
+            why = why_unknown(distribution, state.cost(self.unit), self._widest)
         return Estimate(self.unit, state, distribution, why, time.monotonic() - self._begin)
 
     def _distribution(self, state: SearchState) -> tuple[CostDistribution | None, str]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from satcost_gnn.core.distribution import CostDistribution, grid_for
+from satcost_gnn.decide.time_left import TimeLeft
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.renumbering import Renumbering, renumbered
@@ -43,7 +44,7 @@ PROVING = frozenset(
     }
 )
 
-#: Probability of an end within the limit below which a run is said to end hardly within it.
+#: Probability of an end within the limit below which a run is said to end after it, probably.
 UNLIKELY = 0.1
 
 
@@ -88,7 +89,9 @@ class Glimpse:
     unknown
         Why it would be one.
     late
-        Whether the run will hardly end within its limit.
+        Whether the run will probably not end within its limit.
+    total, limit_s
+        What the three before are told from: the estimated distribution of all its CPU seconds, and the most of them.
     """
 
     cpu_s: float
@@ -97,6 +100,17 @@ class Glimpse:
     remaining_s: tuple[float, float, float] | None
     unknown: str = ""
     late: bool = False
+    total: CostDistribution | None = None
+    limit_s: float = math.inf
+
+    def after(self, more_s: float) -> Glimpse:
+        """Return what can be said when the solver has used so many more CPU seconds, and has not been looked at."""
+        if self.total is None:
+            return replace(self, cpu_s=self.cpu_s + more_s)
+        left = TimeLeft.of(self.total, self.cpu_s + more_s, self.limit_s, UNLIKELY)
+        return replace(
+            self, cpu_s=self.cpu_s + more_s, remaining_s=left.remaining_s, unknown=left.unknown, late=left.late
+        )
 
 
 def answer_child(
@@ -155,13 +169,17 @@ def _watched(engine: Any, spec: SolverSpec, watch: Watch) -> bool | None:
             *cdf, bound = np.load(watch.later, allow_pickle=False)
             monitor.priors = {"cpu_seconds": CostDistribution(grid_for("cpu_seconds"), np.array(cdf))}
             monitor.bounds = {"cpu_seconds": float(bound)}
-        remaining = None
-        if not estimate.unknown:
-            low, high = estimate.remaining_interval()
-            remaining = (estimate.remaining(), low, high)
         state = estimate.state
-        late = estimate.distribution is not None and estimate.p_solved_within(watch.limit_s - state.cpu_s) < UNLIKELY
-        report(Glimpse(state.cpu_s, state.conflicts, state.restarts, remaining, estimate.unknown, late))
+        seen = Glimpse(
+            state.cpu_s,
+            state.conflicts,
+            state.restarts,
+            None,
+            estimate.unknown,
+            total=estimate.distribution,
+            limit_s=watch.limit_s,
+        )
+        report(seen.after(0.0))
         return False
 
     try:

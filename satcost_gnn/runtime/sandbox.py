@@ -327,6 +327,11 @@ class Sandbox:
                     return outcome
         raise AssertionError("unreachable")
 
+    def spent_s(self) -> float:
+        """Return the CPU seconds of the helper and of all below it so far; 0 before it has started."""
+        server = self._server
+        return usage(below(server.pid))[0] if server is not None else 0.0
+
     def cancel(self) -> None:
         """End the running call from another thread, and refuse further ones: they return as ``CANCELLED``.
 

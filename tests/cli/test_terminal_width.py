@@ -22,12 +22,12 @@ from satcost_gnn.cli.terminal import shortened
 from satcost_gnn.core.cost_text import cost_text, interval_text, probability_text
 from satcost_gnn.core.distribution import GRIDS, CostDistribution
 from satcost_gnn.core.observed import observed_up_to
-from satcost_gnn.decide.monitor import LONGER
 from satcost_gnn.decide.run import Progress
 from satcost_gnn.decide.schedule import schedule_of
 from satcost_gnn.decide.schedule_search import ScheduleSettings
 from satcost_gnn.decide.select import SelectionSettings, decide
 from satcost_gnn.decide.solver_child import Glimpse
+from satcost_gnn.decide.time_left import LONGER
 from satcost_gnn.decide.training_side import TrainingPortfolio
 from satcost_gnn.serve.explanation import Effect, Explanation
 from satcost_gnn.serve.feature_groups import GROUPS
@@ -101,7 +101,9 @@ def test_live_line_names_its_clocks() -> None:
     text = progress_text(Progress(55.0, "solving", {"cadical195": running}))
     assert "55 s" in text and "40 CPU s" in text and LONGER in text
     late = replace(running, unknown="", remaining_s=(60.0, 40.0, 90.0), late=True)
-    assert "60 (40 to 90) CPU s left, hardly within the limit" in progress_text(Progress(1.0, "solving", {"a": late}))
+    assert "60 (40 to 90) CPU s left, probably not within the limit" in progress_text(
+        Progress(1.0, "solving", {"a": late})
+    )
     assert "a is running" in progress_text(Progress(1.0, "solving", {"a": None}))
 
 

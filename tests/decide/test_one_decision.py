@@ -15,10 +15,11 @@ from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.core.observed import observed_up_to
 from satcost_gnn.decide.batch import Aim, BatchQueue
 from satcost_gnn.decide.cubes import CubePrediction, total_of
-from satcost_gnn.decide.monitor import LONGER, CostMonitor
+from satcost_gnn.decide.monitor import CostMonitor
 from satcost_gnn.decide.schedule import schedule_of
 from satcost_gnn.decide.schedule_search import ScheduleSettings
 from satcost_gnn.decide.select import SelectionSettings, decide
+from satcost_gnn.decide.time_left import LONGER
 from satcost_gnn.runtime.sandbox import Limits, Sandbox
 from satcost_gnn.serve.prediction import Prediction
 
