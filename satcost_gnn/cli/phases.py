@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-from satcost_gnn.errors import ConfigError, OutputError, PhaseError
+from satcost_gnn.errors import ConfigError, FormulaError, OutputError, PhaseError
+from satcost_gnn.formula.sources import FormulaFile, FormulaSource, UnreadableName, for_children
+from satcost_gnn.formula.text_stream import LONGEST_WAIT_S, ReadLimits
 from satcost_gnn.serve.phases import PhasePredictor
 
 
@@ -25,11 +29,21 @@ def check_phases(names: Sequence[str], out: Path, overwrite: bool) -> None:
         raise OutputError(f"--phases: {out} exists; name another file, or replace it with --overwrite")
 
 
-def write_phases(name: str, out: Path) -> bool:
-    """Predict the phases of a file and write them; return whether that went well, else say on stderr what didn't."""
+def read_twice(name: str, relaxed: bool, stack: ExitStack) -> FormulaFile | UnreadableName:
+    """Return a file that can be read more than once, as long as the stack lasts, also of a pipe."""
+    try:
+        file = stack.enter_context(for_children(name, ReadLimits(relaxed=relaxed), time.monotonic() + LONGEST_WAIT_S))
+    except FormulaError as error:
+        return UnreadableName(name, str(error))
+    assert isinstance(file, FormulaFile)
+    return file
+
+
+def write_phases(source: FormulaSource, out: Path) -> bool:
+    """Predict the phases of a formula and write them; return whether that went well, else say on stderr what didn't."""
     try:
         with PhasePredictor.from_checkpoint() as predictor:
-            phases = predictor.predict(name)
+            phases = predictor.predict(source)
         phases.write(out)
     except (PhaseError, OutputError) as error:
         print(f"satcost: --phases: {error}", file=sys.stderr)

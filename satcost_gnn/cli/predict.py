@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -31,11 +32,12 @@ from satcost_gnn.cli.options import (
     Unit,
     chosen_format,
 )
-from satcost_gnn.cli.phases import check_phases, write_phases
+from satcost_gnn.cli.phases import check_phases, read_twice, write_phases
 from satcost_gnn.cli.terminal import columns, end_of, shortened, wrapped
 from satcost_gnn.core.cost_text import cost_text, interval_text, number_text, probability_text
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.features.early_budget import DEFAULT_LIMIT_S
+from satcost_gnn.formula.sources import FormulaSource
 from satcost_gnn.runtime.file_names import escaped
 from satcost_gnn.runtime.output_files import check_outputs
 from satcost_gnn.runtime.progress import ProgressLine
@@ -205,24 +207,30 @@ def run_predict(options: PredictOptions) -> int:
     if note := predictor.cutoff_note():
         print(f"satcost: {note}", file=sys.stderr)
     table = _opened(options, predictor)
-    writer, left = table.writer, table.left(names)
-    failed = table.failed(names)
-    try:
-        with predictor, writer, ProgressLine(len(names), "files", first="loading and probing") as progress:
-            progress.skip(len(names) - len(left))
-            predictor.on_warning = lambda path, warning: progress.message(f"satcost: {path}: {warning}")
-            for prediction in predictor.predict_many(left, jobs=options.jobs):
-                writer.write(prediction.rows())
-                _tell(prediction, progress)
-                failed += prediction.status == "error"
-                progress.advance()
-    except KeyboardInterrupt:
-        return interrupted(options.output)
-    if failed:
-        print(f"{failed} of {len(names)} files could not be predicted; see the column error", file=sys.stderr)
-    if options.phases is not None and not write_phases(names[0], options.phases):
-        failed += 1
-    return 1 if failed else 0
+    writer, failed = table.writer, table.failed(names)
+    left: list[FormulaSource] = [*table.left(names)]
+    with ExitStack() as stack:
+        source: FormulaSource = names[0]
+        try:
+            with predictor, writer, ProgressLine(len(names), "files", first="loading and probing") as progress:
+                progress.skip(len(names) - len(left))
+                if options.phases is not None:
+                    # A pipe can be read once only, and is wanted for the phases, too.
+                    source = read_twice(names[0], options.relaxed, stack)
+                    left = [source for _ in left]
+                predictor.on_warning = lambda path, warning: progress.message(f"satcost: {path}: {warning}")
+                for prediction in predictor.predict_many(left, jobs=options.jobs):
+                    writer.write(prediction.rows())
+                    _tell(prediction, progress)
+                    failed += prediction.status == "error"
+                    progress.advance()
+        except KeyboardInterrupt:
+            return interrupted(options.output)
+        if failed:
+            print(f"{failed} of {len(names)} files could not be predicted; see the column error", file=sys.stderr)
+        if options.phases is not None and not write_phases(source, options.phases):
+            failed += 1
+        return 1 if failed else 0
 
 
 def _tell(prediction: Prediction, progress: ProgressLine) -> None:

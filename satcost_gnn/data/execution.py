@@ -141,8 +141,8 @@ def machine_description() -> str:
     return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}"
 
 
-def make_run(sandbox: Sandbox, request: Request, limits: CollectLimits, machine: str) -> Run:
-    """Make one run in a limited child.
+def make_run(sandbox: Sandbox, request: Request, limits: CollectLimits, machine: str) -> Run | Unmade:
+    """Make one run in a limited child, if its file can be read.
 
     Parameters
     ----------
@@ -170,6 +170,8 @@ def make_run(sandbox: Sandbox, request: Request, limits: CollectLimits, machine:
         wall_s=limits.wall_limit_s,
         memory_mb=limits.memory_mb,
     )
+    if result.unread:
+        return Unmade(request, f"{result.unread}; its runs with {request.solver} are left out")
     return Run(
         instance=request.instance,
         solver=request.solver,
@@ -210,7 +212,7 @@ class LocalExecutor:
         taking, stop = threading.Condition(), threading.Event()
         nothing_left = object()
         # None from a worker that has nothing left to do.
-        ended: queue.SimpleQueue[Run | BaseException | None] = queue.SimpleQueue()
+        ended: queue.SimpleQueue[Run | Unmade | BaseException | None] = queue.SimpleQueue()
 
         def take() -> Request | None:
             with taking:

@@ -105,9 +105,14 @@ def make_on_node(
                 copy.write_bytes(zstandard.decompress(content))
                 run = make_run(_sandbox(), replace(request, path=copy), limits, _machine())
             # The user knows the file by its own name.
-            run = replace(run, detail=run.detail.replace(str(copy), str(request.path)))
+            if isinstance(run, Unmade):
+                run = replace(run, reason=run.reason.replace(str(copy), str(request.path)))
+            else:
+                run = replace(run, detail=run.detail.replace(str(copy), str(request.path)))
     except (SatcostError, OSError) as error:
         return {"failed": f"{platform.node()}: {error}"}
+    if isinstance(run, Unmade):
+        return {"unmade": run.reason}
     return {"run": {**asdict(run), "status": str(run.status)}}
 
 
@@ -249,6 +254,9 @@ class RayExecutor:
                         submit(request, zstandard.compress(request.path.read_bytes(), 1))
                     except OSError as error:
                         yield Unmade(request, f"{request.path}: cannot be read: {error.strerror}")
+                    continue
+                if "unmade" in found:
+                    yield Unmade(request, found["unmade"])
                     continue
                 yield Run.from_dict(found["run"])
 

@@ -124,7 +124,8 @@ class Formula:
             )
         if (wide == 0).any():
             raise FormulaError("found literal 0 inside a clause; expected signed variable numbers", source)
-        largest = int(np.abs(wide).max(initial=0))
+        # Not of the array's absolute values: that of the least integer of 64 bits is negative.
+        largest = max(int(wide.max(initial=0)), -int(wide.min(initial=0)))
         if largest > MAX_VARIABLE:
             raise FormulaError(f"literal {largest} is out of range; the largest variable is {MAX_VARIABLE}", source)
         return cls(wide.astype(np.int32), bounds, max(largest, n_vars or 0), source)

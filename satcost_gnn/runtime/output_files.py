@@ -275,7 +275,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def _beside(target: Path) -> Iterator[Path]:
     """Yield a new file beside ``target``, locked while we live, and removed at the end if it is still there."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    stem = f".{os.fsdecode(os.fsencode(target.name)[:_STEM_BYTES])}."
+    stem = _stem(target)
     _remove_abandoned(target.parent, stem)
     while True:
         # Not tempfile's: its files are private, and a result is as readable as any other file of the user.
@@ -295,16 +295,24 @@ def _beside(target: Path) -> Iterator[Path]:
         os.close(handle)
 
 
+def _stem(target: Path) -> str:
+    return f".{os.fsdecode(os.fsencode(target.name)[:_STEM_BYTES])}."
+
+
 def _remove_abandoned(folder: Path, stem: str) -> None:
     """Remove what writers of the same file have left that were killed: it is locked no more."""
     for path in folder.iterdir():
         if not (path.name.startswith(stem) and path.name.endswith(".tmp") and len(path.name) == len(stem) + 36):
             continue
         with contextlib.suppress(OSError):
-            handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            is_directory = path.is_dir() and not path.is_symlink()
+            handle = os.open(path, (os.O_RDONLY if is_directory else os.O_RDWR) | os.O_CLOEXEC)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
+                if is_directory:
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
             finally:
                 os.close(handle)
 
@@ -367,6 +375,8 @@ def new_directory(path: Path) -> Iterator[Path]:
 def staging_directory(path: Path) -> Iterator[Path]:
     """Yield a private directory for files of which one is to be published at ``path``; removed at the end.
 
+    What writers of the same file have left that were killed is removed at the next call.
+
     Raises
     ------
     OutputError
@@ -374,13 +384,25 @@ def staging_directory(path: Path) -> Iterator[Path]:
     """
     folder = None if is_stream(path) else target_of(path).parent
     try:
-        if folder is not None:
+        if folder is None:
+            made = tempfile.TemporaryDirectory(prefix=".satcost-", ignore_cleanup_errors=True)
+        else:
             folder.mkdir(parents=True, exist_ok=True)
-        made = tempfile.TemporaryDirectory(prefix=".satcost-", dir=folder, ignore_cleanup_errors=True)
+            stem = _stem(target_of(path))
+            _remove_abandoned(folder, stem)
+            made = tempfile.TemporaryDirectory(
+                prefix=f"{stem}{uuid.uuid4().hex[:24]}", suffix=".tmp", dir=folder, ignore_cleanup_errors=True
+            )
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({_reason(error)})") from error
     with made as name:
-        yield Path(name)
+        handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with contextlib.suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield Path(name)
+        finally:
+            os.close(handle)
 
 
 def _pour(written: Path, path: Path) -> None:

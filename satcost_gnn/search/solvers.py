@@ -249,6 +249,10 @@ def solver_spec(name: str) -> SolverSpec:
     return spec
 
 
+#: Errors of a child that are of the formula.
+_UNREAD = ("FormulaError", "FormulaTooLargeError", "ReadingTimeoutError")
+
+
 @dataclass(frozen=True)
 class SolverRun:
     """Result of one run of a solver.
@@ -266,6 +270,8 @@ class SolverRun:
         Largest resident set of the child in mebibytes.
     detail
         What happened, for all but SAT and UNSAT.
+    unread
+        Why the formula could not be read; the solver has not been run then.
     """
 
     status: str
@@ -277,6 +283,7 @@ class SolverRun:
     wall_s: float
     peak_memory_mb: float
     detail: str = ""
+    unread: str = ""
 
 
 def seeded(formula: Formula, seed: int) -> Formula:
@@ -485,4 +492,5 @@ def run_solver(
         wall_s=float(value.get("wall_s", outcome.wall_s)),
         peak_memory_mb=float(value.get("peak_memory_mb", outcome.peak_memory_mb)),
         detail="" if status in ("SAT", "UNSAT") else detail,
+        unread=outcome.detail if outcome.error_type in _UNREAD else "",
     )

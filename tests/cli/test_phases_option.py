@@ -49,3 +49,17 @@ def test_an_unreadable_file_has_no_phases(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "--phases" in done.stderr
     assert not (tmp_path / "out.txt").exists()
+
+
+def test_a_pipe_is_read_once_for_both_and_relaxed_holds_for_phases(formula: Path, tmp_path: Path) -> None:
+    text = formula.read_text().replace("p cnf 4 4", "p cnf 4 9")
+    for options, code in ((["--relaxed"], 0), ([], 1)):
+        out = tmp_path / "phases.txt"
+        command = [*COMMAND, "/dev/stdin", "--phases", str(out), "--overwrite", "--format", "jsonl", *options]
+        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+        if code:
+            assert "--relaxed" in done.stderr
+            continue
+        assert '"status": "solved"' in done.stdout
+        assert sorted(map(abs, read_phases(out))) == [1, 2, 3]

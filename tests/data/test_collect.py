@@ -67,9 +67,12 @@ def test_vanished_and_unreadable_files_do_not_stop_the_rest(tmp_path: Path) -> N
     instances[1][1].write_text("p cnf 2 1\n1 x 0\n")
     problems: list[str] = []
     runs = collect(list(plan(instances, ["minisat22"])), tmp_path / "set", on_problem=problems.append)
-    assert len(problems) == 1 and "i00.cnf" in problems[0]
-    assert [(run.instance, run.status.solved) for run in runs] == [("i01", False), ("i02", True)]
-    assert "FormulaError" in runs[0].detail
+    assert [name for name in ("i00.cnf", "i01.cnf:2") if any(name in problem for problem in problems)] == [
+        "i00.cnf",
+        "i01.cnf:2",
+    ]
+    # What cannot be read says nothing of the solver.
+    assert [(run.instance, run.status.solved) for run in runs] == [("i02", True)]
 
 
 def test_unknown_solver_is_refused_before_anything_runs(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def test_no_clauses():
         ([1, 2], "expected clauses as lists"),
         ([[2**31]], "2147483648 is out of range"),
         ([[-(2**31)]], "2147483648 is out of range"),
+        ([[1], [-(2**63)]], "9223372036854775808 is out of range"),
         ([[2**70]], "beyond 64 bits"),
         ([[1, 0]], "literal 0"),
     ],
