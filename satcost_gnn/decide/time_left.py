@@ -42,7 +42,9 @@ def quantile_given(total: CostDistribution, used: float, q: float) -> float:
     level = min(passed + q * (1.0 - passed), 1.0)
     if used >= bound_of(total) or bool(total.censored_above(level)) or float(inner.cdf[-1]) <= passed:
         return math.inf
-    return float(max(10.0 ** float(inner.quantile(level)), used))
+    value = float(10.0 ** float(inner.quantile(level)))
+    # Near the bound what is left of the probability is no more than the rounding that levels are compared with.
+    return max(value, used) if value <= bound_of(total) else math.inf
 
 
 def solved_by_given(total: CostDistribution, used: float, limit: float) -> float:

@@ -70,6 +70,11 @@ def test_beyond_the_labels_it_is_longer_than_anything_seen(used: float) -> None:
     assert seen.remaining_s is None and seen.unknown == LONGER
 
 
+def test_a_quantile_just_beyond_the_labels_is_unknown() -> None:
+    # What is left of the probability shortly before the bound is small beside the rounding of levels.
+    assert quantile_given(total(0.6046600764414323, 0.6046600764414323), 0.99 * BOUND, 0.01) == math.inf
+
+
 def test_an_open_end_is_no_number() -> None:
     left = TimeLeft.of(total(np.log10(8.0), 0.3), 1.0, math.inf, 0.1)
     assert left.remaining_s is None and left.unknown == OPEN
