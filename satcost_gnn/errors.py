@@ -74,6 +74,10 @@ class EstimatorError(SatcostError):
     """An estimator lacks what it needs to be fitted or to predict."""
 
 
+class MissingPackageError(EstimatorError, ImportError):
+    """An estimator needs an optional package that is not installed or cannot be imported."""
+
+
 class EvaluationError(SatcostError):
     """An evaluation is asked for what cannot be compared, or its output is of another one."""
 

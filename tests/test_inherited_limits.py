@@ -99,10 +99,10 @@ def test_processes_that_are_refused_are_an_error_that_says_so() -> None:
     program = (
         "import os, resource, sys\n"
         "from satcost_gnn.errors import SandboxError\n"
-        "from satcost_gnn.search import sandbox_server\n"
+        "from satcost_gnn.runtime import sandbox_server\n"
         "from satcost_gnn.runtime.sandbox import Limits, Sandbox, interpreter\n"
         "broken = '''import os\n"
-        "from satcost_gnn.search import sandbox_server\n"
+        "from satcost_gnn.runtime import sandbox_server\n"
         "def fork(before=os.fork, state=[]):\n"
         "    state.append(0)\n"
         "    if len(state) > 1:\n"

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.core.distribution import CostDistribution, CostGrid
-from satcost_gnn.errors import EstimatorError
+from satcost_gnn.errors import EstimatorError, MissingPackageError
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.learn.base import Arrays, Estimator, TrainingTable, columns, register
 from satcost_gnn.learn.feature_matrix import FeatureMatrix, feature_parts, features_for_unit
@@ -27,11 +27,11 @@ Integers = NDArray[np.int64]
 
 
 def lightgbm() -> Any:
-    """Return the module; EstimatorError if it isn't installed."""
+    """Return the module; MissingPackageError if it isn't installed."""
     try:
         import lightgbm as module
     except (ImportError, OSError) as error:
-        raise EstimatorError(
+        raise MissingPackageError(
             f"estimator 'boosting' needs LightGBM, which cannot be imported ({error}); "
             "install it with: pip install 'satcost-gnn[boosting]'"
         ) from None

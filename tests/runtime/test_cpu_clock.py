@@ -42,5 +42,5 @@ def test_stages_of_preprocessing_are_timed_by_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(preprocess, "cpu_seconds", lambda: float(next(ticks)))
     monkeypatch.setattr(preprocess, "report", lambda value: None)
     settings = replace(PreprocessSettings(), probe=None)
-    found = preprocess.preprocess_child(Formula.from_clauses([[1, 2], [-1, -2], [1, -2]]), settings, True)
+    found = preprocess.preprocess_child(Formula.from_clauses([[1, 2], [-1, -2], [1, -2]]), settings, True, False)
     assert found["timings"]["parse"] == 1.0 and found["timings"]["graph"] == 1.0

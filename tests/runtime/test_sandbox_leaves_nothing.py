@@ -120,7 +120,7 @@ def test_without_room_for_files_everything_else_works(monkeypatch: pytest.Monkey
     program = (
         "import tempfile\n"
         "tempfile._candidate_tempdir_list = lambda: []\n"
-        "from satcost_gnn.search import sandbox_server\n"
+        "from satcost_gnn.runtime import sandbox_server\n"
         "sandbox_server.main()\n"
     )
     monkeypatch.setattr("satcost_gnn.runtime.interpreter.command", lambda _: [sys.executable, "-c", program])
