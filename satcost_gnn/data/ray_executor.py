@@ -83,7 +83,8 @@ def make_on_node(
     Returns
     -------
     dict
-        ``run``: columns of the run; or ``unseen``: this node has no such file; or ``failed``: why nothing can be run.
+        ``run``: columns of the run; or ``unmade``: why there is none, as of a file that cannot be read; or ``unseen``:
+        this node has no such file; or ``failed``: why nothing can be run.
     """
     if directory is not None:
         with contextlib.suppress(OSError):

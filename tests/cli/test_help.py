@@ -1,26 +1,13 @@
 """The help of every command: complete, within the terminal, and with every default."""
 
 import re
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from typer.main import get_command
+from every_command import ALL
 from typer.testing import CliRunner
 
 from satcost_gnn.cli import COMMANDS, app
 from satcost_gnn.cli.command import summary_of
-
-
-def all_commands() -> Iterator[tuple[str, Any]]:
-    """Yield every command by its name; those of a group with the group's."""
-    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
-        if hasattr(command, "commands"):
-            yield from ((f"{name} {inner}", one) for inner, one in command.commands.items())
-        yield name, command
-
-
-ALL = dict(all_commands())
 
 
 def shown(name: str, flag: str, width: int) -> str:

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
+from every_command import ALL
 from typer.testing import CliRunner
 
 from satcost_gnn.cli import app
 from satcost_gnn.cli.numbers import Number
-from tests.cli.test_help import ALL
 
 
 def numeric_options() -> Iterator[tuple[str, str, Any]]:

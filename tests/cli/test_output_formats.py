@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from every_command import ALL
 from typer.testing import CliRunner
 
 from satcost_gnn.cli import app
@@ -11,7 +12,6 @@ from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.options import TABLE_FORMATS, chosen_format
 from satcost_gnn.cli.solve import SolveOptions
 from satcost_gnn.errors import ConfigError
-from tests.cli.test_help import ALL
 
 TELLING = (
     "predict", "select", "explain", "cubes", "schedule", "solve", "batch-solve", "calibrate-machine", "dataset info",

@@ -155,7 +155,7 @@ def test_a_file_that_the_node_does_not_see_is_sent(tmp_path: Path) -> None:
     assert counted([Run.from_dict(sent["run"])]) == counted([Run.from_dict(seen["run"])])
     broken = make_on_node(request, 9, zstandard.compress(b"p cnf 1 x"), None, LIMITS)
     # The user's own name of the file, not that of the copy.
-    assert f"{path}:1:" in broken["run"]["detail"]
+    assert f"{path}:1:" in broken["unmade"] and "left out" in broken["unmade"]
 
 
 def test_missing_ray_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
