@@ -52,6 +52,8 @@ class Schedule:
         Why these solvers, for one instance.
     known_up_to_s
         CPU seconds beyond which the training labels tell nothing.
+    warnings
+        What was odd about inputs but readable, one line each.
     """
 
     cores: tuple[tuple[Slice, ...], ...]
@@ -69,6 +71,7 @@ class Schedule:
     error: str = ""
     reason: str = ""
     known_up_to_s: float = float("inf")
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON, None for what is unknown; docs/portfolio.md describes them."""

@@ -435,8 +435,10 @@ class Scheduler(DecidesByPredictor):
                 status="solved" if prediction.result else prediction.status,
                 result=prediction.result,
                 error=prediction.reason if prediction.status == "error" else "",
+                warnings=prediction.warnings,
             )
-        return schedule_of(prediction, self.training, settings, overhead)
+        found = schedule_of(prediction, self.training, settings, overhead)
+        return replace(found, warnings=prediction.warnings)
 
     def schedule_set(self, sources: Iterable[FormulaSource], *, jobs: int = 1) -> Schedule:
         """Return one schedule for a set of instances, to be run on each of them, and on others like them, unseen.
@@ -459,12 +461,14 @@ class Scheduler(DecidesByPredictor):
         paths: list[str] = []
         rows: list[Floats] = []
         errors: list[str] = []
+        warnings: list[str] = []
         overhead, bound = 0.0, float("inf")
         for prediction in self.predictor.predict_many(sources, jobs=jobs):
             if prediction.distribution is None:
                 errors.append(prediction.reason)
                 continue
             paths.append(prediction.path)
+            warnings += [f"{prediction.path}: {warning}" for warning in prediction.warnings]
             rows.append(prediction.distribution.cdf)
             bound = bound_of(prediction.distribution)
             overhead += float(charge(prediction.timings))
@@ -477,4 +481,4 @@ class Scheduler(DecidesByPredictor):
             paths=paths,
             overhead_s=overhead,
         )
-        return replace(found, error="\n".join(errors)).as_observed(bound)
+        return replace(found, error="\n".join(errors), warnings=tuple(warnings)).as_observed(bound)

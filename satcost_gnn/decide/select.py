@@ -100,6 +100,8 @@ class Decision:
         CPU seconds by stage, ``parse`` among them.
     checkpoint
         Name and version of the checkpoint.
+    warnings
+        What was odd about the input but readable.
     """
 
     path: str
@@ -124,6 +126,7 @@ class Decision:
     judged_s: float
     known_up_to_s: float | None = None
     timings: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @property
     def leaves(self) -> bool:
@@ -274,6 +277,7 @@ def decide(
         "overhead_s": overhead,
         "timings": dict(prediction.timings),
         "checkpoint": prediction.checkpoint,
+        "warnings": prediction.warnings,
     }
     bound = bound_of(prediction.distribution)
     judged = min(settings.cutoff_s, bound + overhead)

@@ -361,9 +361,8 @@ def new_directory(path: Path) -> Iterator[Path]:
     if path.exists():
         raise OutputError(f"{path} exists; name another directory")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".satcost-", dir=path.parent, ignore_cleanup_errors=True) as folder:
-            staging = Path(folder, path.name)
+        with staging_directory(path) as folder:
+            staging = folder / path.name
             staging.mkdir()
             yield staging
             staging.rename(path)

@@ -210,6 +210,7 @@ class Explanation:
             "background": self.compared_with,
             "reason": self.reason,
             "text": self.sentence(),
+            "warnings": list(found.warnings),
         }
         row["effects"] = [
             {

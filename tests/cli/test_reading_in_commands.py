@@ -86,6 +86,25 @@ def test_standard_input(command: str, tmp_path: Path) -> None:
         assert row.path is None and row.n_clauses == 3
 
 
+@pytest.mark.parametrize("command", ["select", "schedule", "explain", "solve"])
+def test_json_has_the_warnings(command: str, tmp_path: Path) -> None:
+    make, good = COMMANDS[command]
+    odd = tmp_path / "odd.cnf"
+    odd.write_bytes(ODD)
+    found = call(*make(str(odd), tmp_path), "--json")
+    assert found.exit_code == good, found.output
+    warnings = json.loads(found.stdout)["warnings"]
+    assert len(warnings) == 2 and "announces 2 variables" in " ".join(warnings)
+
+
+def test_a_schedule_for_several_files_names_those_with_warnings(tmp_path: Path) -> None:
+    (tmp_path / "odd.cnf").write_bytes(ODD)
+    (tmp_path / "even.cnf").write_bytes(EASY)
+    found = call("schedule", str(tmp_path), "--json")
+    warnings = json.loads(found.stdout)["warnings"]
+    assert len(warnings) == 2 and all(warning.startswith(f"{tmp_path / 'odd.cnf'}: ") for warning in warnings)
+
+
 def test_predictions_have_a_column_of_warnings(tmp_path: Path) -> None:
     odd, even, listing = tmp_path / "odd.cnf", tmp_path / "even.cnf", tmp_path / "list"
     odd.write_bytes(ODD)

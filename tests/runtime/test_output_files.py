@@ -258,11 +258,12 @@ def test_staged_files_are_beside_their_place_and_go(tmp_path):
         pass
 
 
-def test_what_a_killed_process_has_staged_goes_at_the_next_call(tmp_path):
+@pytest.mark.parametrize("stages", ["staging_directory", "new_directory"])
+def test_what_a_killed_process_has_staged_goes_at_the_next_call(tmp_path, stages):
     code = (
         "import os, signal, sys\nfrom pathlib import Path\n"
-        "from satcost_gnn.runtime.output_files import staging_directory\n"
-        "with staging_directory(Path(sys.argv[1])) as folder:\n"
+        f"from satcost_gnn.runtime.output_files import {stages} as stages\n"
+        "with stages(Path(sys.argv[1])) as folder:\n"
         "    (folder / 'half').write_text('x')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -274,6 +275,11 @@ def test_what_a_killed_process_has_staged_goes_at_the_next_call(tmp_path):
             # That of a live process stays.
             assert listing(tmp_path) == sorted([mine.name, other.name])
     assert listing(tmp_path) == []
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "proof")], check=False)
+    assert len(listing(tmp_path)) == 1
+    with new_directory(tmp_path / "proof") as mine:
+        assert listing(tmp_path) == [mine.parent.name]
+    assert listing(tmp_path) == ["proof"]
 
 
 def test_full_disk_is_one_error_and_keeps_the_old_file(tmp_path):
