@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from satcost_gnn.cli.command import add_command, new_app
+from satcost_gnn.cli.export_aslib import ExportAslibOptions, run_export_aslib
 from satcost_gnn.cli.numbers import NATURAL, SECONDS
 from satcost_gnn.cli.options import Format, Json, chosen_format
 from satcost_gnn.data.card import write_card
@@ -179,3 +180,4 @@ add_command(app, "split", SplitOptions, run_split)
 add_command(app, "card", CardOptions, run_card)
 add_command(app, "import-runtimes", ImportOptions, run_import)
 add_command(app, "source-speed", SpeedOptions, run_speed)
+add_command(app, "export-aslib", ExportAslibOptions, run_export_aslib)

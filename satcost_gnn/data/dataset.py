@@ -13,7 +13,7 @@ import csv
 import gzip
 import lzma
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -212,6 +212,10 @@ class Dataset:
     def with_splits(self, splits: Splits) -> Dataset:
         """Return the data set with these splits."""
         return replace(self, splits=splits)
+
+    def restricted(self, instances: Collection[str]) -> Dataset:
+        """Return the data set with the runs on some instances only."""
+        return replace(self, runs=tuple(run for run in self.runs if run.instance in instances))
 
     @cached_property
     def by_instance(self) -> Mapping[str, ManifestRow]:

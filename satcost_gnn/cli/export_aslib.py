@@ -1,0 +1,112 @@
+"""``satcost dataset export-aslib``: a data set as a scenario of algorithm selection, with features of ours."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from satcost_gnn.cli.numbers import COUNT, SECONDS, Commas
+from satcost_gnn.cli.options import Checkpoint as CheckpointOption
+from satcost_gnn.data.aslib_export import write_scenario
+from satcost_gnn.data.aslib_features import feature_steps
+from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.data.materialise import materialise
+from satcost_gnn.errors import DatasetError
+from satcost_gnn.features.cache import InstanceCache
+from satcost_gnn.features.instance import Instance
+from satcost_gnn.features.preprocessing import PreprocessSettings
+from satcost_gnn.runtime.output_files import check_directory
+from satcost_gnn.runtime.progress import ProgressLine
+from satcost_gnn.serve.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class ExportAslibOptions:
+    """Options of ``satcost dataset export-aslib``."""
+
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Data set directory.")]
+    output: Annotated[Path, typer.Option("-o", "--output", help="Directory of the scenario.")]
+    root: Annotated[
+        Path | None, typer.Option(help="Directory of the instances [default: sizes are the only features].")
+    ] = None
+    cache: Annotated[Path, typer.Option(help="Directory of preprocessed instances; filled with what is missing.")] = (
+        Path("cache")
+    )
+    solvers: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME,...", help="Solvers [default: those that ran on the most instances]."),
+        Commas(),
+    ] = None
+    cutoff: Annotated[
+        float | None, typer.Option(parser=SECONDS, help="CPU seconds [default: the limit that most runs had].")
+    ] = None
+    folds: Annotated[
+        Literal["instance", "family"], typer.Option(help="Ten folds by instance, or the data set's folds by family.")
+    ] = "instance"
+    jobs: Annotated[int, typer.Option("-j", "--jobs", parser=COUNT, help="Files preprocessed at a time.")] = 1
+    checkpoint: CheckpointOption = None
+
+
+def run_export_aslib(options: ExportAslibOptions) -> int:
+    """Write a data set as a scenario in ASlib format, with features of the formula and of the early search as steps.
+
+    Exit code 0: written; 1: written without the instances that could not be found or read, each named.
+    """
+    check_directory("-o", options.output)
+    dataset = Dataset.open(options.directory)
+    solvers = options.solvers if options.solvers is not None else most_run(dataset)
+    unknown = sorted(set(solvers) - set(dataset.solvers))
+    if unknown:
+        raise DatasetError(f"--solvers: found {', '.join(unknown)}; expected some of {', '.join(dataset.solvers)}")
+    features = steps = None
+    left_out = 0
+    if options.root is not None:
+        ran = {name: {run.solver for run in dataset.runs_of.get(name, ())} for name in dataset.instances}
+        wanted = [name for name in dataset.instances if ran[name] >= set(solvers)]
+        found = _preprocessed(dataset, wanted, options)
+        left_out = len(wanted) - len(found)
+        features, steps = feature_steps(found)
+        dataset = dataset.restricted(found)
+    scenario = write_scenario(
+        dataset,
+        options.output,
+        name=options.output.resolve().name,
+        solvers=solvers,
+        cutoff_s=options.cutoff,
+        features=features,
+        steps=steps,
+        folds=options.folds,
+    )
+    print(
+        f"{options.output}: {len(scenario.instances)} instances, {len(scenario.algorithms)} solvers, "
+        f"{len(scenario.feature_names)} features in {len(scenario.steps)} steps, cutoff {scenario.cutoff_s:g} s",
+        file=sys.stderr,
+    )
+    return 1 if left_out else 0
+
+
+def most_run(dataset: Dataset) -> list[str]:
+    """Return the solvers that have runs on as many instances as any solver has."""
+    instances = {
+        solver: len({run.instance for run in dataset.runs if run.solver == solver}) for solver in dataset.solvers
+    }
+    return [solver for solver, n in instances.items() if n == max(instances.values())]
+
+
+def _preprocessed(dataset: Dataset, names: list[str], options: ExportAslibOptions) -> dict[str, Instance]:
+    """Return the instances that could be found and read, from the cache where they are."""
+    settings = PreprocessSettings.from_dict(Checkpoint.open(options.checkpoint).config.preprocess)
+    cache = InstanceCache(options.cache, settings)
+    with ProgressLine(len(names), "instances preprocessed") as progress:
+        missing = [name for name in names if not cache.has(name)]
+        progress.skip(len(names) - len(missing))
+        files = materialise(
+            dataset, options.root, options.cache / "instances", instances=missing, on_problem=progress.message
+        )
+        for item in cache.fill(files, jobs=options.jobs, on_step=lambda _: progress.advance()):
+            progress.message(f"satcost: left out: {item.error}")
+    return {name: one for name, one in zip(names, cache.load(names), strict=True) if one is not None}
