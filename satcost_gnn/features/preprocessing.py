@@ -38,6 +38,9 @@ from satcost_gnn.search.probe_settings import ProbeResult, ProbeSettings
 from satcost_gnn.search.random_dives import DiveSettings, random_dives
 from satcost_gnn.search.second_search import SECOND_SEARCH_VERSION, search_again, second_features
 
+#: What children import in some cases; see :mod:`satcost_gnn.runtime.sandbox_server`.
+CHILDREN_IMPORT = ("numpy.ma", "numpy.random")
+
 Key = TypeVar("Key")
 _Search = TypeVar("_Search", ProbeResult, PlainRun)
 

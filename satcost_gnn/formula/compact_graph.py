@@ -10,6 +10,8 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from satcost_gnn.formula.transposition import transposed
+
 GRAPH_VERSION: Final = "2"
 """Changes whenever a graph built from the same formula and trace may differ."""
 
@@ -157,12 +159,8 @@ class CompactGraph:
 
     @cached_property
     def _reverse(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        from scipy.sparse import csr_array
-
-        ones = np.ones(self.n_edges, dtype=np.int8)
-        shape = (self.n_clauses, 2 * self.n_variables)
-        turned = csr_array((ones, self.clause_literals, self.clause_offsets), shape=shape).tocsc()
-        return turned.indptr.astype(np.int32), turned.indices.astype(np.int32)
+        offsets, clauses = transposed(self.clause_offsets, self.clause_literals, 2 * self.n_variables)
+        return offsets.astype(np.int32), clauses
 
     @property
     def literal_offsets(self) -> NDArray[np.int32]:

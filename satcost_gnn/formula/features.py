@@ -28,6 +28,7 @@ from satcost_gnn.formula.static_feature_list import (
     SCALES,
     STATIC_FEATURE_NAMES,
 )
+from satcost_gnn.formula.transposition import transposed
 from satcost_gnn.runtime.scratch_space import scratch_directory
 
 _MAX_PROPAGATION_ROUNDS: Final = 1000
@@ -335,15 +336,9 @@ def _propagation(formula: Formula, counts: _Counts) -> dict[str, float]:
             "propagation_conflict": float(empty),
             "propagation_rounds_log": 0.0,
         }
-    from scipy.sparse import csr_array
-
     n_codes = 2 * len(counts.degree)
     code = 2 * counts.variable.astype(np.int64) + (formula.literals < 0)
-    by_clause = csr_array(
-        (np.ones(len(code), dtype=np.int8), code, formula.offsets), shape=(formula.n_clauses, n_codes)
-    )
-    by_literal = by_clause.tocsc()  # a counting sort; repeated literals stay repeated
-    bounds, clause_of = by_literal.indptr.astype(np.int64), by_literal.indices
+    bounds, clause_of = transposed(formula.offsets, code, n_codes)
 
     def clauses_with(codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         first, number = bounds[codes], bounds[codes + 1] - bounds[codes]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.features.instance import Instance
+from satcost_gnn.formula.transposition import transposed
 from satcost_gnn.learn.base import Arrays, Estimator, TrainingTable, register
 from satcost_gnn.learn.compact_arrays import (
     byte_planes,
@@ -43,6 +45,8 @@ Integers = NDArray[np.int64]
 KINDS = ("extra_trees", "random_forest")
 # Instances whose walk down the trees is done at a time, to bound memory.
 _CHUNK = 512
+# Rows that are compared with the training instances one by one.
+_FEW = 16
 # Share of a censored run's neighbours' mass that must lie above its bound to be taken at their word.
 _ENOUGH_ABOVE = 0.2
 
@@ -211,6 +215,41 @@ class QuantileForest:
     trees: Trees
     members: NDArray[np.int32]
 
+    @cached_property
+    def _sizes(self) -> Integers:
+        """``int64[n_nodes]``: training instances in each leaf."""
+        return np.bincount(self.members.ravel(), minlength=self.trees.n_nodes)
+
+    @cached_property
+    def _in_leaf(self) -> tuple[Integers, NDArray[np.int32]]:
+        """Where each node's training instances begin and end, and the instances."""
+        n_train, n_trees = self.members.shape
+        return transposed(np.arange(0, n_train * n_trees + 1, n_trees), self.members.ravel(), self.trees.n_nodes)
+
+    def _compared(self, leaves: NDArray[np.int32], share: Floats) -> Floats:
+        """Return the summed shares of each training instance, by comparing its leaves with each row's."""
+        weights = np.empty((len(leaves), len(self.members)))
+        for row, (own, shares) in enumerate(zip(leaves, share, strict=True)):
+            instance, tree = np.nonzero(self.members == own)
+            weights[row] = np.bincount(instance, weights=shares[tree], minlength=len(self.members))
+        return weights
+
+    def _looked_up(self, leaves: NDArray[np.int32], share: Floats) -> Floats:
+        """Return the same for many rows."""
+        bounds, instances = self._in_leaf
+        n_train = len(self.members)
+        weights = np.empty((len(leaves), n_train))
+        for start in range(0, len(leaves), _CHUNK):
+            part = leaves[start : start + _CHUNK]
+            first, size = bounds[part].ravel(), self._sizes[part].ravel()
+            inside = np.arange(int(size.sum())) - np.repeat(np.cumsum(size) - size, size)
+            row = np.repeat(np.arange(len(part)), self._sizes[part].sum(axis=1))
+            places = row * n_train + instances[np.repeat(first, size) + inside]
+            shares = np.repeat(share[start : start + _CHUNK].ravel(), size)
+            found = np.bincount(places, weights=shares, minlength=len(part) * n_train)
+            weights[start : start + _CHUNK] = found.reshape(len(part), n_train)
+        return weights
+
     def weights(self, x: NDArray[np.float32], exclude_self: bool = False) -> Floats:
         """Return how much each training instance counts for each row.
 
@@ -227,22 +266,13 @@ class QuantileForest:
             Rows sum to 1. In each tree, the training instances in the row's leaf share a weight of 1 / n_trees; with
             ``exclude_self`` trees in which it is alone in its leaf drop out.
         """
-        from scipy.sparse import csr_matrix
-
-        n_train, n_trees = self.members.shape
-        size = np.bincount(self.members.ravel(), minlength=self.trees.n_nodes)
-        train = csr_matrix(
-            (np.ones(n_train * n_trees), self.members.ravel(), np.arange(0, n_train * n_trees + 1, n_trees)),
-            shape=(n_train, self.trees.n_nodes),
-        )
         leaves = self.members if exclude_self else self.trees.leaves(x)
-        others = size[leaves] - 1 if exclude_self else size[leaves]
+        others = self._sizes[leaves] - 1 if exclude_self else self._sizes[leaves]
         share = np.where(others > 0, 1.0 / np.maximum(others, 1), 0.0)
-        rows = csr_matrix(
-            (share.ravel(), leaves.ravel(), np.arange(0, leaves.size + 1, n_trees)),
-            shape=(len(leaves), self.trees.n_nodes),
-        )
-        weights: Floats = np.asarray((rows @ train.T).todense())
+        n_train = len(self.members)
+        # A table of who is in which leaf takes as long to make as comparing so many rows without it.
+        one_by_one = len(leaves) <= _FEW and "_in_leaf" not in self.__dict__
+        weights = self._compared(leaves, share) if one_by_one else self._looked_up(leaves, share)
         if exclude_self:
             np.fill_diagonal(weights, 0.0)
         total = weights.sum(axis=1, keepdims=True)

@@ -37,6 +37,10 @@ def die_with_parent(number: signal.Signals) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
+def _kernel_lists_children() -> bool:
+    return Path(f"/proc/self/task/{os.getpid()}/children").exists()
+
+
 def _below_by_parents(root: int) -> list[int]:
     parents = {}
     for entry in os.scandir("/proc"):
@@ -54,7 +58,7 @@ def below(root: int) -> list[int]:
 
     One that is just being forked or reparented may be missing.
     """
-    if not Path(f"/proc/self/task/{os.getpid()}/children").exists():
+    if not _kernel_lists_children():
         return _below_by_parents(root)
     found: list[int] = []
     waiting = [root]
@@ -67,6 +71,51 @@ def below(root: int) -> list[int]:
                     found += children
                     waiting += children
     return found
+
+
+class Descendants:
+    """The processes below one, for whoever looks again and again.
+
+    Where the kernel doesn't list children, the table of all processes has to be read for that. But whoever is not below
+    a process never gets there, and whoever was there before it started anything is not below it: only those that have
+    appeared since the last look are read. A process that has been seen below counts until its end, whoever its parent
+    is by then.
+
+    Parameters
+    ----------
+    root
+        A process that has none below it yet, and no others will be given to it.
+    """
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._listed = _kernel_lists_children()
+        self._others: set[int] = set() if self._listed else self._all()
+        self._members: set[int] = set()
+
+    @staticmethod
+    def _all() -> set[int]:
+        with os.scandir("/proc") as entries:
+            return {int(entry.name) for entry in entries if entry.name.isdigit()}
+
+    def look(self) -> list[int]:
+        """Return those that are there now; one that is just being forked may be missing."""
+        if self._listed:
+            return below(self._root)
+        there = self._all()
+        self._others &= there
+        self._members &= there
+        parents: dict[int, int] = {}
+        for pid in there - self._others - self._members:
+            # One that has ended meanwhile is read no more.
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                parents[pid] = int(_fields(pid)[1])
+        before = -1
+        while len(self._members) > before:
+            before = len(self._members)
+            self._members |= {pid for pid, parent in parents.items() if parent == self._root or parent in self._members}
+        self._others |= parents.keys() - self._members
+        return sorted(self._members)
 
 
 def usage(pids: list[int]) -> tuple[float, float]:

@@ -26,6 +26,7 @@ from typing import IO, Any, NoReturn
 
 from satcost_gnn.runtime import process_limits, sandbox
 from satcost_gnn.runtime.process_tree import (
+    Descendants,
     adopt_orphans,
     below,
     die_with_parent,
@@ -169,9 +170,9 @@ def _has_ended(pid: int) -> bool:
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def _look(pid: int, bounds: _Bounds, held_mb: float, seen: _Seen) -> tuple[Status, str] | None:
+def _look(processes: Descendants, bounds: _Bounds, held_mb: float, seen: _Seen) -> tuple[Status, str] | None:
     """Return the limit that the processes of a run have passed, if any."""
-    pids = [pid, *below(pid)]
+    pids = processes.look()
     seen.cpu_s, resident_mb = usage(pids)
     if seen.cpu_s > bounds.cpu_s:
         return "TIMEOUT", bounds.cpu_text
@@ -183,9 +184,9 @@ def _look(pid: int, bounds: _Bounds, held_mb: float, seen: _Seen) -> tuple[Statu
 
 
 def _watch(
-    pid: int, reader: int, bounds: _Bounds, frames: _Frames, held_mb: float, seen: _Seen
+    pid: int, processes: Descendants, reader: int, bounds: _Bounds, frames: _Frames, held_mb: float, seen: _Seen
 ) -> tuple[Status, str] | None:
-    """Wait for a child's end; return the limit that it has passed, if any."""
+    """Wait for a child's end; return the limit that it, or what runs below it, has passed, if any."""
     start = time.monotonic()
     next_look = start + _POLL_S
     sources = [reader, 0]
@@ -214,7 +215,7 @@ def _watch(
                 _leave()
             signal_all(below(os.getpid()), signal.SIGSTOP if word == PAUSE else signal.SIGCONT)
         if time.monotonic() >= next_look:
-            over = _look(pid, bounds, held_mb, seen)
+            over = _look(processes, bounds, held_mb, seen)
             if over is not None:
                 return over
             now = time.monotonic()
@@ -240,14 +241,32 @@ def _log() -> IO[bytes]:
         return os.fdopen(os.memfd_create("satcost-log"), "w+b")
 
 
+# Modules that functions have been called from.
+_called: set[str] = set()
+
+
+def _import_for(name: str) -> None:
+    """Import a function's module here once rather than in every child; if that fails, the child reports the error.
+
+    What the module names in ``CHILDREN_IMPORT`` is what its functions import in some cases only. It is imported here
+    once they are called again: one call alone pays for what it needs itself.
+    """
+    with contextlib.suppress(Exception):
+        module = importlib.import_module(name)
+        if name in _called:
+            for one in getattr(module, "CHILDREN_IMPORT", ()):
+                importlib.import_module(one)
+        _called.add(name)
+
+
 def _run(function: str, kwargs: dict[str, Any], limits: Limits, scratch: Path, answers: int | None = None) -> Outcome:
     """Run one request; partial values are written to ``answers`` as they come, if it is given."""
-    # Imported here once rather than in every child; if it fails, the child reports the error.
-    with contextlib.suppress(Exception):
-        importlib.import_module(function.partition(":")[0])
+    _import_for(function.partition(":")[0])
     bounds = _Bounds.of(limits)
     frames, seen = _Frames(answers), _Seen()
     held_mb = _held_mb()
+    # All that runs below this process belongs to the run: orphans of the child come to it.
+    processes = Descendants(os.getpid())
     reader, writer = os.pipe()
     with _log() as log:
         start = time.monotonic()
@@ -261,7 +280,7 @@ def _run(function: str, kwargs: dict[str, Any], limits: Limits, scratch: Path, a
             os.close(reader)
             _child(function, kwargs, limits, writer, log, scratch)
         os.close(writer)
-        over = _watch(pid, reader, bounds, frames, held_mb, seen)
+        over = _watch(pid, processes, reader, bounds, frames, held_mb, seen)
         os.close(reader)
         if over is not None:
             _end_child(pid)

@@ -36,8 +36,8 @@ from satcost_gnn.formula.renumbering import renumbered
 from satcost_gnn.formula.sources import FormulaInChild, load
 from satcost_gnn.runtime import process_limits
 from satcost_gnn.runtime.process_tree import (
+    Descendants,
     adopt_orphans,
-    below,
     die_with_parent,
     end_all_below,
     proportional_mb,
@@ -270,6 +270,7 @@ def _watch(arguments: list[str], output: SolverOutput, cpu_s: float, wall_s: flo
             signal.signal(number, signal.SIG_DFL)
 
     own_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    processes = Descendants(os.getpid())
     start = time.monotonic()
     try:
         process = subprocess.Popen(
@@ -318,7 +319,7 @@ def _watch(arguments: list[str], output: SolverOutput, cpu_s: float, wall_s: flo
             if now - start > wall_s:
                 over = ("TIMEOUT", f"wall-clock limit of {wall_s:g} s")
             elif now >= next_look:
-                pids = below(os.getpid())
+                pids = processes.look()
                 cpu_seen, resident_mb = usage(pids)
                 used.sampled_mb = max(used.sampled_mb, resident_mb)
                 if cpu_seen > cpu_s:

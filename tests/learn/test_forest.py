@@ -43,6 +43,9 @@ def test_weights_average_the_leaves():
             mates = forest.members[:, tree] == leaves[i, tree]
             expected[i] += mates / mates.sum() / 15
     np.testing.assert_allclose(weights, expected, atol=1e-12)
+    # Few rows are compared with the training instances, many are looked up.
+    few = QuantileForest(trees, forest.members).weights(fresh[:3])
+    np.testing.assert_allclose(few, expected[:3], atol=1e-12)
     alone = forest.weights(x, exclude_self=True)
     assert (np.diag(alone) == 0).all()
     np.testing.assert_allclose(alone.sum(axis=1), 1.0)
