@@ -95,6 +95,12 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
         staging.mkdir()
         metrics: dict[str, Any] = {"solved_by_probe": data.solved_by_probe, "units": {}}
         calibrations: dict[str, dict[str, Any]] = {}
+        # First, since it says at once if there are too few instances, which would be a pity after the training.
+        learnt = data.side("train", "validation")
+        groups = data.tables[config.data.units[0]].groups
+        novelty = NoveltyDetector(judged_by="static").fit(
+            [data.instances[k] for k in learnt], [groups[k] for k in learnt]
+        )
         fitted = {unit: fit_classical(data, unit, say) for unit in config.data.units}
         say("training the network")
         network = fit_network(data, config, say)
@@ -124,11 +130,6 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
             write_portfolio(
                 staging / PORTFOLIO_FILE, dataset, config, data, network.for_unit(PORTFOLIO_UNIT), calibrations
             )
-        learnt = data.side("train", "validation")
-        groups = data.tables[config.data.units[0]].groups
-        novelty = NoveltyDetector(judged_by="static").fit(
-            [data.instances[k] for k in learnt], [groups[k] for k in learnt]
-        )
         novelty.save(staging / "novelty")
         Background.sample([data.instances[k] for k in learnt], config.network.seed).save(staging / BACKGROUND_FILE)
         settings = preprocess_settings(config)
