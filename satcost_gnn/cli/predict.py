@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from satcost_gnn.cli.command import command_app
+from satcost_gnn.cli.gbd_inputs import from_gbd
 from satcost_gnn.cli.inputs import expand_all
 from satcost_gnn.cli.interruption import interrupted
 from satcost_gnn.cli.numbers import COST, SECONDS
@@ -20,10 +21,12 @@ from satcost_gnn.cli.options import (
     Checkpoint,
     Device,
     Estimator,
-    Inputs,
+    Gbd,
     Jobs,
     Json,
+    OptionalInputs,
     Overwrite,
+    Query,
     Relaxed,
     Resume,
     Solvers,
@@ -53,7 +56,7 @@ from satcost_gnn.serve.predictor import Predictor
 class PredictOptions:
     """Options of the command."""
 
-    paths: Inputs
+    paths: OptionalInputs = field(default_factory=list)
     output: TableFile = None
     checkpoint: Checkpoint = None
     unit: Unit = "conflicts"
@@ -92,6 +95,8 @@ class PredictOptions:
         ),
     ] = None
     relaxed: Relaxed = False
+    gbd: Gbd = None
+    query: Query = ""
 
 
 class TableWriter(RowWriter):
@@ -187,7 +192,13 @@ def run_predict(options: PredictOptions) -> int:
 
     Exit code 0: all predicted; 1: some files could not be read (their rows say why); 2: wrong usage.
     """
-    names = expand_all(options.paths)
+    known = from_gbd(options.gbd, options.query) if options.gbd is not None else {}
+    if options.query and options.gbd is None:
+        raise ConfigError("--query: found no database to ask; name one with --gbd")
+    if not options.paths and options.gbd is None:
+        raise ConfigError("found no input; name files, directories, globs, @LIST or -, or a GBD database with --gbd")
+    names = expand_all(options.paths) if options.paths else []
+    names += [name for name in known if name not in set(names)]
     check_outputs({"-o": options.output, "--phases": options.phases}, [*options.paths, *names])
     if options.phases is not None:
         check_phases(names, options.phases, options.overwrite)
@@ -222,6 +233,7 @@ def run_predict(options: PredictOptions) -> int:
                 for prediction in predictor.predict_many(left, jobs=options.jobs):
                     writer.write(prediction.rows())
                     _tell(prediction, progress)
+                    _compare(prediction, known, progress)
                     failed += prediction.status == "error"
                     progress.advance()
         except KeyboardInterrupt:
@@ -238,6 +250,15 @@ def _tell(prediction: Prediction, progress: ProgressLine) -> None:
         progress.message(f"satcost: {prediction.reason}")
     elif prediction.reason:
         progress.message(f"satcost: {prediction.path}: predicted by {prediction.source}, since {prediction.reason}")
+
+
+def _compare(prediction: Prediction, known: Mapping[str, str], progress: ProgressLine) -> None:
+    """Say if a file is another formula than the GBD database says."""
+    expected = known.get(prediction.path, prediction.gbdhash)
+    if prediction.gbdhash and prediction.gbdhash != expected:
+        progress.message(
+            f"satcost: {prediction.path}: found the formula {prediction.gbdhash}, the GBD database says {expected}"
+        )
 
 
 app = command_app("predict", PredictOptions, run_predict)
