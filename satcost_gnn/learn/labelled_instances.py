@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.config import TrainingConfig
 from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.data.joining import Relatives, join_datasets
 from satcost_gnn.data.materialise import materialise
 from satcost_gnn.data.splits import SIDES
 from satcost_gnn.errors import DatasetError
@@ -160,6 +161,22 @@ def preprocess_settings(config: TrainingConfig) -> PreprocessSettings:
     )
 
 
+def open_datasets(config: TrainingConfig) -> Dataset:
+    """Open the data sets of a configuration and join them.
+
+    Raises
+    ------
+    DatasetError
+        If one cannot be read or has no splits.
+    """
+    parts = [Dataset.open(path) for path in (config.data.dataset, *config.data.also)]
+    for part in parts:
+        if part.splits is None:
+            raise DatasetError(f"{part.directory}: found no splits.json; make it with `satcost dataset split`")
+    relatives = {solver: Relatives(found.generation, found.solvers) for solver, found in config.data.relatives.items()}
+    return join_datasets(parts, relatives)
+
+
 def prepare(
     config: TrainingConfig, say: Say, progress: Callable[[int, str], ProgressLine]
 ) -> tuple[Dataset, LabelledInstances]:
@@ -170,9 +187,7 @@ def prepare(
     DatasetError
         If the data set has no splits, or no instance of it can be had.
     """
-    dataset = Dataset.open(config.data.dataset)
-    if dataset.splits is None:
-        raise DatasetError(f"{config.data.dataset}: found no splits.json; make it with `satcost dataset split`")
+    dataset = open_datasets(config)
     cache = fill_cache(dataset, config, say, progress)
     data = load_labelled(dataset, cache, config.data.solvers, config.data.units, split_sides(dataset, config), say)
     say(", ".join(f"{side}: {len(data.side(side))}" for side in SIDES))
