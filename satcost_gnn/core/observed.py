@@ -161,19 +161,22 @@ def label_bounds(
     Returns
     -------
     dict
-        Unit -> the cost that one label in a hundred reaches, a stopped run counting with what it had spent: a few runs
-        that happen to count conflicts very fast tell nothing of others. In CPU seconds at most the longest limit.
+        Unit -> the largest, over solvers, of the cost that one label in a hundred reaches, a stopped run counting with
+        what it had spent: a few runs that happen to count conflicts very fast tell nothing of others. In CPU seconds
+        at most the longest limit.
     """
     wanted = frozenset(instances)
     runs = [run for run in dataset.runs if run.instance in wanted and run.solver in solvers]
-    found = {}
+    found: dict[str, float] = {}
     for unit in units:
-        spent = [run.cpu_s if unit == "cpu_seconds" else getattr(run, unit) for run in runs]
-        values = np.array([value for value in spent if value is not None and np.isfinite(value)], dtype=np.float64)
-        if not len(values):
-            continue
-        reached = float(np.quantile(values, 1.0 - REACHED, method="higher"))
-        if unit == "cpu_seconds":
-            reached = min(reached, max(run.cpu_limit_s for run in runs if run.cpu_limit_s is not None))
-        found[unit] = float(f"{reached:.3g}")
+        for solver in dict.fromkeys(run.solver for run in runs):
+            own = [run for run in runs if run.solver == solver]
+            spent = [run.cpu_s if unit == "cpu_seconds" else getattr(run, unit) for run in own]
+            values = np.array([value for value in spent if value is not None and np.isfinite(value)], dtype=np.float64)
+            if not len(values):
+                continue
+            reached = float(np.quantile(values, 1.0 - REACHED, method="higher"))
+            if unit == "cpu_seconds":
+                reached = min(reached, max(run.cpu_limit_s for run in own))
+            found[unit] = max(found.get(unit, 0.0), float(f"{reached:.3g}"))
     return found

@@ -218,6 +218,7 @@ def open_bench(
         keep |= _needs(one)
     cache = fill_cache(dataset, config, say, progress)
     splits = dataset.splits
+    assert splits is not None  # open_datasets asks for them
     roles = (
         {name: side for name, side in splits.side.items() if side in SIDES}
         if split == "instance"

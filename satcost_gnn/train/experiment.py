@@ -38,6 +38,7 @@ from satcost_gnn.learn.labelled_instances import (
     Say,
     default_cutoffs,
     largest_solved,
+    own_limit,
     prepare,
     preprocess_settings,
     split_sides,
@@ -133,20 +134,21 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
         novelty.save(staging / "novelty")
         Background.sample([data.instances[k] for k in learnt], config.network.seed).save(staging / BACKGROUND_FILE)
         settings = preprocess_settings(config)
+        bounds = label_bounds(
+            dataset, [name for name in sides if sides[name] == "train"], config.data.solvers, config.data.units
+        )
         about = CheckpointConfig(
             name=config.checkpoint.name,
             version=config.checkpoint.version,
             solvers=config.data.solvers,
             probe_solver=ProbeSettings().solver,
             units=config.data.units,
-            cutoffs=default_cutoffs(dataset, config.data.units),
+            cutoffs=default_cutoffs(dataset, config.data.units, bounds),
             chain=CHAIN,
             preprocess=json.loads(json.dumps(asdict(settings))),
             preprocess_key=settings.key(),
             training=training_identity(dataset, config, data),
-            label_bounds=label_bounds(
-                dataset, [name for name in sides if sides[name] == "train"], config.data.solvers, config.data.units
-            ),
+            label_bounds=bounds,
         )
         found = config.checkpoint.new_families
         (staging / "CARD.md").write_text(
@@ -154,7 +156,7 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
                 about,
                 metrics,
                 sum(data.solved_by_probe.values()),
-                max(run.cpu_limit_s for run in dataset.runs),
+                own_limit(dataset),
                 read_new_families(Path(found)) if found else None,
             )
             + card_section(warnings)
@@ -179,7 +181,7 @@ def write_portfolio(
         dataset,
         config.data.solvers,
         split_sides(dataset, config),
-        default_cutoffs(dataset, [PORTFOLIO_UNIT])[PORTFOLIO_UNIT],
+        own_limit(dataset),
         [instance.gbdhash for instance in instances],
         Calibration.from_json(calibrations[PORTFOLIO_UNIT]["gnn"]).apply(network.predict(instances)),
         float(np.mean([charge(instance.timings) for instance in instances])) if instances else 0.0,
@@ -191,17 +193,23 @@ def write_portfolio(
 
 def training_identity(dataset: Dataset, config: TrainingConfig, data: LabelledInstances) -> dict[str, Any]:
     """Return what a checkpoint was trained on, so that a changed data set can be told from it."""
-    tables = {
-        name: hashlib.sha256((dataset.directory / name).read_bytes()).hexdigest()
-        for name in ("manifest.parquet", "runs.parquet", "splits.json")
-    }
-    return {
+    found: dict[str, Any] = {
         "dataset": dataset.directory.name,
-        "sha256": tables,
+        "sha256": _table_hashes(dataset.directory),
         "split": config.data.split,
         "fold": config.data.fold if config.data.split == "family" else None,
         "instances": {side: len(data.side(side)) for side in SIDES},
         "config": config.model_dump(mode="json", exclude={"data": {"root", "cache"}}),
+    }
+    if config.data.also:
+        found["also"] = {path.name: _table_hashes(path) for path in config.data.also}
+    return found
+
+
+def _table_hashes(directory: Path) -> dict[str, str]:
+    return {
+        name: hashlib.sha256((directory / name).read_bytes()).hexdigest()
+        for name in ("manifest.parquet", "runs.parquet", "splits.json")
     }
 
 
