@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from satcost_gnn.core.distribution import CostDistribution, Floats
+from satcost_gnn.core.distribution import UNIT_LABELS, CostDistribution, Floats
 
 if TYPE_CHECKING:
     from satcost_gnn.data.dataset import Dataset
@@ -140,6 +140,24 @@ def bound_of(distribution: CostDistribution | None) -> float:
 def known(value: float) -> float | None:
     """Return a number for JSON: None in place of NaN and infinity."""
     return float(value) if np.isfinite(value) else None
+
+
+def beyond_note(cutoff: float, bound: float, unit: str) -> str:
+    """Return one line about a cutoff beyond what the labels tell about; empty if it isn't.
+
+    Parameters
+    ----------
+    cutoff, bound
+        In the unit.
+    unit
+        A cost unit.
+    """
+    if cutoff <= bound:
+        return ""
+    return (
+        f"nothing is known of costs above {bound:g} {UNIT_LABELS[unit]}, the limit of the training labels: P(solved) "
+        f"within {cutoff:g} is unknown"
+    )
 
 
 def label_bounds(
