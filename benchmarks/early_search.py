@@ -29,7 +29,7 @@ from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.learn.early_answers import above_survived
 from satcost_gnn.runtime.sandbox import Limits, Sandbox
 from satcost_gnn.search.plain_run import PlainRun, PlainSettings
-from satcost_gnn.search.second_search import second_features
+from satcost_gnn.search.probe_replicate import replicate_features
 from satcost_gnn.serve.predictor import Predictor
 
 SOLVER = "cadical195"
@@ -70,7 +70,7 @@ def labels() -> dict[str, dict[str, tuple[float, bool]]]:
 
 def medians(predictor: Predictor, instance: Instance, run: PlainRun | None) -> dict[str, float]:
     """Return log10 of the median that is predicted after each stage that leaves the instance open."""
-    without = FeatureVector.missing(second_features(None).names)
+    without = FeatureVector.missing(replicate_features(None).names)
     online = instance.online
     first = None
     if online is not None:
@@ -98,7 +98,7 @@ def measure(path: Path, predictors: list[Predictor], sandbox: Sandbox, known: di
     instance = item.instance
     if instance is None or instance.probe is None:
         return row
-    probe, second = instance.probe, instance.second
+    probe, second = instance.probe, instance.replicate
     formula = read_dimacs(path)
     equal = plain_run(formula, replace(PLAIN, stages=(max(probe.conflicts or 0, 1),)), sandbox)
     run = plain_run(formula, PLAIN, sandbox)

@@ -37,7 +37,7 @@ from satcost_gnn.formula.shuffle import renamed_trace, shuffled, signed_renaming
 from satcost_gnn.runtime.random_stream import Draws
 from satcost_gnn.serve.predictor import Predictor
 
-# Agreement that the graph branch is held to, in decades.
+# Agreement that the graph modality is held to, in decades.
 TOLERANCE = 1e-3
 
 

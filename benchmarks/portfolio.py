@@ -34,7 +34,7 @@ from satcost_gnn.decide.schedule_search import ScheduleSettings
 from satcost_gnn.decide.scoring import Plan, charge, runtimes, score
 from satcost_gnn.decide.select import SelectionSettings, decide
 from satcost_gnn.decide.training_fit import fit_portfolio
-from satcost_gnn.decide.training_side import TrainingPortfolio
+from satcost_gnn.decide.training_statistics import TrainingStatistics
 from satcost_gnn.evaluate.metrics import paired_bootstrap
 from satcost_gnn.features.cache import InstanceCache
 from satcost_gnn.features.preprocessing import Preprocessed
@@ -152,7 +152,7 @@ def main() -> None:
     measured = scores_[[row_of[name] for name in tests]]
     runtime = np.where(measured <= cutoff, measured, np.inf)
 
-    training = TrainingPortfolio.of_checkpoint(predictor.checkpoint)
+    training = TrainingStatistics.of_checkpoint(predictor.checkpoint)
     origin = "the checkpoint"
     if training.origin == "constants":
         # An older checkpoint: made here as it would be in training, from the sides that are not tested on.
@@ -198,11 +198,14 @@ def main() -> None:
     predicted_value: dict[str, float] = {}
     for cores in (1, 2):
         suffix = f"_{cores}_cores" if cores > 1 else ""
-        whole = ScheduleSettings(Objective.PAR2, cutoff, cores, training.dependence)
+        whole = ScheduleSettings(Objective.PAR2, cutoff, cores, training.copula_correlation)
         costs["schedule" + suffix] = scored(SchedulePolicy(whole))
         if cores == 1:
             costs["solve"] = scored(SolvePolicy(whole))
-        for dependence, label in ((training.dependence, "schedule_as_predicted"), (0.0, "schedule_independent")):
+        for copula_correlation, label in (
+            (training.copula_correlation, "schedule_as_predicted"),
+            (0.0, "schedule_independent"),
+        ):
             values, realised_ = [], []
             for k, name in enumerate(tests):
                 distribution = predicted[name].distribution
@@ -210,7 +213,7 @@ def main() -> None:
                     realised_.append(score(Plan(()), {}, cutoff, float(overhead[k])))
                     continue
                 left = max(cutoff - float(overhead[k]), 0.01 * cutoff)
-                limits = ScheduleSettings(Objective.PAR2, left, cores, dependence)
+                limits = ScheduleSettings(Objective.PAR2, left, cores, copula_correlation)
                 made = plan(distribution, solvers, limits)
                 values.append(made.value)
                 runs = runtimes(measured[k], solvers, cutoff)
@@ -225,7 +228,7 @@ def main() -> None:
         fixed = plan(
             CostDistribution(grid, np.stack(seen)),
             solvers,
-            ScheduleSettings(Objective.PAR2, cutoff, 1, training.dependence),
+            ScheduleSettings(Objective.PAR2, cutoff, 1, training.copula_correlation),
         )
         costs["one_schedule_for_all"] = np.array(
             [score(Plan(fixed.cores), runtimes(row, solvers, cutoff), cutoff) for row in measured]

@@ -49,7 +49,7 @@ def main() -> None:
         "seconds": quantiles,
         "mean_seconds_by_stage": {
             stage: float(np.mean([timings.get(stage, 0.0) for timings in stages]))
-            for stage in ("parse", "features", "probe", "graph", "second search", "inference")
+            for stage in ("parse", "features", "probe", "graph", "probe replicate", "inference")
         },
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -148,7 +148,7 @@ def timed(
         total = time.monotonic() - start
         with (Path(place) / "log.csv").open(newline="") as stream:
             seconds = [float(row["seconds"]) for row in csv.DictReader(stream)]
-    learning = config.optimiser.graph_epochs
+    learning = config.optimiser.encoder_epochs
     found: dict[str, Any] = {
         "seconds": round(total, 1),
         # The first epoch has warming up in it.
@@ -179,7 +179,7 @@ def run(options: argparse.Namespace) -> None:
                 values[section] = {**values[section], **change} if isinstance(change, dict) else change
             if options.epochs:
                 values["optimiser"]["epochs"] = options.epochs
-                values["optimiser"]["graph_epochs"] = min(options.epochs, values["optimiser"]["graph_epochs"])
+                values["optimiser"]["encoder_epochs"] = min(options.epochs, values["optimiser"]["encoder_epochs"])
             if options.threads and device == "cpu":
                 torch.set_num_threads(options.threads)
             row = {

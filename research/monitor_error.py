@@ -56,7 +56,7 @@ from satcost_gnn.train.monitor_runs import (
 
 #: What the monitor says: the prediction before the run given what has been survived, and with the re-estimator as well.
 MONITOR, MODELLED = "monitor", "monitor with the model of the hazard"
-# Stopped runs have no true cost for fractions of it: none is recorded.
+# Censored runs have no true cost for fractions of it: none is recorded.
 TEST = Sample("test", (Stratum(0.5, 20), Stratum(2.0, 8), Stratum(5.0, 3), Stratum(10.0, 1), Stratum(np.inf, np.inf)))
 #: Of the checkpoint's solvers the one whose search the classical estimators can be shown.
 LISTENED = "cadical195"

@@ -39,7 +39,7 @@ _TREES = 60
 _LEAST_LEAF = 3
 # Predictions stay within the training costs and this much beyond, in decades.
 _BEYOND_COSTS = 1.0
-# Penalty of the fits that complete the costs of stopped runs, and that scale a single estimate.
+# Penalty of the fits that complete the costs of censored runs, and that scale a single estimate.
 _FIRST_PENALTY = 100.0
 _SCALE_PENALTY = 0.01
 

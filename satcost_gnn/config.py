@@ -7,16 +7,17 @@ another model than the one asked for.
 from __future__ import annotations
 
 import tomllib
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.runtime.output_files import write_json
 
-Branch = Literal["graph", "static", "online"]
+Modality = Literal["graph", "static", "online"]
 
 
 class Section(BaseModel):
@@ -24,9 +25,36 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    #: Key of an earlier version -> key today. Both are read, only the latter is written.
+    former_keys: ClassVar[Mapping[str, str]] = {}
+
+    @model_validator(mode="before")
     @classmethod
-    def checked(cls, values: Mapping[str, Any] | Self | None, source: str = "settings") -> Self:
+    def _with_keys_of_today(cls, values: Any, info: ValidationInfo) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        former = [key for key in values if key in cls.former_keys and cls.former_keys[key] not in values]
+        if isinstance(info.context, list):
+            info.context.extend((key, cls.former_keys[key]) for key in former)
+        return {cls.former_keys[key] if key in former else key: value for key, value in values.items()}
+
+    @classmethod
+    def checked(
+        cls,
+        values: Mapping[str, Any] | Self | None,
+        source: str = "settings",
+        former: list[tuple[str, str]] | None = None,
+    ) -> Self:
         """Build the section from plain values.
+
+        Parameters
+        ----------
+        values
+            Keys of earlier versions (:attr:`former_keys`) are read like those of today.
+        source
+            Where they come from, for errors.
+        former
+            Takes each such key that was found, and the one of today.
 
         Raises
         ------
@@ -36,29 +64,15 @@ class Section(BaseModel):
         if isinstance(values, cls):
             return values
         try:
-            return cls.model_validate(dict(values or {}))
+            return cls.model_validate(dict(values or {}), context=former)
         except ValidationError as error:
             raise ConfigError(f"{source}: {_explain(cls, error)}") from None
-
-
-class RelativesConfig(Section):
-    """Published solvers that stand for one of ours."""
-
-    generation: str = Field(description="Generation of solvers whose measured speed of the source is taken.")
-    solvers: tuple[str, ...] = Field(min_length=1, description="Names of published solvers, or shell patterns.")
 
 
 class DataConfig(Section):
     """What to learn from."""
 
     dataset: Path = Field(description="Data set directory with manifest.parquet, runs.parquet and splits.json.")
-    also: tuple[Path, ...] = Field(
-        default=(), description="Further data sets: their instances and runs are joined with those of the first."
-    )
-    relatives: dict[str, RelativesConfig] = Field(
-        default_factory=dict,
-        description="Solver -> published solvers whose runs stand for its own where it has no answer itself.",
-    )
     root: Path | None = Field(default=None, description="Directory that the manifest's paths are relative to.")
     cache: Path = Field(default=Path("cache"), description="Directory that keeps preprocessed instances between runs.")
     split: Literal["instance", "family"] = Field(
@@ -87,8 +101,12 @@ class DataConfig(Section):
 class PreprocessConfig(Section):
     """How instances are turned into what the estimators see."""
 
+    former_keys: ClassVar[Mapping[str, str]] = {"again": "probe_replicate"}
+
     conflicts: int = Field(default=2000, ge=1, description="Conflict budget of the probe.")
-    again: bool = Field(default=True, description="Whether what the probe doesn't solve is probed again, renamed.")
+    probe_replicate: bool = Field(
+        default=True, description="Whether what the probe doesn't solve is probed a second time on a renamed copy."
+    )
     max_graph_edges: int = Field(default=200_000, ge=1, description="Literal occurrences kept in a cached graph.")
     jobs: int = Field(default=1, ge=1, description="Instances preprocessed at a time.")
 
@@ -96,8 +114,21 @@ class PreprocessConfig(Section):
 class ModelConfig(Section):
     """The network."""
 
-    branches: tuple[Branch, ...] = Field(default=("graph", "static", "online"), description="What the network sees.")
-    node_evidence: bool = Field(default=True, description="Whether the graph carries what the probe did with it.")
+    former_keys: ClassVar[Mapping[str, str]] = {
+        "branches": "modalities",
+        "node_evidence": "probe_node_features",
+        "branch_dropout": "modality_dropout",
+        "early_alone": "online_only_dropout",
+        "beside": "ensemble_member",
+        "beside_weight": "ensemble_member_weight",
+        "early_on_new": "ood_fallback_weight",
+        "constant_on_new": "ood_fallback_constant",
+    }
+
+    modalities: tuple[Modality, ...] = Field(
+        default=("graph", "static", "online"), description="What the network sees."
+    )
+    probe_node_features: bool = Field(default=True, description="Whether the graph carries what the probe did with it.")
     width: int = Field(default=48, ge=4, le=4096, description="Channels of a node.")
     rounds: int = Field(
         default=3, ge=0, le=100, description="Rounds of message passing, clauses and variables each once a round."
@@ -110,7 +141,7 @@ class ModelConfig(Section):
     graph_width: int = Field(
         default=16, ge=2, le=65536, description="Width that a graph's vector is narrowed to before fusion."
     )
-    fused_width: int = Field(default=128, ge=4, le=65536, description="Width of the layers that fuse the branches.")
+    fused_width: int = Field(default=128, ge=4, le=65536, description="Width of the layers that fuse the modalities.")
     fused_members: int = Field(
         default=16, ge=1, le=1000, description="Members of the ensemble that shares the layers of the fusion."
     )
@@ -118,39 +149,39 @@ class ModelConfig(Section):
         default=12, ge=2, le=1000, description="Smooth functions of cost that a hazard is made of."
     )
     dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout between layers.")
-    branch_dropout: float = Field(
-        default=0.1, ge=0, lt=1, description="Probability that a branch is missing in training."
+    modality_dropout: float = Field(
+        default=0.1, ge=0, lt=1, description="Probability that a modality is missing in training."
     )
-    early_alone: float = Field(
+    online_only_dropout: float = Field(
         default=0.0,
         ge=0,
         lt=1,
-        description="Probability that all but the early search is missing in training, which teaches to do with that.",
+        description="Probability that all modalities but the early search are missing in training.",
     )
-    beside: Literal["none", "forest"] = Field(
+    ensemble_member: Literal["none", "forest"] = Field(
         default="none", description="Classical estimator that the network's distribution is mixed with."
     )
-    beside_weight: float = Field(default=0.5, ge=0, le=1, description="Weight of that estimator.")
+    ensemble_member_weight: float = Field(default=0.5, ge=0, le=1, description="Weight of that estimator.")
 
-    early_on_new: float = Field(
+    ood_fallback_weight: float = Field(
         default=0.0,
         ge=0,
         le=1,
-        description="Weight, where static features are new, of what is read off the early search alone: by a forest "
-        "and, if it has learnt to (early_alone), by the network.",
+        description="Weight, out of distribution, of what is predicted from the early search alone: by a forest "
+        "and, if it was trained with online_only_dropout, by the network.",
     )
-    constant_on_new: float = Field(
+    ood_fallback_constant: float = Field(
         default=0.0,
         ge=0,
         le=1,
-        description="Weight of the training set's own distribution beside both where static features are new.",
+        description="Weight of the training set's own distribution, out of distribution.",
     )
 
-    @field_validator("branches")
+    @field_validator("modalities")
     @classmethod
     def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value or len(set(value)) != len(value):
-            raise ValueError("must name at least one branch, each once")
+            raise ValueError("must name at least one modality, each once")
         return value
 
     @model_validator(mode="after")
@@ -171,11 +202,13 @@ class LossConfig(Section):
 class OptimiserConfig(Section):
     """How it is minimised."""
 
+    former_keys: ClassVar[Mapping[str, str]] = {"averaging": "ema_decay", "graph_epochs": "encoder_epochs"}
+
     epochs: int = Field(default=30, ge=1, description="Epochs at most.")
-    graph_epochs: int = Field(
+    encoder_epochs: int = Field(
         default=30,
         ge=1,
-        description="Epochs in which the encoder learns; after them it is kept as it is and every graph encoded once.",
+        description="Epochs before the encoder is frozen; after them every graph is encoded once.",
     )
     stopping: Literal["early", "none"] = Field(
         default="early",
@@ -188,7 +221,9 @@ class OptimiserConfig(Section):
     warmup: float = Field(default=0.05, ge=0, lt=1, description="Share of training in which the learning rate rises.")
     weight_decay: float = Field(default=0.05, ge=0, description="Decoupled weight decay of matrices (AdamW).")
     gradient_clip: float = Field(default=1.0, gt=0, description="Largest norm of a gradient.")
-    averaging: float = Field(default=0.98, ge=0, lt=1, description="Decay of the running mean of the weights; 0: none.")
+    ema_decay: float = Field(
+        default=0.98, ge=0, lt=1, description="Decay of the exponential moving average of the weights; 0: none."
+    )
     monitor: Literal["crps", "nll"] = Field(default="crps", description="Validation score that stops training.")
     validation_share: float = Field(
         default=0.12, gt=0, lt=1, description="Share held out if no validation set is given."
@@ -282,7 +317,10 @@ def read_config(path: Path | str, *, root: Path | None = None, cache: Path | Non
         raise ConfigError(f"{path}: found no such file; expected a training configuration (TOML)") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error
-    config = TrainingConfig.checked(values, str(path))
+    former: list[tuple[str, str]] = []
+    config = TrainingConfig.checked(values, str(path), former)
+    for before, today in former:
+        warnings.warn(f"{path}: key {before!r} is now {today!r}; write that instead", FutureWarning, stacklevel=2)
     places = {name: place for name, place in (("root", root), ("cache", cache)) if place is not None}
     return config.model_copy(update={"data": config.data.model_copy(update=places)})
 

@@ -50,7 +50,7 @@ RECIPES = (
     "random-ksat:k=3,n=120,ratio=4.26,seed=2",
     "pigeonhole:holes=5,seed=0",
     "ordering:n=14,seed=0",
-    # Solved by the second search, were it not for the plain run.
+    # Solved by the probe replicate, were it not for the plain run.
     "random-ksat:k=3,n=180,ratio=5.5,seed=9",
     # Left open by both, some of them answered by the plain run.
     "multiplier-miter:bits=6,identity=commuted,second=tree,seed=0",
@@ -110,7 +110,7 @@ def with_fixed_times(item: Preprocessed) -> Preprocessed:
     found = item.instance
     if found is None:
         return item
-    searches = {"probe": _timed(found.probe), "second": _timed(found.second), "plain": _timed_plain(found.plain)}
+    searches = {"probe": _timed(found.probe), "replicate": _timed(found.replicate), "plain": _timed_plain(found.plain)}
     return replace(item, instance=replace(found, **searches, timings={}))
 
 
@@ -176,7 +176,7 @@ def distributions(stored: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
                 estimator = predictor.estimator(name)
                 if "trace" not in estimator.needs:
                     found[f"{unit}.{name}"] = estimator.predict(instances).cdf
-            found["novelty"] = np.array([one.score for one in predictor.novelty.judge(instances)])
+            found["novelty"] = np.array([one.score for one in predictor.ood_detector.judge(instances)])
     return found
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from satcost_gnn.core.distribution import GRIDS, CostDistribution
-from satcost_gnn.decide.training_side import TrainingPortfolio
+from satcost_gnn.decide.training_statistics import TrainingStatistics
 from satcost_gnn.serve.prediction import Prediction
 
 GRID = GRIDS["cpu_seconds"]
@@ -14,14 +14,14 @@ GRID = GRIDS["cpu_seconds"]
 
 def prediction(costs: Mapping[str, tuple[float, float]], **changes: Any) -> Prediction:
     """Solver -> median in CPU seconds and standard deviation in decades."""
-    medians, spreads = zip(*costs.values(), strict=True)
+    medians, sds = zip(*costs.values(), strict=True)
     fields: dict[str, Any] = {
         "path": "x.cnf",
         "gbdhash": "0" * 32,
         "status": "ok",
         "unit": "cpu_seconds",
         "solvers": tuple(costs),
-        "distribution": CostDistribution.normal(GRID, np.log10(medians), spreads),
+        "distribution": CostDistribution.normal(GRID, np.log10(medians), sds),
         "source": "forest",
         "reason": "",
         "result": "",
@@ -33,7 +33,7 @@ def prediction(costs: Mapping[str, tuple[float, float]], **changes: Any) -> Pred
     return Prediction(**{**fields, **changes})
 
 
-def training(order: Sequence[str], least_separation: float = 0.1) -> TrainingPortfolio:
+def training(order: Sequence[str], min_effect_size: float = 0.1) -> TrainingStatistics:
     """Solvers from the best to the worst."""
     par2 = {name: 1.0 + k for k, name in enumerate(order)}
-    return TrainingPortfolio(par2, dict.fromkeys(order, 0.9), 10.0, 100, least_separation)
+    return TrainingStatistics(par2, dict.fromkeys(order, 0.9), 10.0, 100, min_effect_size)

@@ -26,7 +26,7 @@ def write(tmp_path, text):
 
 
 def keys(values):
-    return {name: keys(value) if value and isinstance(value, dict) else None for name, value in values.items()}
+    return {name: keys(value) if isinstance(value, dict) else None for name, value in values.items()}
 
 
 def fields(section):
@@ -78,8 +78,8 @@ def test_unknown_key_is_an_error_that_lists_the_known_ones(tmp_path, text, key, 
     [
         ("[model]\nwidth = 50\nheads = 4", r"width \(50\) must be a multiple of heads"),
         ("[model]\ndropout = 1.0", r"model\.dropout = 1\.0: input should be less than 1"),
-        ("[model]\nbranches = []", "at least one branch"),
-        ("[model]\nbranches = ['graph', 'graph']", "each once"),
+        ("[model]\nmodalities = []", "at least one modality"),
+        ("[model]\nmodalities = ['graph', 'graph']", "each once"),
         ("members = 0", "members = 0"),
         ("members = 'two'", "members = 'two'"),
         ("name = '../up'", "name = '../up'"),
@@ -120,3 +120,29 @@ def test_written_configuration_reads_back(tmp_path):
 def test_settings_are_fixed():
     with pytest.raises(ValueError, match="frozen"):
         ModelConfig().width = 3
+
+
+def test_keys_of_earlier_versions_are_read_with_a_warning_that_names_those_of_today(tmp_path):
+    text = (
+        '[data]\ndataset = "d"\n[preprocess]\nagain = false\n'
+        "[model]\nbranches = ['graph']\nbranch_dropout = 0.3\nearly_alone = 0.2\nnode_evidence = false\n"
+        'beside = "forest"\nbeside_weight = 0.4\nearly_on_new = 0.6\nconstant_on_new = 0.1\n'
+        "[optimiser]\naveraging = 0.5\ngraph_epochs = 7\n"
+    )
+    with pytest.warns(FutureWarning) as told:
+        found = read_config(write(tmp_path, text))
+    assert not found.preprocess.probe_replicate
+    assert (found.model.modalities, found.model.modality_dropout, found.model.online_only_dropout) == (
+        ("graph",),
+        0.3,
+        0.2,
+    )
+    assert (found.model.probe_node_features, found.model.ensemble_member) == (False, "forest")
+    assert (found.model.ensemble_member_weight, found.model.ood_fallback_weight) == (0.4, 0.6)
+    assert (found.model.ood_fallback_constant, found.optimiser.ema_decay) == (0.1, 0.5)
+    assert found.optimiser.encoder_epochs == 7
+    texts = [str(one.message) for one in told]
+    assert len(texts) == 11 and any("'averaging' is now 'ema_decay'" in text for text in texts)
+    # Both at once contradict each other.
+    with pytest.raises(ConfigError, match=r"unknown key 'optimiser\.averaging'"):
+        read_config(write(tmp_path, '[data]\ndataset = "d"\n[optimiser]\naveraging = 0.5\nema_decay = 0.6\n'))

@@ -11,7 +11,7 @@ from satcost_gnn.features.cache import InstanceCache
 from satcost_gnn.features.preprocessing import PreprocessSettings
 from satcost_gnn.search.probe_settings import ProbeSettings
 
-SETTINGS = PreprocessSettings(probe=ProbeSettings(conflicts=50), again=False, dives=None)
+SETTINGS = PreprocessSettings(probe=ProbeSettings(conflicts=50), probe_replicate=False, dives=None)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from damaging import DAMAGES, damages_of, linked_copy
 from safetensors.numpy import load_file, save_file
 
 from satcost_gnn.data.generate import from_recipe
-from satcost_gnn.decide.training_side import TrainingPortfolio
+from satcost_gnn.decide.training_statistics import TrainingStatistics
 from satcost_gnn.errors import CheckpointError
 from satcost_gnn.serve.checkpoint import NETWORK, Checkpoint
 from satcost_gnn.serve.checkpoint_contents import open_estimator
@@ -110,7 +110,7 @@ def test_a_file_that_no_hash_is_known_of_is_not_taken_for_a_part(tmp_path: Path)
     (directory / "portfolio.json").unlink()
     Checkpoint.seal(_with_own_config(directory))
     shutil.copy(SHIPPED.directory / "portfolio.json", directory)
-    assert TrainingPortfolio.of_checkpoint(Checkpoint.open(directory)).origin == "constants"
+    assert TrainingStatistics.of_checkpoint(Checkpoint.open(directory)).origin == "constants"
 
 
 # What was written on purpose, or by another program: all hashes are right, and something else is not. -----------------

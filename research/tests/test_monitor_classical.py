@@ -104,7 +104,7 @@ def test_estimates_along_the_search_are_taken_to_seconds_at_the_rate_so_far() ->
     assert "Holt" in found
 
 
-def test_stopped_runs_count_where_it_is_asked_whether_a_run_ends() -> None:
+def test_censored_runs_count_where_it_is_asked_whether_a_run_ends() -> None:
     solved = MonitoredRun("a", "cadical195", "SAT", states(5_000, 10_000, 20_000))
     stopped = MonitoredRun("b", "cadical195", "TIMEOUT", states(5_000, 10_000, 99_999))
     sure = {unit: CostDistribution.normal(GRIDS[unit], 0.3, 0.01) for unit in GRIDS}

@@ -73,7 +73,7 @@ def run_calibrate(options: CalibrateOptions) -> int:
 def _print(speed: MachineSpeed) -> None:
     print(f"this machine: {speed.machine}")
     print(f"labels from:  {speed.reference}")
-    print(f"a second there takes {speed.factor:.3f} s here (single runs differ by a factor of {10**speed.spread:.2f})")
+    print(f"a second there takes {speed.factor:.3f} s here (single runs differ by a factor of {10**speed.sd:.2f})")
 
 
 app = command_app("calibrate-machine", CalibrateOptions, run_calibrate)

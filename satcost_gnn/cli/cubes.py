@@ -24,7 +24,7 @@ from satcost_gnn.core.cost_text import cost_text, interval_text, number_text
 from satcost_gnn.core.distribution import UNIT_LABELS
 from satcost_gnn.core.observed import bound_of, extrapolated, known
 from satcost_gnn.data.generate.cube import with_units
-from satcost_gnn.decide.cube_sampling import SampledTotal, design, estimate, spread_of_stopped
+from satcost_gnn.decide.cube_sampling import SampledTotal, design, estimate, expected_of_censored
 from satcost_gnn.decide.cubes import (
     STATIC_ESTIMATOR,
     CubePrediction,
@@ -191,7 +191,7 @@ def _sampled(
     rows = plan.draw(np.random.default_rng(options.seed))
     runs = _run_sample(formula, [open_[k] for k in rows], solver, options)
     kept, measured, bounds = [], [], []
-    stopped = 0
+    censored = 0
     for k in rows:
         cube, run = open_[k], runs[open_[k].number]
         cost = _cost(run, options.unit)
@@ -203,15 +203,15 @@ def _sampled(
             measured.append(cost)
         else:
             assert cube.cost is not None
-            stopped += 1
+            censored += 1
             beyond = 10.0 ** float(conditional(extrapolated(cube.cost), max(cost, 1e-9)).mean())
-            measured.append(float(spread_of_stopped([cost], [beyond])[0]))
+            measured.append(float(expected_of_censored([cost], [beyond])[0]))
         kept.append(k)
     if len(kept) < 2:
         print("satcost: fewer than two sampled cubes have a cost; the predictions stand alone", file=sys.stderr)
         return None, runs
     found = estimate(plan, kept, measured)
-    return replace(found, stopped=stopped, lower_bound=estimate(plan, kept, bounds).value), runs
+    return replace(found, censored=censored, lower_bound=estimate(plan, kept, bounds).value), runs
 
 
 def _row(
@@ -364,9 +364,9 @@ def _print_summary(summary: Mapping[str, Any]) -> None:
             f"all together, from {sampled['runs']} runs: {_number(sampled['value'])} {label}"
             f" (80 %: {_number(sampled['low'])} to {_number(sampled['high'])})"
         )
-        if sampled["stopped"]:
+        if sampled["censored"]:
             print(
-                f"{sampled['stopped']} of them were stopped at a limit and count as predicted beyond it; "
+                f"{sampled['censored']} of them were stopped at a limit and count as predicted beyond it; "
                 f"counted at the limit: {_number(sampled['lower_bound'])}"
             )
     if summary["satisfiable"]:

@@ -158,7 +158,7 @@ def _scenarios(places: list[Path]) -> Iterator[Path]:
 
 
 def _on_dataset(options: EvaluateOptions, dataset: Path, output: Path, seeds: list[int]) -> int:
-    from satcost_gnn.evaluate.contenders import chosen_contenders
+    from satcost_gnn.evaluate.methods import chosen_methods
     from satcost_gnn.evaluate.run import EvaluationSettings, run_evaluation
     from satcost_gnn.serve.checkpoint import Checkpoint
 
@@ -173,7 +173,7 @@ def _on_dataset(options: EvaluateOptions, dataset: Path, output: Path, seeds: li
         checkpoints = []
     settings = EvaluationSettings(
         config=_config(options, dataset, checkpoints),
-        contenders=chosen_contenders(options.estimators, say),
+        methods=chosen_methods(options.estimators, say),
         split=options.split,
         seeds=seeds,
         network_seeds=None if options.network_seeds is None else _seeds(options.network_seeds, "--network-seeds"),

@@ -34,7 +34,7 @@ class AslibOptions:
     jobs
         Scenarios evaluated at a time, each by one process.
     estimators
-        Rows of the table (names of :data:`satcost_gnn.evaluate.aslib_protocol.CONTENDERS`); None for all. The mixture
+        Rows of the table (names of :data:`satcost_gnn.evaluate.aslib_protocol.METHODS`); None for all. The mixture
         joins in if a member of it is among them.
     """
 
@@ -57,10 +57,10 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
         If there is no estimator of a name.
     """
     from satcost_gnn.data.runtime_table import find_runtime_tables
-    from satcost_gnn.evaluate.aslib_protocol import CONTENDERS
+    from satcost_gnn.evaluate.aslib_protocol import METHODS
     from satcost_gnn.evaluate.aslib_report import aslib_report
 
-    known = [contender.name for contender in CONTENDERS]
+    known = [method.name for method in METHODS]
     unknown = [name for name in options.estimators or () if name not in known]
     if unknown:
         raise ConfigError(f"--estimators: found {', '.join(unknown)}; expected some of {', '.join(known)}")
@@ -129,8 +129,7 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
     report = aslib_report(results, failed, command)
     _write(options.output / "metrics.json", {"command": command, "scenarios": results, "failed": failed})
     write_text(options.output / "report.md", report)
-    # It ends with the end of a line.
-    print(report, end="", flush=True)
+    print(report, flush=True)
     for name, reason in failed.items():
         _say(f"not evaluated: {name}: {reason}")
     if stopped:
@@ -142,12 +141,12 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
 def _evaluated(source: tuple[Path, ...], seed: int, names: list[str]) -> dict[str, Any]:
     from satcost_gnn.data.aslib import read_scenario
     from satcost_gnn.data.runtime_table import read_runtime_table
-    from satcost_gnn.evaluate.aslib_protocol import CONTENDERS, evaluate_scenario
+    from satcost_gnn.evaluate.aslib_protocol import METHODS, evaluate_scenario
 
     scenario = read_scenario(source[0]) if len(source) == 1 else read_runtime_table(source[0], source[1], seed)
     for warning in scenario.warnings:
         _say(f"{_name(source)}: {warning}")
-    return evaluate_scenario(scenario, seed, [c for c in CONTENDERS if c.name in names], _say)
+    return evaluate_scenario(scenario, seed, [c for c in METHODS if c.name in names], _say)
 
 
 def _name(source: tuple[Path, ...]) -> str:
@@ -170,7 +169,7 @@ def _stored(path: Path, seed: int, names: list[str]) -> dict[str, Any] | None:
     # Estimators that failed may be there now.
     good = isinstance(stored, dict) and stored.get("seed") == seed and not stored.get("errors", True)
     good = good and stored.get("version") == RESULT_VERSION
-    good = good and set(stored.get("contenders", ())) - {MIXTURE} == set(names)
+    good = good and set(stored.get("methods", ())) - {MIXTURE} == set(names)
     return stored if good else None
 
 

@@ -50,12 +50,15 @@ class ScheduleOptions:
     ] = None
     cores: Cores = 1
     solvers: Solvers = None
-    dependence: Annotated[
+    copula_correlation: Annotated[
         float | None,
         typer.Option(
             parser=SHARE,
-            help="Share of the uncertainty that the solvers have in common, 0 to 1 [default: checkpoint's].",
+            help="Correlation of the solvers' costs on an instance, 0 to 1 [default: checkpoint's].",
         ),
+    ] = None
+    dependence: Annotated[
+        float | None, typer.Option(parser=SHARE, hidden=True, help="Former name of --copula-correlation.")
     ] = None
     each: Annotated[bool, typer.Option("--each", help="A schedule for each file rather than one for all.")] = False
     aslib: Annotated[
@@ -96,6 +99,13 @@ def schedule_text(schedule: Schedule) -> str:
     return "\n".join(lines)
 
 
+def _copula_correlation(options: ScheduleOptions) -> float | None:
+    if options.dependence is None:
+        return options.copula_correlation
+    tell_warning("--dependence", "it is now --copula-correlation; the former name goes with version 0.3")
+    return options.dependence if options.copula_correlation is None else options.copula_correlation
+
+
 def run_schedule(options: ScheduleOptions) -> int:
     """Say which solvers to run for how long, in turn or on several cores.
 
@@ -112,7 +122,7 @@ def run_schedule(options: ScheduleOptions) -> int:
         time_limit_s=options.limit,
         cores=options.cores,
         solvers=options.solvers,
-        dependence=options.dependence,
+        copula_correlation=_copula_correlation(options),
         device=options.device,
         relaxed=options.relaxed,
     ) as scheduler:

@@ -16,7 +16,7 @@ from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.errors import OutputError
 from satcost_gnn.runtime.output_files import check_directory
 from satcost_gnn.runtime.output_lock import locked
-from satcost_gnn.train.phase_labels import TRAINING_SIDES, label_instances, whole_graphs
+from satcost_gnn.train.phase_labels import TRAINING_SPLITS, label_instances, whole_graphs
 from satcost_gnn.train.phases import train_phase_checkpoint
 
 
@@ -54,7 +54,7 @@ def run_train_phases(options: TrainPhasesOptions) -> int:
         with locked(options.work):
             label_instances(
                 dataset,
-                TRAINING_SIDES,
+                TRAINING_SPLITS,
                 options.work,
                 root=options.root,
                 store=options.work / "instances",

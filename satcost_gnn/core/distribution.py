@@ -223,10 +223,10 @@ class CostDistribution:
         """Return the restricted standard deviation of log10 cost: mass outside the grid counts at the ends."""
         centre = self.mean()[..., None]
         mass = np.diff(self.cdf, axis=-1)
-        spread = (mass * ((self.grid.centres - centre) ** 2 + self.grid.width**2 / 12)).sum(axis=-1)
-        spread = spread + self.cdf[..., 0] * (self.grid.low - centre[..., 0]) ** 2
-        spread = spread + self.mass_above * (self.grid.high - centre[..., 0]) ** 2
-        return np.asarray(np.sqrt(spread))
+        variance = (mass * ((self.grid.centres - centre) ** 2 + self.grid.width**2 / 12)).sum(axis=-1)
+        variance = variance + self.cdf[..., 0] * (self.grid.low - centre[..., 0]) ** 2
+        variance = variance + self.mass_above * (self.grid.high - centre[..., 0]) ** 2
+        return np.asarray(np.sqrt(variance))
 
     def p_solved_by(self, budget: ArrayLike) -> Floats:
         """Return the probability that the cost is at most a budget.
@@ -401,10 +401,10 @@ class CostDistribution:
         """
         from scipy.special import ndtr  # here: reading a distribution must not load scipy
 
-        centre, spread = np.broadcast_arrays(np.asarray(mean, dtype=np.float64), np.asarray(sd, dtype=np.float64))
-        if not (np.isfinite(centre).all() and np.isfinite(spread).all()):
+        centre, deviation = np.broadcast_arrays(np.asarray(mean, dtype=np.float64), np.asarray(sd, dtype=np.float64))
+        if not (np.isfinite(centre).all() and np.isfinite(deviation).all()):
             raise ValueError("found a mean or standard deviation that is not a finite number")
-        scale = np.maximum(spread, grid.width / 100)
+        scale = np.maximum(deviation, grid.width / 100)
         return cls(grid, ndtr((grid.edges - centre[..., None]) / scale[..., None]))
 
     @classmethod

@@ -12,7 +12,7 @@ from satcost_gnn.features.instance import Instance
 
 #: Feature step -> stages of preprocessing whose CPU seconds it costs. Reading the file is not among them: every solver
 #: has to do it.
-STEPS: Mapping[str, tuple[str, ...]] = {"structure": ("features",), "early_search": ("probe", "second search")}
+STEPS: Mapping[str, tuple[str, ...]] = {"structure": ("features",), "early_search": ("probe", "probe replicate")}
 
 
 def feature_steps(

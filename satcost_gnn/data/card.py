@@ -68,7 +68,7 @@ def format_card(dataset: Dataset) -> str:
             "",
             "Seconds of a source are those of its machines. The factor (seconds there for a second on ours) is the "
             "median over instances that took relatives of one of our solvers 1 to 60 s there; starred is the "
-            "generation whose ratios spread least, which gives the factor (`satcost dataset source-speed`).",
+            "generation whose ratios vary least, which gives the factor (`satcost dataset source-speed`).",
             "",
             *_table_block(*speed_rows(speeds)),
         ]

@@ -4,7 +4,7 @@ A source (an event that published run times) has a speed of its own. It is told 
 on both: the same instance, a solver of ours and its relatives of the event. The factor of a source is the median of
 published over own seconds; where ours was cut off, the ratio lies below all that are told, which a median takes.
 Relatives are not the same program (PySAT's Glucose and MapleLCM simplify nothing, the published ones do), and a search
-has its luck: the spread of the ratios says how much. The generation whose ratios spread least has the closest
+has its luck: the standard deviation of the ratios says how much. The generation whose ratios vary least has the closest
 relatives, and gives the factor.
 """
 
@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,7 @@ class GenerationSpeed:
         Median ratio; 0 if more than half of our runs were cut off.
     low, high
         Central 95 % of the factor over bootstrapped instances.
-    spread_log10
+    sd_log10
         Standard deviation of log10 of a single ratio, from the median absolute deviation; None if that is unknown.
     instances
         Instances compared.
@@ -74,7 +75,7 @@ class GenerationSpeed:
     factor: float
     low: float
     high: float
-    spread_log10: float | None
+    sd_log10: float | None
     instances: int
     cut_off: int
 
@@ -87,10 +88,10 @@ class SourceSpeed:
     ----------
     factor
         Seconds there for a second here.
-    spread_log10
+    sd_log10
         Standard deviation of log10 of a single ratio.
     generation
-        Generation that both are told by: the one whose ratios spread least, whose programs are most alike.
+        Generation that both are told by: the one whose ratios vary least, whose programs are most alike.
     pooled
         Whether the source has too few instances of its own, and these are the numbers of all sources together.
     generations
@@ -98,7 +99,7 @@ class SourceSpeed:
     """
 
     factor: float
-    spread_log10: float
+    sd_log10: float
     generation: str
     pooled: bool
     generations: Mapping[str, GenerationSpeed]
@@ -162,12 +163,12 @@ def source_speeds(
 
 
 def _chosen(source: str, told: Mapping[str, GenerationSpeed | None], pooled: bool) -> SourceSpeed | None:
-    """Return the speed by the generation whose ratios spread least, None if none has enough of them."""
+    """Return the speed by the generation whose ratios vary least, None if none has enough of them."""
     found = {name: speed for name, speed in told.items() if speed is not None}
     usable = {
-        name: speed.spread_log10
+        name: speed.sd_log10
         for name, speed in found.items()
-        if speed.instances >= FEWEST and speed.factor > 0 and speed.spread_log10 is not None
+        if speed.instances >= FEWEST and speed.factor > 0 and speed.sd_log10 is not None
     }
     if not usable:
         return None
@@ -219,7 +220,7 @@ def _speed(ratios: Sequence[float], seed: int) -> GenerationSpeed | None:
         factor=float(10**middle),
         low=float(10 ** drawn[25]),
         high=float(10 ** drawn[974]),
-        spread_log10=float(1.4826 * np.median(np.abs(values - middle))) if math.isfinite(middle) else None,
+        sd_log10=float(1.4826 * np.median(np.abs(values - middle))) if math.isfinite(middle) else None,
         instances=len(values),
         cut_off=int(np.isinf(values).sum()),
     )
@@ -245,6 +246,10 @@ def write_speeds(directory: Path | str, speeds: Mapping[str, SourceSpeed]) -> No
     )
 
 
+def _with_keys_of_today(found: dict[str, Any]) -> dict[str, Any]:
+    return {"sd_log10" if key == "spread_log10" else key: value for key, value in found.items()}
+
+
 def read_speeds(directory: Path | str) -> dict[str, SourceSpeed]:
     """Read the speeds of a data set; none if it has no ``sources.json``.
 
@@ -257,13 +262,13 @@ def read_speeds(directory: Path | str) -> dict[str, SourceSpeed]:
     if not path.exists():
         return {}
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"), object_hook=_with_keys_of_today)
         if value["version"] != SPEEDS_VERSION:
             raise ValueError(f"version {value['version']!r}")
         return {
             str(name): SourceSpeed(
                 float(speed["factor"]),
-                float(speed["spread_log10"]),
+                float(speed["sd_log10"]),
                 str(speed["generation"]),
                 bool(speed["pooled"]),
                 {str(its): GenerationSpeed(**told) for its, told in speed["generations"].items()},
@@ -282,7 +287,7 @@ def speed_rows(speeds: Mapping[str, SourceSpeed]) -> tuple[tuple[str, ...], list
     rows: list[tuple[object, ...]] = []
     for name, speed in speeds.items():
         if speed.pooled:
-            rows.append((name, "all sources", f"{speed.factor:.2f}", "", f"{speed.spread_log10:.2f}", "", ""))
+            rows.append((name, "all sources", f"{speed.factor:.2f}", "", f"{speed.sd_log10:.2f}", "", ""))
             continue
         for generation, told in speed.generations.items():
             rows.append(
@@ -291,7 +296,7 @@ def speed_rows(speeds: Mapping[str, SourceSpeed]) -> tuple[tuple[str, ...], list
                     generation + ("*" if generation == speed.generation else ""),
                     f"{told.factor:.2f}",
                     f"{told.low:.2f} to {told.high:.2f}",
-                    "?" if told.spread_log10 is None else f"{told.spread_log10:.2f}",
+                    "?" if told.sd_log10 is None else f"{told.sd_log10:.2f}",
                     told.instances,
                     told.cut_off,
                 )

@@ -28,9 +28,9 @@ import numpy as np
 
 from satcost_gnn.core.distribution import CostDistribution, Floats, grid_for
 from satcost_gnn.core.observed import bound_of
-from satcost_gnn.decide.batch_head_start import left_open
+from satcost_gnn.decide.batch_presolving import left_open
 from satcost_gnn.decide.objective import Objective, partial_moment, scores
-from satcost_gnn.decide.training_side import UNIT, TrainingPortfolio
+from satcost_gnn.decide.training_statistics import UNIT, TrainingStatistics
 from satcost_gnn.errors import ConfigError, FormulaError
 from satcost_gnn.features.preprocessing import Preprocessed, PreprocessSettings
 from satcost_gnn.formula.sources import FormulaFile, UnreadableName, for_children
@@ -48,7 +48,7 @@ BATCH_COLUMNS: dict[str, tuple[type, str]] = {
     "status": (str, "SAT, UNSAT, TIMEOUT, MEMOUT, CRASHED, or error: see the column error"),
     "solver": (str, "solver of the last run; probe where listening to it solved the instance"),
     "cpu_s": (float, "CPU seconds of all runs of this instance"),
-    "runs": (int, "number of these runs; 0 where the head start or the probe solved it"),
+    "runs": (int, "number of these runs; 0 where presolving or the probe solved it"),
     "finished_s": (float, "wall seconds from the beginning of the batch to this row"),
     "expected_s": (float, "CPU seconds that were expected of the best solver within the limit; missing as p_solved is"),
     "p_solved": (float, "probability of its answer within the limit; missing for a limit above known_up_to_s"),
@@ -317,7 +317,7 @@ def solve_batch(
     """Solve a set of instances, in an order and with limits made from the predictions.
 
     Each instance is first given to the single best solver alone, for about as long as a prediction takes
-    (:func:`~satcost_gnn.features.early_budget.head_start`); what that answers is done, without a prediction. All others
+    (:func:`~satcost_gnn.features.early_budget.presolving`); what that answers is done, without a prediction. All others
     are predicted; those that the probe solves are done then, and of the rest no more than the names and the predictions
     are held.
 
@@ -406,7 +406,7 @@ def _predict_and_run(
     if not jobs:
         return
     distribution = CostDistribution(grid_for(UNIT), np.stack(cdfs))
-    single = TrainingPortfolio.of_checkpoint(predictor.checkpoint).single_best(predictor.solvers)
+    single = TrainingStatistics.of_checkpoint(predictor.checkpoint).single_best(predictor.solvers)
     unlike = [number for number, job in enumerate(jobs) if job.row["in_distribution"] is False]
     work = BatchQueue(distribution, predictor.solvers, settings.limit_s, settings.aim, dict.fromkeys(unlike, single))
     for number, job in enumerate(jobs):

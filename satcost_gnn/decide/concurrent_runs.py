@@ -56,7 +56,7 @@ class SolveSettings:
         Solvers that run at a time.
     objective
         What the schedule minimises.
-    dependence
+    copula_correlation
         See :class:`~satcost_gnn.decide.schedule_search.ScheduleSettings`; None for the checkpoint's.
     proof
         File for a proof of unsatisfiability; only solvers that write one are run then.
@@ -78,7 +78,7 @@ class SolveSettings:
     memory_limit_mb: int = 4096
     cores: int = 1
     objective: Objective = Objective.PAR2
-    dependence: float | None = None
+    copula_correlation: float | None = None
     proof: Path | None = None
     programs: Mapping[str, str] = field(default_factory=dict)
     watch: bool = False
@@ -173,7 +173,7 @@ class _Core(threading.Thread):
 
 
 class ConcurrentRuns:
-    """The runs on one formula: first those of a head start, then, once it is known, those of a schedule.
+    """The runs on one formula: first those of presolving, then, once it is known, those of a schedule.
 
     Use as a context manager: at its end, whatever happens, no process is left behind. Proofs are written into the
     directory ``proofs``, if there is one.

@@ -2,8 +2,8 @@
 
 Plain Monte-Carlo, the mean of N random cubes times their number, is what is done without predictions. Here the cubes
 are sorted by predicted cost and cut into strata; each stratum is sampled in proportion to its number times the root
-mean square of its predictions (which stands for the spread that Neyman allocation asks for: what costs more varies
-more), and the total is
+mean square of its predictions (which stands for the standard deviation that Neyman allocation asks for: what costs
+more varies more), and the total is
 
     T = sum over strata of N_h ybar_h + b (X - sum over strata of N_h xbar_h),
 
@@ -116,10 +116,10 @@ class SampledTotal:
         What was added for each unit by which the sample's predictions fall short of all predictions.
     runs
         Cubes run.
-    stopped
-        How many of them were stopped at a limit.
+    censored
+        How many of them a limit stopped.
     lower_bound
-        The estimate with stopped runs counted at what they had used: too low if there are any.
+        The estimate with censored runs counted at what they had used: too low if there are any.
     """
 
     value: float
@@ -127,7 +127,7 @@ class SampledTotal:
     high: float
     slope: float
     runs: int
-    stopped: int = 0
+    censored: int = 0
     lower_bound: float = float("nan")
 
 
@@ -175,11 +175,11 @@ def estimate(plan: Design, chosen: ArrayLike, measured: ArrayLike, coverage: flo
     value = straight_y + slope * (float(plan.predicted.sum()) - straight_x)
     value = max(value, float(y.sum()))
     residual = dy - slope * dx
-    spread = np.bincount(stratum, weights=residual**2, minlength=n_strata) / np.maximum(taken - 1, 1)
+    variance_in = np.bincount(stratum, weights=residual**2, minlength=n_strata) / np.maximum(taken - 1, 1)
     relative = float((((y - ratio * x) / x) ** 2).sum()) / max(len(rows) - 1, 1)
     squares = np.bincount(plan.stratum, weights=plan.predicted**2, minlength=n_strata) / sizes
     per_run = sizes**2 * (1.0 - taken / sizes) / np.maximum(taken, 1)
-    variance = max(float(per_run @ spread), float(per_run @ squares) * relative)
+    variance = max(float(per_run @ variance_in), float(per_run @ squares) * relative)
     freedom = max(len(rows) - 1, 1)
     width = float(student.ppf(0.5 + coverage / 2, freedom)) * np.sqrt(variance) / value if value > 0 else 0.0
     low, high = value * np.exp(-width), value * np.exp(width)
@@ -192,6 +192,6 @@ def monte_carlo(n_cubes: int, measured: ArrayLike) -> float:
     return float(n_cubes * np.mean(np.asarray(measured, dtype=np.float64)))
 
 
-def spread_of_stopped(bounds: Sequence[float], expected: Sequence[float]) -> Floats:
-    """Return costs to stand for stopped runs: what is expected beyond the bound, and never less than the bound."""
+def expected_of_censored(bounds: Sequence[float], expected: Sequence[float]) -> Floats:
+    """Return costs to stand for censored runs: what is expected beyond the bound, and never less than the bound."""
     return np.maximum(np.asarray(expected, dtype=np.float64), np.asarray(bounds, dtype=np.float64))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from satcost_gnn.decide.training_side import UNIT
+from satcost_gnn.decide.training_statistics import UNIT
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.serve.predictor import Predictor
 

@@ -50,12 +50,12 @@ class Scores:
     ----------
     value
         ``float64[...]``: CPU seconds, or for ``p-solved`` the probability of not solving.
-    spread
+    sd
         ``float64[...]``: standard deviation of the same over the predicted distribution.
     """
 
     value: Floats
-    spread: Floats
+    sd: Floats
 
 
 def partial_moment(distribution: CostDistribution, limit_s: ArrayLike, power: int) -> Floats:
@@ -92,7 +92,7 @@ def partial_moment(distribution: CostDistribution, limit_s: ArrayLike, power: in
 def scores(
     distribution: CostDistribution, objective: Objective, cutoff_s: ArrayLike, overhead_s: ArrayLike = 0.0
 ) -> Scores:
-    """Return mean and spread of an objective for predicted costs in CPU seconds.
+    """Return mean and standard deviation of an objective for predicted costs in CPU seconds.
 
     Parameters
     ----------
@@ -123,12 +123,12 @@ def scores(
     return Scores(mean, np.sqrt(np.maximum(square - mean**2, 0.0)))
 
 
-def separation(value: Floats, spread: Floats, single: int) -> Floats:
+def effect_size(value: Floats, sd: Floats, single: int) -> Floats:
     """Return how far the best solver is from the single best: difference over the root of the sum of variances.
 
     Parameters
     ----------
-    value, spread
+    value, sd
         ``float64[..., n_solvers]``: objective and its standard deviation.
     single
         Column of the single best.
@@ -139,9 +139,9 @@ def separation(value: Floats, spread: Floats, single: int) -> Floats:
         0 where the single best is the best here too.
     """
     best = np.argmin(value, axis=-1)[..., None]
-    best_value, best_spread = (np.take_along_axis(part, best, axis=-1)[..., 0] for part in (value, spread))
+    best_value, best_sd = (np.take_along_axis(part, best, axis=-1)[..., 0] for part in (value, sd))
     difference = value[..., single] - best_value
-    scale = np.hypot(best_spread, spread[..., single])
+    scale = np.hypot(best_sd, sd[..., single])
     largest = float(np.finfo(np.float64).max)
     return np.where(
         difference <= 0, 0.0, np.divide(difference, scale, out=np.full(scale.shape, largest), where=scale > 0)

@@ -33,7 +33,7 @@ class Schedule:
         Predicted seconds until the answer or the limit; NaN likewise.
     p_solved
         Predicted probability of an answer within the limit; NaN likewise.
-    dependence
+    copula_correlation
         Share of the variance of the solvers' costs that they are taken to have in common.
     instances
         Number of instances that the schedule is for.
@@ -62,7 +62,7 @@ class Schedule:
     value: float
     expected_s: float
     p_solved: float
-    dependence: float
+    copula_correlation: float
     instances: int = 1
     paths: tuple[str, ...] = ()
     overhead_s: float = 0.0

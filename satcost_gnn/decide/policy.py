@@ -11,14 +11,14 @@ from satcost_gnn.decide.schedule import schedule_after, schedule_of
 from satcost_gnn.decide.schedule_search import ScheduleSettings
 from satcost_gnn.decide.scoring import Plan, Slice
 from satcost_gnn.decide.select import SelectionSettings, decide
-from satcost_gnn.decide.training_side import TrainingPortfolio
+from satcost_gnn.decide.training_statistics import TrainingStatistics
 from satcost_gnn.serve.prediction import Prediction
 
 
 class Policy(Protocol):
     """Says what to run; :func:`~satcost_gnn.decide.scoring.score` says what comes of it."""
 
-    def decide(self, prediction: Prediction, overhead_s: float, statistics: TrainingPortfolio) -> Plan:
+    def decide(self, prediction: Prediction, overhead_s: float, statistics: TrainingStatistics) -> Plan:
         """Return what is run on an instance.
 
         Parameters
@@ -38,7 +38,7 @@ class SelectPolicy:
 
     settings: SelectionSettings
 
-    def decide(self, prediction: Prediction, overhead_s: float, statistics: TrainingPortfolio) -> Plan:
+    def decide(self, prediction: Prediction, overhead_s: float, statistics: TrainingStatistics) -> Plan:
         """Return the run of the chosen solver (see :class:`Policy`)."""
         if prediction.result:
             return Plan(())
@@ -52,7 +52,7 @@ class SchedulePolicy:
 
     settings: ScheduleSettings
 
-    def decide(self, prediction: Prediction, overhead_s: float, statistics: TrainingPortfolio) -> Plan:
+    def decide(self, prediction: Prediction, overhead_s: float, statistics: TrainingStatistics) -> Plan:
         """Return the runs of the schedule (see :class:`Policy`)."""
         if prediction.result or prediction.distribution is None:
             return Plan(())
@@ -69,8 +69,8 @@ class SolvePolicy:
 
     settings: ScheduleSettings
 
-    def decide(self, prediction: Prediction, overhead_s: float, statistics: TrainingPortfolio) -> Plan:
-        """Return the head start, and the runs after it (see :class:`Policy`)."""
+    def decide(self, prediction: Prediction, overhead_s: float, statistics: TrainingStatistics) -> Plan:
+        """Return presolving, and the runs after it (see :class:`Policy`)."""
         first, first_s = statistics.single_best(prediction.solvers), statistics.first_look_s
         spent, limit_s = first_s + overhead_s, self.settings.time_limit_s
         if prediction.result:

@@ -1,7 +1,7 @@
-"""Solve an instance with a portfolio: head start, probe, schedule, limited child processes, a checked answer.
+"""Solve an instance with a portfolio: presolving, probe, schedule, limited child processes, a checked answer.
 
 The single best solver of the training side begins at once, so that easy instances cost no more than they must. If it
-has not answered after its head start, it is paused and the instance probed and predicted: the probe's own answer is
+has not answered after presolving, it is paused and the instance probed and predicted: the probe's own answer is
 taken if it solves the instance; otherwise the solver goes on, unless the predictions promise much more of the others,
 who then run by a schedule in its place. With several cores it goes on in any case, and the others run beside it.
 """
@@ -27,7 +27,7 @@ from satcost_gnn.decide.schedule import schedule_after, schedule_of
 from satcost_gnn.decide.schedule_search import ScheduleSettings
 from satcost_gnn.decide.scoring import Slice
 from satcost_gnn.decide.solver_child import can_prove
-from satcost_gnn.decide.training_side import TrainingPortfolio
+from satcost_gnn.decide.training_statistics import TrainingStatistics
 from satcost_gnn.errors import ConfigError, OutputError, ReadingTimeoutError, SolverError
 from satcost_gnn.features.preprocessing import name_of
 from satcost_gnn.formula.cnf import Formula
@@ -42,7 +42,7 @@ from satcost_gnn.serve.predictor import Predictor
 EXIT_CODES: Mapping[str, int] = {"SAT": 10, "UNSAT": 20, "UNKNOWN": 0}
 
 # With a core to spare a prediction takes nobody's time: it waits only for what is answered at once.
-_HEAD_START_BESIDE_S = 0.2
+_PRESOLVING_ALONE_S = 0.2
 # With fewer seconds left nothing is predicted: it would take too much of them.
 _LEAST_TO_PREDICT_S = 4.0
 # Shares of what is left that reading off features and probing may take, and the prediction in all: the solver that is
@@ -72,7 +72,7 @@ class Solution:
     proof
         Where the proof of unsatisfiability was written.
     source
-        Where the prediction comes from; ``head-start`` if none was needed.
+        Where the prediction comes from; ``presolving`` if none was needed.
     reason
         Why there is no answer, or why the prediction is a fallback's.
     wall_s
@@ -181,7 +181,7 @@ class PortfolioSolver(DecidesByPredictor):
         self.solvers = tuple(name for name, run in programs.items() if settings.proof is None or can_prove(run))
         if not self.solvers:
             raise ConfigError(f"none of {', '.join(programs.values())} writes a proof; choose others by --solvers")
-        self.training = TrainingPortfolio.of_checkpoint(predictor.checkpoint)
+        self.training = TrainingStatistics.of_checkpoint(predictor.checkpoint)
 
     def solve(
         self,
@@ -239,8 +239,8 @@ class PortfolioSolver(DecidesByPredictor):
             staging = stack.enter_context(staging_directory(proof)) if proof is not None else None
             with ConcurrentRuns(formula, usual, self.settings, begin, staging) as portfolio:
                 portfolio.start(usual[0])
-                head_start_s = self._head_start_s()
-                over = portfolio.watch(on_progress, every_s, head_start_s)
+                presolving_s = self._presolving_s()
+                over = portfolio.watch(on_progress, every_s, presolving_s)
                 # A first run that has ended by its limit has had all the time there was.
                 if portfolio.won is None and (over or portfolio.failed) and portfolio.left_s() >= SHORTEST_S:
                     prediction = self._predicted_in_time(formula, portfolio, on_progress, every_s)
@@ -250,7 +250,7 @@ class PortfolioSolver(DecidesByPredictor):
                         portfolio.watch(on_progress, every_s)
                     elif not prediction.result or not self._usable(prediction, formula):
                         running = "" if usual[0] in portfolio.failed else usual[0]
-                        schedule = self._schedule(prediction, portfolio, running, head_start_s)
+                        schedule = self._schedule(prediction, portfolio, running, presolving_s)
                         portfolio.follow(schedule.cores, prediction, running)
                         portfolio.resume()
                         portfolio.watch(on_progress, every_s)
@@ -261,10 +261,10 @@ class PortfolioSolver(DecidesByPredictor):
         wall_s = time.monotonic() - begin
         return Solution(path, "UNKNOWN", None, "", (), None, None, "", reason, wall_s, {"parse": wall_s})
 
-    def _head_start_s(self) -> float:
+    def _presolving_s(self) -> float:
         """Return the wall seconds after which the first solver is looked at."""
         seconds = self.training.first_look_s
-        return min(seconds, _HEAD_START_BESIDE_S) if self.settings.cores > 1 else seconds
+        return min(seconds, _PRESOLVING_ALONE_S) if self.settings.cores > 1 else seconds
 
     def _solution(
         self, portfolio: ConcurrentRuns, prediction: Prediction | None, schedule: Schedule | None, parse_s: float
@@ -298,7 +298,7 @@ class PortfolioSolver(DecidesByPredictor):
             attempts=tuple(portfolio.attempts),
             schedule=schedule,
             proof=written,
-            source="head-start" if prediction is None else prediction.source,
+            source="presolving" if prediction is None else prediction.source,
             reason=reason,
             wall_s=time.monotonic() - portfolio.begin,
             timings={**({} if prediction is None else prediction.timings), "parse": parse_s},
@@ -385,10 +385,14 @@ class PortfolioSolver(DecidesByPredictor):
             cores = tuple((Slice(name, left),) for name in able[: self.settings.cores])
             nothing = float("nan")
             return Schedule(cores, left, str(self.settings.objective), nothing, nothing, nothing, 0.0)
-        dependence = self.training.dependence if self.settings.dependence is None else self.settings.dependence
+        copula_correlation = (
+            self.training.copula_correlation
+            if self.settings.copula_correlation is None
+            else self.settings.copula_correlation
+        )
         columns = [prediction.solvers.index(name) for name in able]
         among = replace(prediction, solvers=tuple(able), distribution=prediction.distribution[columns])
-        settings = ScheduleSettings(self.settings.objective, left, self.settings.cores, dependence)
+        settings = ScheduleSettings(self.settings.objective, left, self.settings.cores, copula_correlation)
         if not running:
             return schedule_of(among, self.training, settings)
         return schedule_after(among, self.training, settings, running, spent_s, self.settings.time_limit_s)

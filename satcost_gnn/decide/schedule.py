@@ -6,12 +6,12 @@ z, standard normal, shifts all of them (a one-factor Gaussian copula, Li 2000, "
 
     P(cost_s <= t | z) = Phi((Phi^-1(F_s(t)) - sqrt(r) z) / sqrt(1 - r)),
 
-with F_s the predicted distribution and r the dependence; r = 0 is plain independence. A set of instances is treated
-alike: costs are independent given the instance.
+with F_s the predicted distribution and r the copula correlation; r = 0 is plain independence. A set of instances is
+treated alike: costs are independent given the instance.
 
 Under plain independence a failed slice says nothing about the solvers that are left, so that the best schedule from a
-time on depends on that time and on these solvers only, and dynamic programming finds it. With dependence, or for a set,
-the schedule of the averaged distributions, the greedy one (Streeter and Golovin 2008, "An online algorithm for
+time on depends on that time and on these solvers only: dynamic programming finds it. With correlated costs, or for a
+set, the schedule of the averaged distributions, the greedy one (Streeter and Golovin 2008, "An online algorithm for
 maximizing submodular functions", which is within a factor of four of the least expected time) and every solver alone
 are compared under the full model, and the best is taken.
 """
@@ -41,7 +41,7 @@ from satcost_gnn.decide.schedule_search import (
 )
 from satcost_gnn.decide.scoring import Slice, charge
 from satcost_gnn.decide.select import SelectionSettings, decide
-from satcost_gnn.decide.training_side import UNIT, TrainingPortfolio
+from satcost_gnn.decide.training_statistics import UNIT, TrainingStatistics
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.features.early_budget import DEFAULT_LIMIT_S
 from satcost_gnn.formula.sources import FormulaSource
@@ -89,7 +89,7 @@ def plan(
     solvers
         Names of the columns.
     settings
-        Objective, limit, cores, dependence.
+        Objective, limit, cores, copula correlation.
     paths, overhead_s
         Recorded in the schedule.
 
@@ -111,7 +111,7 @@ def plan(
     alone = sorted(range(len(solvers)), key=lambda k: loss([[(k, limit)]], whole, even))
     kept = sorted(alone[:MOST_SOLVERS])
     part = whole[:, kept]
-    cases, weights = given_common_factor(part, settings.dependence)
+    cases, weights = given_common_factor(part, settings.copula_correlation)
     average = CostDistribution.mixture(part, even)
     candidates = [_filled(optimal_plan(average, settings, times), limit)]
     if len(cases) > 1:
@@ -142,7 +142,7 @@ def _expected_schedule(
         value=float(weights @ found.loss(settings)),
         expected_s=float(weights @ found.seconds),
         p_solved=float(1.0 - weights @ found.unsolved),
-        dependence=settings.dependence,
+        copula_correlation=settings.copula_correlation,
     )
 
 
@@ -167,7 +167,7 @@ def ways_on(
     solvers
         Names of the columns.
     settings
-        Objective, the time that is left, cores, dependence.
+        Objective, the time that is left, cores, copula correlation.
     running
         The solver that runs.
     spent_s
@@ -189,7 +189,7 @@ def ways_on(
     """
     names = list(solvers)
     column = names.index(running)
-    cases, weights = given_common_factor(distribution.reshape(1, len(solvers)), settings.dependence)
+    cases, weights = given_common_factor(distribution.reshape(1, len(solvers)), settings.copula_correlation)
     alive = weights * (1.0 - cases[:, column].p_solved_by(spent_s))
     weights = alive / alive.sum() if alive.sum() > 0 else weights
     cdf = cases.cdf.copy()
@@ -208,19 +208,19 @@ def ways_on(
     )
 
 
-def way_on(ways: Sequence[Schedule], least_gain: float) -> Schedule:
+def way_on(ways: Sequence[Schedule], switching_margin: float) -> Schedule:
     """Return the one of :func:`ways_on` to take.
 
     Parameters
     ----------
     ways
         What there is to choose from.
-    least_gain
+    switching_margin
         Share of the objective by which the others must promise to do better before the running solver makes room: a
         promise that is the best of several is too good on average.
     """
     goes_on, *instead = ways
-    return instead[0] if instead and instead[0].value < (1.0 - least_gain) * goes_on.value else goes_on
+    return instead[0] if instead and instead[0].value < (1.0 - switching_margin) * goes_on.value else goes_on
 
 
 def cautious_plan(
@@ -228,7 +228,7 @@ def cautious_plan(
     solvers: Sequence[str],
     settings: ScheduleSettings,
     single: str,
-    least_gain: float,
+    switching_margin: float,
     *,
     paths: Sequence[str] = (),
     overhead_s: float = 0.0,
@@ -243,16 +243,16 @@ def cautious_plan(
         See :func:`plan`.
     single
         The single best solver, which otherwise has the first core all the time, with others beside it on the others.
-    least_gain
+    switching_margin
         See :func:`way_on`.
     """
     alone = ways_on(distribution, solvers, settings, single, 0.0)[0]
     planned = plan(distribution, solvers, settings)
-    return replace(way_on((alone, planned), least_gain), paths=tuple(paths), overhead_s=overhead_s)
+    return replace(way_on((alone, planned), switching_margin), paths=tuple(paths), overhead_s=overhead_s)
 
 
 def schedule_of(
-    prediction: Prediction, training: TrainingPortfolio, settings: ScheduleSettings, overhead_s: float = 0.0
+    prediction: Prediction, training: TrainingStatistics, settings: ScheduleSettings, overhead_s: float = 0.0
 ) -> Schedule:
     """Return the schedule for a predicted instance: the solver that :func:`decide` chooses, unless turns pay more.
 
@@ -274,7 +274,7 @@ def schedule_of(
     distribution, bound = extrapolated(prediction.distribution), bound_of(prediction.distribution)
     if decision.leaves:
         judged = replace(settings, time_limit_s=min(settings.time_limit_s, bound))
-        found = cautious_plan(distribution, prediction.solvers, judged, decision.chosen, training.least_gain)
+        found = cautious_plan(distribution, prediction.solvers, judged, decision.chosen, training.switching_margin)
         cores = [[(part.solver, part.cpu_s) for part in core] for core in found.cores]
         full = _filled(cores, settings.time_limit_s)
         found = replace(
@@ -290,7 +290,7 @@ def schedule_of(
 
 def schedule_after(
     prediction: Prediction,
-    training: TrainingPortfolio,
+    training: TrainingStatistics,
     settings: ScheduleSettings,
     running: str,
     spent_s: float,
@@ -317,7 +317,7 @@ def schedule_after(
     ways = ways_on(extrapolated(prediction.distribution), prediction.solvers, settings, running, spent_s)
     # What the running solver has survived says more than the labels do once it is beyond them.
     leaves = decision.leaves and spent_s < bound
-    way = way_on(ways, training.least_gain) if leaves else ways[0]
+    way = way_on(ways, training.switching_margin) if leaves else ways[0]
     return replace(way, paths=(prediction.path,), reason=decision.reason).as_observed(bound, spent_s)
 
 
@@ -325,7 +325,7 @@ class Scheduler(DecidesByPredictor):
     """Schedules with a checkpoint.
 
     The schedule of one instance keeps to the single best solver of the training side unless another one promises to do
-    better by what has paid on instances that were not trained on (``least_gain`` of the checkpoint's portfolio).
+    better by what has paid on instances that were not trained on (``switching_margin`` of the checkpoint's portfolio).
 
     Parameters
     ----------
@@ -349,7 +349,7 @@ class Scheduler(DecidesByPredictor):
     def __init__(self, predictor: Predictor, settings: ScheduleSettings) -> None:
         super().__init__(predictor)
         self.settings = settings
-        self.training = TrainingPortfolio.of_checkpoint(predictor.checkpoint)
+        self.training = TrainingStatistics.of_checkpoint(predictor.checkpoint)
 
     @classmethod
     def from_checkpoint(
@@ -360,7 +360,7 @@ class Scheduler(DecidesByPredictor):
         time_limit_s: float | None = None,
         cores: int = 1,
         solvers: Sequence[str] | None = None,
-        dependence: float | None = None,
+        copula_correlation: float | None = None,
         device: str = "auto",
         start: str | None = None,
         relaxed: bool = False,
@@ -371,8 +371,8 @@ class Scheduler(DecidesByPredictor):
         ----------
         where
             Directory or name of the checkpoint.
-        objective, time_limit_s, cores, dependence
-            See :class:`ScheduleSettings`; limit and dependence default to the checkpoint's.
+        objective, time_limit_s, cores, copula_correlation
+            See :class:`ScheduleSettings`; limit and copula correlation default to the checkpoint's.
         solvers, device, start, relaxed
             See :class:`~satcost_gnn.serve.predictor.Predictor`.
 
@@ -393,9 +393,9 @@ class Scheduler(DecidesByPredictor):
             relaxed=relaxed,
             limit_s=DEFAULT_LIMIT_S if time_limit_s is None else time_limit_s,
         )
-        if dependence is None:
-            dependence = TrainingPortfolio.of_checkpoint(predictor.checkpoint).dependence
-        return cls(predictor, ScheduleSettings(Objective.of(objective), predictor.cutoff, cores, dependence))
+        if copula_correlation is None:
+            copula_correlation = TrainingStatistics.of_checkpoint(predictor.checkpoint).copula_correlation
+        return cls(predictor, ScheduleSettings(Objective.of(objective), predictor.cutoff, cores, copula_correlation))
 
     def schedule(self, source: FormulaSource) -> Schedule:
         """Return the schedule for one instance.
@@ -429,7 +429,7 @@ class Scheduler(DecidesByPredictor):
                 value=0.0,
                 expected_s=0.0,
                 p_solved=float(bool(prediction.result)),
-                dependence=self.settings.dependence,
+                copula_correlation=self.settings.copula_correlation,
                 paths=(prediction.path,),
                 overhead_s=overhead,
                 status="solved" if prediction.result else prediction.status,

@@ -33,7 +33,7 @@ class ScheduleSettings:
         Seconds that each core has.
     cores
         Cores that run at a time.
-    dependence
+    copula_correlation
         From 0 to less than 1.
 
     Raises
@@ -45,15 +45,17 @@ class ScheduleSettings:
     objective: Objective = Objective.PAR2
     time_limit_s: float = 10.0
     cores: int = 1
-    dependence: float = 0.0
+    copula_correlation: float = 0.0
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.time_limit_s) and self.time_limit_s > 0):
             raise ConfigError(f"found a time limit of {self.time_limit_s:g} s; expected a positive number of seconds")
         if self.cores < 1:
             raise ConfigError(f"found {self.cores} cores; expected at least 1")
-        if not 0 <= self.dependence < 1:
-            raise ConfigError(f"found dependence {self.dependence:g}; expected a number from 0 to less than 1")
+        if not 0 <= self.copula_correlation < 1:
+            raise ConfigError(
+                f"found a copula correlation of {self.copula_correlation:g}; expected a number from 0 to less than 1"
+            )
 
     def after(self, overhead_s: float) -> ScheduleSettings:
         """Return the settings for what is left of the limit: however little it is, something is to be run."""
@@ -244,14 +246,14 @@ def optimal_plan(
     return best[1]
 
 
-def given_common_factor(distribution: CostDistribution, dependence: float) -> tuple[CostDistribution, Floats]:
+def given_common_factor(distribution: CostDistribution, copula_correlation: float) -> tuple[CostDistribution, Floats]:
     """Return the distributions given each node of a quadrature over the common factor, and the nodes' weights.
 
     Parameters
     ----------
     distribution
         ``(m, n_solvers)``.
-    dependence
+    copula_correlation
         The r of the module's formula.
 
     Returns
@@ -262,14 +264,16 @@ def given_common_factor(distribution: CostDistribution, dependence: float) -> tu
         Weights that sum to 1; the weighted mean of an instance's nodes is its distribution, up to the quadrature.
     """
     m = distribution.shape[0]
-    if dependence == 0:
+    if copula_correlation == 0:
         return distribution, np.full(m, 1.0 / m)
     from scipy.special import ndtr, ndtri
 
     nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
     weights = weights / weights.sum()
     score = ndtri(np.clip(distribution.cdf, 1e-9, 1 - 1e-9))
-    shifted = (score[:, None] - np.sqrt(dependence) * nodes[None, :, None, None]) / np.sqrt(1 - dependence)
+    shifted = (score[:, None] - np.sqrt(copula_correlation) * nodes[None, :, None, None]) / np.sqrt(
+        1 - copula_correlation
+    )
     cdf = np.where(distribution.cdf[:, None] <= 0, 0.0, np.where(distribution.cdf[:, None] >= 1, 1.0, ndtr(shifted)))
     return (
         CostDistribution(distribution.grid, cdf.reshape(m * _NODES, *distribution.cdf.shape[1:])),

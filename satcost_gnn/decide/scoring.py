@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from satcost_gnn.core.selection_metrics import par
 
 #: Stages whose seconds are charged to a decision. Reading the file is not among them: every solver has to do it.
-CHARGED_STAGES = ("plain run", "features", "probe", "second search", "graph", "inference")
+CHARGED_STAGES = ("plain run", "features", "probe", "probe replicate", "graph", "inference")
 # Stages that only estimators with certain needs ask for.
-_NEEDED_FOR = {"features": "static", "graph": "graph", "second search": "online"}
+_NEEDED_FOR = {"features": "static", "graph": "graph", "probe replicate": "online"}
 
 
 def charged_stages(needs: Sequence[str]) -> tuple[str, ...]:

@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from satcost_gnn.core.distribution import CostDistribution, Floats
 from satcost_gnn.core.observed import bound_of, extrapolated, known
 from satcost_gnn.decide.deciding import DecidesByPredictor
-from satcost_gnn.decide.objective import Objective, scores, separation
+from satcost_gnn.decide.objective import Objective, effect_size, scores
 from satcost_gnn.decide.scoring import charge
-from satcost_gnn.decide.training_side import UNIT, TrainingPortfolio
+from satcost_gnn.decide.training_statistics import UNIT, TrainingStatistics
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.features.early_budget import DEFAULT_LIMIT_S
 from satcost_gnn.formula.sources import FormulaSource
@@ -37,8 +37,8 @@ class RankedSolver:
     solver
         Its name.
     value
-        What was minimised: the objective with ``risk`` times its spread added; CPU seconds, or a probability.
-    spread
+        What was minimised: the objective plus ``risk`` times its standard deviation; CPU seconds, or a probability.
+    sd
         Standard deviation of the objective under the predicted distribution.
     par2_s, expected_cost_s
         Predicted PAR2, and CPU seconds spent within the cutoff whatever comes of it, overhead charged in both; None
@@ -51,7 +51,7 @@ class RankedSolver:
 
     solver: str
     value: float
-    spread: float
+    sd: float
     par2_s: float | None
     expected_cost_s: float | None
     p_solved: float | None
@@ -78,7 +78,7 @@ class Decision:
         The best single solver of the training side, of those asked for.
     separated
         Whether the predictions tell the best ranked solver from the single best.
-    separation, least_separation
+    effect_size, min_effect_size
         Difference of the objective between the two over the root of the sum of their variances, and the least at which
         another choice than the single best pays.
     objective, cutoff_s, risk
@@ -112,8 +112,8 @@ class Decision:
     ranking: tuple[RankedSolver, ...]
     single_best: str
     separated: bool
-    separation: float
-    least_separation: float
+    effect_size: float
+    min_effect_size: float
     objective: str
     cutoff_s: float
     risk: float
@@ -177,28 +177,28 @@ class Choice:
 
     Parameters
     ----------
-    value, spread
+    value, sd
         ``float64[n, n_solvers]``: what is minimised, risk included, and its standard deviation.
     judged_s
         ``float64[n]``: CPU seconds within which the solvers were compared (see :class:`Decision`).
     best, chosen
         ``int64[n]``: columns of the solver of least value, and of the one to run.
-    separation
+    effect_size
         ``float64[n]``: see :class:`Decision`.
     """
 
     value: Floats
-    spread: Floats
+    sd: Floats
     judged_s: Floats
     best: NDArray[np.int64]
     chosen: NDArray[np.int64]
-    separation: Floats
+    effect_size: Floats
 
 
 def choose(
     distributions: CostDistribution,
     solvers: Sequence[str],
-    training: TrainingPortfolio,
+    training: TrainingStatistics,
     settings: SelectionSettings,
     overhead_s: ArrayLike = 0.0,
     unlike: ArrayLike = False,
@@ -227,16 +227,16 @@ def choose(
     # Beyond the labels the solvers can't be told apart: they are compared within them.
     judged = np.minimum(settings.cutoff_s, bound_of(distributions) + overhead)
     found = scores(extrapolated(distributions), settings.objective, judged[:, None], overhead[:, None])
-    value = found.value + settings.risk * found.spread
+    value = found.value + settings.risk * found.sd
     best = order[np.argmin(value[:, order], axis=1)]
-    distance = np.where(best == single, 0.0, separation(value, found.spread, single))
-    leaves = (distance > training.least_separation) & ~np.asarray(unlike, dtype=bool)
-    return Choice(value, found.spread, judged, best, np.where(leaves, best, single), distance)
+    distance = np.where(best == single, 0.0, effect_size(value, found.sd, single))
+    leaves = (distance > training.min_effect_size) & ~np.asarray(unlike, dtype=bool)
+    return Choice(value, found.sd, judged, best, np.where(leaves, best, single), distance)
 
 
 def decide(
     prediction: Prediction,
-    training: TrainingPortfolio,
+    training: TrainingStatistics,
     settings: SelectionSettings,
     overhead_s: float | None = None,
 ) -> Decision:
@@ -266,7 +266,7 @@ def decide(
         "path": prediction.path,
         "gbdhash": prediction.gbdhash,
         "single_best": single,
-        "least_separation": training.least_separation,
+        "min_effect_size": training.min_effect_size,
         "objective": str(settings.objective),
         "cutoff_s": settings.cutoff_s,
         "risk": settings.risk,
@@ -285,13 +285,13 @@ def decide(
     common |= {"judged_s": judged, "known_up_to_s": known(bound)}
     if prediction.distribution is None:
         return Decision(
-            status="error", chosen="", reason=prediction.reason, ranking=(), separated=False, separation=0.0, **common
+            status="error", chosen="", reason=prediction.reason, ranking=(), separated=False, effect_size=0.0, **common
         )
 
     unlike = prediction.in_distribution is False
     one_row = prediction.distribution.reshape(1, len(prediction.solvers))
     made = choose(one_row, prediction.solvers, training, settings, overhead, unlike)
-    value, spread, distance = made.value[0], made.spread[0], float(made.separation[0])
+    value, sd, distance = made.value[0], made.sd[0], float(made.effect_size[0])
     distribution = extrapolated(prediction.distribution)
     par2 = scores(distribution, Objective.PAR2, judged, overhead).value
     expected = scores(distribution, Objective.EXPECTED_COST, judged, overhead).value
@@ -304,7 +304,7 @@ def decide(
         RankedSolver(
             prediction.solvers[k],
             float(value[k]),
-            float(spread[k]),
+            float(sd[k]),
             float(par2[k]) if within else None,
             float(expected[k]) if within else None,
             float(solved[k]) if within else None,
@@ -316,7 +316,7 @@ def decide(
     if prediction.result:
         reason = f"the early search has solved it: {prediction.result}"
         return Decision(
-            status="solved", chosen=ranking[0].solver, reason=reason, separated=True, separation=0.0, **common
+            status="solved", chosen=ranking[0].solver, reason=reason, separated=True, effect_size=0.0, **common
         )
     best, other = ranking[0], next(row for row in ranking if row.solver == single)
     chosen = prediction.solvers[int(made.chosen[0])]
@@ -326,7 +326,7 @@ def decide(
         chosen=chosen,
         reason=_reason(best, other, distance, separated, unlike, training, settings, overhead),
         separated=separated,
-        separation=distance,
+        effect_size=distance,
         **common,
     )
 
@@ -337,7 +337,7 @@ def _reason(
     distance: float,
     separated: bool,
     unlike: bool,
-    training: TrainingPortfolio,
+    training: TrainingStatistics,
     settings: SelectionSettings,
     overhead_s: float,
 ) -> str:
@@ -363,7 +363,7 @@ def _reason(
         )
     return (
         f"the evidence does not separate {best.solver} from {single.solver} ({compared}; {distance:.2f} standard "
-        f"deviations, {training.least_separation:.2g} needed): {single.solver} is the single best of the training set"
+        f"deviations, {training.min_effect_size:.2g} needed): {single.solver} is the single best of the training set"
     )
 
 
@@ -392,7 +392,7 @@ class Selector(DecidesByPredictor):
     def __init__(self, predictor: Predictor, settings: SelectionSettings) -> None:
         super().__init__(predictor)
         self.settings = settings
-        self.training = TrainingPortfolio.of_checkpoint(predictor.checkpoint)
+        self.training = TrainingStatistics.of_checkpoint(predictor.checkpoint)
 
     @classmethod
     def from_checkpoint(

@@ -12,22 +12,22 @@ from numpy.typing import NDArray
 
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.core.selection_metrics import of_choice
-from satcost_gnn.decide.objective import Objective, scores, separation
+from satcost_gnn.decide.objective import Objective, effect_size, scores
 from satcost_gnn.decide.planned_schedule import Schedule
 from satcost_gnn.decide.schedule import way_on, ways_on
 from satcost_gnn.decide.schedule_search import ScheduleSettings
 from satcost_gnn.decide.scoring import Plan, runtimes, score
-from satcost_gnn.decide.training_side import DEFAULT_DEPENDENCE, TrainingPortfolio
+from satcost_gnn.decide.training_statistics import DEFAULT_COPULA_CORRELATION, TrainingStatistics
 
 if TYPE_CHECKING:
     from satcost_gnn.data.dataset import Dataset
 
 #: Separations that a checkpoint's is chosen from.
-LEAST_SEPARATIONS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 2.0)
-#: Head starts that a checkpoint's is chosen from, as shares of the cutoff.
-HEAD_STARTS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+MIN_EFFECT_SIZES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 2.0)
+#: Lengths of presolving that a checkpoint chooses from, as shares of the cutoff.
+PRESOLVING_SHARES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 #: Gains that others must promise, as shares of the objective.
-LEAST_GAINS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+SWITCHING_MARGINS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 
 
 def _most_cautious(costs: NDArray[np.float64]) -> int:
@@ -48,8 +48,8 @@ def _most_cautious(costs: NDArray[np.float64]) -> int:
     return int(np.flatnonzero(more.sum(axis=1) <= 2.0 * error)[-1])
 
 
-def fit_least_separation(predicted: CostDistribution, par2: NDArray[np.float64], single: int, cutoff_s: float) -> float:
-    """Return the separation from which on leaving the single best has paid on instances that were not trained on.
+def fit_min_effect_size(predicted: CostDistribution, par2: NDArray[np.float64], single: int, cutoff_s: float) -> float:
+    """Return the effect_size from which on leaving the single best has paid on instances that were not trained on.
 
     Parameters
     ----------
@@ -65,17 +65,19 @@ def fit_least_separation(predicted: CostDistribution, par2: NDArray[np.float64],
     Returns
     -------
     float
-        Of :data:`LEAST_SEPARATIONS`, the largest, which stays with the single best most often, whose total PAR2 is
+        Of :data:`MIN_EFFECT_SIZES`, the largest, which stays with the single best most often, whose total PAR2 is
         within two standard errors of the least.
     """
     found = scores(predicted, Objective.PAR2, cutoff_s)
-    distance = separation(found.value, found.spread, single)
+    distance = effect_size(found.value, found.sd, single)
     other = of_choice(par2, np.argmin(found.value, axis=-1))
-    costs = [np.where(distance > least, other, par2[:, single]) for least in LEAST_SEPARATIONS]
-    return LEAST_SEPARATIONS[_most_cautious(np.array(costs))]
+    costs = [np.where(distance > least, other, par2[:, single]) for least in MIN_EFFECT_SIZES]
+    return MIN_EFFECT_SIZES[_most_cautious(np.array(costs))]
 
 
-def fit_dependence(predicted: CostDistribution, log10_cost: NDArray[np.float64], solved: NDArray[np.bool_]) -> float:
+def fit_copula_correlation(
+    predicted: CostDistribution, log10_cost: NDArray[np.float64], solved: NDArray[np.bool_]
+) -> float:
     """Return the correlation between solvers of how far their costs lie from the predictions.
 
     How far is the normal score of the probability integral transform, Phi^-1(F(cost)); the mean of the correlations of
@@ -98,10 +100,10 @@ def fit_dependence(predicted: CostDistribution, log10_cost: NDArray[np.float64],
         both = solved[:, a] & solved[:, b]
         if both.sum() >= 20 and np.ptp(score[both, a]) > 0 and np.ptp(score[both, b]) > 0:
             found.append(float(np.corrcoef(score[both, a], score[both, b])[0, 1]))
-    return float(np.clip(np.mean(found), 0.0, 0.95)) if found else DEFAULT_DEPENDENCE
+    return float(np.clip(np.mean(found), 0.0, 0.95)) if found else DEFAULT_COPULA_CORRELATION
 
 
-def fit_head_start(
+def fit_presolving(
     predicted: CostDistribution,
     par2: NDArray[np.float64],
     probe_solved: NDArray[np.bool_],
@@ -109,9 +111,9 @@ def fit_head_start(
     single: str,
     overhead_s: float,
     cutoff_s: float,
-    dependence: float,
+    copula_correlation: float,
 ) -> tuple[float, float]:
-    """Return the head start of the single best solver, and the gain that others must promise, that have paid best.
+    """Return the presolving of the single best solver, and the gain that others must promise, that have paid best.
 
     Parameters
     ----------
@@ -128,38 +130,38 @@ def fit_head_start(
         Mean seconds of features, probe, graph and inference.
     cutoff_s
         Cutoff of the PAR2.
-    dependence
-        See :func:`fit_dependence`.
+    copula_correlation
+        See :func:`fit_copula_correlation`.
 
     Returns
     -------
     tuple of float
         The longest, which asks for the fewest predictions, whose PAR2 is within two standard errors of the least.
-        The cutoff: predictions have not paid. And, chosen alike, the largest share of :data:`LEAST_GAINS` over all
-        shorter head starts.
+        The cutoff: predictions have not paid. And, chosen alike, the largest of :data:`SWITCHING_MARGINS` over all
+        shorter presolving.
     """
     column = list(solvers).index(single)
-    costs = np.zeros((len(HEAD_STARTS), len(LEAST_GAINS), len(par2)))
-    for k, share in enumerate(HEAD_STARTS):
-        head_start_s = share * cutoff_s
+    costs = np.zeros((len(PRESOLVING_SHARES), len(SWITCHING_MARGINS), len(par2)))
+    for k, share in enumerate(PRESOLVING_SHARES):
+        presolving_s = share * cutoff_s
         # What the single best has solved by then costs the same whatever is predicted.
-        costs[k] = np.where(par2[:, column] <= head_start_s, par2[:, column], 0.0)
-        left = cutoff_s - head_start_s - overhead_s
-        for row in np.flatnonzero(par2[:, column] > head_start_s):
+        costs[k] = np.where(par2[:, column] <= presolving_s, par2[:, column], 0.0)
+        left = cutoff_s - presolving_s - overhead_s
+        for row in np.flatnonzero(par2[:, column] > presolving_s):
             runtime = runtimes(par2[row], solvers, cutoff_s)
             ways: tuple[Schedule, ...] = ()
             if left > 0 and not probe_solved[row]:
-                settings = ScheduleSettings(Objective.PAR2, left, 1, dependence)
-                ways = ways_on(predicted[row], solvers, settings, single, head_start_s)
+                settings = ScheduleSettings(Objective.PAR2, left, 1, copula_correlation)
+                ways = ways_on(predicted[row], solvers, settings, single, presolving_s)
             came = {
-                way: score(Plan(way.cores if way else (), single, head_start_s), runtime, cutoff_s, overhead_s)
+                way: score(Plan(way.cores if way else (), single, presolving_s), runtime, cutoff_s, overhead_s)
                 for way in (ways or (None,))
             }
-            costs[k, :, row] = [came[way_on(ways, gain) if ways else None] for gain in LEAST_GAINS]
+            costs[k, :, row] = [came[way_on(ways, gain) if ways else None] for gain in SWITCHING_MARGINS]
     gains = costs.sum(axis=2).argmin(axis=1)
-    head_start = _most_cautious(costs[np.arange(len(HEAD_STARTS)), gains])
+    presolving = _most_cautious(costs[np.arange(len(PRESOLVING_SHARES)), gains])
     gain = _most_cautious(costs[:-1].sum(axis=0))
-    return HEAD_STARTS[head_start] * cutoff_s, LEAST_GAINS[gain]
+    return PRESOLVING_SHARES[presolving] * cutoff_s, SWITCHING_MARGINS[gain]
 
 
 def fit_portfolio(
@@ -171,7 +173,7 @@ def fit_portfolio(
     predicted: CostDistribution,
     overhead_s: float,
     fresh: Collection[str] = ("validation", "calibration"),
-) -> TrainingPortfolio | None:
+) -> TrainingStatistics | None:
     """Return what a checkpoint is to hold of its portfolio; None if on no instance all solvers' runs tell.
 
     Parameters
@@ -196,7 +198,7 @@ def fit_portfolio(
     from satcost_gnn.data.portfolio_summary import par_scores
 
     learnt = [name for name, side in sides.items() if side in ("train", "validation")]
-    training = TrainingPortfolio.of_dataset(dataset, solvers, learnt, cutoff_s)
+    training = TrainingStatistics.of_dataset(dataset, solvers, learnt, cutoff_s)
     if training is None:
         return None
     measured = dict(zip(*par_scores(dataset, solvers, cutoff_s), strict=True))
@@ -205,7 +207,7 @@ def fit_portfolio(
     if not rows:
         return training
     par2 = np.stack([measured[held_out[k]] for k in rows])
-    dependence = fit_dependence(predicted[rows], np.log10(par2), par2 <= cutoff_s)
+    copula_correlation = fit_copula_correlation(predicted[rows], np.log10(par2), par2 <= cutoff_s)
     # Most instances are solved by the probe: what a prediction costs there counts as well.
     unsolved = frozenset(held_out)
     easy = [
@@ -213,7 +215,7 @@ def fit_portfolio(
     ]
     everything = np.concatenate([par2, np.reshape(easy, (len(easy), len(solvers)))])
     cdf = np.concatenate([predicted[rows].cdf, np.repeat(predicted[rows[:1]].cdf, len(easy), axis=0)])
-    head_start_s, least_gain = fit_head_start(
+    presolving_s, switching_margin = fit_presolving(
         CostDistribution(predicted.grid, cdf),
         everything,
         np.arange(len(everything)) >= len(rows),
@@ -221,12 +223,12 @@ def fit_portfolio(
         single,
         overhead_s,
         cutoff_s,
-        dependence,
+        copula_correlation,
     )
     return replace(
         training,
-        least_separation=fit_least_separation(predicted[rows], par2, list(solvers).index(single), cutoff_s),
-        dependence=dependence,
-        head_start_s=head_start_s,
-        least_gain=least_gain,
+        min_effect_size=fit_min_effect_size(predicted[rows], par2, list(solvers).index(single), cutoff_s),
+        copula_correlation=copula_correlation,
+        presolving_s=presolving_s,
+        switching_margin=switching_margin,
     )

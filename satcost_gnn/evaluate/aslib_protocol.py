@@ -46,7 +46,7 @@ _LOG10_2 = float(np.log10(2.0))
 
 
 @dataclass(frozen=True)
-class TabularContender:
+class TabularMethod:
     """A row of the table: an estimator with its settings."""
 
     name: str
@@ -61,26 +61,26 @@ MIXTURE = "mixture"
 REFERENCE = "random_forest_untuned"
 # Fitted forty times a scenario: a third of the features at a split costs a third of the time and is as accurate.
 _FOREST: Mapping[str, Any] = {"features": "static", "n_trees": 100, "max_features": 1 / 3}
-CONTENDERS: tuple[TabularContender, ...] = (
-    TabularContender("constant", "constant", "constant (Kaplan-Meier)"),
-    TabularContender("linear", "linear", "linear model (LMP)", {"features": "static"}),
-    TabularContender("knn", "knn", "nearest neighbours", {"features": "static"}),
-    TabularContender(
+METHODS: tuple[TabularMethod, ...] = (
+    TabularMethod("constant", "constant", "constant (Kaplan-Meier)"),
+    TabularMethod("linear", "linear", "linear model (LMP)", {"features": "static"}),
+    TabularMethod("knn", "knn", "nearest neighbours", {"features": "static"}),
+    TabularMethod(
         REFERENCE,
         "forest",
         "random forest with scikit-learn's defaults",
         {"features": "static", "kind": "random_forest", "n_trees": 100, "max_features": 1.0, "min_leaf": 1},
     ),
-    TabularContender("forest", "forest", "ExtraTrees", {**_FOREST, "min_leaf": 2}),
-    TabularContender("forest_ranks", "forest", "ExtraTrees on ranks", {**_FOREST, "min_leaf": 1, "ranks": True}),
-    TabularContender(
+    TabularMethod("forest", "forest", "ExtraTrees", {**_FOREST, "min_leaf": 2}),
+    TabularMethod("forest_ranks", "forest", "ExtraTrees on ranks", {**_FOREST, "min_leaf": 1, "ranks": True}),
+    TabularMethod(
         "random_forest",
         "forest",
         "random forest, a third of the features at a split",
         {**_FOREST, "min_leaf": 1, "kind": "random_forest"},
     ),
-    TabularContender("gaussian_process", "gaussian_process", "Gaussian process", {"features": "static"}),
-    TabularContender(
+    TabularMethod("gaussian_process", "gaussian_process", "Gaussian process", {"features": "static"}),
+    TabularMethod(
         "boosting",
         "boosting",
         "gradient boosting of hazards",
@@ -138,10 +138,10 @@ def coded_widths(distribution: CostDistribution, level: float, cutoff: float) ->
 def evaluate_scenario(
     scenario: AslibScenario,
     seed: int = 0,
-    contenders: Sequence[TabularContender] = CONTENDERS,
+    methods: Sequence[TabularMethod] = METHODS,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Measure every contender on a scenario's own folds.
+    """Measure every method on a scenario's own folds.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def evaluate_scenario(
         The scenario.
     seed
         Seed of the inner folds.
-    contenders
+    methods
         What is compared; those of :data:`MEMBERS` among them make the mixture.
     say
         Takes lines about the progress.
@@ -157,7 +157,7 @@ def evaluate_scenario(
     Returns
     -------
     dict
-        Plain values for JSON: ``contenders`` (name -> measures), ``mixture`` (its weights and level), ``selection``,
+        Plain values for JSON: ``methods`` (name -> measures), ``mixture`` (its weights and level), ``selection``,
         ``versus_reference``, ``errors`` (name -> what went wrong), and what the scenario is.
 
     Raises
@@ -169,10 +169,10 @@ def evaluate_scenario(
     problem = pose(scenario)
     table, cutoff = problem.table, problem.cutoff
     n, m = table.cost.shape
-    present = [contender for contender in contenders if contender.estimator in NAMES]
-    errors = {c.name: f"this version has no estimator {c.estimator!r}" for c in contenders if c not in present}
-    members = [contender for contender in present if contender.name in MEMBERS]
-    cdf = {contender.name: np.full((n, m, table.grid.bins + 1), np.nan) for contender in present}
+    present = [method for method in methods if method.estimator in NAMES]
+    errors = {c.name: f"this version has no estimator {c.estimator!r}" for c in methods if c not in present}
+    members = [method for method in present if method.name in MEMBERS]
+    cdf = {method.name: np.full((n, m, table.grid.bins + 1), np.nan) for method in present}
     mixture = np.full((n, m, table.grid.bins + 1), np.nan)
     level, weights = np.full(n, np.nan), []
     par_cutoff = 10.0**cutoff
@@ -180,21 +180,21 @@ def evaluate_scenario(
     for number, fold in enumerate(np.unique(problem.folds)):
         held, rest = np.flatnonzero(problem.folds == fold), np.flatnonzero(problem.folds != fold)
         train, test = table.subset(rest), [table.instances[i] for i in held]
-        for contender in present:
-            if contender.name in errors:
+        for method in present:
+            if method.name in errors:
                 continue
             try:
-                cdf[contender.name][held] = _made(contender).fit(train).predict(test).cdf
+                cdf[method.name][held] = _made(method).fit(train).predict(test).cdf
             except (EstimatorError, ImportError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-                errors[contender.name] = f"{type(error).__name__}: {error}"
-                say(f"{scenario.name}: {contender.name}: {error}")
-        members = [contender for contender in members if contender.name not in errors]
+                errors[method.name] = f"{type(error).__name__}: {error}"
+                say(f"{scenario.name}: {method.name}: {error}")
+        members = [method for method in members if method.name not in errors]
         if members:
-            inner = _dealt(len(rest), _INNER_FOLDS, seed + number)
-            parts = [_made(contender).out_of_fold(train, inner) for contender in members]
+            inner = _assigned(len(rest), _INNER_FOLDS, seed + number)
+            parts = [_made(method).out_of_fold(train, inner) for method in members]
             y = coded_cost(train.cost, train.censored, "par2", cutoff)
             share = least_squares_weights([expected_coded(part, "par2", cutoff) for part in parts], y)
-            weights.append(dict(zip([contender.name for contender in members], share.tolist(), strict=True)))
+            weights.append(dict(zip([method.name for method in members], share.tolist(), strict=True)))
             own = CostDistribution.mixture(parts, share)
             level[held] = conformal_level(interval_scores(own, train.cost, train.censored, cutoff), COVERAGE)
             new = CostDistribution.mixture([CostDistribution(table.grid, cdf[c.name][held]) for c in members], share)
@@ -217,13 +217,13 @@ def evaluate_scenario(
     }
     if members:
         found[MIXTURE], levels[MIXTURE] = CostDistribution(table.grid, mixture), level
-        names = sorted({name for one in weights for name in one}, key=[c.name for c in contenders].index)
+        names = sorted({name for one in weights for name in one}, key=[c.name for c in methods].index)
         result["mixture"] = {
             "weights": {name: float(np.mean([one.get(name, 0.0) for one in weights])) for name in names},
             "level": float(level.mean()),
         }
         result["selection"] = selection.result()
-    result["contenders"] = {name: _measures(found[name], problem, levels[name]) for name in found}
+    result["methods"] = {name: _measures(found[name], problem, levels[name]) for name in found}
     if REFERENCE in found:
         result["versus_reference"] = {
             name: _difference(found[name], found[REFERENCE], problem, seed) for name in found if name != REFERENCE
@@ -233,11 +233,11 @@ def evaluate_scenario(
     return result
 
 
-def _made(contender: TabularContender) -> Any:
-    return make_estimator(contender.estimator, **contender.settings)
+def _made(method: TabularMethod) -> Any:
+    return make_estimator(method.estimator, **method.settings)
 
 
-def _dealt(n: int, folds: int, seed: int) -> Integers:
+def _assigned(n: int, folds: int, seed: int) -> Integers:
     return np.random.default_rng(seed).permutation(n) % folds
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from satcost_gnn.evaluate.aslib_problem import BEST_SOLVERS
-from satcost_gnn.evaluate.aslib_protocol import CONTENDERS, MIXTURE, REFERENCE
+from satcost_gnn.evaluate.aslib_protocol import METHODS, MIXTURE, REFERENCE
 
-_LABELS = {**{c.name: c.label for c in CONTENDERS}, MIXTURE: "**mixture**"}
+_LABELS = {**{c.name: c.label for c in METHODS}, MIXTURE: "**mixture**"}
 _COLUMNS: Mapping[str, str] = {
     "rmse_par2": "RMSE, PAR2-coded",
     "rmse_capped": "RMSE, capped",
@@ -52,10 +52,10 @@ class Aim:
 
 def aims(results: Sequence[Mapping[str, Any]]) -> list[Aim]:
     """Return the aims that the measured scenarios bear on."""
-    by_name = {result["scenario"]: result for result in results if MIXTURE in result.get("contenders", {})}
+    by_name = {result["scenario"]: result for result in results if MIXTURE in result.get("methods", {})}
 
     def measure(name: str, key: str) -> float:
-        return float(by_name[name]["contenders"][MIXTURE][key])
+        return float(by_name[name]["methods"][MIXTURE][key])
 
     found = []
     for name, limit, published in (
@@ -80,7 +80,7 @@ def aims(results: Sequence[Mapping[str, Any]]) -> list[Aim]:
     for name in OLDER:
         if name in by_name:
             value, forest = measure(name, "rmse_par2"), FOREST_RMSE[name]
-            own = by_name[name]["contenders"].get(REFERENCE)
+            own = by_name[name]["methods"].get(REFERENCE)
             base = forest if own is None else min(forest, float(own["rmse_par2"]))
             lower = 1.0 - value / base
             text = f"{value:.3f}, {100 * lower:.1f} % below {base:.3f}"
@@ -130,7 +130,7 @@ def aslib_report(results: Sequence[Mapping[str, Any]], failed: Mapping[str, str]
         lines += _scenario(result)
     if failed:
         lines += ["## Not evaluated", "", *(f"- {name}: {reason}" for name, reason in failed.items()), ""]
-    return "\n".join(lines).rstrip("\n") + "\n"
+    return "\n".join(lines)
 
 
 def _scenario(result: Mapping[str, Any]) -> list[str]:
@@ -144,7 +144,7 @@ def _scenario(result: Mapping[str, Any]) -> list[str]:
         f"| estimator | {' | '.join(_COLUMNS.values())} |",
         "|---|" + "---|" * len(_COLUMNS),
     ]
-    for name, row in result["contenders"].items():
+    for name, row in result["methods"].items():
         lines.append(f"| {_LABELS.get(name, name)} | " + " | ".join(f"{row[key]:.3f}" for key in _COLUMNS) + " |")
     lines.append("")
     difference = result.get("versus_reference", {}).get(MIXTURE)

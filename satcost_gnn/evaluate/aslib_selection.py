@@ -34,7 +34,7 @@ STANDARD_ERRORS = 1.0
 _CHOICE_FOLDS = 5
 #: The picker that takes the least expected PAR2 of the predicted distributions.
 EXPECTED = "expected_par"
-#: The mean of the others, each in units of its spread.
+#: The mean of the others, each in units of its standard deviation.
 COMMITTEE = "committee"
 
 
@@ -236,7 +236,7 @@ def _with_presolvers(
 
 
 def committee(scores: Sequence[Floats]) -> tuple[Floats, list[float]]:
-    """Return the mean of several pickers' scores, less the instance's mean and in units of their spread, and these."""
+    """Return the mean of several pickers' scores, centred and in units of their standard deviations, and these."""
     units = [max(float((one - one.mean(axis=1, keepdims=True)).std()), 1e-12) for one in scores]
     return mean_scores(scores, units), units
 

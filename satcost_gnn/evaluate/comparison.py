@@ -1,4 +1,4 @@
-"""All contenders measured: the numbers of the report, before anything is written."""
+"""All methods measured: the numbers of the report, before anything is written."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from satcost_gnn.evaluate.contenders import contender, table_order
+from satcost_gnn.evaluate.methods import method, table_order
 from satcost_gnn.evaluate.metrics import paired_difference, percentile_interval
 from satcost_gnn.evaluate.new_families import NewFamilies, new_families
 from satcost_gnn.evaluate.protocol import SELECTION_UNIT, Progress
@@ -26,9 +26,9 @@ from satcost_gnn.evaluate.selection import (
 
 Floats = NDArray[np.float64]
 
-#: Measures that contenders are tested by against the best classical model.
+#: Measures that methods are tested by against the best classical model.
 TESTED = ("rmse", "crps", "spearman", "c_index", "within_2")
-#: The one that says which classical model is the best: it is proper and counts stopped runs.
+#: The one that says which classical model is the best: it is proper and counts censored runs.
 BEST_BY = "crps"
 #: A family needs so many runs for a row of its own.
 LEAST_IN_FAMILY = 5
@@ -38,7 +38,7 @@ RELIABILITY_LEVELS = np.round(np.arange(0.05, 0.96, 0.05), 2)
 
 @dataclass(frozen=True)
 class Value:
-    """A measure: mean over seeds, its spread over them, and a 95 % bootstrap interval of the mean."""
+    """A measure: mean over seeds, its standard deviation over them, and a 95 % bootstrap interval of the mean."""
 
     value: float
     sd: float
@@ -48,7 +48,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Difference:
-    """How a contender differs from the reference, with the p-value corrected for the number of contenders (Holm)."""
+    """How a method differs from the reference, with the p-value corrected for the number of methods (Holm)."""
 
     value: float
     low: float
@@ -66,7 +66,7 @@ class CalibrationRow:
     solved, raw
         Share of solved test runs inside, after and before calibration.
     all_runs
-        Share of all test runs inside, by Kaplan-Meier; NaN where only stopped runs are left.
+        Share of all test runs inside, by Kaplan-Meier; NaN where only censored runs are left.
     least, most
         Bounds on the share of all test runs, which hold whatever the stopped ones would have cost.
     held_out, held_out_all
@@ -87,7 +87,7 @@ class CalibrationRow:
 
 @dataclass(frozen=True)
 class Row:
-    """One contender.
+    """One method.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ class Row:
     @property
     def is_network(self) -> bool:
         """Whether it is the network, or a part of it."""
-        return contender(self.name).is_network
+        return method(self.name).is_network
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,20 +153,20 @@ class Comparison:
     runs
         Runs of the solver of the table on test instances.
     rows
-        Contender -> its row, in the order of the table.
+        Method -> its row, in the order of the table.
     first
-        Contender -> scores of its first seed, for pictures.
+        Method -> scores of its first seed, for pictures.
     reference
         The best classical model; None if there is none.
     differences
-        Contender -> measure -> difference from the reference.
+        Method -> measure -> difference from the reference.
     problem
         Selection, or why there is none.
     selection
-        Contender -> its row of selection.
+        Method -> its row of selection.
     first_selection
-        Contender -> what it does with its first seed.
-    novelty
+        Method -> what it does with its first seed.
+    ood_detection
         How well new families are told, in a split by family.
     """
 
@@ -180,12 +180,12 @@ class Comparison:
     problem: SelectionProblem | str
     selection: Mapping[str, SelectionRow]
     first_selection: Mapping[str, Selection]
-    novelty: NewFamilies | None = None
+    ood_detection: NewFamilies | None = None
 
 
 @dataclass(eq=False)
 class _Collected:
-    """What is kept of a contender while its seeds are read one by one."""
+    """What is kept of a method while its seeds are read one by one."""
 
     values: dict[str, list[float]] = field(default_factory=dict)
     resampled: dict[str, list[Floats]] = field(default_factory=dict)
@@ -210,7 +210,7 @@ def compare_all(
     progress: Progress,
     observe: Callable[[str, Predicted], None] = lambda name, predicted: None,
 ) -> Comparison:
-    """Measure every contender that has predictions.
+    """Measure every method that has predictions.
 
     Parameters
     ----------
@@ -223,17 +223,17 @@ def compare_all(
     progress
         Makes a progress reporter.
     observe
-        Called with each contender's predictions, one seed at a time.
+        Called with each method's predictions, one seed at a time.
     """
-    bench = results.bench
-    unit, solver = bench.units[0], bench.solvers[0]
+    setup = results.setup
+    unit, solver = setup.units[0], setup.solvers[0]
     table = results.tables[unit]
     runs = Runs.of(table, solver, cutoff)
-    by_family = bench.split == "family"
+    by_family = setup.split == "family"
     drawn = Resamples.draw(len(runs), runs.groups if by_family else None, resamples)
-    sides = [bench.side_names(fold) for fold in bench.folds]
-    by_probe = list(bench.solved_in_test().values())
-    problem = selection_problem(bench.dataset, bench.solvers, table.instances, by_probe, sides)
+    sides = [setup.side_names(fold) for fold in setup.folds]
+    by_probe = list(setup.solved_in_test().values())
+    problem = selection_problem(setup.dataset, setup.solvers, table.instances, by_probe, sides)
     collected: dict[str, _Collected] = {}
     with progress(len(results.files), "predictions measured") as bar:
         for name, one in results.predictions():
@@ -241,7 +241,7 @@ def compare_all(
             _collect(mine, results, one, runs, drawn, cutoff)
             if isinstance(problem, SelectionProblem) and SELECTION_UNIT in one.calibrated:
                 seen, positions = one.held_out[SELECTION_UNIT]
-                training = fitted(problem, seen, [bench.data.instances[k].gbdhash for k in positions])
+                training = fitted(problem, seen, [setup.data.instances[k].gbdhash for k in positions])
                 seconds = one.predict_seconds[SELECTION_UNIT]
                 mine.selections.append(select(problem, one.calibrated[SELECTION_UNIT], one.needs, seconds, training))
             observe(name, one)
@@ -269,13 +269,13 @@ def compare_all(
         problem,
         selection,
         {name: collected[name].selections[0] for name in selection},
-        new_families(bench),
+        new_families(setup),
     )
 
 
 def _collect(mine: _Collected, results: Results, one: Predicted, runs: Runs, drawn: Resamples, cutoff: float) -> None:
-    bench = results.bench
-    unit = bench.units[0]
+    setup = results.setup
+    unit = setup.units[0]
     table, limits = results.tables[unit], results.cutoffs[unit]
     scores = Scores.of(one.calibrated[unit][runs.rows, 0], runs, limits[runs.rows, 0])
     for name, value in scores.values().items():
@@ -288,12 +288,12 @@ def _collect(mine: _Collected, results: Results, one: Predicted, runs: Runs, dra
         members = groups == family
         if members.sum() >= LEAST_IN_FAMILY:
             mine.families.setdefault(family, []).append(_counted(scores, members))
-    if bench.split == "family":
-        sides = bench.side_names(None)
+    if setup.split == "family":
+        sides = setup.side_names(None)
         untouched = np.array([sides.get(table.instances[k].gbdhash) == "test" for k in runs.rows])
         if untouched.any():
             mine.untouched.append(_counted(scores, untouched))
-    for column, solver in enumerate(bench.solvers[1:], start=1):
+    for column, solver in enumerate(setup.solvers[1:], start=1):
         its = Runs.of(table, solver, cutoff)
         if len(its):
             others = Scores.of(one.calibrated[unit][its.rows, column], its, limits[its.rows, column])
@@ -317,10 +317,10 @@ def _counted(scores: Scores, members: NDArray[np.bool_]) -> dict[str, float]:
 
 
 def _collect_calibration(mine: _Collected, results: Results, one: Predicted, runs: Runs, scores: Scores) -> None:
-    unit = results.bench.units[0]
+    unit = results.setup.units[0]
     raw = Scores.of(one.raw[unit][runs.rows, 0], runs, results.cutoffs[unit][runs.rows, 0])
     held_out, where = one.held_out[unit]
-    whole = results.bench.data.tables[unit]
+    whole = results.setup.data.tables[unit]
     known = whole.known[where, 0]
     chosen = where[known]
     checked = Runs(
@@ -357,11 +357,11 @@ def _row(name: str, mine: _Collected) -> Row:
     for measure in MEASURES:
         found = np.array(mine.values[measure])
         low, high = percentile_interval(np.mean(mine.resampled[measure], axis=0))
-        spread = float(found.std(ddof=1)) if len(found) > 1 else float("nan")
-        values[measure] = Value(float(found.mean()), spread, low, high)
+        sd = float(found.std(ddof=1)) if len(found) > 1 else float("nan")
+        values[measure] = Value(float(found.mean()), sd, low, high)
     return Row(
         name=name,
-        label=contender(name).label,
+        label=method(name).label,
         seeds=tuple(mine.seeds),
         values=values,
         by_seed=mine.values,
@@ -388,7 +388,7 @@ def _mean_calibration(found: Sequence[CalibrationRow]) -> CalibrationRow:
 def _differences(
     collected: Mapping[str, _Collected], names: Sequence[str], reference: str | None
 ) -> dict[str, dict[str, Difference]]:
-    """Test every contender against the reference: same resamples, means over seeds."""
+    """Test every method against the reference: same resamples, means over seeds."""
     if reference is None:
         return {}
     base = collected[reference]

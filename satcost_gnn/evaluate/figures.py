@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.core.distribution import UNIT_LABELS
 from satcost_gnn.evaluate.comparison import RELIABILITY_LEVELS, Comparison, Row, Value
-from satcost_gnn.evaluate.contenders import ABLATIONS
+from satcost_gnn.evaluate.methods import ABLATIONS
 from satcost_gnn.evaluate.scores import LEVELS, MEASURES
 from satcost_gnn.evaluate.selection import SelectionProblem
 
@@ -75,14 +75,14 @@ def _colour(comparison: Comparison, name: str) -> str:
 
 
 def chosen(comparison: Comparison, count: int) -> list[str]:
-    """Return contenders for a picture that has no room for all: network, best classical, then what contrasts."""
+    """Return methods for a picture that has no room for all: network, best classical, then what contrasts."""
     wanted = ["gnn", comparison.reference or "", "linear", "forest_static", "tree_size", "size", "constant"]
     names = [*wanted, *sorted(comparison.rows, key=lambda name: comparison.rows[name].values["crps"].value)]
     return list(dict.fromkeys(name for name in names if name in comparison.rows))[:count]
 
 
 def intervals(comparison: Comparison, measures: Sequence[str] = ("rmse", "crps", "c_index")) -> bytes:
-    """Draw measures of all contenders with their intervals."""
+    """Draw measures of all methods with their intervals."""
     names = list(comparison.rows)[::-1]
     figure = _new(10.5, 0.8 + 0.27 * len(names))
     for axes, measure in zip(np.atleast_1d(figure.subplots(1, len(measures), sharey=True)), measures, strict=True):
@@ -101,12 +101,12 @@ def intervals(comparison: Comparison, measures: Sequence[str] = ("rmse", "crps",
 
 
 def scatter(comparison: Comparison) -> bytes:
-    """Draw predicted against true cost for some contenders, stopped runs apart."""
+    """Draw predicted against true cost for some methods, censored runs apart."""
     names = chosen(comparison, 6)
     columns = min(3, len(names))
     lines = -(-len(names) // columns)
     figure = _new(3.5 * columns, 3.3 * lines)
-    unit = UNIT_LABELS[comparison.results.bench.units[0]]
+    unit = UNIT_LABELS[comparison.results.setup.units[0]]
     runs = comparison.runs
     every = np.concatenate([runs.cost, *(comparison.first[name].median for name in names)])
     low, high = float(np.floor(every.min() * 2) / 2), float(np.ceil(every.max() * 2) / 2)
@@ -262,10 +262,10 @@ def pick_shares(comparison: Comparison) -> bytes:
 
 
 def ablations(comparison: Comparison, measures: Sequence[str] = ("rmse", "crps", "spearman_within")) -> bytes:
-    """Draw measures by what a contender sees."""
+    """Draw measures by what a method sees."""
     lines: list[tuple[str, Row]] = []
     for part in ABLATIONS:
-        there = [name for name in part.contenders if name in comparison.rows]
+        there = [name for name in part.methods if name in comparison.rows]
         lines += [(f"{part.seen}: {name}", comparison.rows[name]) for name in there]
     lines.reverse()
     measures = [m for m in measures if any(np.isfinite(row.values[m].value) for _, row in lines)]

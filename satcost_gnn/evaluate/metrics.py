@@ -1,9 +1,9 @@
 """Measures of predictions, each stated so that two people compute the same number.
 
-Costs and predictions are log10 throughout unless a name says otherwise; errors are in decades. A stopped (censored) run
+Costs and predictions are log10 throughout unless a name says otherwise; errors are in decades. A censored run
 has no cost but a bound, and what a measure does with it is part of its name:
 
-- ``solved``: stopped runs are left out;
+- ``solved``: censored runs are left out;
 - ``capped``: costs and predictions above the cutoff count as the cutoff;
 - ``par2``: a run that was not solved by the cutoff counts as twice the cutoff.
 
@@ -30,18 +30,18 @@ CODINGS = ("solved", "capped", "par2")
 _LOG10_2 = float(np.log10(2.0))
 
 
-# Codings of stopped runs ----------------------------------------------------------------------------------------------
+# Codings of censored runs ---------------------------------------------------------------------------------------------
 
 
 def coded_cost(log10_cost: ArrayLike, censored: ArrayLike, coding: str, cutoff: float | None = None) -> Floats:
-    """Return the costs in a coding of stopped runs.
+    """Return the costs in a coding of censored runs.
 
     Parameters
     ----------
     log10_cost
         log10 of the cost, or of the bound.
     censored
-        Which runs were stopped.
+        Which runs are censored.
     coding
         ``solved``, ``capped`` or ``par2``.
     cutoff
@@ -50,7 +50,7 @@ def coded_cost(log10_cost: ArrayLike, censored: ArrayLike, coding: str, cutoff: 
     Returns
     -------
     float64, shape of ``log10_cost``
-        NaN where the coding leaves a run out: stopped runs for ``solved``, and for the others runs that were stopped
+        NaN where the coding leaves a run out: censored runs for ``solved``, and for the others runs that were stopped
         before the cutoff, of which it isn't known whether they would have been solved by then.
     """
     y, stopped = _floats(log10_cost), np.asarray(censored, dtype=bool)
@@ -105,7 +105,7 @@ def rmse(
     coding: str = "solved",
     cutoff: float | None = None,
 ) -> float:
-    """Return the root mean squared error in decades, in a coding of stopped runs; NaN if no run is left.
+    """Return the root mean squared error in decades, in a coding of censored runs; NaN if no run is left.
 
     With ``capped``, predictions are capped too; with ``par2`` they are taken as they are (see :func:`expected_coded`).
     """
@@ -114,7 +114,7 @@ def rmse(
 
 
 def rmse_one_sided(prediction: ArrayLike, log10_cost: ArrayLike, censored: ArrayLike = False) -> float:
-    """Return the root mean squared error over all runs, a stopped run counting only how far a prediction is below it.
+    """Return the root mean squared error over all runs, a censored run counting only how far a prediction is below it.
 
     Measures over solved runs alone favour a predictor that never expects a run to be stopped; this one doesn't.
     """
@@ -132,7 +132,7 @@ def mae(
     coding: str = "solved",
     cutoff: float | None = None,
 ) -> float:
-    """Return the mean absolute error in decades, in a coding of stopped runs; NaN if no run is left."""
+    """Return the mean absolute error in decades, in a coding of censored runs; NaN if no run is left."""
     error = _errors(prediction, log10_cost, censored, coding, cutoff)
     return float(np.mean(np.abs(error))) if len(error) else float("nan")
 
@@ -239,12 +239,12 @@ class IntervalCoverage:
     solved
         Share of the solved runs that lie in their interval.
     least, most
-        Bounds on the share of all runs: a stopped run surely lies in an interval that begins below its bound and
+        Bounds on the share of all runs: a censored run surely lies in an interval that begins below its bound and
         has no upper end within the grid, and possibly in one that ends above its bound.
     width
         Mean width in decades; an interval that has no upper end within the grid counts to the grid's end.
-    runs, stopped
-        Number of runs, and of those that were stopped.
+    runs, censored
+        Number of runs, and of those that are censored.
     """
 
     nominal: float
@@ -253,7 +253,7 @@ class IntervalCoverage:
     most: float
     width: float
     runs: int
-    stopped: int
+    censored: int
 
 
 def interval_coverage(
@@ -280,7 +280,7 @@ def interval_coverage(
         most=float(possibly.mean()),
         width=float((high - low).mean()),
         runs=len(y),
-        stopped=int(stopped.sum()),
+        censored=int(stopped.sum()),
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether novelty tells a family that was never seen from the known ones, in the split by family.
+"""How well the out-of-distribution detector tells an unseen family from the known ones, in the split by family.
 
 Each fold's detector knows the training side of the other folds' families. What it should call known are their
 validation and calibration instances, which nothing was fitted on; what it should call new are those of the fold.
@@ -13,22 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.evaluate.metrics import auc
-from satcost_gnn.evaluate.protocol import Bench
+from satcost_gnn.evaluate.protocol import EvaluationSetup
 from satcost_gnn.evaluate.scores import Scores
-from satcost_gnn.learn.out_of_distribution import NoveltyDetector
+from satcost_gnn.learn.out_of_distribution import OODDetector
 
-#: What novelty is told from; the first is what checkpoints flag by.
+#: Features of the detector; the first is what checkpoints flag by.
 FEATURES = ("static", "online", "both")
 
 
 @dataclass(frozen=True)
-class NoveltyRow:
-    """How well novelty tells families that were never seen.
+class DetectionRow:
+    """How well the detector tells families that were never seen.
 
     Parameters
     ----------
     auc
-        Probability that an instance of a new family is newer than one of a known family.
+        Probability that an instance of a new family has a higher score than one of a known family.
     flagged_new, flagged_known
         Share that is called outside of the training data.
     """
@@ -40,17 +40,17 @@ class NoveltyRow:
 
 @dataclass(frozen=True, eq=False)
 class NewFamilies:
-    """Novelty in a split by family.
+    """Out-of-distribution detection in a split by family.
 
     Parameters
     ----------
     by_features
-        Features that novelty is told from -> how well.
+        Features of the detector -> how well it tells.
     outside
         Whether each test instance is called outside, by the first of :data:`FEATURES`.
     """
 
-    by_features: Mapping[str, NoveltyRow]
+    by_features: Mapping[str, DetectionRow]
     outside: NDArray[np.bool_]
 
     def apart(self, scores: Scores) -> tuple[dict[str, float], dict[str, float]]:
@@ -59,33 +59,33 @@ class NewFamilies:
         return scores.subset(~outside), scores.subset(outside)
 
 
-def new_families(bench: Bench) -> NewFamilies | None:
-    """Return how well novelty tells new families; None for a split by instance.
+def new_families(setup: EvaluationSetup) -> NewFamilies | None:
+    """Return how well the detector tells new families; None for a split by instance.
 
     Parameters
     ----------
-    bench
+    setup
         Instances and splits; those that the probe solves are in none of it.
     """
-    if bench.split != "family":
+    if setup.split != "family":
         return None
-    rows: dict[str, NoveltyRow] = {}
-    outside = np.zeros(len(bench.data.instances), dtype=bool)
+    rows: dict[str, DetectionRow] = {}
+    outside = np.zeros(len(setup.data.instances), dtype=bool)
     for features in FEATURES:
         new: list[float] = []
         known: list[float] = []
-        for fold in bench.folds:
-            data = bench.at(fold)
+        for fold in setup.folds:
+            data = setup.at(fold)
             train, test = data.side("train"), data.side("test")
             held_out = data.side("validation", "calibration")
-            detector = NoveltyDetector(features).fit([data.instances[k] for k in train])
+            detector = OODDetector(features).fit([data.instances[k] for k in train])
             known += detector.in_distribution([data.instances[k] for k in held_out])[1].tolist()
             score = detector.in_distribution([data.instances[k] for k in test])[1]
             new += score.tolist()
             if features == FEATURES[0]:
                 outside[test] = score > 1
         outcome = np.repeat([1.0, 0.0], [len(new), len(known)])
-        rows[features] = NoveltyRow(
+        rows[features] = DetectionRow(
             auc([*new, *known], outcome), float(np.mean(np.array(new) > 1)), float(np.mean(np.array(known) > 1))
         )
-    return NewFamilies(rows, outside[bench.test])
+    return NewFamilies(rows, outside[setup.test])

@@ -1,4 +1,4 @@
-"""``predictions.parquet``: what contenders predicted for every test instance, solver and unit, beside the truth."""
+"""``predictions.parquet``: what methods predicted for every test instance, solver and unit, beside the truth."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SCHEMA = pa.schema(
 
 
 class PredictionRows:
-    """Writes the table contender by contender. Use as a context manager.
+    """Writes the table method by method. Use as a context manager.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class PredictionRows:
         self._open.__exit__(kind, error, trace)
 
     def write(self, name: str, predicted: Predicted) -> None:
-        """Append the predictions of a contender and seed."""
+        """Append the predictions of a method and seed."""
         folds = self._results.folds
         for unit, found in predicted.calibrated.items():
             table = self._results.tables[unit]

@@ -1,11 +1,11 @@
-"""The protocol: every contender fitted, calibrated and asked about the same instances, for each seed and fold.
+"""The protocol: every method fitted, calibrated and asked about the same instances, for each seed and fold.
 
 Classical estimators are fitted on the training and the validation side, since they need no early stopping; the network
 trains on the first and stops by the second. Calibration is fitted on the calibration side; nothing is fitted, chosen or
 stopped by the test side. With the split by family every fold of families is left out once, and the predictions for the
 folds are pooled. Instances that the probe solves are in none of this: they are solved, not predicted.
 
-Every fit runs in a process of its own and leaves its predictions in a file, so that a contender that fails or exhausts
+Every fit runs in a process of its own and leaves its predictions in a file, so that a method that fails or exhausts
 the memory costs its own row only, and an interrupted evaluation goes on where it was.
 """
 
@@ -23,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn import __version__
-from satcost_gnn.config import TrainingConfig
+from satcost_gnn.config import ModelConfig, TrainingConfig
 from satcost_gnn.data.dataset import SPLITS_FILE, Dataset
 from satcost_gnn.data.splits import SIDES
 from satcost_gnn.errors import DatasetError, EvaluationError, SatcostError
-from satcost_gnn.evaluate.contenders import BRANCHES, NETWORK, Contender, seeded
+from satcost_gnn.evaluate.methods import NETWORK, Method, seeded
 from satcost_gnn.evaluate.results import Floats, has_predictions
 from satcost_gnn.evaluate.stored_predictions import SIDES_STORED, StoredPredictions, digest, file_name, key_of
 from satcost_gnn.features.instance import Instance
@@ -37,7 +37,6 @@ from satcost_gnn.learn.labelled_instances import (
     LabelledInstances,
     fill_cache,
     load_labelled,
-    open_datasets,
     preprocess_settings,
 )
 from satcost_gnn.learn.registry import load_estimator, make_estimator
@@ -60,7 +59,7 @@ class Fit:
 
     Parameters
     ----------
-    contender
+    method
         Which.
     seed
         Its seed, None if it has none.
@@ -77,7 +76,7 @@ class Fit:
         Where its network is taken from instead of being trained.
     """
 
-    contender: Contender
+    method: Method
     seed: int | None
     fold: int | None
     settings: Mapping[str, Any]
@@ -88,20 +87,20 @@ class Fit:
     @property
     def file(self) -> str:
         """Name of the file of its predictions."""
-        return file_name(self.contender.name, self.seed, self.fold)
+        return file_name(self.method.name, self.seed, self.fold)
 
     @property
     def label(self) -> str:
         """Name with seed and fold, for messages."""
-        parts = [self.contender.name]
+        parts = [self.method.name]
         parts += [f"seed {self.seed}"] if self.seed is not None else []
         parts += [f"fold {self.fold}"] if self.fold is not None else []
         return ", ".join(parts)
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
-    """What all contenders share.
+class EvaluationSetup:
+    """What all methods share.
 
     Parameters
     ----------
@@ -173,15 +172,15 @@ class Bench:
         return digest(arrays, [preprocess_settings(self.config).key(), *self.solvers, *self.units, *names])
 
 
-def open_bench(
+def open_setup(
     config: TrainingConfig,
     split: str,
     unit: str,
     solver: str,
-    contenders: Sequence[Contender],
+    methods: Sequence[Method],
     say: Say,
     progress: Progress,
-) -> Bench:
+) -> EvaluationSetup:
     """Open the data set, preprocess what isn't cached, and join instances and labels.
 
     Parameters
@@ -190,7 +189,7 @@ def open_bench(
         Data set, cache, solvers, network and preprocessing.
     split, unit, solver
         What the table is of.
-    contenders
+    methods
         Who is compared: parts of instances that none of them needs are not held in memory.
     say, progress
         For the log.
@@ -204,21 +203,22 @@ def open_bench(
     """
     if split not in SPLITS:
         raise EvaluationError(f"found split {split!r}; expected one of {', '.join(SPLITS)}")
-    dataset = open_datasets(config)
+    dataset = Dataset.open(config.data.dataset)
+    if dataset.splits is None:
+        raise DatasetError(f"{dataset.directory}: found no {SPLITS_FILE}; make it with `satcost dataset split`")
     if solver not in dataset.solvers:
         raise DatasetError(
             f"{dataset.directory}: found no runs of solver {solver!r}; expected one of {', '.join(dataset.solvers)}"
         )
     solvers = tuple(dict.fromkeys([solver, *(name for name in config.data.solvers if name in dataset.solvers)]))
     units = tuple(dict.fromkeys([unit, SELECTION_UNIT]))
-    network = any(one.is_network for one in contenders)
+    network = any(one.is_network for one in methods)
     wanted = tuple(dict.fromkeys([*units, *(config.data.units if network else ())]))
     keep = set[str]()
-    for one in contenders:
+    for one in methods:
         keep |= _needs(one)
     cache = fill_cache(dataset, config, say, progress)
     splits = dataset.splits
-    assert splits is not None  # open_datasets asks for them
     roles = (
         {name: side for name, side in splits.side.items() if side in SIDES}
         if split == "instance"
@@ -230,14 +230,14 @@ def open_bench(
         }
     )
     data = load_labelled(dataset, cache, solvers, wanted, roles, say, keep)
-    return Bench(dataset, data, config, split, units, solvers)
+    return EvaluationSetup(dataset, data, config, split, units, solvers)
 
 
-def _needs(contender: Contender) -> frozenset[str]:
-    if contender.is_network:
+def _needs(method: Method) -> frozenset[str]:
+    if method.is_network:
         return frozenset({"graph"})
     try:
-        return make_estimator(contender.kind, **contender.settings).needs
+        return make_estimator(method.kind, **method.settings).needs
     except (SatcostError, ImportError):
         # Reported when it is to be fitted.
         return frozenset()
@@ -247,31 +247,31 @@ def _needs(contender: Contender) -> frozenset[str]:
 
 
 def plan(
-    bench: Bench,
-    contenders: Sequence[Contender],
+    setup: EvaluationSetup,
+    methods: Sequence[Method],
     seeds: Sequence[int],
     checkpoints: Sequence[Checkpoint],
     say: Say,
     network_seeds: Sequence[int] | None = None,
 ) -> tuple[list[Fit], dict[str, str]]:
-    """Return what has to be fitted, and contender -> why it can't be.
+    """Return what has to be fitted, and method -> why it can't be.
 
     ``network_seeds`` are those of the networks, if they aren't those of the classical estimators.
     """
     fits: list[Fit] = []
     failed: dict[str, str] = {}
-    data_keys = {fold: bench.data_key(fold) for fold in bench.folds}
-    for one in contenders:
-        for fold in bench.folds:
+    data_keys = {fold: setup.data_key(fold) for fold in setup.folds}
+    for one in methods:
+        for fold in setup.folds:
             shared = {"version": __version__, "data": data_keys[fold], "kind": one.kind}
             if one.is_network:
                 own = seeds if network_seeds is None else network_seeds
-                fits += [_network_fit(bench, one, seed, fold, shared, checkpoints, say) for seed in own]
+                fits += [_network_fit(setup, one, seed, fold, shared, checkpoints, say) for seed in own]
                 continue
             try:
                 for number, seed in enumerate(seeds[:1] if one.one_seed else seeds):
                     settings, has_seed = seeded(one.kind, one.settings, seed)
-                    units = bench.units if number == 0 else bench.units[:1]
+                    units = setup.units if number == 0 else setup.units[:1]
                     key = key_of(**shared, settings=settings, units=units)
                     fits.append(Fit(one, seed if has_seed else None, fold, settings, key, units))
                     if not has_seed:
@@ -282,68 +282,69 @@ def plan(
     return fits, failed
 
 
-def network_config(config: TrainingConfig, contender: Contender, seed: int) -> TrainingConfig:
-    """Return the configuration of the network of a contender and a seed.
+def network_config(config: TrainingConfig, method: Method, seed: int) -> TrainingConfig:
+    """Return the configuration of the network of a method and a seed.
 
     An ensemble takes as many seeds in a row as it has members, so that those of two seeds have none in common.
     """
     model = config.model
-    if "branches" in contender.settings:
+    if "modalities" in method.settings:
         alone = {
-            "branches": tuple(contender.settings["branches"]),
-            "node_evidence": contender.settings["node_evidence"],
-            "beside": "none",
-            "early_on_new": 0.0,
-            "constant_on_new": 0.0,
+            "modalities": tuple(method.settings["modalities"]),
+            "probe_node_features": method.settings["probe_node_features"],
+            "ensemble_member": "none",
+            "ood_fallback_weight": 0.0,
+            "ood_fallback_constant": 0.0,
         }
         model = model.model_copy(update=alone)
     return config.model_copy(update={"model": model, "seed": seed * config.members})
 
 
 def _network_fit(
-    bench: Bench,
-    contender: Contender,
+    setup: EvaluationSetup,
+    method: Method,
     seed: int,
     fold: int | None,
     shared: Mapping[str, Any],
     checkpoints: Sequence[Checkpoint],
     say: Say,
 ) -> Fit:
-    config = network_config(bench.config, contender, seed)
+    config = network_config(setup.config, method, seed)
     for checkpoint in checkpoints:
-        why = _unfit(bench, checkpoint, config, fold)
+        why = _unfit(setup, checkpoint, config, fold)
         if not why:
             content = hashlib.sha256((checkpoint.directory / "config.json").read_bytes()).hexdigest()
-            return Fit(contender, seed, fold, {}, key_of(**shared, checkpoint=content), bench.units, checkpoint)
+            return Fit(method, seed, fold, {}, key_of(**shared, checkpoint=content), setup.units, checkpoint)
         if seed * config.members == (checkpoint.config.training.get("config") or {}).get("seed"):
-            say(f"{checkpoint.config.label} is not used for {contender.name}, seed {seed}: {why}")
+            say(f"{checkpoint.config.label} is not used for {method.name}, seed {seed}: {why}")
     settings = config.network.model_dump(mode="json")
-    units = [unit for unit in config.data.units if unit in bench.data.tables]
-    return Fit(contender, seed, fold, settings, key_of(**shared, settings=settings, units=units), bench.units)
+    units = [unit for unit in config.data.units if unit in setup.data.tables]
+    return Fit(method, seed, fold, settings, key_of(**shared, settings=settings, units=units), setup.units)
 
 
-def _unfit(bench: Bench, checkpoint: Checkpoint, config: TrainingConfig, fold: int | None) -> str:
-    """Return why the network of a checkpoint isn't that of a contender, seed and fold; empty if it is."""
+def _unfit(setup: EvaluationSetup, checkpoint: Checkpoint, config: TrainingConfig, fold: int | None) -> str:
+    """Return why the network of a checkpoint isn't that of a method, seed and fold; empty if it is."""
     training = checkpoint.config.training
     its = training.get("config") or {}
-    assert bench.dataset.splits is not None
-    splits = hashlib.sha256((bench.dataset.directory / SPLITS_FILE).read_bytes()).hexdigest()
+    model = ModelConfig.checked(its.get("model", {}), str(checkpoint.directory))
+    assert setup.dataset.splits is not None
+    splits = hashlib.sha256((setup.dataset.directory / SPLITS_FILE).read_bytes()).hexdigest()
     if training.get("split") != ("instance" if fold is None else "family") or training.get("fold") != fold:
         return "it was trained on another split"
     if (training.get("sha256") or {}).get(SPLITS_FILE) != splits:
-        return f"it was trained on other splits than those of {bench.dataset.directory} today"
+        return f"it was trained on other splits than those of {setup.dataset.directory} today"
     if its.get("seed", 0) != config.seed:
         return "it was trained with another seed"
-    if sorted(its.get("model", {}).get("branches", BRANCHES)) != sorted(config.model.branches):
+    if sorted(model.modalities) != sorted(config.model.modalities):
         return "its network sees other parts of an instance"
-    if its.get("model", {}).get("node_evidence") != config.model.node_evidence:
-        return "its graphs carry other evidence on their nodes"
-    for mixture in ("beside", "beside_weight", "early_on_new", "constant_on_new"):
-        if its.get("model", {}).get(mixture) != getattr(config.model, mixture):
+    if model.probe_node_features != config.model.probe_node_features:
+        return "its graphs have other probe node features"
+    for mixture in ("ensemble_member", "ensemble_member_weight", "ood_fallback_weight", "ood_fallback_constant"):
+        if getattr(model, mixture) != getattr(config.model, mixture):
             return f"its network is mixed with others differently ({mixture})"
-    if not set(bench.units) <= set(checkpoint.config.units) or not set(bench.solvers) <= set(checkpoint.config.solvers):
+    if not set(setup.units) <= set(checkpoint.config.units) or not set(setup.solvers) <= set(checkpoint.config.solvers):
         return f"it predicts {', '.join(checkpoint.config.solvers)} in {', '.join(checkpoint.config.units)} only"
-    if not preprocess_settings(bench.config).serves(checkpoint.config.preprocess_key):
+    if not preprocess_settings(setup.config).serves(checkpoint.config.preprocess_key):
         return "its instances were preprocessed otherwise"
     return ""
 
@@ -352,13 +353,13 @@ def _unfit(bench: Bench, checkpoint: Checkpoint, config: TrainingConfig, fold: i
 
 
 def run_fits(
-    bench: Bench, fits: Sequence[Fit], output: Path, jobs: int, say: Say, progress: Progress
+    setup: EvaluationSetup, fits: Sequence[Fit], output: Path, jobs: int, say: Say, progress: Progress
 ) -> dict[str, str]:
     """Fit what has no predictions yet; return file -> what went wrong.
 
     Parameters
     ----------
-    bench, fits
+    setup, fits
         What is to be done.
     output
         Directory of the evaluation.
@@ -374,8 +375,8 @@ def run_fits(
         waiting = [fit for fit in fits if not has_predictions(fit, output)]
         bar.skip(len(fits) - len(waiting))
         for group, at_a_time in (
-            ([fit for fit in waiting if not fit.contender.is_network], jobs),
-            ([fit for fit in waiting if fit.contender.is_network], 1),
+            ([fit for fit in waiting if not fit.method.is_network], jobs),
+            ([fit for fit in waiting if fit.method.is_network], 1),
         ):
 
             def ended(number: int, problem: str, group: list[Fit] = group) -> None:
@@ -385,19 +386,19 @@ def run_fits(
                     bar.message(f"{fit.label}: {problems[fit.file]}")
                 bar.advance()
 
-            run_forked([partial(_fit, bench, fit, output) for fit in group], at_a_time, ended, bar.message)
+            run_forked([partial(_fit, setup, fit, output) for fit in group], at_a_time, ended, bar.message)
     return problems
 
 
-def _fit(bench: Bench, fit: Fit, output: Path, say: Say) -> None:
+def _fit(setup: EvaluationSetup, fit: Fit, output: Path, say: Say) -> None:
     """Fit, predict, and write the predictions; runs in a process of its own."""
-    data = bench.at(fit.fold)
+    data = setup.at(fit.fold)
     estimators: dict[str, Estimator] = {}
     fit_seconds: dict[str, float] = {}
     note = ""
-    if fit.contender.is_network:
+    if fit.method.is_network:
         start = time.monotonic()
-        network, note = _network(bench, data, fit, output, say)
+        network, note = _network(setup, data, fit, output, say)
         for unit in fit.units:
             estimators[unit] = network.for_unit(unit)
             fit_seconds[unit] = time.monotonic() - start
@@ -405,7 +406,7 @@ def _fit(bench: Bench, fit: Fit, output: Path, say: Say) -> None:
     for unit in fit.units:
         if unit not in estimators:
             start = time.monotonic()
-            estimator = make_estimator(fit.contender.kind, **fit.settings)
+            estimator = make_estimator(fit.method.kind, **fit.settings)
             usable = _usable(estimator, learn[unit].instances)
             estimators[unit] = estimator.fit(learn[unit].subset(usable))
             fit_seconds[unit] = time.monotonic() - start
@@ -414,7 +415,7 @@ def _fit(bench: Bench, fit: Fit, output: Path, say: Say) -> None:
     predict_seconds: dict[str, float] = {}
     lacking = 0
     for unit, estimator in estimators.items():
-        columns = [estimator.solvers.index(solver) for solver in bench.solvers]
+        columns = [estimator.solvers.index(solver) for solver in setup.solvers]
         for side in SIDES_STORED:
             instances = [data.instances[k] for k in data.side(side)]
             names[side] = [one.gbdhash for one in instances]
@@ -426,7 +427,7 @@ def _fit(bench: Bench, fit: Fit, output: Path, say: Say) -> None:
             cdf[unit, side] = found.astype(np.float32)
     needs = tuple(sorted(next(iter(estimators.values())).needs))
     StoredPredictions(
-        fit.contender.name,
+        fit.method.name,
         fit.seed,
         fit.fold,
         fit.key,
@@ -460,20 +461,20 @@ def _predict(
     return cdf, int((~usable).sum())
 
 
-def _network(bench: Bench, data: LabelledInstances, fit: Fit, output: Path, say: Say) -> tuple[Any, str]:
+def _network(setup: EvaluationSetup, data: LabelledInstances, fit: Fit, output: Path, say: Say) -> tuple[Any, str]:
     """Return the network of a fit, from its checkpoint or newly trained, and where it comes from."""
     if fit.checkpoint is not None:
         loaded = load_estimator(NETWORK, fit.checkpoint.directory / "gnn")
         return loaded, f"network of checkpoint {fit.checkpoint.config.label}"
     assert fit.seed is not None
-    config = network_config(bench.config, fit.contender, fit.seed)
+    config = network_config(setup.config, fit.method, fit.seed)
     run = f"{fit.file.removesuffix('.npz')}.{fit.key[:8]}"
     units = tuple(unit for unit in config.data.units if unit in data.tables)
     config = config.model_copy(
         update={
             "runs": output / "networks",
             "name": run,
-            "data": config.data.model_copy(update={"solvers": bench.solvers, "units": units}),
+            "data": config.data.model_copy(update={"solvers": setup.solvers, "units": units}),
         }
     )
     folder = output / "networks" / "classical"

@@ -12,8 +12,8 @@ import numpy as np
 from satcost_gnn.core.selection_metrics import virtual_best
 from satcost_gnn.evaluate import figures
 from satcost_gnn.evaluate.comparison import BEST_BY, Comparison
-from satcost_gnn.evaluate.contenders import DEFAULT, NETWORK
 from satcost_gnn.evaluate.document import Bullets, Document, Heading, Paragraph, Picture, Table
+from satcost_gnn.evaluate.methods import DEFAULT, NETWORK
 from satcost_gnn.evaluate.report_errors import (
     ablations_section,
     accuracy_section,
@@ -48,8 +48,8 @@ def report(comparison: Comparison, command: str, output: Path) -> Document:
     output
         Directory that it will stand in, for links.
     """
-    bench = comparison.results.bench
-    document = Document(f"Estimators on {bench.dataset.directory.name}, split by {bench.split}")
+    setup = comparison.results.setup
+    document = Document(f"Estimators on {setup.dataset.directory.name}, split by {setup.split}")
     for section in (
         _introduction,
         accuracy_section,
@@ -59,7 +59,7 @@ def report(comparison: Comparison, command: str, output: Path) -> Document:
         families_section,
         scatter_section,
         _calibration,
-        _novelty,
+        _ood_detection,
         _solvers,
         _selection,
     ):
@@ -71,24 +71,24 @@ def report(comparison: Comparison, command: str, output: Path) -> Document:
 
 def _introduction(document: Document, comparison: Comparison, command: str) -> None:
     results, runs = comparison.results, comparison.runs
-    bench = results.bench
+    setup = results.setup
     origins = Counter(
-        str(bench.dataset.by_instance[one.gbdhash].origin) for one in results.tables[bench.units[0]].instances
+        str(setup.dataset.by_instance[one.gbdhash].origin) for one in results.tables[setup.units[0]].instances
     )
     stopped = int(runs.censored.sum())
     unseen = (
-        f"Each of {len(bench.folds)} folds of whole families is left out once: every test instance is of a family that "
+        f"Each of {len(setup.folds)} folds of whole families is left out once: every test instance is of a family that "
         "its estimator has not seen. Predictions for all folds are pooled."
-        if bench.split == "family"
+        if setup.split == "family"
         else "The families of the test instances were seen in training; the instances, their isomorphic copies, cubes "
         "and variants were not. Expect worse on new families: see the split by family."
     )
     document.add(
         Paragraph(f"Made by `{command}`"),
         Paragraph(
-            f"Cost of {bench.solvers[0]} in {unit_label(comparison)} on {len(runs)} test runs, {len(runs) - stopped} "
+            f"Cost of {setup.solvers[0]} in {unit_label(comparison)} on {len(runs)} test runs, {len(runs) - stopped} "
             f"of them solved and {stopped} stopped by a limit "
-            f"({', '.join(f'{n} {origin}' for origin, n in origins.items())} instances). {len(bench.solved_in_test())} "
+            f"({', '.join(f'{n} {origin}' for origin, n in origins.items())} instances). {len(setup.solved_in_test())} "
             "further test instances are solved by the probe: solved, not predicted, and in none of the numbers below "
             f"but those of selection. {unseen}"
         ),
@@ -128,7 +128,7 @@ def _calibration(document: Document, comparison: Comparison, _: str) -> None:
         for name, row in rows.items()
         if abs(row.calibration[80].held_out_all - 0.8) > _COVERAGE_SLACK
     ]
-    fold_size = len(comparison.results.bench.data.side("calibration"))
+    fold_size = len(comparison.results.setup.data.side("calibration"))
     document.add(
         Heading("Calibration"),
         Paragraph(
@@ -204,17 +204,17 @@ def _calibration(document: Document, comparison: Comparison, _: str) -> None:
         )
 
 
-def _novelty(document: Document, comparison: Comparison, _: str) -> None:
-    novelty = comparison.novelty
-    if novelty is None:
+def _ood_detection(document: Document, comparison: Comparison, _: str) -> None:
+    detection = comparison.ood_detection
+    if detection is None:
         return
     document.add(
         Heading("Whether a family is new"),
         Paragraph(
-            "Novelty is the distance to the nearest training instances in feature space; above 1 an instance is called "
-            "outside of the training data. New: the instances of the fold that was left out. Known: instances of the "
-            "other folds that nothing was fitted on. AUC is the probability that one of a new family is newer than one "
-            "of a known family."
+            "The detector's score is the distance to the nearest training instances in feature space; above 1 an "
+            "instance is called outside of the training data. New: the instances of the fold that was left out. Known: "
+            "instances of the other folds that nothing was fitted on. AUC is the probability that one of a new family "
+            "has a higher score than one of a known family."
         ),
         Table(
             ["told from", "AUC", "new called outside", "known called outside"],
@@ -225,7 +225,7 @@ def _novelty(document: Document, comparison: Comparison, _: str) -> None:
                     percent_text(row.flagged_new),
                     percent_text(row.flagged_known),
                 ]
-                for features, row in novelty.by_features.items()
+                for features, row in detection.by_features.items()
             ],
         ),
     )
@@ -233,9 +233,9 @@ def _novelty(document: Document, comparison: Comparison, _: str) -> None:
     lines = []
     for name in shown_families(comparison):
         if name in comparison.first:
-            for where, found in zip(("inside", "outside"), novelty.apart(comparison.first[name]), strict=True):
+            for where, found in zip(("inside", "outside"), detection.apart(comparison.first[name]), strict=True):
                 lines.append([name, where, *(number_text(found[measure]) for measure in measures)])
-    outside = int(novelty.outside[comparison.runs.rows].sum())
+    outside = int(detection.outside[comparison.runs.rows].sum())
     document.add(
         Paragraph(
             f"Errors where a test run, always of a new family, is called inside ({len(comparison.runs) - outside}) and "
@@ -247,7 +247,7 @@ def _novelty(document: Document, comparison: Comparison, _: str) -> None:
 
 def _solvers(document: Document, comparison: Comparison, _: str) -> None:
     measures = ("rmse", "crps", "spearman", "within_2", "coverage_80", "width_80")
-    for solver in comparison.results.bench.solvers[1:]:
+    for solver in comparison.results.setup.solvers[1:]:
         lines = [
             [name, *(number_text(row.other_solvers[solver][m]) for m in measures)]
             for name, row in comparison.rows.items()
@@ -255,7 +255,7 @@ def _solvers(document: Document, comparison: Comparison, _: str) -> None:
         ]
         if not lines:
             continue
-        if solver == comparison.results.bench.solvers[1]:
+        if solver == comparison.results.setup.solvers[1]:
             document.add(Heading("Other solvers"))
         first = next(row for row in comparison.rows.values() if solver in row.other_solvers).other_solvers[solver]
         document.add(
@@ -390,7 +390,7 @@ def _meaning(document: Document, comparison: Comparison) -> None:
                 "For solved runs every estimator's prediction is the mean given that the run is solved by the "
                 "largest cost seen in training; C-index and coverage use the whole distribution.",
                 "The C-index counts pairs whose order is known: the cheaper run was solved.",
-                "The CRPS judges a stopped run up to its bound only. As bounds differ from run to run (limits are on "
+                "The CRPS judges a censored run up to its bound only. As bounds differ from run to run (limits are on "
                 "CPU time), its mean is not strictly proper; judged up to the cutoff it nearly is.",
                 "Coverage over solved runs is not what calibration promises: runs beyond the limit are missing from "
                 "it. Kaplan-Meier over all runs is valid if being stopped says nothing about the cost given the "

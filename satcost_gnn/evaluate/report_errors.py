@@ -10,8 +10,8 @@ import numpy as np
 from satcost_gnn.core.distribution import UNIT_LABELS
 from satcost_gnn.evaluate import figures
 from satcost_gnn.evaluate.comparison import TESTED, Comparison
-from satcost_gnn.evaluate.contenders import ABLATIONS, NETWORK
 from satcost_gnn.evaluate.document import Bullets, Document, Heading, Paragraph, Picture, Table
+from satcost_gnn.evaluate.methods import ABLATIONS, NETWORK
 from satcost_gnn.evaluate.report_numbers import number_text, shown_families, with_interval
 from satcost_gnn.evaluate.scores import MEASURES, RANK_RESAMPLES
 from satcost_gnn.evaluate.selection import stage_cpu_seconds
@@ -33,7 +33,7 @@ _CODED = ("rmse_median", "rmse_capped", "rmse_par2", "crps_cutoff", "brier", "au
 
 def unit_label(comparison: Comparison) -> str:
     """Return the unit of costs as people read it."""
-    return UNIT_LABELS[comparison.results.bench.units[0]]
+    return UNIT_LABELS[comparison.results.setup.units[0]]
 
 
 def budget_text(comparison: Comparison) -> str:
@@ -46,7 +46,7 @@ def accuracy_section(document: Document, comparison: Comparison, _: str) -> None
     rows = comparison.rows
     strong = [number for number, name in enumerate(rows) if name in (NETWORK, comparison.reference)]
     failed = [name for name in comparison.results.failed if name not in rows]
-    resampled = "whole families" if comparison.results.bench.split == "family" else "instances"
+    resampled = "whole families" if comparison.results.setup.split == "family" else "instances"
 
     def table(measures: Sequence[str]) -> Table:
         lines = [[name, *(with_interval(row.values[m]) for m in measures)] for name, row in rows.items()]
@@ -66,7 +66,7 @@ def accuracy_section(document: Document, comparison: Comparison, _: str) -> None
             figures.intervals(comparison),
             "RMSE, CRPS and C-index with 95 % intervals. Orange: network; blue: best classical model.",
         ),
-        Paragraph(f"With other codings of stopped runs; the cutoff is {budget_text(comparison)}:"),
+        Paragraph(f"With other codings of censored runs; the cutoff is {budget_text(comparison)}:"),
         table(_CODED),
         Paragraph("Seeds and times (one thread; fitting sums over folds, prediction is without preprocessing):"),
         Table(
@@ -125,12 +125,12 @@ def against_best_section(document: Document, comparison: Comparison, _: str) -> 
 def ablations_section(document: Document, comparison: Comparison, _: str) -> None:
     """Tell what each part of the input is worth."""
     measures = ("rmse", "crps", "spearman", "spearman_within", "within_2")
-    unit = comparison.results.bench.units[0]
+    unit = comparison.results.setup.units[0]
     seconds = [stage_cpu_seconds(one) for one in comparison.results.tables[unit].instances]
     lines = []
     for part in ABLATIONS:
         before = float(np.mean([sum(found.get(stage, 0.0) for stage in part.stages) for found in seconds]))
-        for name in part.contenders:
+        for name in part.methods:
             if name in comparison.rows:
                 row = comparison.rows[name]
                 scores = (with_interval(row.values[m]) for m in measures)
@@ -151,7 +151,7 @@ def ablations_section(document: Document, comparison: Comparison, _: str) -> Non
             "ablations", figures.ablations(comparison), "By what an estimator sees. Blue: classical; orange: network."
         ),
     )
-    absent = [name for part in ABLATIONS for name in part.contenders if name not in comparison.rows]
+    absent = [name for part in ABLATIONS for name in part.methods if name not in comparison.rows]
     if absent:
         document.add(Paragraph(f"Not in this comparison: {', '.join(absent)} (`--estimators`, then `--resume`)."))
 

@@ -19,7 +19,7 @@ from satcost_gnn.learn.labelled_instances import (
 )
 
 if TYPE_CHECKING:
-    from satcost_gnn.evaluate.protocol import Bench, Fit
+    from satcost_gnn.evaluate.protocol import EvaluationSetup, Fit
 
 
 Floats = NDArray[np.float64]
@@ -33,7 +33,7 @@ def has_predictions(fit: Fit, output: Path) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """Calibrated predictions of one contender and seed for all test instances.
+    """Calibrated predictions of one method and seed for all test instances.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class Results:
 
     Parameters
     ----------
-    bench
+    setup
         Data and rules.
     tables
         Unit -> the test instances with what they did cost.
@@ -77,12 +77,12 @@ class Results:
     folds
         ``int64[n_test]``: fold of each, -1 for the split by instance.
     files
-        (contender, seed) -> files of its predictions, one a fold; only those that are complete.
+        (method, seed) -> files of its predictions, one a fold; only those that are complete.
     failed
-        Contender -> why it has none, or not all.
+        Method -> why it has none, or not all.
     """
 
-    bench: Bench
+    setup: EvaluationSetup
     tables: Mapping[str, TrainingTable]
     cutoffs: Mapping[str, Floats]
     folds: NDArray[np.int64]
@@ -90,44 +90,44 @@ class Results:
     failed: Mapping[str, str] = field(default_factory=dict)
 
     def predictions(self) -> Iterator[tuple[str, Predicted]]:
-        """Yield contenders and their predictions, one seed at a time: all at once would fill the memory."""
-        rows = {one.gbdhash: row for row, one in enumerate(self.tables[self.bench.units[0]].instances)}
-        place = {one.gbdhash: k for k, one in enumerate(self.bench.data.instances)}
+        """Yield methods and their predictions, one seed at a time: all at once would fill the memory."""
+        rows = {one.gbdhash: row for row, one in enumerate(self.tables[self.setup.units[0]].instances)}
+        place = {one.gbdhash: k for k, one in enumerate(self.setup.data.instances)}
         for (name, seed), paths in self.files.items():
             parts = [one for path in paths if (one := StoredPredictions.read(path)) is not None]
-            yield name, _pooled(self.bench, self.tables, seed, parts, rows, place)
+            yield name, _pooled(self.setup, self.tables, seed, parts, rows, place)
 
 
 def gather(
-    bench: Bench, fits: Sequence[Fit], failed: Mapping[str, str], problems: Mapping[str, str], output: Path
+    setup: EvaluationSetup, fits: Sequence[Fit], failed: Mapping[str, str], problems: Mapping[str, str], output: Path
 ) -> Results:
-    """Say which contenders have all their predictions, and join what they are measured by.
+    """Say which methods have all their predictions, and join what they are measured by.
 
     Parameters
     ----------
-    bench, fits
+    setup, fits
         What was to be done.
     failed
-        Contender -> why it couldn't be tried.
+        Method -> why it couldn't be tried.
     problems
         File -> what went wrong with the fit.
     output
         Directory of the evaluation.
     """
-    rows = {bench.data.instances[k].gbdhash: n for n, k in enumerate(bench.test)}
-    tables = {unit: bench.data.tables[unit].subset(bench.test) for unit in bench.units}
-    cutoffs = {unit: np.full(tables[unit].cost.shape, np.nan) for unit in bench.units}
-    folds = np.full(len(bench.test), -1, dtype=np.int64)
-    for fold in bench.folds:
-        data = bench.at(fold)
+    rows = {setup.data.instances[k].gbdhash: n for n, k in enumerate(setup.test)}
+    tables = {unit: setup.data.tables[unit].subset(setup.test) for unit in setup.units}
+    cutoffs = {unit: np.full(tables[unit].cost.shape, np.nan) for unit in setup.units}
+    folds = np.full(len(setup.test), -1, dtype=np.int64)
+    for fold in setup.folds:
+        data = setup.at(fold)
         mine = [rows[data.instances[k].gbdhash] for k in data.side("test")]
         folds[mine] = -1 if fold is None else fold
-        for unit in bench.units:
+        for unit in setup.units:
             largest = largest_solved(data, unit)
-            cutoffs[unit][mine] = [largest[solver] for solver in bench.solvers]
+            cutoffs[unit][mine] = [largest[solver] for solver in setup.solvers]
     by_seed: dict[tuple[str, int | None], list[Fit]] = {}
     for fit in fits:
-        by_seed.setdefault((fit.contender.name, fit.seed), []).append(fit)
+        by_seed.setdefault((fit.method.name, fit.seed), []).append(fit)
     reasons: dict[str, list[str]] = {name: [why] for name, why in failed.items()}
     files: dict[tuple[str, int | None], list[Path]] = {}
     for (name, seed), parts in by_seed.items():
@@ -136,11 +136,11 @@ def gather(
         if not lost:
             files[name, seed] = [output / "predictions" / fit.file for fit in parts]
     told = {name: "; ".join(dict.fromkeys(texts)) for name, texts in reasons.items() if texts}
-    return Results(bench, tables, cutoffs, folds, files, told)
+    return Results(setup, tables, cutoffs, folds, files, told)
 
 
 def _pooled(
-    bench: Bench,
+    setup: EvaluationSetup,
     tables: Mapping[str, TrainingTable],
     seed: int | None,
     parts: Sequence[StoredPredictions],
@@ -155,7 +155,7 @@ def _pooled(
         own, before = np.zeros(shape), np.zeros(shape)
         checks: list[CostDistribution] = []
         checked: list[NDArray[np.int64]] = []
-        whole = bench.data.tables[unit]
+        whole = setup.data.tables[unit]
         for part in parts:
             where = np.array([place[name] for name in part.instances["calibration"]], dtype=np.int64)
             seen = CostDistribution(table.grid, part.cdf[unit, "calibration"].astype(np.float64))

@@ -13,13 +13,12 @@ import numpy as np
 from satcost_gnn import __version__
 from satcost_gnn.config import TrainingConfig
 from satcost_gnn.core.distribution import GRIDS
-from satcost_gnn.core.observed import beyond_note, label_bounds
 from satcost_gnn.core.selection_metrics import virtual_best
 from satcost_gnn.errors import EvaluationError
 from satcost_gnn.evaluate.comparison import RELIABILITY_LEVELS, Comparison, compare_all
-from satcost_gnn.evaluate.contenders import Contender
+from satcost_gnn.evaluate.methods import Method
 from satcost_gnn.evaluate.prediction_rows import PredictionRows
-from satcost_gnn.evaluate.protocol import Bench, Fit, Progress, Say, open_bench, plan, run_fits
+from satcost_gnn.evaluate.protocol import Fit, Progress, Say, open_setup, plan, run_fits
 from satcost_gnn.evaluate.report import report
 from satcost_gnn.evaluate.results import Results, gather
 from satcost_gnn.evaluate.scores import MEASURES
@@ -39,12 +38,12 @@ class EvaluationSettings:
     ----------
     config
         Data set, cache, solvers, network and preprocessing.
-    contenders
+    methods
         Who is compared.
     split
         ``instance`` or ``family``.
     seeds
-        Seeds of the contenders that have one.
+        Seeds of the methods that have one.
     network_seeds
         Seeds of the networks; None for the same ones.
     unit, solver
@@ -64,7 +63,7 @@ class EvaluationSettings:
     """
 
     config: TrainingConfig
-    contenders: Sequence[Contender]
+    methods: Sequence[Method]
     split: str
     seeds: Sequence[int]
     network_seeds: Sequence[int] | None
@@ -81,7 +80,7 @@ class EvaluationSettings:
 def run_evaluation(
     settings: EvaluationSettings, output: Path, say: Say, progress: Progress
 ) -> tuple[Path, dict[str, str]]:
-    """Compare the contenders.
+    """Compare the methods.
 
     Parameters
     ----------
@@ -97,12 +96,12 @@ def run_evaluation(
     report
         Path of the HTML report.
     failed
-        Contender -> why it has no row, or not for all seeds.
+        Method -> why it has no row, or not for all seeds.
 
     Raises
     ------
     SatcostError
-        If the data set is unusable, the output is of an earlier evaluation that isn't to be resumed, or no contender
+        If the data set is unusable, the output is of an earlier evaluation that isn't to be resumed, or no method
         has any predictions.
     """
     if settings.unit not in GRIDS:
@@ -112,20 +111,18 @@ def run_evaluation(
             f"{output}: found the predictions of an earlier evaluation; add --resume to keep those that fit, or choose "
             "another directory"
         )
-    contenders = settings.contenders
-    bench = open_bench(settings.config, settings.split, settings.unit, settings.solver, contenders, say, progress)
-    say(f"{len(bench.test)} test instances, {len(bench.solved_in_test())} more solved by the probe")
-    fits, failed = plan(bench, contenders, settings.seeds, settings.checkpoints, say, settings.network_seeds)
+    methods = settings.methods
+    setup = open_setup(settings.config, settings.split, settings.unit, settings.solver, methods, say, progress)
+    say(f"{len(setup.test)} test instances, {len(setup.solved_in_test())} more solved by the probe")
+    fits, failed = plan(setup, methods, settings.seeds, settings.checkpoints, say, settings.network_seeds)
     for name, why in failed.items():
         say(f"{name}: {why}")
-    cutoffs = default_cutoffs(bench.dataset, bench.units)
+    cutoffs = default_cutoffs(setup.dataset, setup.units)
     if settings.cutoff is not None:
         cutoffs[settings.unit] = settings.cutoff
-    if note := _beyond_labels(bench, settings.unit, cutoffs[settings.unit]):
-        say(note)
 
     def finish(done: Sequence[Fit], problems: dict[str, str]) -> tuple[Path, Results]:
-        results = gather(bench, done, failed, problems, output)
+        results = gather(setup, done, failed, problems, output)
         if not results.files:
             told = "; ".join(f"{name}: {why}" for name, why in results.failed.items())
             raise EvaluationError(f"no estimator has predictions: {told or 'there are none to compare'}")
@@ -138,46 +135,38 @@ def run_evaluation(
         _, html = report(comparison, settings.command, output).write(output, "report")
         return html, results
 
-    classical = [fit for fit in fits if not fit.contender.is_network]
-    networks = [fit for fit in fits if fit.contender.is_network]
-    problems = run_fits(bench, classical, output, settings.jobs, say, progress)
+    classical = [fit for fit in fits if not fit.method.is_network]
+    networks = [fit for fit in fits if fit.method.is_network]
+    problems = run_fits(setup, classical, output, settings.jobs, say, progress)
     if networks:
-        problems |= run_fits(bench, networks, output, 1, say, progress)
+        problems |= run_fits(setup, networks, output, 1, say, progress)
     html, results = finish(fits, problems)
     return html, dict(results.failed)
-
-
-def _beyond_labels(bench: Bench, unit: str, cutoff: float) -> str:
-    """Return one line about a cutoff that the labels of a training side don't reach; empty if they do."""
-    sides = bench.side_names(bench.folds[0])
-    training = [name for name, side in sides.items() if side == "train"]
-    bounds = label_bounds(bench.dataset, training, bench.solvers, [unit])
-    return beyond_note(cutoff, bounds.get(unit, math.inf), unit)
 
 
 def metrics(comparison: Comparison, settings: EvaluationSettings) -> dict[str, Any]:
     """Return every number of the report, as plain values for JSON; NaN as null."""
     results = comparison.results
-    bench = results.bench
+    setup = results.setup
     found: dict[str, Any] = {
         "version": METRICS_VERSION,
         "package_version": __version__,
         "command": settings.command,
-        "dataset": str(bench.dataset.directory),
-        "split": bench.split,
-        "folds": [fold for fold in bench.folds if fold is not None],
-        "unit": bench.units[0],
-        "solver": bench.solvers[0],
-        "solvers": bench.solvers,
+        "dataset": str(setup.dataset.directory),
+        "split": setup.split,
+        "folds": [fold for fold in setup.folds if fold is not None],
+        "unit": setup.units[0],
+        "solver": setup.solvers[0],
+        "solvers": setup.solvers,
         "seeds": list(settings.seeds),
         "resamples": settings.resamples,
         "cutoff": 10**comparison.cutoff,
         "n": len(comparison.runs),
         "n_solved": int((~comparison.runs.censored).sum()),
-        "solved_by_probe": len(bench.solved_in_test()),
-        "instances": {side: len(bench.data.side(side)) for side in ("train", "validation", "calibration", "test")}
-        if bench.split == "instance"
-        else {"test": len(bench.test)},
+        "solved_by_probe": len(setup.solved_in_test()),
+        "instances": {side: len(setup.data.side(side)) for side in ("train", "validation", "calibration", "test")}
+        if setup.split == "instance"
+        else {"test": len(setup.test)},
         "measures": {name: measure.text for name, measure in MEASURES.items()},
         "reliability_levels": RELIABILITY_LEVELS,
         "estimators": comparison.rows,
@@ -185,8 +174,8 @@ def metrics(comparison: Comparison, settings: EvaluationSettings) -> dict[str, A
         "against_best_classical": comparison.differences,
         "failed": results.failed,
     }
-    if comparison.novelty is not None:
-        found["novelty"] = comparison.novelty.by_features
+    if comparison.ood_detection is not None:
+        found["ood_detection"] = comparison.ood_detection.by_features
     problem = comparison.problem
     if isinstance(problem, SelectionProblem):
         found["selection"] = {

@@ -47,7 +47,7 @@ class Measure:
     Parameters
     ----------
     text
-        In words, with what is done about stopped runs.
+        In words, with what is done about censored runs.
     better
         -1 if less is better, 1 if more is, 0 if neither.
     heading
@@ -81,10 +81,10 @@ MEASURES: Mapping[str, Measure] = {
     ),
     "within_2": Measure("share of solved runs predicted within a factor of 2", 1, "within ×2"),
     "within_10": Measure("share of solved runs predicted within a factor of 10", 1, "within ×10"),
-    "c_index": Measure("share of comparable pairs ordered rightly, stopped runs included", 1, "C-index"),
-    "crps": Measure("continuous ranked probability score in decades, stopped runs included", -1, "CRPS"),
+    "c_index": Measure("share of comparable pairs ordered rightly, censored runs included", 1, "C-index"),
+    "crps": Measure("continuous ranked probability score in decades, censored runs included", -1, "CRPS"),
     "crps_cutoff": Measure(
-        "the same, judging only what is said on costs up to the cutoff, stopped runs included", -1, "CRPS to cutoff"
+        "the same, judging only what is said on costs up to the cutoff, censored runs included", -1, "CRPS to cutoff"
     ),
     **{
         name: measure
@@ -288,7 +288,7 @@ class Scores:
     def observed(self, level: ArrayLike) -> Floats:
         """Return the share of runs that cost at most their predicted quantile at each level, by Kaplan-Meier.
 
-        Stopped runs count as hidden beyond their bound. Above the level at which only stopped runs are left the share
+        Censored runs count as hidden beyond their bound. Above the level at which only censored runs are left the share
         is not known: NaN.
         """
         wanted = np.asarray(level, dtype=np.float64)

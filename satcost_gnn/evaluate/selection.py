@@ -28,8 +28,8 @@ from satcost_gnn.data.portfolio_summary import par_scores
 from satcost_gnn.decide.objective import Objective
 from satcost_gnn.decide.scoring import charge, charged_stages
 from satcost_gnn.decide.select import SelectionSettings, choose
-from satcost_gnn.decide.training_fit import fit_least_separation
-from satcost_gnn.decide.training_side import TrainingPortfolio
+from satcost_gnn.decide.training_fit import fit_min_effect_size
+from satcost_gnn.decide.training_statistics import TrainingStatistics
 from satcost_gnn.evaluate.metrics import percentile_interval
 from satcost_gnn.evaluate.scores import Resamples
 from satcost_gnn.features.instance import Instance
@@ -89,7 +89,7 @@ class SelectionProblem:
     timings: dict[str, Floats]
     left_out: int
     folds: Integers
-    training: tuple[TrainingPortfolio, ...]
+    training: tuple[TrainingStatistics, ...]
     measured: Mapping[str, Floats]
 
     @cached_property
@@ -188,7 +188,7 @@ def selection_problem(
     columns = np.flatnonzero(covered)
     portfolio = tuple(solvers[k] for k in columns.tolist())
     learnt = [[name for name, side in fold.items() if side in ("train", "validation")] for fold in sides]
-    training = [TrainingPortfolio.of_dataset(dataset, portfolio, names_, cutoff_s) for names_ in learnt]
+    training = [TrainingStatistics.of_dataset(dataset, portfolio, names_, cutoff_s) for names_ in learnt]
     found = tuple(one for one in training if one is not None)
     if len(found) < len(training):
         return "no training instance has runs of the whole portfolio"
@@ -231,7 +231,7 @@ def _cpu_share(instance: Instance) -> float:
 
 def fitted(
     problem: SelectionProblem, predicted: CostDistribution, instances: Sequence[str]
-) -> tuple[TrainingPortfolio, ...]:
+) -> tuple[TrainingStatistics, ...]:
     """Return the training statistics with the least separation that has paid on instances that were not trained on.
 
     Parameters
@@ -249,8 +249,8 @@ def fitted(
     training = problem.training[0]
     par2 = np.stack([problem.measured[instances[k]] for k in rows])
     single = problem.portfolio.index(training.single_best(problem.portfolio))
-    least = fit_least_separation(predicted[rows][:, problem.columns], par2, single, problem.cutoff_s)
-    return (replace(training, least_separation=least),)
+    least = fit_min_effect_size(predicted[rows][:, problem.columns], par2, single, problem.cutoff_s)
+    return (replace(training, min_effect_size=least),)
 
 
 def select(
@@ -258,7 +258,7 @@ def select(
     predicted: CostDistribution,
     needs: Sequence[str],
     inference_s: float,
-    training: Sequence[TrainingPortfolio] | None = None,
+    training: Sequence[TrainingStatistics] | None = None,
 ) -> Selection:
     """Choose a solver for each instance and charge for it.
 

@@ -33,7 +33,7 @@ class StoredPredictions:
     Parameters
     ----------
     name
-        Contender.
+        Method.
     seed
         Its seed, None if it has none.
     fold
@@ -106,7 +106,7 @@ class StoredPredictions:
 
 
 def file_name(name: str, seed: int | None, fold: int | None) -> str:
-    """Return the name of the file of a contender's predictions."""
+    """Return the name of the file of a method's predictions."""
     parts = [name.replace(":", "~")]
     if seed is not None:
         parts.append(f"seed{seed}")

@@ -36,6 +36,8 @@ def _part(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[
     return {name.removeprefix(head): array for name, array in arrays.items() if name.startswith(head)}
 
 
+# Key of a header in files of earlier versions -> key today.
+FORMER_KEYS = {"second": "replicate", "second_settings": "replicate_settings", "second search": "probe replicate"}
 # Of a search's result; the trace has arrays of its own.
 _NOT_KEPT = ("trace", "settings", "numbers", "model")
 
@@ -52,7 +54,7 @@ def _write(path: Path, instance: Instance) -> None:
     if instance.online is not None:
         header["online"] = {"names": instance.online.names, "seconds": instance.online.seconds}
         arrays["online"] = instance.online.values
-    for name, result in (("probe", probe), ("second", instance.second)):
+    for name, result in (("probe", probe), ("replicate", instance.replicate)):
         if result is not None:
             header[name] = {k: v for k, v in vars(result).items() if k not in _NOT_KEPT}
             header[f"{name}_settings"] = asdict(result.settings)
@@ -69,7 +71,8 @@ def _write(path: Path, instance: Instance) -> None:
 
 def _read(path: Path) -> Instance:
     arrays = read_arrays(path)
-    header = parse_json(str(arrays.pop("header")), str(path))
+    header = {FORMER_KEYS.get(k, k): v for k, v in parse_json(str(arrays.pop("header")), str(path)).items()}
+    header["timings"] = {FORMER_KEYS.get(k, k): v for k, v in header["timings"].items()}
 
     def vector(name: str) -> FeatureVector | None:
         about = header.get(name)
@@ -90,7 +93,7 @@ def _read(path: Path) -> Instance:
         static=static,
         online=vector("online"),
         probe=search("probe", Trace.from_arrays(trace) if trace else None),
-        second=search("second", None),
+        replicate=search("replicate", None),
         graph=CompactGraph.from_arrays(graph) if graph else None,
         timings=header["timings"],
     )

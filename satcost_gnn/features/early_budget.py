@@ -17,7 +17,7 @@ SHARE, LEAST_S, MOST_S = 0.01, 0.2, 30.0
 #: The same in a batch, where the plain run is there to answer: at least about as long as a prediction takes, so that no
 #: instance costs more than twice what it would have cost without one.
 LEAST_IN_BATCH_S = 1.0
-# More conflicts than are made in any head start.
+# More conflicts than are made in presolving.
 _ENDLESS = 1_000_000_000
 # Propagations and literal occurrences that are reckoned for a second: what a slow machine does on a large formula, so
 # that these counts end the run, and CPU time only stands behind them.
@@ -69,7 +69,7 @@ def within_limit(settings: PreprocessSettings, limit_s: float, solver: str) -> P
     return replace(settings, plain=plain)
 
 
-def head_start(settings: PreprocessSettings, limit_s: float, solver: str) -> PreprocessSettings:
+def presolving(settings: PreprocessSettings, limit_s: float, solver: str) -> PreprocessSettings:
     """Return preprocessing that begins with one uninterrupted run of a solver, ended by CPU time alone.
 
     What it answers costs what the solver costs: :func:`within_limit` begins again at each stage, so that it ends at the

@@ -31,14 +31,14 @@ class Instance:
         it failed.
     probe
         The probe's result, with its trace.
-    second
-        Result of the second search, without its trace; None when there was none.
+    replicate
+        Result of the probe replicate, without its trace; None when there was none.
     graph
         Clause-variable graph with the probe's statistics on its nodes; None when it was not asked for or is too large.
     formula
         The formula itself; None once it is no longer needed.
     timings
-        CPU seconds by stage: ``parse``, ``plain run``, ``features``, ``probe``, ``graph``, ``second search``.
+        CPU seconds by stage: ``parse``, ``plain run``, ``features``, ``probe``, ``graph``, ``probe replicate``.
     plain
         The start of the solver's plain run; None when there was none. Where it answers, nothing else is made.
     """
@@ -48,7 +48,7 @@ class Instance:
     static: FeatureVector
     online: FeatureVector | None = None
     probe: ProbeResult | None = None
-    second: ProbeResult | None = None
+    replicate: ProbeResult | None = None
     graph: CompactGraph | None = None
     formula: Formula | None = None
     timings: dict[str, float] = field(default_factory=dict)

@@ -34,9 +34,12 @@ from satcost_gnn.runtime.sandbox import Limits, Outcome, Sandbox, cancel_all, re
 from satcost_gnn.search.online import ONLINE_VERSION, online_features
 from satcost_gnn.search.plain_run import PlainRun, PlainSettings, run_plain
 from satcost_gnn.search.probe import run_probe
+from satcost_gnn.search.probe_replicate import PROBE_REPLICATE_VERSION, replicate_features, run_probe_replicate
 from satcost_gnn.search.probe_settings import ProbeResult, ProbeSettings
 from satcost_gnn.search.random_dives import DiveSettings, random_dives
-from satcost_gnn.search.second_search import SECOND_SEARCH_VERSION, search_again, second_features
+
+#: Key of the settings in files of earlier versions -> key today.
+FORMER_KEYS = {"again": "probe_replicate"}
 
 #: What children import in some cases; see :mod:`satcost_gnn.runtime.sandbox_server`.
 CHILDREN_IMPORT = ("numpy.ma", "numpy.random")
@@ -55,8 +58,8 @@ class PreprocessSettings:
         Settings of the probe, None for no probe.
     dives
         Settings of the random dives that go with the probe, None for none.
-    again
-        Whether an instance that the probe doesn't solve is probed a second time, under other names.
+    probe_replicate
+        Whether an instance that the probe doesn't solve is probed a second time, on a renamed copy.
     plain
         Settings of the plain run that comes before the probe, None for none. Nothing else is made of what it answers.
     read
@@ -71,7 +74,7 @@ class PreprocessSettings:
 
     probe: ProbeSettings | None = field(default_factory=ProbeSettings)
     dives: DiveSettings | None = field(default_factory=DiveSettings)
-    again: bool = True
+    probe_replicate: bool = True
     plain: PlainSettings | None = None
     read: ReadLimits = field(default_factory=ReadLimits)
     max_graph_edges: int = 200_000
@@ -84,10 +87,11 @@ class PreprocessSettings:
         """Return a short text that changes whenever the outcome of preprocessing may change."""
         probe = self.probe.key() if self.probe is not None else "no-probe"
         dives = f"-{self.dives.key()}" if self.probe is not None and self.dives is not None else ""
-        again = f"-again{SECOND_SEARCH_VERSION}" if self.probe is not None and self.again else ""
+        # The word is that of the first version: another one would make every cached instance anew.
+        replicate = f"-again{PROBE_REPLICATE_VERSION}" if self.probe is not None and self.probe_replicate else ""
         plain = f"-{self.plain.key()}" if self.plain is not None else ""
         features = f"s{STATIC_VERSION}-o{ONLINE_VERSION}-g{GRAPH_VERSION}-e{self.max_graph_edges}"
-        return f"{features}-{probe}{dives}{again}{plain}"
+        return f"{features}-{probe}{dives}{replicate}{plain}"
 
     @staticmethod
     def without_solver_release(key: str) -> str:
@@ -124,7 +128,7 @@ class PreprocessSettings:
             If a key is unknown.
         """
         try:
-            values = dict(found)
+            values = {FORMER_KEYS.get(key, key): value for key, value in found.items()}
             if values.get("probe") is not None:
                 values["probe"] = ProbeSettings(**values["probe"])
             if values.get("plain") is not None:
@@ -243,13 +247,13 @@ def preprocess_child(
         found["graph_error"] = str(error)
     stage("graph", start)
     # A search that ran out of time isn't made twice.
-    if settings.again and settings.probe is not None and probe is not None and probe.status == "UNKNOWN":
+    if settings.probe_replicate and settings.probe is not None and probe is not None and probe.status == "UNKNOWN":
         start = cpu_seconds()
-        second = search_again(formula, settings.probe, deadline=time.process_time() + settings.probe.cpu_s)
-        found["second_features"] = second_features(second)
-        found["second"] = replace(_with_original_model(second, given, numbering), trace=None, numbers=None)
+        replicate = run_probe_replicate(formula, settings.probe, deadline=time.process_time() + settings.probe.cpu_s)
+        found["replicate_features"] = replicate_features(replicate)
+        found["replicate"] = replace(_with_original_model(replicate, given, numbering), trace=None, numbers=None)
         # The last stage: all of it is handed over at once, by returning.
-        timings["second search"] = cpu_seconds() - start
+        timings["probe replicate"] = cpu_seconds() - start
     return found
 
 
@@ -267,7 +271,7 @@ def _unfinished(found: Mapping[str, Any], with_plain: bool) -> str:
         return "features"
     if "probe" not in found:
         return "probe"
-    return "second search" if "graph" in found or "graph_error" in found else "graph"
+    return "probe replicate" if "graph" in found or "graph_error" in found else "graph"
 
 
 def _why(outcome: Outcome) -> str:
@@ -362,8 +366,8 @@ def _preprocessed(
     if "graph_error" in found:
         notes.append(found["graph_error"])
     online: FeatureVector | None = found.get("online")
-    if settings.again and online is not None:
-        online = FeatureVector.concatenate(online, found.get("second_features", second_features(None)))
+    if settings.probe_replicate and online is not None:
+        online = FeatureVector.concatenate(online, found.get("replicate_features", replicate_features(None)))
     timings = dict(found["timings"])
     instance = Instance(
         path=path,
@@ -371,7 +375,7 @@ def _preprocessed(
         static=found.get("static", FeatureVector.missing(STATIC_FEATURE_NAMES)),
         online=online,
         probe=probe,
-        second=found.get("second"),
+        replicate=found.get("replicate"),
         graph=found.get("graph"),
         timings=timings,
         plain=plain,

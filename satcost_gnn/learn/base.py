@@ -282,7 +282,7 @@ class Estimator(ABC):
         table
             The table; this object itself is not fitted.
         folds
-            Number of folds, into which whole groups (families) are dealt; or ``int[n]``, the fold of each instance.
+            Number of folds, to which whole groups (families) are assigned; or ``int[n]``, the fold of each instance.
         seed
             Seed of the dealing.
 

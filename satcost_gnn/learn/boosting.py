@@ -1,7 +1,7 @@
 """Gradient boosting of hazards: trees that say, for each step of the cost grid, who of those who got there ends there.
 
 A run is a row for each step that it entered ("person-period" data; Singer and Willett, "It's about time", Journal of
-Educational Statistics 18, 1993): its features, the step, and whether it ended there. A stopped run simply has no row
+Educational Statistics 18, 1993): its features, the step, and whether it ended there. A censored run simply has no row
 with an end, so that the likelihood of all rows is that of the censored data, and a classifier of rows is a model of the
 hazard. The classifier is LightGBM's.
 """

@@ -33,13 +33,15 @@ _FORMAT = 1
 _LEVELS = np.array(
     [0.005, 0.01, 0.025, *np.arange(0.05, 0.951, 0.05), 0.975, 0.99, 0.995],
 )
+#: Key of a stored map in files of earlier versions -> key today.
+FORMER_KEYS = {"spread": "sd", "stopped": "censored"}
 # Share of a wide normal in what is calibrated, so that no cost is impossible and every PIT lies between 0 and 1.
 _WIDE_SHARE = 0.05
 _ROUNDS = 4
 
 
 @dataclass(frozen=True, eq=False)
-class LevelMap:
+class RecalibrationMap:
     """Calibration of one solver.
 
     Parameters
@@ -47,19 +49,19 @@ class LevelMap:
     predicted, calibrated
         Rising knots from 0 to 1: a predicted probability and what it is calibrated to, linear between. Empty for no
         calibration.
-    spread
+    sd
         Standard deviation in decades that the wide normal has beyond the prediction's own.
-    runs, stopped
-        Calibration runs, and how many of them were stopped unsolved.
+    runs, censored
+        Calibration runs, and how many of them are censored.
     note
         Why there is no calibration, or how far it is valid; empty if there is nothing to say.
     """
 
     predicted: Floats
     calibrated: Floats
-    spread: float
+    sd: float
     runs: int
-    stopped: int
+    censored: int
     note: str
 
     @property
@@ -79,11 +81,11 @@ class LevelMap:
             note = f"not calibrated: only {runs - stopped} of {runs} calibration runs were not stopped"
             return cls(nothing, nothing, 0.0, runs, stopped, note)
         residual = np.abs(distribution.median() - log10_cost)[~censored]
-        spread = float(max(np.quantile(residual, 0.9), 0.25))
-        # A cost beyond the grid has no PIT but a lower bound, like a stopped run.
+        sd = float(max(np.quantile(residual, 0.9), 0.25))
+        # A cost beyond the grid has no PIT but a lower bound, like a censored run.
         hidden = censored | (log10_cost > distribution.grid.high)
         reached = np.minimum(log10_cost, distribution.grid.high)
-        wide = widened(distribution, spread)
+        wide = widened(distribution, sd)
         predicted = calibrated = np.array([0.0, 1.0])
         # A map is applied at the edges of the grid, with straight lines between, which is not quite what was fitted
         # where a prediction is sharper than a bin. Fitting again to what comes out puts that right.
@@ -103,28 +105,29 @@ class LevelMap:
                 f"{stopped} of {runs} calibration runs were stopped: valid for costs below the cutoff only; above it, "
                 "quantiles rest on the assumption that stopping says nothing about the cost"
             )
-        return cls(predicted, calibrated, spread, runs, stopped, note)
+        return cls(predicted, calibrated, sd, runs, stopped, note)
 
     def apply(self, distribution: CostDistribution) -> CostDistribution:
         """Return the calibrated distributions."""
         if self.is_identity:
             return distribution
-        return _mapped(widened(distribution, self.spread), self.predicted, self.calibrated)
+        return _mapped(widened(distribution, self.sd), self.predicted, self.calibrated)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values for JSON."""
         return {
             "predicted": self.predicted.tolist(),
             "calibrated": self.calibrated.tolist(),
-            "spread": self.spread,
+            "sd": self.sd,
             "runs": self.runs,
-            "stopped": self.stopped,
+            "censored": self.censored,
             "note": self.note,
         }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Build it from :meth:`to_json`; ValueError if the map doesn't rise from 0 to 1."""
+        values = {FORMER_KEYS.get(key, key): value for key, value in values.items()}
         predicted = np.array(values["predicted"], dtype=np.float64)
         calibrated = np.array(values["calibrated"], dtype=np.float64)
         if predicted.shape != calibrated.shape:
@@ -135,9 +138,9 @@ class LevelMap:
         return cls(
             predicted,
             calibrated,
-            float(values["spread"]),
+            float(values["sd"]),
             int(values["runs"]),
-            int(values["stopped"]),
+            int(values["censored"]),
             str(values["note"]),
         )
 
@@ -157,7 +160,7 @@ class Calibration:
     """
 
     unit: str
-    maps: tuple[LevelMap, ...]
+    maps: tuple[RecalibrationMap, ...]
     solvers: tuple[str, ...] = ()
 
     @classmethod
@@ -178,7 +181,7 @@ class Calibration:
         log10_cost
             What the runs cost, or the bound where stopped; the same shape.
         censored
-            Which runs were stopped unsolved.
+            Which runs are censored.
         known
             Which runs there are; default: those whose cost isn't NaN.
         solvers
@@ -205,7 +208,7 @@ class Calibration:
         maps = []
         for column in range(y.shape[1]):
             rows = np.flatnonzero(there[:, column])
-            maps.append(LevelMap.fit(distribution[rows, column], y[rows, column], stopped[rows, column]))
+            maps.append(RecalibrationMap.fit(distribution[rows, column], y[rows, column], stopped[rows, column]))
         return cls(distribution.grid.unit, tuple(maps), tuple(solvers))
 
     def apply(self, distribution: CostDistribution) -> CostDistribution:
@@ -226,15 +229,15 @@ class Calibration:
                 "solver"
             )
         cdf = np.empty(distribution.cdf.shape)
-        for column, level_map in enumerate(self.maps):
+        for column, recalibration_map in enumerate(self.maps):
             part = CostDistribution(distribution.grid, distribution.cdf[..., column, :])
-            cdf[..., column, :] = level_map.apply(part).cdf
+            cdf[..., column, :] = recalibration_map.apply(part).cdf
         return CostDistribution(distribution.grid, cdf)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What is to be said on each solver's calibration; empty texts where there is nothing."""
-        return tuple(level_map.note for level_map in self.maps)
+        return tuple(recalibration_map.note for recalibration_map in self.maps)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values for JSON."""
@@ -242,7 +245,7 @@ class Calibration:
             "format": _FORMAT,
             "unit": self.unit,
             "solvers": list(self.solvers),
-            "maps": [level_map.to_json() for level_map in self.maps],
+            "maps": [recalibration_map.to_json() for recalibration_map in self.maps],
         }
 
     @classmethod
@@ -260,15 +263,15 @@ class Calibration:
                     f"calibration: found format {values['format']}, expected at most {_FORMAT}; "
                     "install a newer satcost-gnn"
                 )
-            maps = tuple(LevelMap.from_json(item) for item in values["maps"])
+            maps = tuple(RecalibrationMap.from_json(item) for item in values["maps"])
             return cls(str(values["unit"]), maps, tuple(values["solvers"]))
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"calibration: it is damaged: {type(error).__name__}: {error}") from error
 
 
-def widened(distribution: CostDistribution, spread: float) -> CostDistribution:
+def widened(distribution: CostDistribution, sd: float) -> CostDistribution:
     """Return the distributions mixed with a little of a wide normal around the same means."""
-    wide = CostDistribution.normal(distribution.grid, distribution.mean(), np.hypot(distribution.sd(), 2.0 * spread))
+    wide = CostDistribution.normal(distribution.grid, distribution.mean(), np.hypot(distribution.sd(), 2.0 * sd))
     return CostDistribution.mixture([distribution, wide], [1.0 - _WIDE_SHARE, _WIDE_SHARE])
 
 

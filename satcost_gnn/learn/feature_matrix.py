@@ -263,7 +263,7 @@ class Standardiser:
     logarithmic
         ``bool[n_outputs]``: columns x taken as sign(x) log(1 + |x|).
     centre, scale
-        ``float64[n_outputs]``: median and spread in training (interquartile range as a standard deviation, or the
+        ``float64[n_outputs]``: median and standard deviation in training (the interquartile range scaled to one, or the
         standard deviation itself where more than half of the values are equal).
     low, high
         ``float64[n_outputs]``: range of the standardised values in training. Values are clipped to it plus half a
@@ -294,11 +294,11 @@ class Standardiser:
         values = np.where(logarithmic, logged, values)
         centre = np.median(values, axis=0)
         quarter, three_quarters = np.percentile(values, [25, 75], axis=0)
-        spread = (three_quarters - quarter) * _IQR_TO_SD
+        robust_sd = (three_quarters - quarter) * _IQR_TO_SD
         deviation = values.std(axis=0)
         # A narrow box with long tails: the range would explode in units of the box.
-        spread = np.where(spread < 0.1 * deviation, deviation, spread)
-        scale = np.where(spread > 0, spread, 1.0)
+        robust_sd = np.where(robust_sd < 0.1 * deviation, deviation, robust_sd)
+        scale = np.where(robust_sd > 0, robust_sd, 1.0)
         standard = np.clip((values - centre) / scale, -cls.LIMIT, cls.LIMIT)
         return cls(imputer, logarithmic, centre, scale, standard.min(axis=0), standard.max(axis=0))
 

@@ -1,4 +1,4 @@
-"""Fits that are kept: networks of several seeds on one training set share the classical estimators beside them."""
+"""Fit cache: networks of several seeds on one training set share the classical members of the ensemble."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FORMAT = "3"
 _HASHES = "hashes.json"
 
 
-def kept_fit(name: str, settings: Mapping[str, Any], table: TrainingTable, store: Path | None = None) -> Estimator:
+def cached_fit(name: str, settings: Mapping[str, Any], table: TrainingTable, store: Path | None = None) -> Estimator:
     """Return an estimator fitted to a table.
 
     Parameters
@@ -92,4 +92,4 @@ def _key(estimator: Estimator, table: TrainingTable) -> str:
     return found.hexdigest()[:16]
 
 
-__all__ = ["kept_fit"]
+__all__ = ["cached_fit"]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from satcost_gnn.config import TrainingConfig
 from satcost_gnn.core.distribution import CostDistribution
-from satcost_gnn.errors import EstimatorError
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.learn.base import Estimator
 from satcost_gnn.learn.calibration import Calibration
@@ -29,8 +28,6 @@ CLASSICAL: Mapping[str, tuple[str, dict[str, Any]]] = {
     "forest_static": ("forest", {"features": "static", "n_trees": 60}),
     "forest": ("forest", {}),
 }
-#: Those that are only compared with: a checkpoint does without one that cannot be fitted.
-BASELINES = frozenset({"size"})
 
 
 def fit_classical(data: LabelledInstances, unit: str, say: Say) -> dict[str, Estimator]:
@@ -39,13 +36,7 @@ def fit_classical(data: LabelledInstances, unit: str, say: Say) -> dict[str, Est
     fitted = {}
     for name, (kind, settings) in CLASSICAL.items():
         say(f"fitting {name} for {unit} on {len(table)} instances")
-        try:
-            fitted[name] = make_estimator(kind, **settings).fit(table)
-        except EstimatorError as error:
-            # Instances of one size, say: there is nothing to learn from the size.
-            if name not in BASELINES:
-                raise
-            say(f"{name} for {unit} is left out: {error}")
+        fitted[name] = make_estimator(kind, **settings).fit(table)
     return fitted
 
 
@@ -69,7 +60,7 @@ def fit_network(
     """Train the network on all units at once; early stopping looks at the validation side, if it is asked for.
 
     An interrupted training of the same configuration on the same split goes on where it was. The directory
-    ``classical`` keeps the classical estimators beside the network, for further networks on the same instances.
+    ``classical`` keeps the classical members of the ensemble, for further networks on the same instances.
     """
     # Imported here: everything else in this module works without torch.
     from satcost_gnn.learn.network.estimator import GnnEstimator

@@ -35,7 +35,7 @@ from satcost_gnn.learn.feature_matrix import (
     feature_parts,
     features_for_unit,
 )
-from satcost_gnn.learn.imputation import completed_runs
+from satcost_gnn.learn.imputation import impute_censored
 from satcost_gnn.learn.rank_transform import RankTransform
 
 Floats = NDArray[np.float64]
@@ -299,7 +299,7 @@ class Forest(Estimator):
         Whether one forest serves all solvers (splits that suit them together, and a single copy of the trees), or
         every solver has its own.
     censored_rounds
-        How often the cost of stopped runs is estimated anew from the forest itself.
+        How often the cost of censored runs is estimated anew from the forest itself.
     ranks
         Whether the trees see the rank of a feature among the training instances in place of its value: random
         thresholds are then spread evenly over the instances instead of over the range of the values.
@@ -308,7 +308,7 @@ class Forest(Estimator):
 
     Notes
     -----
-    A stopped run is not dropped and its bound is not taken for its cost: it stands in the leaves with a distribution
+    A censored run is not dropped and its bound is not taken for its cost: it stands in the leaves with a distribution
     above its bound, that of its neighbours in the forest given that they cost more (in the manner of Schmee and Hahn,
     and of Kaplan-Meier's redistribution to the right), and where they have too little mass there, that of a ridge
     regression with normal noise. The trees are grown on the means of those distributions.
@@ -366,7 +366,7 @@ class Forest(Estimator):
         x = self._columns(matrix)
         standard = Standardiser.fit(matrix).transform(matrix)
         self._known = table.known
-        start, target = completed_runs(table, standard)
+        start, target = impute_censored(table, standard)
         tail, samples = start.cdf, start.cdf.copy()
         bounded, ended = table.censored & table.known, table.known & ~table.censored
         self._forests = self._grow(x, target)

@@ -17,7 +17,7 @@ from satcost_gnn.errors import EstimatorError
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.learn.base import Arrays, Estimator, TrainingTable, register
 from satcost_gnn.learn.feature_matrix import FeatureMatrix, Standardiser, feature_parts, features_for_unit
-from satcost_gnn.learn.imputation import completed_runs
+from satcost_gnn.learn.imputation import impute_censored
 from satcost_gnn.learn.rank_transform import RankTransform
 
 Floats = NDArray[np.float64]
@@ -48,7 +48,7 @@ class GaussianProcess(Estimator):
     Notes
     -----
     Length scale and noise maximise the marginal likelihood of log10 cost over all solvers together (Rasmussen and
-    Williams, "Gaussian Processes for Machine Learning", 2006, sections 2.2 and 5.4.1), stopped runs at their expected
+    Williams, "Gaussian Processes for Machine Learning", 2006, sections 2.2 and 5.4.1), censored runs at their expected
     cost. The prediction of a Gaussian process is linear in the training targets. That linear map is applied not to the
     costs, but to the distribution of each training run's cost, edge by edge of the grid: the mean stays that of the
     ordinary process, but the shape (two humps where some such instances are solved at once and others never) is
@@ -77,7 +77,7 @@ class GaussianProcess(Estimator):
         self._transform = RankTransform.fit(matrix, _KNOTS)
         # As they will be read back from a file, where half precision is ample for normal scores.
         self._x = self._transform.normal_scores(matrix).astype(np.float16).astype(np.float32)
-        samples, target = completed_runs(table, Standardiser.fit(matrix).transform(matrix))
+        samples, target = impute_censored(table, Standardiser.fit(matrix).transform(matrix))
         distance = _distances(self._x, self._x)
         n, m = target.shape
         self._length = np.ones(m)

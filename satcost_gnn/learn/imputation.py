@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 _PENALTY = 100.0
 
 
-def completed_runs(table: TrainingTable, standard: Floats) -> tuple[CostDistribution, Floats]:
+def impute_censored(table: TrainingTable, standard: Floats) -> tuple[CostDistribution, Floats]:
     """Return what is known of each run's cost before neighbours are asked.
 
     Parameters

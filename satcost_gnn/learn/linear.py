@@ -253,7 +253,7 @@ class Linear(Estimator):
         matrix, table
             As for :meth:`fit_features`; this object itself is not fitted.
         folds, seed
-            As for :meth:`out_of_fold`; with fewer families than two, single instances are dealt.
+            As for :meth:`out_of_fold`; with fewer families than two, single instances are assigned.
         """
         names = table.groups if len(set(table.groups)) > 1 else [f"{k}" for k in range(len(table))]
         fold_of = group_folds(names, folds, seed)
@@ -316,18 +316,18 @@ class Linear(Estimator):
         p = np.where(answers >= 0, answers, p)
         # New instances may be of known families or of new ones: both kinds of cross-validation count.
         alone = [f"{k}" for k in range(len(table))]
-        dealt = [group_folds(alone, _FOLDS), group_folds(table.groups, _FOLDS)]
+        assigned = [group_folds(alone, _FOLDS), group_folds(table.groups, _FOLDS)]
         self._models = [
             self._fit_solver(
-                x[known], table.cost[known, k], table.censored[known, k], p[known], [fold[known] for fold in dealt]
+                x[known], table.cost[known, k], table.censored[known, k], p[known], [fold[known] for fold in assigned]
             )
             for k in range(len(table.solvers))
             for known in [table.known[:, k]]
         ]
 
-    def _fit_solver(self, x: Floats, y: Floats, censored: Bools, p: Floats, dealt: list[Integers]) -> SolverModel:
+    def _fit_solver(self, x: Floats, y: Floats, censored: Bools, p: Floats, assigned: list[Integers]) -> SolverModel:
         everything = np.ones(len(y))
-        folds = _usable_folds(dealt, len(y))
+        folds = _usable_folds(assigned, len(y))
         common, held_out = SelectedRidge.fit(x, y, censored, everything, folds, self.penalty, self.criterion)
         parts: list[SelectedRidge] = []
         # Solved runs of both kinds must be there, or the model of one kind would be made of bounds alone.
@@ -384,7 +384,7 @@ class Linear(Estimator):
             raise ValueError(f"found models of {len(self._before)} earlier windows; expected {len(self.earlier)}")
 
 
-def _usable_folds(dealt: Sequence[Integers], n: int) -> list[Integers]:
+def _usable_folds(assigned: Sequence[Integers], n: int) -> list[Integers]:
     """Return the foldings that leave enough rows outside of each fold; every second row as a last resort."""
-    usable = [fold for fold in dealt if len(np.unique(fold)) > 1 and np.bincount(fold).max() <= 0.8 * n]
+    usable = [fold for fold in assigned if len(np.unique(fold)) > 1 and np.bincount(fold).max() <= 0.8 * n]
     return usable or [np.arange(n) % 2]

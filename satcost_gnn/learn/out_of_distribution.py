@@ -15,12 +15,13 @@ from satcost_gnn.errors import CheckpointError, DamagedFileError, EstimatorError
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.formula.static_feature_list import ORDER_FEATURE_NAMES
 from satcost_gnn.learn.feature_matrix import FeatureMatrix, Standardiser, feature_parts
-from satcost_gnn.runtime.stored_files import read_arrays, read_json_object
+from satcost_gnn.runtime.stored_files import place_of, read_arrays, read_json_object
 
 Floats = NDArray[np.float64]
 
 _FORMAT = 2
-_FILE, _ARRAYS = "novelty.json", "novelty.npz"
+_FILE, _ARRAYS = "detector.json", "detector.npz"
+_FORMER_FILE, _FORMER_ARRAYS = "novelty.json", "novelty.npz"
 # Standardised values are cut here: one wild feature must not decide alone.
 _CUT = 4.0
 _COMPONENTS = 64
@@ -34,7 +35,7 @@ _FAR_WITHOUT_GROUPS = 3.0
 
 
 @dataclass(frozen=True)
-class Novelty:
+class OODVerdict:
     """How an instance compares with the training data.
 
     Parameters
@@ -52,18 +53,18 @@ class Novelty:
     far: bool
 
 
-class NoveltyDetector:
+class OODDetector:
     """Tells instances that are unlike the training data.
 
     Features are standardised robustly (by their interquartile ranges), cut, and projected to the main directions of the
     training data; what the projection loses counts as a direction of its own. The distance of an instance is that to
     its second nearest training instance, per root of the number of features. How a file happens to be written does not
-    count: of two isomorphic formulas none is newer than the other.
+    count: two isomorphic formulas have one score.
 
     Parameters
     ----------
     features
-        ``static``, ``online`` or ``both``: what :meth:`standing` tells of. An instance without online features is
+        ``static``, ``online`` or ``both``: what :meth:`z_scores` tells of. An instance without online features is
         judged by the static ones: the missing values count as average.
     judged_by
         The part of them that distances are of; default: all. A family that was never seen is told best from the known
@@ -142,10 +143,10 @@ class NoveltyDetector:
     def _scale(self, distance: Floats, lost: Floats) -> Floats:
         return np.asarray(np.hypot(distance, lost) / np.sqrt(len(self._centre)))
 
-    def judge(self, instances: Sequence[Instance]) -> list[Novelty]:
+    def judge(self, instances: Sequence[Instance]) -> list[OODVerdict]:
         """Compare instances with the training data; EstimatorError before fitting."""
         if self._standardiser is None:
-            raise EstimatorError("the novelty detector is not fitted; call fit() or load() first")
+            raise EstimatorError("the out-of-distribution detector is not fitted; call fit() or load() first")
         if not instances:
             return []
         matrix = FeatureMatrix.from_instances(instances, self.features, self._standardiser.input_names)
@@ -156,7 +157,7 @@ class NoveltyDetector:
             part = slice(start, start + 1024)
             near = np.partition(_distances(projected[part], training), _NEIGHBOURS - 1, axis=1)[:, _NEIGHBOURS - 1]
             scores += self._scale(near, lost[part]).tolist()
-        return [Novelty(score / self._inside, score <= self._inside, score > self._far) for score in scores]
+        return [OODVerdict(score / self._inside, score <= self._inside, score > self._far) for score in scores]
 
     def in_distribution(self, instances: Sequence[Instance]) -> tuple[NDArray[np.bool_], Floats]:
         """Return whether each instance resembles the training data, and its score (at most 1: it does)."""
@@ -168,7 +169,7 @@ class NoveltyDetector:
         imputer = self._fitted.imputer
         return dict(zip(imputer.names, imputer.median.tolist(), strict=True))
 
-    def standing(self, instance: Instance) -> dict[str, float]:
+    def z_scores(self, instance: Instance) -> dict[str, float]:
         """Return how many robust standard deviations each feature lies above the training median; NaN where missing.
 
         Raises
@@ -189,13 +190,13 @@ class NoveltyDetector:
     @property
     def _fitted(self) -> Standardiser:
         if self._standardiser is None:
-            raise EstimatorError("the novelty detector is not fitted; call fit() or load() first")
+            raise EstimatorError("the out-of-distribution detector is not fitted; call fit() or load() first")
         return self._standardiser
 
     def save(self, directory: Path) -> None:
         """Write it into a directory; EstimatorError before fitting."""
         if self._standardiser is None:
-            raise EstimatorError("the novelty detector is not fitted; there is nothing to save")
+            raise EstimatorError("the out-of-distribution detector is not fitted; there is nothing to save")
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(
@@ -227,8 +228,8 @@ class NoveltyDetector:
         """
         directory = Path(directory)
         try:
-            header = read_json_object(directory / _FILE)
-            arrays = read_arrays(directory / _ARRAYS)
+            header = read_json_object(place_of(directory, _FILE, _FORMER_FILE))
+            arrays = read_arrays(place_of(directory, _ARRAYS, _FORMER_ARRAYS))
             if int(header["format"]) > _FORMAT:
                 raise CheckpointError(
                     f"{directory / _FILE}: found format {header['format']}, expected at most {_FORMAT}; "
@@ -254,10 +255,10 @@ class NoveltyDetector:
                     f"{detector._far}"
                 )
         except CheckpointError as error:
-            raise type(error)(f"the saved novelty detector can't be read: {error}") from error
+            raise type(error)(f"the saved out-of-distribution detector can't be read: {error}") from error
         except (EstimatorError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise DamagedFileError(
-                f"{directory}: the saved novelty detector can't be read: {type(error).__name__}: {error}"
+                f"{directory}: the saved out-of-distribution detector can't be read: {type(error).__name__}: {error}"
             ) from error
         return detector
 

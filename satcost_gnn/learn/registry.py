@@ -5,6 +5,7 @@ The modules are imported on demand, so that listing the estimators loads neither
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Literal
 
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.learn.base import ESTIMATORS, Estimator, TrainingTable, register
+from satcost_gnn.learn.stored_estimator import FORMER_NAMES
 
 Cost = Literal["cheap", "moderate", "expensive"]
 
@@ -59,8 +61,8 @@ CATALOGUE: dict[str, Entry] = {
     "gaussian_process": Entry("gaussian_process", ("static", "online"), "moderate", "Gaussian process on ranks"),
     "boosting": Entry("boosting", ("static", "online"), "moderate", "gradient boosting of hazards (needs LightGBM)"),
     "average": Entry("ensemble.average", ("static", "online"), "moderate", "mean of forest and Gaussian process"),
-    "by_novelty": Entry(
-        "ensemble.by_novelty", ("static", "online"), "moderate", "one mixture for known and one for new formulas"
+    "ood_gated": Entry(
+        "ensemble.ood_gated", ("static", "online"), "moderate", "OOD-gated ensemble: a fallback out of distribution"
     ),
     "stacked": Entry("ensemble.stacked", ("static", "online"), "moderate", "mixture of others, weighted out of fold"),
     "gnn": Entry(
@@ -85,6 +87,9 @@ def estimator_class(name: str) -> type[Estimator]:
     ImportError
         If something that it needs isn't installed.
     """
+    if name in FORMER_NAMES:
+        warnings.warn(f"estimator {name!r} is now {FORMER_NAMES[name]!r}", FutureWarning, stacklevel=2)
+        name = FORMER_NAMES[name]
     if name not in ESTIMATORS:
         if name not in MODULES:
             raise EstimatorError(f"found estimator {name!r}; expected one of {', '.join(NAMES)}")

@@ -17,7 +17,7 @@ Integers = NDArray[np.int64]
 
 _PENALTIES = 10.0 ** np.arange(-1.0, 5.01, 0.5)
 
-# Penalty of the fit that completes the costs of stopped runs before cross-validation.
+# Penalty of the fit that completes the costs of censored runs before cross-validation.
 _FIRST_PENALTY = 100.0
 
 
@@ -90,7 +90,7 @@ class SelectedRidge:
         complete = best.complete(x[:, chosen], y, censored)
         held_out = [_held_out(x, complete, weights, fold_of, penalty, len(chosen)) for fold_of in folds]
         error = float(np.mean([np.average((complete - found) ** 2, weights=weights) for found in held_out]))
-        # Completed costs hide the noise of stopped runs, which the fit has accounted for: never below that.
+        # Completed costs hide the noise of censored runs, which the fit has accounted for: never below that.
         sd = float(np.clip(max(np.sqrt(error), best.sd), *SD_RANGE))
         return cls(chosen, replace(best, sd=sd)), held_out[0]
 

@@ -8,9 +8,9 @@
       <unit>/<name>/     the classical estimators for one cost unit
       <unit>/probe_offset.json   what other solvers cost where the probe has solved the instance, relative to the probe
       calibration.json   calibration maps by unit and estimator
-      novelty/           what the training data looks like, to tell an instance unlike any of it
+      ood_detector/      what the training data looks like, to tell an instance unlike any of it
       background.npz     features of a few training instances, which explanations compare with
-      portfolio.json     what the solvers are worth as a portfolio: see satcost_gnn.decide.training_side
+      portfolio.json     what the solvers are worth as a portfolio: see satcost_gnn.decide.training_statistics
       metrics.json       accuracy on instances never trained on
       CARD.md            what it was trained on and where it fails
 

@@ -133,21 +133,21 @@ class Effect:
         Its Shapley value: decades (log10 of the cost) that it adds.
     standard_error
         Of that estimate, over random orders and background instances.
-    standing
+    z_score
         Robust standard deviations by which the group's measure lies above the training median; NaN for none.
     """
 
     group: FeatureGroup
     decades: float
     standard_error: float
-    standing: float
+    z_score: float
 
     @property
     def words(self) -> str:
         """How the instance is in this respect, such as ``short``; empty if nothing unusual can be said."""
-        if math.isnan(self.standing) or abs(self.standing) < _UNUSUAL:
+        if math.isnan(self.z_score) or abs(self.z_score) < _UNUSUAL:
             return ""
-        return self.group.high if self.standing > 0 else self.group.low
+        return self.group.high if self.z_score > 0 else self.group.low
 
     @property
     def because(self) -> str:
@@ -217,7 +217,7 @@ class Explanation:
                 "group": effect.group.name,
                 "decades": effect.decades,
                 "standard_error": effect.standard_error,
-                "standing": None if math.isnan(effect.standing) else effect.standing,
+                "z_score": None if math.isnan(effect.z_score) else effect.z_score,
                 "words": effect.words,
             }
             for effect in self.effects
@@ -333,7 +333,7 @@ class Explainer:
         stored = predictor.checkpoint.directory / BACKGROUND_FILE
         # Checkpoints made before backgrounds were kept know the medians only.
         self.background = (
-            Background.load(stored) if stored.exists() else Background.of_medians(predictor.novelty.medians())
+            Background.load(stored) if stored.exists() else Background.of_medians(predictor.ood_detector.medians())
         )
 
     def explain(self, source: FormulaSource) -> Explanation:
@@ -367,13 +367,13 @@ class Explainer:
         values, errors, whole, nothing = shapley_values(
             evaluate, len(variants.groups), len(self.background.values), _ORDERS
         )
-        standing = self.predictor.novelty.standing(instance)
+        z_scores = self.predictor.ood_detector.z_scores(instance)
         effects = [
             Effect(
                 _BY_NAME[name],
                 float(values[k, column]),
                 float(errors[k, column]),
-                standing.get(_BY_NAME[name].measure, float("nan")),
+                z_scores.get(_BY_NAME[name].measure, float("nan")),
             )
             for k, name in enumerate(variants.groups)
         ]

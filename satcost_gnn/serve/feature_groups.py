@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from satcost_gnn.search.second_search import PREFIX
+from satcost_gnn.search.probe_replicate import PREFIX
 
 if TYPE_CHECKING:
     pass
@@ -46,7 +46,7 @@ GROUPS: tuple[FeatureGroup, ...] = (
     FeatureGroup("restarts", "restarts are", "rare", "frequent", "rates.restarts_per_conflict"),
     FeatureGroup("tree estimates", "tree-size estimates are", "low", "high", "tree.wbe_longest"),
     FeatureGroup("random dives", "random dives end", "early", "late", "knuth.depth_mean_log"),
-    FeatureGroup("second search", "a second search", "", "came to an end", f"{PREFIX}solved"),
+    FeatureGroup("probe replicate", "a probe replicate", "", "came to an end", f"{PREFIX}solved"),
     FeatureGroup("speed", "the probe ran", "slowly", "fast", "speed.conflicts_per_second"),
 )
 
@@ -109,11 +109,11 @@ def group_of(feature: str) -> str:
             return _STATIC_GROUPS[group]
         word = feature.removeprefix("gbdc_").split("_")[0]
         return "size" if word in _GBDC_SIZES else "degrees" if word in _GBDC_DEGREES else "clauses"
-    # What the second search tells is explained together with what the first one does.
+    # What the probe replicate tells is explained together with what the first one does.
     feature = feature.removeprefix(PREFIX)
     fitting = [prefix for prefix in _PREFIXES if feature.startswith(prefix)]
     if feature == "solved":
-        return "second search"
+        return "probe replicate"
     if not fitting or "." not in feature:
         raise KeyError(feature)
     return _PREFIXES[max(fitting, key=len)]

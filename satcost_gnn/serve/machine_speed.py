@@ -79,7 +79,7 @@ class MachineSpeed:
     ----------
     factor
         Seconds here for one second there: above 1 on a slower machine.
-    spread
+    sd
         Standard deviation of log10 of the factors of the single runs: what the one factor leaves unexplained.
     machine
         Description of this machine.
@@ -90,7 +90,7 @@ class MachineSpeed:
     """
 
     factor: float
-    spread: float
+    sd: float
     machine: str
     reference: str
     seconds: dict[str, float]
@@ -100,7 +100,7 @@ class MachineSpeed:
         return {
             "format_version": FORMAT_VERSION,
             "factor": round(self.factor, 4),
-            "spread": round(self.spread, 4),
+            "sd": round(self.sd, 4),
             "machine": self.machine,
             "reference": self.reference,
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
@@ -165,8 +165,8 @@ def compare(seconds: dict[str, float], machine: str) -> MachineSpeed:
     if not logs:
         raise ConfigError("found no run in common with the training machine's times; install the package anew")
     mean = sum(logs) / len(logs)
-    spread = math.sqrt(sum((value - mean) ** 2 for value in logs) / max(len(logs) - 1, 1))
-    return MachineSpeed(10.0**mean, spread, machine, str(known["machine"]), seconds)
+    sd = math.sqrt(sum((value - mean) ** 2 for value in logs) / max(len(logs) - 1, 1))
+    return MachineSpeed(10.0**mean, sd, machine, str(known["machine"]), seconds)
 
 
 def machine_file() -> Path | None:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from satcost_gnn.core.distribution import CostDistribution
-from satcost_gnn.core.observed import beyond_note, observed_up_to
+from satcost_gnn.core.distribution import UNIT_LABELS, CostDistribution
+from satcost_gnn.core.observed import observed_up_to
 from satcost_gnn.errors import CheckpointError, ConfigError
 from satcost_gnn.features.early_budget import DEFAULT_LIMIT_S, within_limit
 from satcost_gnn.features.instance import Instance
@@ -26,8 +26,9 @@ from satcost_gnn.features.preprocessing import Preprocessed, PreprocessSettings,
 from satcost_gnn.formula.in_memory import from_memory
 from satcost_gnn.formula.sources import FormulaFile, FormulaSource
 from satcost_gnn.learn.early_answers import above_survived, after_plain_run, after_probe
-from satcost_gnn.learn.out_of_distribution import NoveltyDetector
+from satcost_gnn.learn.out_of_distribution import OODDetector
 from satcost_gnn.runtime.sandbox import Sandbox
+from satcost_gnn.runtime.stored_files import place_of
 from satcost_gnn.serve.checkpoint import Checkpoint
 from satcost_gnn.serve.checkpoint_contents import (
     open_estimator,
@@ -152,7 +153,7 @@ class Predictor:
         self._calibrations = read_calibrations(checkpoint, self.unit)
         self._offsets = read_probe_offsets(checkpoint, self.unit)
         self._relative = read_relative_costs(checkpoint, self.unit)
-        self.novelty = NoveltyDetector.load(checkpoint.directory / "novelty")
+        self.ood_detector = OODDetector.load(place_of(checkpoint.directory, "ood_detector", "novelty"))
         self._estimators: dict[str, Estimator | str] = {}
         self._sandbox: Sandbox | None = None
 
@@ -367,7 +368,13 @@ class Predictor:
 
     def cutoff_note(self, cutoff: float | None = None) -> str:
         """Return one line about a cutoff beyond the labels, this predictor's or another one; empty for none."""
-        return beyond_note(self.cutoff if cutoff is None else cutoff, self.known_up_to, self.unit)
+        wanted = self.cutoff if cutoff is None else cutoff
+        if wanted <= self.known_up_to:
+            return ""
+        return (
+            f"nothing is known of costs above {self.known_up_to:g} {UNIT_LABELS[self.unit]}, the limit of the training "
+            f"labels: P(solved) within {wanted:g} is unknown"
+        )
 
     def as_in_training(self, instance: Instance) -> Instance:
         """Return the instance with its probe timed as if on the training machine, where seconds are predicted."""
@@ -394,7 +401,7 @@ class Predictor:
 
     def _in_distribution(self, instances: dict[int, Instance]) -> dict[int, Any]:
         usable = {k: i for k, i in instances.items() if not missing_need("static", i)}
-        verdicts = self.novelty.judge(list(usable.values())) if usable else []
+        verdicts = self.ood_detector.judge(list(usable.values())) if usable else []
         return {**dict.fromkeys(instances), **dict(zip(usable, verdicts, strict=True))}
 
     def _common(self, instance: Instance) -> dict[str, Any]:
@@ -425,18 +432,18 @@ class Predictor:
     ) -> Prediction:
         found = self._reported(CostDistribution(distribution.grid, distribution.cdf[position][self._columns]))
         found = above_survived(found, self.solvers, instance.plain, self.unit)
-        second = instance.second if instance.second is not None and instance.second.solved else None
+        replicate = instance.replicate if instance.replicate is not None and instance.replicate.solved else None
         return Prediction(
             **self._common(instance),
             status="ok",
             distribution=found,
             source=source_of(name),
             reason="; ".join(reasons),
-            result="" if second is None else str(second.status),
+            result="" if replicate is None else str(replicate.status),
             in_distribution=None if verdict is None else bool(verdict.inside),
             timings={**instance.timings, "inference": seconds},
             estimator=name,
-            model=None if second is None else second.model,
+            model=None if replicate is None else replicate.model,
             survived=self._survived(instance),
         )
 

@@ -75,6 +75,6 @@ def shapley_values(
     for number, taken, steps in walks:
         each[number, taken] += 0.5 * np.diff(found[steps], axis=0)
         nothing += found[steps[0]] / len(walks)
-    spread = each.std(axis=0, ddof=1) if orders > 1 else np.zeros(each.shape[1:])
+    deviation = each.std(axis=0, ddof=1) if orders > 1 else np.zeros(each.shape[1:])
     whole = found[index[0, np.ones(players, dtype=bool).tobytes()]]
-    return each.mean(axis=0), spread / math.sqrt(orders), whole, nothing
+    return each.mean(axis=0), deviation / math.sqrt(orders), whole, nothing

@@ -24,8 +24,8 @@ from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.splits import SIDES
 from satcost_gnn.decide.scoring import charge
 from satcost_gnn.decide.training_fit import fit_portfolio
-from satcost_gnn.decide.training_side import PORTFOLIO_FILE
-from satcost_gnn.decide.training_side import UNIT as PORTFOLIO_UNIT
+from satcost_gnn.decide.training_statistics import PORTFOLIO_FILE
+from satcost_gnn.decide.training_statistics import UNIT as PORTFOLIO_UNIT
 from satcost_gnn.errors import CheckpointError
 from satcost_gnn.evaluate.accuracy import accuracy, compare
 from satcost_gnn.evaluate.metrics import expected_coded, rmse
@@ -38,12 +38,11 @@ from satcost_gnn.learn.labelled_instances import (
     Say,
     default_cutoffs,
     largest_solved,
-    own_limit,
     prepare,
     preprocess_settings,
     split_sides,
 )
-from satcost_gnn.learn.out_of_distribution import NoveltyDetector
+from satcost_gnn.learn.out_of_distribution import OODDetector
 from satcost_gnn.runtime.output_files import write_json
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.search.probe_settings import ProbeSettings
@@ -96,12 +95,6 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
         staging.mkdir()
         metrics: dict[str, Any] = {"solved_by_probe": data.solved_by_probe, "units": {}}
         calibrations: dict[str, dict[str, Any]] = {}
-        # First, since it says at once if there are too few instances, which would be a pity after the training.
-        learnt = data.side("train", "validation")
-        groups = data.tables[config.data.units[0]].groups
-        novelty = NoveltyDetector(judged_by="static").fit(
-            [data.instances[k] for k in learnt], [groups[k] for k in learnt]
-        )
         fitted = {unit: fit_classical(data, unit, say) for unit in config.data.units}
         say("training the network")
         network = fit_network(data, config, say)
@@ -131,24 +124,26 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
             write_portfolio(
                 staging / PORTFOLIO_FILE, dataset, config, data, network.for_unit(PORTFOLIO_UNIT), calibrations
             )
-        novelty.save(staging / "novelty")
+        learnt = data.side("train", "validation")
+        groups = data.tables[config.data.units[0]].groups
+        detector = OODDetector(judged_by="static").fit([data.instances[k] for k in learnt], [groups[k] for k in learnt])
+        detector.save(staging / "ood_detector")
         Background.sample([data.instances[k] for k in learnt], config.network.seed).save(staging / BACKGROUND_FILE)
         settings = preprocess_settings(config)
-        bounds = label_bounds(
-            dataset, [name for name in sides if sides[name] == "train"], config.data.solvers, config.data.units
-        )
         about = CheckpointConfig(
             name=config.checkpoint.name,
             version=config.checkpoint.version,
             solvers=config.data.solvers,
             probe_solver=ProbeSettings().solver,
             units=config.data.units,
-            cutoffs=default_cutoffs(dataset, config.data.units, bounds),
+            cutoffs=default_cutoffs(dataset, config.data.units),
             chain=CHAIN,
             preprocess=json.loads(json.dumps(asdict(settings))),
             preprocess_key=settings.key(),
             training=training_identity(dataset, config, data),
-            label_bounds=bounds,
+            label_bounds=label_bounds(
+                dataset, [name for name in sides if sides[name] == "train"], config.data.solvers, config.data.units
+            ),
         )
         found = config.checkpoint.new_families
         (staging / "CARD.md").write_text(
@@ -156,7 +151,7 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
                 about,
                 metrics,
                 sum(data.solved_by_probe.values()),
-                own_limit(dataset),
+                max(run.cpu_limit_s for run in dataset.runs),
                 read_new_families(Path(found)) if found else None,
             )
             + card_section(warnings)
@@ -181,7 +176,7 @@ def write_portfolio(
         dataset,
         config.data.solvers,
         split_sides(dataset, config),
-        own_limit(dataset),
+        default_cutoffs(dataset, [PORTFOLIO_UNIT])[PORTFOLIO_UNIT],
         [instance.gbdhash for instance in instances],
         Calibration.from_json(calibrations[PORTFOLIO_UNIT]["gnn"]).apply(network.predict(instances)),
         float(np.mean([charge(instance.timings) for instance in instances])) if instances else 0.0,
@@ -193,23 +188,17 @@ def write_portfolio(
 
 def training_identity(dataset: Dataset, config: TrainingConfig, data: LabelledInstances) -> dict[str, Any]:
     """Return what a checkpoint was trained on, so that a changed data set can be told from it."""
-    found: dict[str, Any] = {
+    tables = {
+        name: hashlib.sha256((dataset.directory / name).read_bytes()).hexdigest()
+        for name in ("manifest.parquet", "runs.parquet", "splits.json")
+    }
+    return {
         "dataset": dataset.directory.name,
-        "sha256": _table_hashes(dataset.directory),
+        "sha256": tables,
         "split": config.data.split,
         "fold": config.data.fold if config.data.split == "family" else None,
         "instances": {side: len(data.side(side)) for side in SIDES},
         "config": config.model_dump(mode="json", exclude={"data": {"root", "cache"}}),
-    }
-    if config.data.also:
-        found["also"] = {path.name: _table_hashes(path) for path in config.data.also}
-    return found
-
-
-def _table_hashes(directory: Path) -> dict[str, str]:
-    return {
-        name: hashlib.sha256((directory / name).read_bytes()).hexdigest()
-        for name in ("manifest.parquet", "runs.parquet", "splits.json")
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.evaluate.accuracy import COLUMNS, markdown
-from satcost_gnn.evaluate.contenders import NETWORK
+from satcost_gnn.evaluate.methods import NETWORK
 from satcost_gnn.serve.checkpoint import CheckpointConfig
 
 
@@ -49,7 +49,7 @@ def _on_new_families(found: Mapping[str, Any]) -> list[str]:
         "",
         markdown({name: {m: rows[name]["values"][m]["value"] for m in measures} for name in names}, measures),
     ]
-    told = found.get("novelty", {}).get("static")
+    told = (found.get("ood_detection") or found.get("novelty", {})).get("static")
     if told is not None:
         lines += [
             f"`in_distribution` is false for {told['flagged_new']:.0%} of them, and for {told['flagged_known']:.0%} of "

@@ -122,8 +122,8 @@ def fit_monitor(
         "checkpoint": config.label,
         "runs": len(runs),
         "recorded": sum(has_counters(run) for run, _ in loaded),
-        "stopped": sum(run.censored for run in runs),
+        "censored": sum(run.censored for run in runs),
         "instances": len({run.group for run in runs}),
     }
-    say(", ".join(f"{name}: {about[name]}" for name in ("runs", "recorded", "stopped", "instances")))
+    say(", ".join(f"{name}: {about[name]}" for name in ("runs", "recorded", "censored", "instances")))
     return Reestimator.fit(runs, anyone, provenance=about)

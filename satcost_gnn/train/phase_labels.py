@@ -59,7 +59,7 @@ class SideChoice:
 
 
 #: What is learnt from, and what stops the training.
-TRAINING_SIDES = {"validation": SideChoice(1, 24, 0.15), "train": SideChoice(8, 363, 0.15)}
+TRAINING_SPLITS = {"validation": SideChoice(1, 24, 0.15), "train": SideChoice(8, 363, 0.15)}
 
 
 def choose_instances(dataset: Dataset, sides: Mapping[str, SideChoice]) -> dict[str, list[str]]:
@@ -92,7 +92,7 @@ def whole_graphs(directory: Path | None) -> InstanceCache | None:
     """Return the cache of instances with whole graphs, None without a directory."""
     if directory is None:
         return None
-    return InstanceCache(directory, PreprocessSettings(probe=PROBE, again=False, max_graph_edges=MOST_EDGES))
+    return InstanceCache(directory, PreprocessSettings(probe=PROBE, probe_replicate=False, max_graph_edges=MOST_EDGES))
 
 
 def searched_graph(sandbox: Sandbox, formula: Formula, cached: Instance | None) -> tuple[CompactGraph, str, float]:

@@ -13,7 +13,7 @@ from satcost_gnn.learn.calibration import LEAST_RUNS
 #: With fewer instances to learn from there is a warning.
 FEW_INSTANCES = 200
 #: Share of the costs' standard deviation below which predictions vary so little that they are nearly a constant.
-LITTLE_SPREAD = 0.1
+LITTLE_VARIATION = 0.1
 
 
 def training_warnings(
@@ -43,10 +43,10 @@ def training_warnings(
         medians = np.asarray(predictions[unit].median())
         for column, solver in enumerate(table.solvers):
             known = table.known[:, column]
-            spread, costs = float(medians[known, column].std()), float(table.cost[known, column].std())
-            if spread < LITTLE_SPREAD * costs:
+            sd, costs = float(medians[known, column].std()), float(table.cost[known, column].std())
+            if sd < LITTLE_VARIATION * costs:
                 found.append(
-                    f"{solver}, {unit}: the network's medians vary by {spread:.2f} decades over the instances that it "
+                    f"{solver}, {unit}: the network's medians vary by {sd:.2f} decades over the instances that it "
                     f"was trained on, their costs by {costs:.2f}: it predicts nearly a constant"
                 )
     for unit, table in calibration.items():
@@ -67,4 +67,4 @@ def card_section(warnings: Sequence[str]) -> str:
     return "\n## Warnings\n\n" + "".join(f"- {line}\n" for line in warnings)
 
 
-__all__ = ["FEW_INSTANCES", "LITTLE_SPREAD", "card_section", "training_warnings"]
+__all__ = ["FEW_INSTANCES", "LITTLE_VARIATION", "card_section", "training_warnings"]

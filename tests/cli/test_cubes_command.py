@@ -61,7 +61,7 @@ def test_a_sample_refines_the_total(files: tuple[Path, Path], tmp_path: Path) ->
     assert all(row["measured_status"] in ("SAT", "UNSAT") and float(row["measured"]) >= 0 for row in measured)
 
 
-def test_stopped_runs_are_said_to_be(files: tuple[Path, Path]) -> None:
+def test_censored_runs_are_said_to_be(files: tuple[Path, Path]) -> None:
     hard = files[0].with_name("hard.cnf")
     hard.write_text(from_recipe("random-ksat:k=3,n=400,ratio=4.26,seed=3").to_dimacs())
     listing = files[0].with_name("hard.icnf")
@@ -69,7 +69,7 @@ def test_stopped_runs_are_said_to_be(files: tuple[Path, Path]) -> None:
     found = call(hard, listing, "--features", "static", "--sample", 2, "--cpu", 0.2, "--format", "json")
     assert found.exit_code == 0, found.output
     sampled = json.loads(found.stdout)["sampled_total"]
-    assert sampled["stopped"] == 2
+    assert sampled["censored"] == 2
     assert sampled["lower_bound"] < sampled["value"]
 
 

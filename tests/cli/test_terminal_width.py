@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from satcost_gnn.cli.explain import explanation_text
-from satcost_gnn.cli.prediction_text import PredictionText
+from satcost_gnn.cli.predict import TableWriter
 from satcost_gnn.cli.schedule import schedule_text
 from satcost_gnn.cli.select import decision_text
 from satcost_gnn.cli.solve import progress_text
@@ -28,14 +28,14 @@ from satcost_gnn.decide.schedule_search import ScheduleSettings
 from satcost_gnn.decide.select import SelectionSettings, decide
 from satcost_gnn.decide.solver_child import Glimpse
 from satcost_gnn.decide.time_left import LONGER
-from satcost_gnn.decide.training_side import TrainingPortfolio
+from satcost_gnn.decide.training_statistics import TrainingStatistics
 from satcost_gnn.serve.explanation import Effect, Explanation
 from satcost_gnn.serve.feature_groups import GROUPS
 from satcost_gnn.serve.prediction import Prediction
 
 NAME = "a-directory/with-a-rather-long-name-of-an-instance-that-somebody-has-chosen-1234567890.cnf.xz"
 SOLVERS = ("cadical195", "maplechrono")
-TRAINING = TrainingPortfolio({"cadical195": 1.0, "maplechrono": 2.0}, dict.fromkeys(SOLVERS, 0.9), 10.0, 100)
+TRAINING = TrainingStatistics({"cadical195": 1.0, "maplechrono": 2.0}, dict.fromkeys(SOLVERS, 0.9), 10.0, 100)
 
 
 def prediction(**changes: Any) -> Prediction:
@@ -72,18 +72,20 @@ def test_texts_fit(name: str, width: int, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_blocks_of_predictions_fit(
+def test_rows_of_the_table_fit_and_stay_whole(
     width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    writer = PredictionText((10.0, 60.0, 3600.0))
-    writer.write(prediction().rows((10.0, 60.0, 3600.0)))
+    writer = TableWriter()
+    writer.write(prediction().rows())
     writer.write(prediction(distribution=None, status="error", reason="x.cnf:3: found 'p dnf'; " * 6).rows())
-    text = capsys.readouterr().out
-    assert max(map(len, text.splitlines())) <= width
-    # A number and its unit are never on two lines.
-    assert "about 500 ms (80 %: 150 ms to 1.7 s)" in text
-    assert text.count("1234567890.cnf.xz: ") == 2 and text.count("costs") + text.count("CPU seconds") == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    rows = [line for line in lines if any(f" {solver} " in line for solver in SOLVERS)]
+    # One line a solver, with the median, the probability and the source on it.
+    assert len(rows) == len(SOLVERS) and all(row.endswith("gnn") and "≥ " in row for row in rows)
+    assert "> 10" in rows[0] and "> 10 – > 10" not in rows[0] and "0.498" in rows[1] and "≥ 1.00" in rows[1]
+    assert ("50 % interval" in lines[1]) == (width == 120)
 
 
 def test_unknown_is_said_as_unknown() -> None:

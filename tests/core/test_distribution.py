@@ -176,7 +176,7 @@ def test_moments_agree_with_numerical_integration():
     assert_allclose(distribution.restricted_mean(99.0), distribution.mean())
 
 
-def test_normal_has_its_mean_spread_and_quantiles():
+def test_normal_has_its_mean_standard_deviation_and_quantiles():
     distribution = CostDistribution.normal(GRID, [3.0, 5.0], [[0.5], [0.8]])
     assert distribution.shape == (2, 2)
     assert_allclose(distribution.mean(), [[3, 5], [3, 5]], atol=1e-3)
@@ -261,7 +261,7 @@ def test_crps_of_missing_costs_is_missing_and_broadcasts():
     assert np.isnan(score).tolist() == [[False, True], [False, False], [False, False]]
 
 
-def test_crps_up_to_the_cutoff_is_proper_for_stopped_runs_and_without_a_limit_it_is_not():
+def test_crps_up_to_the_cutoff_is_proper_for_censored_runs_and_without_a_limit_it_is_not():
     rng = np.random.default_rng(1)
     y = rng.normal(4.0, 0.8, 4000)
     stopped = y > 4.5
@@ -404,7 +404,7 @@ def test_from_samples_without_censoring_is_the_share_below_each_edge():
     assert found.mass_above == pytest.approx(0.25)
 
 
-def test_from_samples_leaves_what_is_behind_a_last_stopped_run_beyond_the_grid():
+def test_from_samples_leaves_what_is_behind_a_last_censored_run_beyond_the_grid():
     found = CostDistribution.from_samples(SMALL, [1.0, 2.0, 3.0], censored=[False, False, True])
     assert_allclose(found.cdf, [0, 1 / 3, 2 / 3, 2 / 3, 2 / 3])
     everything_stopped = CostDistribution.from_samples(SMALL, [1.0, 2.0], censored=[True, True])

@@ -35,14 +35,14 @@ def published(make_row, make_run, tmp_path):
     return make
 
 
-def test_the_factor_is_the_median_ratio_and_the_spread_that_of_single_ones(published):
+def test_the_factor_is_the_median_ratio_and_the_standard_deviation_that_of_single_ones(published):
     exact = source_speeds(published())["sc2022_main"]
     assert (exact.factor, exact.generation, exact.pooled) == (pytest.approx(2.0), "CaDiCaL", False)
-    assert exact.spread_log10 == pytest.approx(0, abs=1e-9)
+    assert exact.sd_log10 == pytest.approx(0, abs=1e-9)
     # Ratios of 1, 2 and 4: a median of 2, half of a decade's 1.4826 times log10 2 around it.
     noisy = source_speeds(published(noise=lambda k: 2.0 ** (k % 3 - 1)))["sc2022_main"]
     told = noisy.generations["CaDiCaL"]
-    assert noisy.factor == pytest.approx(2.0) and noisy.spread_log10 == pytest.approx(1.4826 * 0.30103, rel=1e-3)
+    assert noisy.factor == pytest.approx(2.0) and noisy.sd_log10 == pytest.approx(1.4826 * 0.30103, rel=1e-3)
     assert 1.0 <= told.low <= 2.0 <= told.high <= 4.0 and told.low < told.high
     assert source_speeds(published(), window_s=(10.0, 20.0))["sc2022_main"].generations["CaDiCaL"].instances == 11
 
@@ -59,7 +59,7 @@ def test_runs_of_ours_that_were_cut_off_lie_below_all_ratios(published, make_run
     assert told.factor == pytest.approx(2.0) and told.generations["CaDiCaL"].cut_off == 10
 
 
-def test_the_generation_whose_ratios_spread_least_tells(published):
+def test_the_generation_whose_ratios_vary_least_tells(published):
     noisy = published(factor=0.5, noise=lambda k: 10.0 ** (k % 3 - 1), ours="glucose4", theirs="glucose-reboot@sc2022")
     exact = published(factor=3.0)
     both = source_speeds(Dataset(exact.directory, exact.manifest, (*exact.runs, *noisy.runs)))["sc2022_main"]

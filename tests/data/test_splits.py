@@ -282,7 +282,7 @@ def test_cubes_belong_to_the_block_of_what_was_cut(make_row):
         ("x/grid_10_12_Xukjt7BR_1590942188.cnf.xz", "counting-grid-wmc"),
         ("1eea3d913d346b900252d77fc0cb25c8-par32-4.shuffled.cnf.xz", "parity"),
         ("md5_28steps_1hash.cnf.xz", "md4-md5"),
-        ("s1238.bench.cnf.xz", None),
+        ("s1238.setup.cnf.xz", None),
         ("buf225-063.cnf", None),
         (None, None),
     ],

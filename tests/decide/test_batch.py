@@ -11,7 +11,7 @@ import pytest
 from satcost_gnn.core.distribution import GRIDS, CostDistribution
 from satcost_gnn.decide.batch import BATCH_COLUMNS, Aim, BatchQueue, BatchSettings, Task, simulate, solve_batch
 from satcost_gnn.errors import ConfigError
-from satcost_gnn.features.early_budget import head_start
+from satcost_gnn.features.early_budget import presolving
 from satcost_gnn.features.preprocessing import PreprocessSettings
 from satcost_gnn.serve.predictor import Predictor
 
@@ -19,9 +19,9 @@ GRID = GRIDS["cpu_seconds"]
 SAMPLES = Path(__file__).parents[2] / "datasets" / "samples"
 
 
-def predicted(medians: Any, spread: float = 0.05) -> CostDistribution:
+def predicted(medians: Any, sd: float = 0.05) -> CostDistribution:
     """``medians[m, n_solvers]`` in seconds."""
-    return CostDistribution.normal(GRID, np.log10(np.array(medians, dtype=float)), spread)
+    return CostDistribution.normal(GRID, np.log10(np.array(medians, dtype=float)), sd)
 
 
 def order(work: BatchQueue) -> list[Task]:
@@ -106,7 +106,7 @@ def test_settings_out_of_range() -> None:
 
 
 @pytest.mark.parametrize("name", ["sudoku-9.cnf", "subset-cardinality-12.cnf"])
-def test_what_the_head_start_answers_is_answered_without_a_prediction(name: str) -> None:
+def test_what_presolving_answers_is_answered_without_a_prediction(name: str) -> None:
     code = """
 import json, sys
 from satcost_gnn.decide.batch import BatchSettings, solve_batch
@@ -125,13 +125,13 @@ print(json.dumps([asked, heavy, [[row["status"], row["solver"], row["runs"], row
     assert rows == [["SAT" if name.startswith("sudoku") else "UNSAT", "cadical195", 0, True]]
 
 
-def test_the_head_start_is_one_run_that_lasts_about_as_long_as_a_prediction() -> None:
+def test_presolving_is_one_run_that_lasts_about_as_long_as_a_prediction() -> None:
     settings = PreprocessSettings()
     for limit, expected in ((0.5, 0.5), (60.0, 1.0), (500.0, 5.0), (100_000.0, 30.0)):
-        plain = head_start(settings, limit, "cadical195").plain
+        plain = presolving(settings, limit, "cadical195").plain
         assert plain is not None and len(plain.stages) == 1 and plain.cpu_s == pytest.approx(expected)
     # It cannot be ended without losing the search.
-    assert head_start(settings, 60.0, "minisat22").plain is None
+    assert presolving(settings, 60.0, "minisat22").plain is None
 
 
 def test_a_batch_with_the_shipped_checkpoint() -> None:

@@ -1,4 +1,4 @@
-"""Seconds charged to a decision are the sum of all stages that are made for it, the second search among them."""
+"""Seconds charged to a decision are the sum of all stages that are made for it, the probe replicate among them."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from satcost_gnn.serve.predictor import Predictor
 
 
 def test_every_stage_is_charged_once() -> None:
-    stages = ["parse", "plain run", "features", "probe", "second search", "graph", "inference"]
+    stages = ["parse", "plain run", "features", "probe", "probe replicate", "graph", "inference"]
     timings = {stage: 2.0**k for k, stage in enumerate(stages)}
     # Reading alone is free: every solver has to do it.
     assert charge(timings) == 2.0 + 4.0 + 8.0 + 16.0 + 32.0 + 64.0
@@ -25,8 +25,8 @@ def test_every_stage_is_charged_once() -> None:
 def test_a_prediction_has_no_stage_that_is_not_charged() -> None:
     with Predictor.from_checkpoint(unit="cpu_seconds", start="forest", machine_factor=1.0) as predictor:
         found = predictor.predict(from_recipe("random-ksat:k=3,n=240,ratio=4.4,seed=3"))
-    assert found.source == "forest" and found.timings["second search"] > 0
+    assert found.source == "forest" and found.timings["probe replicate"] > 0
     assert set(found.timings) - {"parse"} <= set(CHARGED_STAGES)
     assert charge(found.timings) == pytest.approx(sum(found.timings.values()) - found.timings["parse"])
-    early = found.timings["plain run"], found.timings["probe"], found.timings["second search"]
+    early = found.timings["plain run"], found.timings["probe"], found.timings["probe replicate"]
     assert min(early) > 0 and found.searched_s == pytest.approx(sum(early))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from satcost_gnn.decide.cube_sampling import design, estimate, monte_carlo, spread_of_stopped
+from satcost_gnn.decide.cube_sampling import design, estimate, expected_of_censored, monte_carlo
 from satcost_gnn.errors import ConfigError
 
 Floats = NDArray[np.float64]
@@ -101,8 +101,8 @@ def test_what_has_been_measured_is_the_least() -> None:
     assert found.value >= true[rows].sum() and found.low >= true[rows].sum()
 
 
-def test_stopped_runs_never_count_less_than_they_used() -> None:
-    assert spread_of_stopped([10.0, 20.0], [5.0, 50.0]).tolist() == [10.0, 50.0]
+def test_censored_runs_never_count_less_than_they_used() -> None:
+    assert expected_of_censored([10.0, 20.0], [5.0, 50.0]).tolist() == [10.0, 50.0]
 
 
 @pytest.mark.parametrize(("m", "n"), [(1, 5), (10, 1)])

@@ -20,7 +20,7 @@ def test_a_run_is_recorded_to_its_end(solver: str) -> None:
     assert conflicts == sorted(conflicts) and conflicts[-1] > 0
 
 
-def test_a_stopped_run_is_censored_at_its_last_state(tmp_path: Path) -> None:
+def test_a_censored_run_is_censored_at_its_last_state(tmp_path: Path) -> None:
     path = tmp_path / "hard.cnf"
     path.write_text(from_recipe("random-ksat:k=3,n=350,ratio=4.26,seed=5").to_dimacs())
     with Sandbox() as sandbox:

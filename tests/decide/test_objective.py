@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from satcost_gnn.core.distribution import GRIDS, CostDistribution
-from satcost_gnn.decide.objective import Objective, partial_moment, scores, separation
+from satcost_gnn.decide.objective import Objective, effect_size, partial_moment, scores
 from satcost_gnn.errors import ConfigError
 
 GRID = GRIDS["cpu_seconds"]
@@ -31,7 +31,7 @@ def test_scores_charge_the_overhead(objective: str, k: float) -> None:
     penalised = np.where(total <= cutoff, total, k * cutoff)
     found = scores(distribution, Objective.of(objective), cutoff, overhead)
     assert float(found.value) == pytest.approx(penalised.mean(), rel=2e-3)
-    assert float(found.spread) == pytest.approx(penalised.std(), rel=2e-3)
+    assert float(found.sd) == pytest.approx(penalised.std(), rel=2e-3)
 
 
 def test_without_overhead_it_is_the_expected_par() -> None:
@@ -47,10 +47,10 @@ def test_probability_of_not_solving() -> None:
     assert scores(distribution, Objective.P_SOLVED, 1.0, 2.0).value == pytest.approx([1.0, 1.0])
 
 
-def test_separation_is_the_difference_in_standard_deviations() -> None:
-    value, spread = np.array([[5.0, 2.0], [1.0, 2.0], [3.0, 3.0]]), np.array([[3.0, 4.0], [1.0, 1.0], [0.0, 0.0]])
-    assert separation(value, spread, 0) == pytest.approx([0.6, 0.0, 0.0])
-    assert separation(np.array([2.0, 1.0]), np.zeros(2), 0) > 1e300
+def test_effect_size_is_the_difference_in_standard_deviations() -> None:
+    value, sd = np.array([[5.0, 2.0], [1.0, 2.0], [3.0, 3.0]]), np.array([[3.0, 4.0], [1.0, 1.0], [0.0, 0.0]])
+    assert effect_size(value, sd, 0) == pytest.approx([0.6, 0.0, 0.0])
+    assert effect_size(np.array([2.0, 1.0]), np.zeros(2), 0) > 1e300
 
 
 def test_unknown_objective_says_which_there_are() -> None:

@@ -19,12 +19,12 @@ COSTS = {"a": (500.0, 0.3), "b": (0.5, 0.2), "c": (400.0, 0.3)}
 
 
 @pytest.mark.parametrize("objective", list(Objective))
-@pytest.mark.parametrize("least_separation", [0.0, 0.5])
-def test_many_instances_are_decided_as_one_by_one(objective: Objective, least_separation: float) -> None:
+@pytest.mark.parametrize("min_effect_size", [0.0, 0.5])
+def test_many_instances_are_decided_as_one_by_one(objective: Objective, min_effect_size: float) -> None:
     rng = np.random.default_rng(1)
     distributions = CostDistribution.normal(GRID, rng.normal(0.5, 0.6, (40, 3)), rng.uniform(0.1, 0.8, (40, 3)))
     overhead, unlike = rng.uniform(0, 12, 40), rng.random(40) < 0.2
-    statistics = training("bca", least_separation)
+    statistics = training("bca", min_effect_size)
     settings = SelectionSettings(objective, 10.0, risk=0.1)
     together = choose(distributions, "abc", statistics, settings, overhead, unlike)
     left = 0
@@ -33,7 +33,7 @@ def test_many_instances_are_decided_as_one_by_one(objective: Objective, least_se
         alone = decide(one, statistics, settings, float(overhead[k]))
         assert alone.chosen == "abc"[together.chosen[k]]
         assert alone.ranking[0].solver == "abc"[together.best[k]]
-        assert alone.separation == pytest.approx(together.separation[k], abs=1e-12)
+        assert alone.effect_size == pytest.approx(together.effect_size[k], abs=1e-12)
         assert [row.value for row in alone.ranking] == pytest.approx(np.sort(together.value[k]), abs=1e-12)
         left += alone.leaves
     assert 0 < left < 40 and not (together.chosen[unlike] != 1).any()
@@ -50,7 +50,7 @@ def test_select_and_schedule_are_the_policies_of_these_names() -> None:
 
 
 def test_solve_goes_on_or_gives_way_after_its_head_start() -> None:
-    statistics = replace(training("abc"), head_start_s=1.0)
+    statistics = replace(training("abc"), presolving_s=1.0)
     settings = ScheduleSettings(time_limit_s=10.0)
     policy, found = SolvePolicy(settings), prediction(COSTS)
     made = policy.decide(found, 0.2, statistics)
@@ -72,7 +72,7 @@ def test_solve_goes_on_or_gives_way_after_its_head_start() -> None:
     "policy", [SelectPolicy(SelectionSettings()), SchedulePolicy(ScheduleSettings()), SolvePolicy(ScheduleSettings())]
 )
 def test_what_the_probe_has_solved_costs_what_was_spent_by_then(policy: Policy) -> None:
-    statistics = replace(training("abc"), head_start_s=1.0)
+    statistics = replace(training("abc"), presolving_s=1.0)
     made = policy.decide(prediction(COSTS, status="solved", result="SAT"), 0.2, statistics)
     never = runtimes(np.array([20.0, 20.0, 20.0]), "abc", 10.0)
     assert score(made, never, 10.0, 0.2) == pytest.approx(1.2 if made.first else 0.2)

@@ -164,7 +164,7 @@ def test_an_estimate_begins_at_what_has_been_used() -> None:
         assert float(found.quantile(0.001)) >= np.log10(run.history[-1].conflicts) - 1e-9
 
 
-def test_stopped_runs_count_up_to_where_they_were_stopped() -> None:
+def test_censored_runs_count_up_to_where_they_were_stopped() -> None:
     runs = recorded(0, 200)
     blind = [
         RecordedRun(r.group, r.history, r.total, r.priors) if r.censored else r for r in runs

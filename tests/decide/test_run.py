@@ -61,7 +61,7 @@ def fixed(
     monkeypatch: pytest.MonkeyPatch,
     settings: SolveSettings,
     costs: Any = None,
-    head_start_s: float = 0.0,
+    presolving_s: float = 0.0,
     **changes: Any,
 ) -> PortfolioSolver:
     """Return a solver whose predictions are given: no probe is run."""
@@ -73,7 +73,7 @@ def fixed(
     monkeypatch.setattr(shipped, "load", lambda: None)
     monkeypatch.setattr(shipped, "predict", predict)
     solver = PortfolioSolver(shipped, settings)
-    solver.training = replace(training(list(table)), head_start_s=head_start_s, least_gain=0.0)
+    solver.training = replace(training(list(table)), presolving_s=presolving_s, switching_margin=0.0)
     solver.solvers = tuple(name for name in table if name in solver.solvers)
     return solver
 
@@ -97,7 +97,7 @@ def test_answers_with_checked_models(shipped: Predictor, monkeypatch: pytest.Mon
 def test_the_early_search_is_enough_where_it_solves(shipped: Predictor) -> None:
     settings = SolveSettings(60, programs=programs_of([f"cadical195={fake('spin')}"]))
     solver = PortfolioSolver(shipped, settings)
-    solver.training = replace(solver.training, head_start_s=0.05)
+    solver.training = replace(solver.training, presolving_s=0.05)
     found = solver.solve(SAT)
     assert (found.status, found.solver, found.source) == ("SAT", "cadical195", "search")
     assert [(a.solver, a.status) for a in found.attempts] == [("cadical195", "CANCELLED")]
@@ -106,25 +106,25 @@ def test_the_early_search_is_enough_where_it_solves(shipped: Predictor) -> None:
     assert (refuted.solver, refuted.source) == ("cadical195", "search")
 
 
-def test_a_head_start_spares_the_prediction(shipped: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = fixed(shipped, monkeypatch, SolveSettings(60), head_start_s=30.0).solve(SAT)
-    assert (found.status, found.source, found.solver, found.schedule) == ("SAT", "head-start", "cadical195", None)
+def test_presolving_spares_the_prediction(shipped: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = fixed(shipped, monkeypatch, SolveSettings(60), presolving_s=30.0).solve(SAT)
+    assert (found.status, found.source, found.solver, found.schedule) == ("SAT", "presolving", "cadical195", None)
     assert found.model is not None and satisfies(SAT, found.model)
-    # Whose time is up before the head start is over is never predicted.
+    # Whose time is up before presolving is over is never predicted.
     programs = programs_of([f"cadical195={fake('spin')}"])
-    late = fixed(shipped, monkeypatch, SolveSettings(0.5, programs=programs), head_start_s=30.0).solve(TINY)
-    assert (late.status, late.source, late.schedule) == ("UNKNOWN", "head-start", None)
+    late = fixed(shipped, monkeypatch, SolveSettings(0.5, programs=programs), presolving_s=30.0).solve(TINY)
+    assert (late.status, late.source, late.schedule) == ("UNKNOWN", "presolving", None)
     assert "cadical195 TIMEOUT" in late.reason
 
 
 @pytest.mark.parametrize("cores", [1, 2])
-def test_who_has_had_the_head_start_goes_on_if_the_others_promise_little(
+def test_who_has_had_presolving_goes_on_if_the_others_promise_little(
     shipped: Predictor, monkeypatch: pytest.MonkeyPatch, cores: int
 ) -> None:
     asleep = f"{sys.executable} -S -E -c 'import time; time.sleep(2); print(\"s UNSATISFIABLE\")' {{cnf}}"
     programs = programs_of([f"cadical195={asleep}", f"glucose42={fake('spin')}"])
     costs = {"cadical195": (3.0, 0.3), "glucose42": (20.0, 0.3)}
-    solver = fixed(shipped, monkeypatch, SolveSettings(60, cores=cores, programs=programs), costs, head_start_s=0.1)
+    solver = fixed(shipped, monkeypatch, SolveSettings(60, cores=cores, programs=programs), costs, presolving_s=0.1)
     found = solver.solve(TINY)
     assert (found.status, found.solver, found.source) == ("UNSAT", "cadical195", "forest")
     assert found.schedule is not None and [part.solver for part in found.schedule.cores[0]] == ["cadical195"]
@@ -133,18 +133,18 @@ def test_who_has_had_the_head_start_goes_on_if_the_others_promise_little(
     assert ran == [("cadical195", "UNSAT", 0), ("glucose42", "CANCELLED", 1)][:cores]
 
 
-def test_who_has_had_the_head_start_makes_room_if_the_others_promise_more(
+def test_who_has_had_presolving_makes_room_if_the_others_promise_more(
     shipped: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     programs = programs_of([f"cadical195={fake('spin')} gone-{os.getpid()}"])
     costs = {"cadical195": (50.0, 0.3), "glucose42": (0.5, 0.3)}
-    solver = fixed(shipped, monkeypatch, SolveSettings(60, programs=programs), costs, head_start_s=0.3)
+    solver = fixed(shipped, monkeypatch, SolveSettings(60, programs=programs), costs, presolving_s=0.3)
     found = solver.solve(SAT)
     assert (found.status, found.solver) == ("SAT", "glucose42")
     assert {a.solver: a.status for a in found.attempts} == {"cadical195": "CANCELLED", "glucose42": "SAT"}
     assert not processes_with(f"gone-{os.getpid()}")
     # Unless much more is asked for than they promise.
-    solver.training = replace(solver.training, least_gain=0.999)
+    solver.training = replace(solver.training, switching_margin=0.999)
     solver.settings = replace(solver.settings, time_limit_s=2.0)
     first = solver.solve(SAT).attempts[0]
     assert (first.solver, first.status) == ("cadical195", "TIMEOUT")

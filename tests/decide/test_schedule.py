@@ -27,12 +27,14 @@ OBJECTIVES = ["expected-cost", "par2", "par10", "p-solved"]
 
 def normal(*pairs: tuple[float, float]) -> CostDistribution:
     """Medians in seconds and standard deviations in decades."""
-    medians, spreads = zip(*pairs, strict=True)
-    return CostDistribution.normal(GRID, np.log10(medians), spreads)
+    medians, sds = zip(*pairs, strict=True)
+    return CostDistribution.normal(GRID, np.log10(medians), sds)
 
 
-def settings(objective: str = "par2", limit: float = 10.0, cores: int = 1, dependence: float = 0.0) -> ScheduleSettings:
-    return ScheduleSettings(Objective.of(objective), limit, cores, dependence)
+def settings(
+    objective: str = "par2", limit: float = 10.0, cores: int = 1, copula_correlation: float = 0.0
+) -> ScheduleSettings:
+    return ScheduleSettings(Objective.of(objective), limit, cores, copula_correlation)
 
 
 def brute_force(distribution: CostDistribution, chosen: ScheduleSettings, times: np.ndarray) -> float:
@@ -107,7 +109,7 @@ def test_a_presolver_comes_first_where_it_pays() -> None:
 def test_dependence_takes_the_point_out_of_switching() -> None:
     # Equal solvers: independent ones are worth trying in turn, ones that fail together are not.
     distribution = normal((3.0, 1.2), (3.3, 1.2))
-    free, tied = (plan(distribution, ["a", "b"], settings(dependence=r)) for r in (0.0, 0.95))
+    free, tied = (plan(distribution, ["a", "b"], settings(copula_correlation=r)) for r in (0.0, 0.95))
     assert len(free.cores[0]) == 2
     assert tied.cores == ((Slice("a", 10.0),),)
     assert tied.p_solved < free.p_solved
@@ -123,12 +125,12 @@ def test_common_factor_leaves_the_distributions_as_they_are_on_average() -> None
 @pytest.mark.parametrize("cores", [2, 3, 5])
 def test_every_core_is_used_and_none_longer_than_the_limit(cores: int) -> None:
     distribution = normal((1.0, 1.0), (2.0, 1.0), (3.0, 0.5), (0.5, 1.5))
-    found = plan(distribution, list("abcd"), settings(cores=cores, dependence=0.3))
+    found = plan(distribution, list("abcd"), settings(cores=cores, copula_correlation=0.3))
     assert len(found.cores) == min(cores, 4)
     names = [part.solver for core in found.cores for part in core]
     assert len(names) == len(set(names))
     assert all(sum(part.cpu_s for part in core) <= 10.0 + 1e-9 for core in found.cores)
-    one = plan(distribution, list("abcd"), settings(dependence=0.3))
+    one = plan(distribution, list("abcd"), settings(copula_correlation=0.3))
     assert found.value < one.value and found.p_solved > one.p_solved
 
 
@@ -182,7 +184,7 @@ def test_json_and_aslib(tmp_path: Path) -> None:
         write_aslib_schedules(tmp_path / "s.csv", {"x.cnf": two})
 
 
-@pytest.mark.parametrize("wrong", [{"limit": 0.0}, {"cores": 0}, {"dependence": 1.0}])
+@pytest.mark.parametrize("wrong", [{"limit": 0.0}, {"cores": 0}, {"copula_correlation": 1.0}])
 def test_settings_out_of_range(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         settings(**wrong)  # type: ignore[arg-type]
@@ -219,7 +221,7 @@ def test_ways_on_take_into_account_what_has_been_spent() -> None:
     late = ways_on(both, names, settings(), "a", 5.0)
     assert late[0].value > fresh[0].value and late[1].value == pytest.approx(fresh[1].value)
     # If the instance is to blame, the other is worse too.
-    assert ways_on(both, names, settings(dependence=0.8), "a", 5.0)[1].value > 1.2 * late[1].value
+    assert ways_on(both, names, settings(copula_correlation=0.8), "a", 5.0)[1].value > 1.2 * late[1].value
     assert way_on(late, 0.0) is late[1] and way_on(late, 0.99) is late[0]
 
 
@@ -236,8 +238,8 @@ def test_ways_on_with_several_cores_or_without_others() -> None:
 def test_the_score_after_a_head_start() -> None:
     goes_on, instead = ways_on(normal((1.0, 0.5), (1.5, 0.3)), ["a", "b"], settings(), "a", 1.0)
 
-    def par2(way: Schedule | None, a: float, b: float = 1.0, head_start_s: float = 1.0) -> float:
-        return score(Plan(way.cores if way else (), "a", head_start_s), {"a": a, "b": b}, 10.0, 0.5)
+    def par2(way: Schedule | None, a: float, b: float = 1.0, presolving_s: float = 1.0) -> float:
+        return score(Plan(way.cores if way else (), "a", presolving_s), {"a": a, "b": b}, 10.0, 0.5)
 
     assert par2(instead, 0.9) == 0.9
     assert par2(goes_on, 3.0) == 3.5 and par2(goes_on, 9.8) == 20.0
@@ -249,5 +251,5 @@ def test_the_score_after_a_head_start() -> None:
     )
     # The probe's own answer costs what the probe does.
     assert par2(None, 3.0) == 1.5
-    # Nothing is predicted when the head start is all there is.
-    assert par2(None, 9.8, head_start_s=10.0) == 9.8 and par2(None, np.inf, head_start_s=10.0) == 20.0
+    # Nothing is predicted when presolving is all there is.
+    assert par2(None, 9.8, presolving_s=10.0) == 9.8 and par2(None, np.inf, presolving_s=10.0) == 20.0

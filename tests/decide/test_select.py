@@ -33,7 +33,7 @@ def test_everything_but_reading_is_charged() -> None:
     assert found.ranking[0].par2_s == pytest.approx(0.2 + made.distribution.expected_par(2, 10.0)[0])
 
 
-def test_without_separation_it_is_the_single_best_and_says_so() -> None:
+def test_without_effect_size_it_is_the_single_best_and_says_so() -> None:
     costs = {"a": (1.05, 0.5), "b": (1.0, 0.5)}
     found = decide(prediction(costs), training("ab", 0.1), settings())
     assert (found.chosen, found.separated, found.ranking[0].solver) == ("a", False, "b")
@@ -44,7 +44,7 @@ def test_without_separation_it_is_the_single_best_and_says_so() -> None:
 
 def test_equal_predictions_give_the_single_best() -> None:
     found = decide(prediction({"a": (1.0, 0.5), "b": (1.0, 0.5)}), training("ba"), settings())
-    assert (found.chosen, found.separation) == ("b", 0.0)
+    assert (found.chosen, found.effect_size) == ("b", 0.0)
 
 
 def test_objectives_differ() -> None:

@@ -37,7 +37,7 @@ def solver(predictor: Predictor, behaviour: str, time_limit_s: float) -> Portfol
     command = f"{sys.executable} -S -E {FAKE} {behaviour} {{cnf}}"
     programs = programs_of([f"cadical195={command}"])
     made = PortfolioSolver(predictor, SolveSettings(time_limit_s, programs=programs))
-    made.training = replace(training(["cadical195"]), head_start_s=0.3, least_gain=0.0)
+    made.training = replace(training(["cadical195"]), presolving_s=0.3, switching_margin=0.0)
     made.solvers = ("cadical195",)
     return made
 
@@ -58,7 +58,7 @@ def test_loading_runs_beside_the_solver(predictor: Predictor, monkeypatch: pytes
     monkeypatch.setattr(predictor, "load", load)
     found = solver(predictor, "solve-later", 50.0).solve(TINY)
     assert called.is_set()
-    assert (found.status, found.solver, found.source) == ("SAT", "cadical195", "head-start")
+    assert (found.status, found.solver, found.source) == ("SAT", "cadical195", "presolving")
     assert found.wall_s < LONG_S / 2
 
 
@@ -70,7 +70,7 @@ def test_what_takes_too_long_is_not_waited_for(
     monkeypatch.setattr(predictor, stage, work)
     found = solver(predictor, "spin", 6.0).solve(TINY)
     assert called.is_set()
-    assert (found.status, found.source) == ("UNKNOWN", "head-start")
+    assert (found.status, found.source) == ("UNKNOWN", "presolving")
     assert found.wall_s < 6.0 + 5.0
 
 

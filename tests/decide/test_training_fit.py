@@ -7,28 +7,28 @@ import pytest
 from satcost_gnn.core.distribution import GRIDS, CostDistribution
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.decide.training_fit import (
-    LEAST_GAINS,
-    LEAST_SEPARATIONS,
-    fit_dependence,
-    fit_head_start,
-    fit_least_separation,
+    MIN_EFFECT_SIZES,
+    SWITCHING_MARGINS,
+    fit_copula_correlation,
+    fit_min_effect_size,
     fit_portfolio,
+    fit_presolving,
 )
-from satcost_gnn.decide.training_side import TrainingPortfolio
+from satcost_gnn.decide.training_statistics import TrainingStatistics
 
 CORPUS = Path(__file__).parents[2] / "datasets" / "corpus"
 GRID = GRIDS["cpu_seconds"]
 
 
-def test_separation_is_as_large_as_held_out_gains_ask_for() -> None:
+def test_effect_size_is_as_large_as_held_out_gains_ask_for() -> None:
     rng = np.random.default_rng(0)
     medians = rng.uniform(0.3, 3.0, (400, 2))
     predicted = CostDistribution.normal(GRID, np.log10(medians), 0.3)
     # What is predicted comes true: every difference pays.
-    assert fit_least_separation(predicted, medians, 0, 10.0) <= 0.02
+    assert fit_min_effect_size(predicted, medians, 0, 10.0) <= 0.02
     # The single best is always the best in fact: nothing pays.
     worse = np.stack([np.full(400, 1.0), np.full(400, 2.0)], axis=1)
-    assert fit_least_separation(predicted, worse, 0, 10.0) == max(LEAST_SEPARATIONS)
+    assert fit_min_effect_size(predicted, worse, 0, 10.0) == max(MIN_EFFECT_SIZES)
 
 
 def test_what_chance_favours_is_not_worth_leaving_the_single_best_for() -> None:
@@ -40,7 +40,7 @@ def test_what_chance_favours_is_not_worth_leaving_the_single_best_for() -> None:
     other = medians.argmin(axis=1)
     gain = measured[:, 0] - measured[np.arange(200), other]
     measured[:, 0] -= (gain.sum() - 1.0) / (other == 1).sum() * (other == 1)
-    assert fit_least_separation(predicted, measured, 0, 10.0) == max(LEAST_SEPARATIONS)
+    assert fit_min_effect_size(predicted, measured, 0, 10.0) == max(MIN_EFFECT_SIZES)
 
 
 def test_dependence_is_what_the_errors_have_in_common() -> None:
@@ -50,28 +50,28 @@ def test_dependence_is_what_the_errors_have_in_common() -> None:
     for share in (0.0, 0.5, 0.9):
         own, common = rng.normal(size=(2000, 2)), rng.normal(size=(2000, 1))
         cost = 0.6 * (np.sqrt(1 - share) * own + np.sqrt(share) * common)
-        assert fit_dependence(predicted, cost, everything) == pytest.approx(share, abs=0.06)
-    assert 0 < fit_dependence(predicted[:5], np.zeros((5, 2)), everything[:5]) < 1
+        assert fit_copula_correlation(predicted, cost, everything) == pytest.approx(share, abs=0.06)
+    assert 0 < fit_copula_correlation(predicted[:5], np.zeros((5, 2)), everything[:5]) < 1
 
 
-def head_start(predicted: CostDistribution, par2: Any, overhead_s: float = 0.3) -> tuple[float, float]:
+def presolving(predicted: CostDistribution, par2: Any, overhead_s: float = 0.3) -> tuple[float, float]:
     solved = np.zeros(len(par2), dtype=bool)
-    return fit_head_start(predicted, np.asarray(par2, dtype=float), solved, ["a", "b"], "a", overhead_s, 10.0, 0.0)
+    return fit_presolving(predicted, np.asarray(par2, dtype=float), solved, ["a", "b"], "a", overhead_s, 10.0, 0.0)
 
 
-def test_a_head_start_ends_early_where_predictions_pay() -> None:
+def test_presolving_ends_early_where_predictions_pay() -> None:
     # Half is easy for the single best, and on the rest the other solver is ten times as fast.
     par2 = [[0.01, 0.02]] * 20 + [[8.0, 0.8]] * 20
     right = CostDistribution.normal(GRID, np.log10(par2), 0.1)
-    seconds, gain = head_start(right, par2)
+    seconds, gain = presolving(right, par2)
     assert 0.01 <= seconds <= 0.1
-    assert gain == max(LEAST_GAINS)  # They promise more than that, and keep it.
-    # Where nothing is to be gained, nothing is predicted: the cutoff is the head start.
-    assert head_start(right, [[0.01, 0.02]] * 20 + [[3.0, 3.0]] * 20)[0] == 10.0
+    assert gain == max(SWITCHING_MARGINS)  # They promise more than that, and keep it.
+    # Where nothing is to be gained, nothing is predicted: the cutoff is presolving.
+    assert presolving(right, [[0.01, 0.02]] * 20 + [[3.0, 3.0]] * 20)[0] == 10.0
     # Promises that aren't kept must be large to be believed.
     broken = [[0.01, 0.02]] * 20 + [[2.0, 9.0]] * 20
     promised = CostDistribution.normal(GRID, np.log10([[0.01, 0.02]] * 20 + [[4.0, 3.0]] * 20), 0.1)
-    assert head_start(promised, broken) == (10.0, max(LEAST_GAINS))
+    assert presolving(promised, broken) == (10.0, max(SWITCHING_MARGINS))
 
 
 def test_fit_does_not_look_at_the_test_side() -> None:
@@ -83,5 +83,5 @@ def test_fit_does_not_look_at_the_test_side() -> None:
     found = fit_portfolio(dataset, solvers, dataset.splits.side, 10.0, held_out, predicted, 0.2)
     learnt = [name for name, side in dataset.splits.side.items() if side in ("train", "validation")]
     assert found is not None
-    assert found.par2 == TrainingPortfolio.of_dataset(dataset, solvers, learnt, 10.0).par2  # type: ignore[union-attr]
+    assert found.par2 == TrainingStatistics.of_dataset(dataset, solvers, learnt, 10.0).par2  # type: ignore[union-attr]
     assert fit_portfolio(dataset, solvers, {}, 10.0, [], predicted, 0.2) is None

@@ -96,7 +96,7 @@ def test_features_that_cost_more_than_they_save_are_not_computed():
     assert policy.steps == ()
 
 
-def test_a_committee_is_heard_in_units_of_spread():
+def test_a_committee_is_heard_in_units_of_standard_deviation():
     first = np.array([[0.0, 1.0], [1.0, 0.0]])
     second = 1000.0 * np.array([[3.0, 2.9], [0.0, 1.0]]) + 5.0
     scores, units = selection.committee([first, second])

@@ -8,50 +8,49 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from synthetic_bench import make_bench, without_features
+from synthetic_setup import make_setup, without_features
 
 import satcost_gnn.evaluate.run as evaluation
 from satcost_gnn.errors import EvaluationError
 from satcost_gnn.evaluate.comparison import holm
-from satcost_gnn.evaluate.contenders import Contender, contender
 from satcost_gnn.evaluate.document import Document
-from satcost_gnn.evaluate.protocol import Bench, plan
+from satcost_gnn.evaluate.methods import Method, method
+from satcost_gnn.evaluate.protocol import EvaluationSetup, plan
 from satcost_gnn.evaluate.report import ONLINE_RESULTS
 from satcost_gnn.evaluate.run import EvaluationSettings, run_evaluation
 from satcost_gnn.evaluate.stored_predictions import StoredPredictions
 from satcost_gnn.runtime.progress import ProgressLine
 
-SMALL_FOREST = Contender("forest", "forest", "a small forest", {"n_trees": 10})
-CONTENDERS = [contender("constant"), contender("size"), contender("linear"), SMALL_FOREST]
-FAILING = Contender("broken", "forest", "a forest that can't grow", {"features": "both", "max_features": 0.0})
+SMALL_FOREST = Method("forest", "forest", "a small forest", {"n_trees": 10})
+METHODS = [method("constant"), method("size"), method("linear"), SMALL_FOREST]
+FAILING = Method("broken", "forest", "a forest that can't grow", {"features": "both", "max_features": 0.0})
 
 
 def evaluate(
     monkeypatch: pytest.MonkeyPatch,
-    bench: Bench,
+    setup: EvaluationSetup,
     output: Path,
-    contenders: list[Contender],
+    methods: list[Method],
     *,
     seeds: tuple[int, ...] = (0, 1),
     resume: bool = False,
     pictures: bool = False,
-    cutoff: float | None = None,
 ) -> tuple[dict, dict, list[str]]:
-    monkeypatch.setattr(evaluation, "open_bench", lambda *arguments: bench)
-    # Names of a test's own contenders have no label in the list of known ones.
-    monkeypatch.setattr("satcost_gnn.evaluate.comparison.contender", lambda name: Contender(name, name, name))
+    monkeypatch.setattr(evaluation, "open_setup", lambda *arguments: setup)
+    # Names of a test's own methods have no label in the list of known ones.
+    monkeypatch.setattr("satcost_gnn.evaluate.comparison.method", lambda name: Method(name, name, name))
     if not pictures:
         monkeypatch.setattr(evaluation, "report", lambda *arguments: Document("none"))
     settings = EvaluationSettings(
-        bench.config,
-        contenders,
-        bench.split,
+        setup.config,
+        methods,
+        setup.split,
         seeds,
         None,
         "conflicts",
         "cadical195",
         [],
-        cutoff,
+        None,
         50,
         1,
         resume,
@@ -64,18 +63,9 @@ def evaluate(
 
 
 @pytest.mark.slow
-def test_a_cutoff_beyond_the_labels_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = [
-        [line for line in evaluate(monkeypatch, make_bench(tmp_path), tmp_path / name, CONTENDERS[:1], cutoff=cutoff)[2]
-         if "nothing is known of costs above" in line]
-        for name, cutoff in (("within", 100.0), ("beyond", 1e12))
-    ]  # fmt: skip
-    assert not said[0] and len(said[1]) == 1 and "P(solved) within 1e+12 is unknown" in said[1][0]
-
-
 def test_split_by_instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = make_bench(tmp_path)
-    found, failed, _ = evaluate(monkeypatch, bench, tmp_path / "out", [*CONTENDERS, FAILING], pictures=True)
+    setup = make_setup(tmp_path)
+    found, failed, _ = evaluate(monkeypatch, setup, tmp_path / "out", [*METHODS, FAILING], pictures=True)
     assert set(failed) == {"broken"} and "max_features" in failed["broken"]
     rows = found["estimators"]
     assert list(rows) == ["constant", "size", "linear", "forest"]
@@ -96,7 +86,7 @@ def test_split_by_instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert rows["linear"]["untouched"] == {}
 
     table = pq.read_table(tmp_path / "out" / "predictions.parquet").to_pydict()
-    test = sum(side == "test" for side in bench.data.sides)
+    test = sum(side == "test" for side in setup.data.sides)
     # Three estimators without a seed and a forest in two units, another forest in one; two solvers each.
     assert len(table["instance"]) == (2 * 4 + 1) * 2 * test
     low, high = np.array(table["log10_q10"]), np.array(table["log10_q90"])
@@ -127,23 +117,23 @@ def test_split_by_instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_split_by_family_pools_folds_that_never_saw_the_family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = make_bench(tmp_path, 200, "family")
-    found, failed, _ = evaluate(monkeypatch, bench, tmp_path / "out", CONTENDERS[:3], seeds=(0,), pictures=True)
+    setup = make_setup(tmp_path, 200, "family")
+    found, failed, _ = evaluate(monkeypatch, setup, tmp_path / "out", METHODS[:3], seeds=(0,), pictures=True)
     assert not failed and found["folds"] == [0, 1]
-    assert found["n"] == len(bench.data.instances)
+    assert found["n"] == len(setup.data.instances)
     family = dict(
-        zip((one.gbdhash for one in bench.data.instances), bench.data.tables["conflicts"].groups, strict=True)
+        zip((one.gbdhash for one in setup.data.instances), setup.data.tables["conflicts"].groups, strict=True)
     )
     for fold in (0, 1):
         stored = StoredPredictions.read(tmp_path / "out" / "predictions" / f"size.fold{fold}.npz")
         assert stored is not None
-        data = bench.at(fold)
+        data = setup.at(fold)
         learnt = {family[data.instances[k].gbdhash] for k in data.side("train", "validation", "calibration")}
         assert not learnt & {family[name] for name in stored.instances["test"]}
     table = pq.read_table(tmp_path / "out" / "predictions.parquet").to_pydict()
     assert set(table["fold"]) == {0, 1}
     # Apart from all others, those that are on the test side of the other split too.
-    sides = bench.side_names(None)
+    sides = setup.side_names(None)
     rows = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
     mine = [
         row for row in rows if (row["estimator"], row["solver"], row["unit"]) == ("size", "cadical195", "conflicts")
@@ -159,62 +149,62 @@ def test_split_by_family_pools_folds_that_never_saw_the_family(tmp_path: Path, m
 def test_resuming_fits_only_what_is_missing_or_made_from_other_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench, output = make_bench(tmp_path, 200), tmp_path / "out"
-    first, _, _ = evaluate(monkeypatch, bench, output, CONTENDERS[:2])
+    setup, output = make_setup(tmp_path, 200), tmp_path / "out"
+    first, _, _ = evaluate(monkeypatch, setup, output, METHODS[:2])
     with pytest.raises(EvaluationError, match="--resume"):
-        evaluate(monkeypatch, bench, output, CONTENDERS[:2])
+        evaluate(monkeypatch, setup, output, METHODS[:2])
     times = {path.name: path.stat().st_mtime_ns for path in (output / "predictions").iterdir()}
-    second, _, _ = evaluate(monkeypatch, bench, output, CONTENDERS[:3], resume=True)
+    second, _, _ = evaluate(monkeypatch, setup, output, METHODS[:3], resume=True)
     kept = {path.name: path.stat().st_mtime_ns for path in (output / "predictions").iterdir()}
     assert {name: kept[name] for name in times} == times and "linear.npz" in kept
     assert second["estimators"]["size"]["values"] == first["estimators"]["size"]["values"]
     # Another label of one instance: everything is fitted again.
-    table = bench.data.tables["conflicts"]
-    tables = {**bench.data.tables, "conflicts": replace(table, cost=table.cost + 0.1)}
-    changed = replace(bench, data=replace(bench.data, tables=tables))
-    evaluate(monkeypatch, changed, output, CONTENDERS[:2], resume=True)
+    table = setup.data.tables["conflicts"]
+    tables = {**setup.data.tables, "conflicts": replace(table, cost=table.cost + 0.1)}
+    changed = replace(setup, data=replace(setup.data, tables=tables))
+    evaluate(monkeypatch, changed, output, METHODS[:2], resume=True)
     assert all((output / "predictions" / name).stat().st_mtime_ns != times[name] for name in times)
 
 
 def test_a_damaged_file_of_predictions_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench, output = make_bench(tmp_path, 200), tmp_path / "out"
-    evaluate(monkeypatch, bench, output, CONTENDERS[:2])
+    setup, output = make_setup(tmp_path, 200), tmp_path / "out"
+    evaluate(monkeypatch, setup, output, METHODS[:2])
     path = output / "predictions" / "size.npz"
     path.write_bytes(path.read_bytes()[:300])
-    _, failed, _ = evaluate(monkeypatch, bench, output, CONTENDERS[:2], resume=True)
+    _, failed, _ = evaluate(monkeypatch, setup, output, METHODS[:2], resume=True)
     assert not failed and StoredPredictions.read(path) is not None
 
 
 def test_the_constant_stands_in_for_instances_without_what_is_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench = make_bench(tmp_path, 200)
-    lost = [bench.data.instances[k].gbdhash for k in [*bench.test[:3], *bench.data.side("train")[:5]]]
-    found, failed, _ = evaluate(monkeypatch, without_features(bench, lost), tmp_path / "out", CONTENDERS[:3])
+    setup = make_setup(tmp_path, 200)
+    lost = [setup.data.instances[k].gbdhash for k in [*setup.test[:3], *setup.data.side("train")[:5]]]
+    found, failed, _ = evaluate(monkeypatch, without_features(setup, lost), tmp_path / "out", METHODS[:3])
     assert not failed
     assert found["estimators"]["linear"]["lacking"] == 3 and found["estimators"]["size"]["lacking"] == 0
 
 
 def test_no_estimator_at_all_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EvaluationError, match="max_features"):
-        evaluate(monkeypatch, make_bench(tmp_path, 100), tmp_path / "out", [FAILING])
+        evaluate(monkeypatch, make_setup(tmp_path, 100), tmp_path / "out", [FAILING])
 
 
 def test_networks_of_two_seeds_have_no_member_in_common(tmp_path: Path) -> None:
-    bench = make_bench(tmp_path, 100)
-    bench = replace(bench, config=bench.config.model_copy(update={"members": 3}))
-    fits, failed = plan(bench, [contender("gnn"), contender("gnn:graph")], (0, 1), [], print)
+    setup = make_setup(tmp_path, 100)
+    setup = replace(setup, config=setup.config.model_copy(update={"members": 3}))
+    fits, failed = plan(setup, [method("gnn"), method("gnn:graph")], (0, 1), [], print)
     assert not failed
     assert [fit.settings["seed"] for fit in fits] == [0, 3, 0, 3]
-    assert {tuple(fit.settings["model"]["branches"]) for fit in fits} == {("graph", "static", "online"), ("graph",)}
+    assert {tuple(fit.settings["model"]["modalities"]) for fit in fits} == {("graph", "static", "online"), ("graph",)}
     assert len({fit.key for fit in fits}) == 4
     assert {fit.file for fit in fits} >= {"gnn.seed0.npz", "gnn~graph.seed1.npz"}
 
 
 def test_networks_can_have_fewer_seeds(tmp_path: Path) -> None:
-    bench = make_bench(tmp_path, 100)
-    fits, _ = plan(bench, [contender("forest"), contender("gnn")], (0, 1), [], print, (1,))
-    assert [(fit.contender.name, fit.seed) for fit in fits] == [("forest", 0), ("forest", 1), ("gnn", 1)]
+    setup = make_setup(tmp_path, 100)
+    fits, _ = plan(setup, [method("forest"), method("gnn")], (0, 1), [], print, (1,))
+    assert [(fit.method.name, fit.seed) for fit in fits] == [("forest", 0), ("forest", 1), ("gnn", 1)]
 
 
 def test_holm_corrects_in_order() -> None:

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from synthetic_bench import LIMIT_S, make_bench
+from synthetic_setup import LIMIT_S, make_setup
 
 import satcost_gnn.learn.fitting as fitting
 import satcost_gnn.train.experiment as experiment
 from satcost_gnn.config import TrainingConfig
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.data.schema import RunStatus
-from satcost_gnn.evaluate.contenders import Contender
-from satcost_gnn.evaluate.protocol import Bench, plan, run_fits
+from satcost_gnn.evaluate.methods import Method
+from satcost_gnn.evaluate.protocol import EvaluationSetup, plan, run_fits
 from satcost_gnn.evaluate.results import gather
 from satcost_gnn.evaluate.stored_predictions import StoredPredictions
 from satcost_gnn.formula.graph import clause_variable_graph
@@ -23,7 +23,7 @@ from satcost_gnn.learn.base import TrainingTable
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.train.experiment import run_experiment
 
-CONTENDERS = [Contender("constant", "constant", "constant"), Contender("forest", "forest", "f", {"n_trees": 5})]
+METHODS = [Method("constant", "constant", "constant"), Method("forest", "forest", "f", {"n_trees": 5})]
 
 
 def poisoned_table(table: TrainingTable, rows: np.ndarray, seed: int) -> TrainingTable:
@@ -38,47 +38,47 @@ def poisoned_table(table: TrainingTable, rows: np.ndarray, seed: int) -> Trainin
     return replace(table, cost=cost, censored=censored, known=known, satisfiable=satisfiable)
 
 
-def poisoned(bench: Bench, *sides: str, seed: int = 1) -> Bench:
-    """Return a bench in which the labels of some sides are nonsense, in the tables and in the data set."""
-    rows = bench.data.side(*sides)
-    tables = {unit: poisoned_table(table, rows, seed) for unit, table in bench.data.tables.items()}
+def poisoned(setup: EvaluationSetup, *sides: str, seed: int = 1) -> EvaluationSetup:
+    """Return a setup in which the labels of some sides are nonsense, in the tables and in the data set."""
+    rows = setup.data.side(*sides)
+    tables = {unit: poisoned_table(table, rows, seed) for unit, table in setup.data.tables.items()}
     rng = np.random.default_rng(seed)
-    assert bench.dataset.splits is not None
-    side = bench.dataset.splits.side
+    assert setup.dataset.splits is not None
+    side = setup.dataset.splits.side
     runs = tuple(
         replace(run, status=RunStatus.SAT, conflicts=7, cpu_s=float(rng.uniform(0, LIMIT_S)))
         if side[run.instance] in sides
         else run
-        for run in bench.dataset.runs
+        for run in setup.dataset.runs
     )
-    return replace(bench, dataset=replace(bench.dataset, runs=runs), data=replace(bench.data, tables=tables))
+    return replace(setup, dataset=replace(setup.dataset, runs=runs), data=replace(setup.data, tables=tables))
 
 
 # The protocol of `satcost evaluate`. ----------------------------------------------------------------------------------
 
 
-def predicted(bench: Bench, output: Path) -> tuple[dict[str, StoredPredictions], dict[str, Any]]:
-    """Return what all contenders predicted, and the same calibrated."""
-    fits, failed = plan(bench, CONTENDERS, [0], [], lambda _: None)
+def predicted(setup: EvaluationSetup, output: Path) -> tuple[dict[str, StoredPredictions], dict[str, Any]]:
+    """Return what all methods predicted, and the same calibrated."""
+    fits, failed = plan(setup, METHODS, [0], [], lambda _: None)
     assert not failed
-    problems = run_fits(bench, fits, output, 1, lambda _: None, ProgressLine)
+    problems = run_fits(setup, fits, output, 1, lambda _: None, ProgressLine)
     assert not problems
     stored = {fit.file: StoredPredictions.read(output / "predictions" / fit.file) for fit in fits}
-    results = gather(bench, fits, failed, problems, output)
+    results = gather(setup, fits, failed, problems, output)
     return {name: one for name, one in stored.items() if one is not None}, dict(results.predictions())
 
 
 @pytest.mark.parametrize("split", ["instance", "family"])
 def test_protocol(split: str, tmp_path: Path) -> None:
-    bench = make_bench(tmp_path, 160, split)
-    plain, calibrated = predicted(bench, tmp_path / "plain")
+    setup = make_setup(tmp_path, 160, split)
+    plain, calibrated = predicted(setup, tmp_path / "plain")
     if split == "instance":
-        other, calibrated_too = predicted(poisoned(bench, "test"), tmp_path / "test")
+        other, calibrated_too = predicted(poisoned(setup, "test"), tmp_path / "test")
         assert_same_predictions(plain, other)
         for name, found in calibrated.items():
             for unit, distribution in found.calibrated.items():
                 np.testing.assert_array_equal(distribution.cdf, calibrated_too[name].calibrated[unit].cdf)
-        other, calibrated_too = predicted(poisoned(bench, "test", "calibration"), tmp_path / "both")
+        other, calibrated_too = predicted(poisoned(setup, "test", "calibration"), tmp_path / "both")
         assert_same_predictions(plain, other)
         assert (
             np.abs(
@@ -86,14 +86,14 @@ def test_protocol(split: str, tmp_path: Path) -> None:
             )
             > 0.01
         ).any()
-        learnt, _ = predicted(poisoned(bench, "train"), tmp_path / "train")
+        learnt, _ = predicted(poisoned(setup, "train"), tmp_path / "train")
         assert any((plain[name].cdf[key] != learnt[name].cdf[key]).any() for name in plain for key in plain[name].cdf)
     else:
         # Each fold has sides of its own: one at a time.
-        for fold in bench.folds:
-            rows = bench.at(fold).side("test", "calibration")
-            tables = {unit: poisoned_table(table, rows, 1) for unit, table in bench.data.tables.items()}
-            other, _ = predicted(replace(bench, data=replace(bench.data, tables=tables)), tmp_path / f"fold{fold}")
+        for fold in setup.folds:
+            rows = setup.at(fold).side("test", "calibration")
+            tables = {unit: poisoned_table(table, rows, 1) for unit, table in setup.data.tables.items()}
+            other, _ = predicted(replace(setup, data=replace(setup.data, tables=tables)), tmp_path / f"fold{fold}")
             of_fold = {name: one for name, one in plain.items() if one.fold == fold}
             assert of_fold
             assert_same_predictions(of_fold, {name: other[name] for name in of_fold})
@@ -111,32 +111,32 @@ def assert_same_predictions(one: Mapping[str, StoredPredictions], other: Mapping
 
 NETWORK = {
     "model": {"width": 4, "rounds": 1, "heads": 1, "mean_channels": 2, "extreme_channels": 1, "fused_width": 4},
-    "optimiser": {"epochs": 2, "graph_epochs": 1, "stopping": "none"},
+    "optimiser": {"epochs": 2, "encoder_epochs": 1, "stopping": "none"},
 }
 
 
-def with_graphs(bench: Bench) -> Bench:
-    """Return a bench whose instances have a graph, all the same one."""
+def with_graphs(setup: EvaluationSetup) -> EvaluationSetup:
+    """Return a setup whose instances have a graph, all the same one."""
     graph = clause_variable_graph(from_recipe("random-ksat:k=3,n=12,ratio=4,seed=1"), None)
-    instances = [replace(one, graph=graph) for one in bench.data.instances]
-    tables = {unit: replace(table, instances=instances) for unit, table in bench.data.tables.items()}
-    return replace(bench, data=replace(bench.data, instances=instances, tables=tables))
+    instances = [replace(one, graph=graph) for one in setup.data.instances]
+    tables = {unit: replace(table, instances=instances) for unit, table in setup.data.tables.items()}
+    return replace(setup, data=replace(setup.data, instances=instances, tables=tables))
 
 
-def checkpoint_files(bench: Bench, root: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Return the hashes of all files of a checkpoint made from a bench."""
+def checkpoint_files(setup: EvaluationSetup, root: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Return the hashes of all files of a checkpoint made from a setup."""
     config = TrainingConfig.checked(
         {
             **NETWORK,
             "name": name,
             "runs": root / "runs",
-            "data": {"dataset": root, "solvers": bench.solvers},
+            "data": {"dataset": root, "solvers": setup.solvers},
             "checkpoint": {"name": name, "directory": root},
         }
     )
-    offsets = {unit: {solver: np.zeros(1) for solver in bench.solvers} for unit in bench.data.tables}
-    data = replace(bench.data, probe_offsets=offsets, solved_by_probe={"test": 1})
-    monkeypatch.setattr(experiment, "prepare", lambda *_: (bench.dataset, data))
+    offsets = {unit: {solver: np.zeros(1) for solver in setup.solvers} for unit in setup.data.tables}
+    data = replace(setup.data, probe_offsets=offsets, solved_by_probe={"test": 1})
+    monkeypatch.setattr(experiment, "prepare", lambda *_: (setup.dataset, data))
     monkeypatch.setattr(experiment, "training_identity", lambda *_: {"instances": {}})
     monkeypatch.setattr(experiment, "card", lambda *_: "")
     few = {"constant": ("constant", {}), "forest": ("forest", {"n_trees": 5}), "linear": ("linear", {})}
@@ -151,26 +151,26 @@ def changed(one: dict[str, str], other: dict[str, str]) -> set[str]:
 
 @pytest.mark.slow
 def test_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = with_graphs(make_bench(tmp_path, 160))
-    plain = checkpoint_files(bench, tmp_path, "plain", monkeypatch)
+    setup = with_graphs(make_setup(tmp_path, 160))
+    plain = checkpoint_files(setup, tmp_path, "plain", monkeypatch)
     assert "portfolio.json" in plain
-    assert changed(plain, checkpoint_files(bench, tmp_path, "again", monkeypatch)) == set()
+    assert changed(plain, checkpoint_files(setup, tmp_path, "again", monkeypatch)) == set()
     # What was held out for the numbers of the report changes those alone.
-    of_test = checkpoint_files(poisoned(bench, "test"), tmp_path, "of-test", monkeypatch)
+    of_test = checkpoint_files(poisoned(setup, "test"), tmp_path, "of-test", monkeypatch)
     assert changed(plain, of_test) == {"metrics.json"}
     # The calibration side: the maps, and the portfolio's thresholds, too; nothing that was fitted.
-    of_calibration = checkpoint_files(poisoned(bench, "calibration"), tmp_path, "of-calibration", monkeypatch)
+    of_calibration = checkpoint_files(poisoned(setup, "calibration"), tmp_path, "of-calibration", monkeypatch)
     assert changed(plain, of_calibration) <= {"metrics.json", "calibration.json", "portfolio.json"}
     assert "calibration.json" in changed(plain, of_calibration)
-    of_train = checkpoint_files(poisoned(bench, "train"), tmp_path, "of-train", monkeypatch)
+    of_train = checkpoint_files(poisoned(setup, "train"), tmp_path, "of-train", monkeypatch)
     assert {"gnn", "conflicts", "cpu_seconds"} <= changed(plain, of_train)
     # Backgrounds, and judgements of how new a formula is, are of the instances that were learnt from.
-    strange = set(bench.data.side("test", "calibration").tolist())
+    strange = set(setup.data.side("test", "calibration").tolist())
     instances = [
         replace(one, static=replace(one.static, values=one.static.values * 3 + 1)) if k in strange else one
-        for k, one in enumerate(bench.data.instances)
+        for k, one in enumerate(setup.data.instances)
     ]
-    tables = {unit: replace(table, instances=instances) for unit, table in bench.data.tables.items()}
-    data = replace(bench.data, instances=instances, tables=tables)
-    other = checkpoint_files(replace(bench, data=data), tmp_path, "other", monkeypatch)
+    tables = {unit: replace(table, instances=instances) for unit, table in setup.data.tables.items()}
+    data = replace(setup.data, instances=instances, tables=tables)
+    other = checkpoint_files(replace(setup, data=data), tmp_path, "other", monkeypatch)
     assert changed(plain, other) <= {"metrics.json", "calibration.json", "portfolio.json"}

@@ -161,9 +161,9 @@ def test_interval_coverage_by_hand():
     y = np.array([3.5, 2.0, 5.0, 3.5, 5.0, NAN, 6.0])
     stopped = np.array([False, False, False, True, True, False, True])
     found = metrics.interval_coverage(distribution, y, stopped, coverage=0.8)
-    assert (found.runs, found.stopped, found.nominal) == (6, 3, 0.8)
+    assert (found.runs, found.censored, found.nominal) == (6, 3, 0.8)
     assert found.solved == pytest.approx(1 / 3)
-    # Surely: the solved hit and the stopped run with an open interval; possibly: the one stopped inside, too.
+    # Surely: the solved hit and the censored run with an open interval; possibly: the one stopped inside, too.
     assert found.least == pytest.approx(2 / 6)
     assert found.most == pytest.approx(3 / 6)
     low, high = distribution.interval(0.8)

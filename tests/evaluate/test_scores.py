@@ -85,7 +85,7 @@ def test_observed_share_is_level_where_predictions_are_right_though_runs_are_sto
     assert float(np.mean(scores.pit[~runs.censored] <= 0.5)) > 0.55
 
 
-def test_without_stopped_runs_the_observed_share_is_a_plain_one() -> None:
+def test_without_censored_runs_the_observed_share_is_a_plain_one() -> None:
     distribution, runs = example()
     runs = Runs(runs.rows, runs.cost, np.zeros(len(runs), dtype=bool), runs.groups, CUTOFF)
     scores = Scores.of(distribution, runs, 6.0)

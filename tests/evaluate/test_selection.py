@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from portfolio_predictions import prediction
-from synthetic_bench import LIMIT_S, SOLVERS, make_bench
+from synthetic_setup import LIMIT_S, SOLVERS, make_setup
 
 from satcost_gnn.core.distribution import CostDistribution, grid_for
 from satcost_gnn.decide.select import SelectionSettings, decide
-from satcost_gnn.evaluate.protocol import Bench
+from satcost_gnn.evaluate.protocol import EvaluationSetup
 from satcost_gnn.evaluate.scores import Resamples
 from satcost_gnn.evaluate.selection import (
     LEAST_INSTANCES,
@@ -23,17 +23,17 @@ from satcost_gnn.evaluate.selection import (
 
 def problem_of(directory: Path) -> tuple[SelectionProblem, CostDistribution]:
     """Return a problem, and predictions that know each run's cost."""
-    bench = make_bench(directory)
-    table = bench.data.tables["cpu_seconds"].subset(bench.test)
+    setup = make_setup(directory)
+    table = setup.data.tables["cpu_seconds"].subset(setup.test)
     problem = selection_problem(
-        bench.dataset, SOLVERS, table.instances, list(bench.solved_in_test().values()), sides_of(bench)
+        setup.dataset, SOLVERS, table.instances, list(setup.solved_in_test().values()), sides_of(setup)
     )
     assert isinstance(problem, SelectionProblem)
     return problem, CostDistribution.normal(grid_for("cpu_seconds"), table.cost + table.censored, 0.02)
 
 
-def sides_of(bench: Bench) -> list[dict[str, str]]:
-    return [bench.side_names(fold) for fold in bench.folds]
+def sides_of(setup: EvaluationSetup) -> list[dict[str, str]]:
+    return [setup.side_names(fold) for fold in setup.folds]
 
 
 def row_of(problem: SelectionProblem, found: Selection):
@@ -70,10 +70,10 @@ def test_everything_an_estimator_needs_is_charged(tmp_path: Path) -> None:
 
 
 def test_waiting_for_a_busy_processor_is_not_charged(tmp_path: Path) -> None:
-    bench = make_bench(tmp_path)
-    instances = bench.data.tables["cpu_seconds"].subset(bench.test).instances
+    setup = make_setup(tmp_path)
+    instances = setup.data.tables["cpu_seconds"].subset(setup.test).instances
     busy = [replace(one, timings={stage: 3 * s for stage, s in one.timings.items()}) for one in instances]
-    idle, loaded = (selection_problem(bench.dataset, SOLVERS, part, [], sides_of(bench)) for part in (instances, busy))
+    idle, loaded = (selection_problem(setup.dataset, SOLVERS, part, [], sides_of(setup)) for part in (instances, busy))
     assert isinstance(idle, SelectionProblem) and isinstance(loaded, SelectionProblem)
     for stage, seconds in idle.timings.items():
         assert loaded.timings[stage] == pytest.approx(seconds)
@@ -94,35 +94,35 @@ def test_one_sided_and_useless_selectors_are_named(tmp_path: Path) -> None:
 
 
 def test_only_instances_with_runs_of_the_whole_portfolio_count(tmp_path: Path) -> None:
-    bench = make_bench(tmp_path)
-    table = bench.data.tables["cpu_seconds"].subset(bench.test)
+    setup = make_setup(tmp_path)
+    table = setup.data.tables["cpu_seconds"].subset(setup.test)
     lost = {one.gbdhash for one in table.instances[:10]}
-    runs = tuple(r for r in bench.dataset.runs if not (r.solver == SOLVERS[1] and r.instance in lost))
-    problem = selection_problem(replace(bench.dataset, runs=runs), SOLVERS, table.instances, [], sides_of(bench))
+    runs = tuple(r for r in setup.dataset.runs if not (r.solver == SOLVERS[1] and r.instance in lost))
+    problem = selection_problem(replace(setup.dataset, runs=runs), SOLVERS, table.instances, [], sides_of(setup))
     assert isinstance(problem, SelectionProblem)
     assert problem.left_out == 10 and not lost & set(problem.instances)
-    few = selection_problem(bench.dataset, SOLVERS, table.instances[: LEAST_INSTANCES - 1], [], sides_of(bench))
+    few = selection_problem(setup.dataset, SOLVERS, table.instances[: LEAST_INSTANCES - 1], [], sides_of(setup))
     assert isinstance(few, str) and str(LEAST_INSTANCES) in few
-    alone = tuple(r for r in bench.dataset.runs if r.solver == SOLVERS[0])
+    alone = tuple(r for r in setup.dataset.runs if r.solver == SOLVERS[0])
     alone += tuple(
-        r for r in bench.dataset.runs if r.solver == SOLVERS[1] and r.instance not in bench.dataset.instances
+        r for r in setup.dataset.runs if r.solver == SOLVERS[1] and r.instance not in setup.dataset.instances
     )
     found = selection_problem(
-        replace(bench.dataset, runs=(*alone, bench.dataset.runs[1])), SOLVERS, table.instances, [], sides_of(bench)
+        replace(setup.dataset, runs=(*alone, setup.dataset.runs[1])), SOLVERS, table.instances, [], sides_of(setup)
     )
     assert isinstance(found, str)
 
 
 def test_a_run_stopped_before_the_cutoff_tells_nothing(tmp_path: Path) -> None:
-    bench = make_bench(tmp_path)
-    table = bench.data.tables["cpu_seconds"].subset(bench.test)
+    setup = make_setup(tmp_path)
+    table = setup.data.tables["cpu_seconds"].subset(setup.test)
     stopped = next(k for k in range(len(table)) if table.censored[k, 0])
     name = table.instances[stopped].gbdhash
     runs = tuple(
         replace(r, cpu_limit_s=2.0, cpu_s=2.0) if r.instance == name and r.status.censored else r
-        for r in bench.dataset.runs
+        for r in setup.dataset.runs
     )
-    problem = selection_problem(replace(bench.dataset, runs=runs), SOLVERS, table.instances, [], sides_of(bench))
+    problem = selection_problem(replace(setup.dataset, runs=runs), SOLVERS, table.instances, [], sides_of(setup))
     assert isinstance(problem, SelectionProblem)
     assert problem.cutoff_s == LIMIT_S and name not in problem.instances
 
@@ -141,14 +141,14 @@ def test_a_report_chooses_by_the_policy_of_select(tmp_path: Path) -> None:
 
 
 def test_predictions_that_mislead_the_calibration_side_leave_the_single_best_alone(tmp_path: Path) -> None:
-    bench = make_bench(tmp_path)
+    setup = make_setup(tmp_path)
     problem, known = problem_of(tmp_path)
-    table = bench.data.tables["cpu_seconds"].subset(bench.data.side("calibration"))
+    table = setup.data.tables["cpu_seconds"].subset(setup.data.side("calibration"))
     names = [one.gbdhash for one in table.instances]
     good = CostDistribution.normal(known.grid, table.cost + table.censored, 0.02)
     (trusted,) = fitted(problem, good, names)
     (misled,) = fitted(problem, CostDistribution(known.grid, good.cdf[:, ::-1]), names)
-    assert misled.least_separation > trusted.least_separation
+    assert misled.min_effect_size > trusted.min_effect_size
     assert misled.single_best() == trusted.single_best() == problem.training[0].single_best()
     wrong = CostDistribution(known.grid, known.cdf[:, ::-1])
     shares = [row_of(problem, select(problem, wrong, (), 0.0, [one])).par2 for one in (trusted, misled)]

@@ -10,8 +10,8 @@ from satcost_gnn.features.cache import InstanceCache
 from satcost_gnn.features.preprocessing import PreprocessSettings, preprocess, preprocess_many
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.sandbox import Outcome, Sandbox
+from satcost_gnn.search.probe_replicate import PREFIX
 from satcost_gnn.search.random_dives import DiveSettings
-from satcost_gnn.search.second_search import PREFIX
 
 SETTINGS = PreprocessSettings()
 
@@ -72,7 +72,7 @@ def test_cache_returns_what_was_preprocessed_and_reports_what_was_not(tmp_path):
 
 
 def test_settings_survive_json():
-    settings = PreprocessSettings(dives=DiveSettings(dives=5, seed=3), again=False, graph_size_limit=1000)
+    settings = PreprocessSettings(dives=DiveSettings(dives=5, seed=3), probe_replicate=False, graph_size_limit=1000)
     assert PreprocessSettings.from_dict(asdict(settings)) == settings
     without = replace(settings, probe=None, dives=None)
     assert PreprocessSettings.from_dict(asdict(without)) == without
@@ -90,7 +90,7 @@ def test_keys_that_serve():
     assert not settings.serves(re.sub(r"^s1-o[\d.]+-", f"s1-o{number + 1}-", key))
     assert not settings.serves(PreprocessSettings().key())
     assert not settings.serves(key.replace("-c2000-", "-c300-"))
-    assert not settings.serves(replace(settings, again=False).key())
+    assert not settings.serves(replace(settings, probe_replicate=False).key())
 
 
 def random_ksat(n_vars: int, n_clauses: int, seed: int) -> Formula:
@@ -108,20 +108,20 @@ def test_what_the_probe_does_not_solve_is_probed_again(tmp_path):
     (tmp_path / "hard.cnf").write_text(hard.to_dimacs())
     cache = InstanceCache(tmp_path, SETTINGS)
     cache.fill({"h": tmp_path / "hard.cnf"})
-    once = replace(SETTINGS, again=False)
+    once = replace(SETTINGS, probe_replicate=False)
     with Sandbox() as sandbox:
         found = preprocess(hard, SETTINGS, sandbox).instance
         without = preprocess(hard, once, sandbox).instance
         solved = preprocess(random_ksat(50, 100, 1), SETTINGS, sandbox).instance
-    assert without.second is None and not any(map(is_second, without.online.names))
-    assert found.second.status == "UNKNOWN" and found.second.trace is None and "second search" in found.timings
+    assert without.replicate is None and not any(map(is_second, without.online.names))
+    assert found.replicate.status == "UNKNOWN" and found.replicate.trace is None and "probe replicate" in found.timings
     both = {name: found.online[name] for name in without.online.names if is_second(PREFIX + name)}
     assert any(value != found.online[PREFIX + name] for name, value in both.items() if not name.startswith("knuth."))
     # The same inputs for all estimators, solved or not.
-    assert solved.second is None and solved.online.names == found.online.names
+    assert solved.replicate is None and solved.online.names == found.online.names
     assert solved.online.is_missing[list(map(is_second, solved.online.names))].all()
     stored = cache.get("h")
-    assert stored.second.status == found.second.status and stored.second.conflicts == found.second.conflicts
+    assert stored.replicate.status == found.replicate.status and stored.replicate.conflicts == found.replicate.conflicts
     assert stored.online.as_dict() == pytest.approx(found.online.as_dict(), nan_ok=True)
 
 
@@ -139,8 +139,8 @@ def test_a_second_search_that_dies_costs_nothing_else():
             return Outcome("CRASHED", found, 1.0, 1.0, 1.0, "killed by signal 11")
 
     found = preprocess(hard, SETTINGS, Dying())
-    assert found.note.startswith("second search crashed")
-    assert found.instance.second is None and found.instance.graph is not None
+    assert found.note.startswith("probe replicate crashed")
+    assert found.instance.replicate is None and found.instance.graph is not None
     assert found.instance.online.names == whole.instance.online.names
     missing = dict(zip(found.instance.online.names, found.instance.online.is_missing, strict=True))
     assert all(missing[name] for name in missing if is_second(name)) and not missing["level.all.mean"]

@@ -22,7 +22,7 @@ def small(name):
         "progress_ensemble": {"n_trees": 20},
         "boosting": {"n_trees": 10},
         "average": {"members": [("size", {}), ("linear", {})]},
-        "by_novelty": {"members": [("size", {}), ("linear", {})]},
+        "ood_gated": {"members": [("size", {}), ("linear", {})]},
         "stacked": {"members": [("size", {}), ("linear", {})], "folds": 3},
     }
     return make_estimator(name, **quick.get(name, {}))

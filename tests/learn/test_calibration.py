@@ -5,7 +5,7 @@ import pytest
 
 from satcost_gnn.core.distribution import GRIDS, CostDistribution
 from satcost_gnn.errors import CheckpointError
-from satcost_gnn.learn.calibration import LEAST_RUNS, Calibration, _levels_of, widened
+from satcost_gnn.learn.calibration import LEAST_RUNS, Calibration, RecalibrationMap, _levels_of, widened
 
 GRID = GRIDS["conflicts"]
 TRUE_SD = 0.6
@@ -69,7 +69,7 @@ def test_widened_keeps_the_mean_and_reaches_everywhere():
     assert (wide.cdf_at([2.0, 4.0]) > 1e-4).all() and (wide.cdf_at([4.0, 6.0]) < 1 - 1e-4).all()
 
 
-def test_stopped_runs_keep_the_calibration_right_below_the_cutoff():
+def test_censored_runs_keep_the_calibration_right_below_the_cutoff():
     predicted, bound, stopped, _ = runs(1500, 6, bias=0.4, cutoff=4.2)
     assert 0.2 < stopped.mean() < 0.5
     calibration = Calibration.fit(predicted, bound, stopped)
@@ -173,3 +173,18 @@ def test_levels_of_the_smallest_set(stopped):
     else:
         np.testing.assert_allclose(found, [1 / 4, 2 / 4, 3 / 4])
         np.testing.assert_allclose(at, [0.2, 0.4, 0.7])
+
+
+def test_a_map_of_an_earlier_version_is_read():
+    written = {"predicted": [0.0, 0.4, 1.0], "calibrated": [0.0, 0.5, 1.0], "runs": 40, "note": ""}
+    found = RecalibrationMap.from_json({**written, "spread": 0.7, "stopped": 3})
+    assert (found.sd, found.censored) == (0.7, 3)
+    assert (
+        found.to_json()
+        == RecalibrationMap.from_json(found.to_json()).to_json()
+        == {
+            **written,
+            "sd": 0.7,
+            "censored": 3,
+        }
+    )

@@ -14,7 +14,7 @@ def data(n=400, cutoff=np.inf, seed=0, sd=0.5):
     return x, np.minimum(y, cutoff), y > cutoff
 
 
-def test_without_stopped_runs_it_is_scikit_learns_ridge():
+def test_without_censored_runs_it_is_scikit_learns_ridge():
     from sklearn.linear_model import Ridge
 
     x, y, stopped = data()
@@ -33,7 +33,7 @@ def test_degrees_of_freedom_are_the_trace_of_the_hat_matrix():
     assert CensoredRidge.fit(x, y, stopped, penalty=5.0).degrees == pytest.approx(1 + np.trace(hat))
 
 
-def test_with_stopped_runs_it_is_the_maximum_of_the_tobit_likelihood():
+def test_with_censored_runs_it_is_the_maximum_of_the_tobit_likelihood():
     x, y, stopped = data(600, cutoff=1.8)
     assert 0.3 < stopped.mean() < 0.7
     design = np.column_stack([np.ones(len(x)), x])

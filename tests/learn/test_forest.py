@@ -137,7 +137,7 @@ def test_its_means_are_at_least_as_good_as_scikit_learns_defaults():
     assert rmse(ours, fresh.cost) <= 1.01 * float(np.sqrt(np.mean((predicted - fresh.cost) ** 2)))
 
 
-def test_stopped_runs_count_for_more_than_their_bound():
+def test_censored_runs_count_for_more_than_their_bound():
     table = make_table(400, cutoff=4.6)
     fresh, truth = make_instances(300, seed=5)[0], true_mean(300, seed=5)
     found = Forest(n_trees=60).fit(table).predict(fresh)

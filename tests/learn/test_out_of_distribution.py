@@ -7,18 +7,18 @@ import pytest
 from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.errors import CheckpointError, EstimatorError
 from satcost_gnn.features.instance import Instance
-from satcost_gnn.learn.out_of_distribution import NoveltyDetector
+from satcost_gnn.learn.out_of_distribution import OODDetector
 
 STATIC, ONLINE = tuple(f"s{k}" for k in range(12)), tuple(f"o{k}" for k in range(8))
 
 
-def instances(centres, seed=0, spread=0.3, online=True):
+def instances(centres, seed=0, sd=0.3, online=True):
     """One instance around each of the given family centres (one number a feature and family)."""
     rng = np.random.default_rng(seed)
     found = []
     for k, centre in enumerate(centres):
         directions = np.random.default_rng(int(centre)).normal(size=20)
-        values = (directions + spread * rng.normal(size=20)).astype(np.float32)
+        values = (directions + sd * rng.normal(size=20)).astype(np.float32)
         found.append(
             Instance(
                 f"{k}",
@@ -35,7 +35,7 @@ FAMILIES = np.repeat(np.arange(10), 20)
 
 @pytest.fixture(scope="module")
 def detector():
-    return NoveltyDetector().fit(instances(FAMILIES), [str(f) for f in FAMILIES])
+    return OODDetector().fit(instances(FAMILIES), [str(f) for f in FAMILIES])
 
 
 def test_more_of_the_same_is_inside(detector):
@@ -53,29 +53,29 @@ def test_another_family_is_outside_but_not_far(detector):
 
 
 def test_something_else_altogether_is_far(detector):
-    found = detector.judge(instances(np.arange(20, 40), seed=1, spread=30.0))
+    found = detector.judge(instances(np.arange(20, 40), seed=1, sd=30.0))
     assert all(item.far and not item.inside for item in found)
-    scores = [detector.judge(instances([0], seed=1, spread=s))[0].score for s in (0.1, 1.0, 3.0, 10.0)]
+    scores = [detector.judge(instances([0], seed=1, sd=s))[0].score for s in (0.1, 1.0, 3.0, 10.0)]
     assert scores == sorted(scores) and scores[0] < 1 < scores[-1]
 
 
 def test_without_groups_far_is_a_multiple_of_the_usual():
-    detector = NoveltyDetector().fit(instances(FAMILIES))
-    for item in detector.judge(instances(np.arange(20, 30), spread=2.0)):
+    detector = OODDetector().fit(instances(FAMILIES))
+    for item in detector.judge(instances(np.arange(20, 30), sd=2.0)):
         assert item.far == (item.score > 3.0)
 
 
 def test_missing_online_features_count_as_average(detector):
     found = detector.judge(instances(FAMILIES[:20], seed=2, online=False))
     assert all(np.isfinite(item.score) for item in found)
-    static = NoveltyDetector("static").fit(instances(FAMILIES))
+    static = OODDetector("static").fit(instances(FAMILIES))
     with_online, without = (static.in_distribution(instances(FAMILIES[::7], 3, online=o))[1] for o in (True, False))
     np.testing.assert_array_equal(with_online, without)
 
 
 def test_it_is_read_back_as_it_was_written(detector, tmp_path):
-    detector.save(tmp_path / "novelty")
-    again = NoveltyDetector.load(tmp_path / "novelty")
+    detector.save(tmp_path / "ood_detector")
+    again = OODDetector.load(tmp_path / "ood_detector")
     fresh = instances(np.arange(25), seed=3)
     assert again.judge(fresh) == detector.judge(fresh)
     assert again.judge([]) == []
@@ -83,41 +83,41 @@ def test_it_is_read_back_as_it_was_written(detector, tmp_path):
 
 def test_bad_input_and_damage_are_errors(detector, tmp_path):
     with pytest.raises(EstimatorError, match="not fitted"):
-        NoveltyDetector().judge(instances([0]))
+        OODDetector().judge(instances([0]))
     with pytest.raises(EstimatorError, match="not fitted"):
-        NoveltyDetector().save(tmp_path)
+        OODDetector().save(tmp_path)
     with pytest.raises(EstimatorError, match="more than ten"):
-        NoveltyDetector().fit(instances(FAMILIES[:5]))
+        OODDetector().fit(instances(FAMILIES[:5]))
     with pytest.raises(EstimatorError, match="found 1 groups"):
-        NoveltyDetector().fit(instances(FAMILIES), ["a"])
+        OODDetector().fit(instances(FAMILIES), ["a"])
     with pytest.raises(CheckpointError, match="can't be read"):
-        NoveltyDetector.load(tmp_path)
+        OODDetector.load(tmp_path)
     detector.save(tmp_path)
-    header = json.loads((tmp_path / "novelty.json").read_text())
-    (tmp_path / "novelty.json").write_text(json.dumps({**header, "format": 9}))
+    header = json.loads((tmp_path / "detector.json").read_text())
+    (tmp_path / "detector.json").write_text(json.dumps({**header, "format": 9}))
     with pytest.raises(CheckpointError, match="install a newer"):
-        NoveltyDetector.load(tmp_path)
-    (tmp_path / "novelty.json").write_text(json.dumps({**header, "inside": None}))
+        OODDetector.load(tmp_path)
+    (tmp_path / "detector.json").write_text(json.dumps({**header, "inside": None}))
     with pytest.raises(CheckpointError, match="can't be read"):
-        NoveltyDetector.load(tmp_path)
+        OODDetector.load(tmp_path)
 
 
 def test_distances_may_be_of_static_features_alone(tmp_path):
     families = [str(f) for f in FAMILIES]
-    by_static = NoveltyDetector(judged_by="static").fit(instances(FAMILIES), families)
+    by_static = OODDetector(judged_by="static").fit(instances(FAMILIES), families)
     known = instances(FAMILIES[:20], seed=1)
     wild = [replace(one, online=FeatureVector(ONLINE, one.online.values + 50)) for one in known]
     assert [n.score for n in by_static.judge(wild)] == [n.score for n in by_static.judge(known)]
-    alone = NoveltyDetector("static").fit(instances(FAMILIES), families)
+    alone = OODDetector("static").fit(instances(FAMILIES), families)
     assert [n.score for n in by_static.judge(known)] == pytest.approx([n.score for n in alone.judge(known)], rel=1e-4)
     # What stands out is told of all features.
-    assert set(by_static.standing(known[0])) == {*STATIC, *ONLINE}
+    assert set(by_static.z_scores(known[0])) == {*STATIC, *ONLINE}
     by_static.save(tmp_path)
-    again = NoveltyDetector.load(tmp_path)
+    again = OODDetector.load(tmp_path)
     assert again.judged_by == "static"
     assert [n.score for n in again.judge(wild)] == [n.score for n in by_static.judge(wild)]
     with pytest.raises(EstimatorError, match="online has not all"):
-        NoveltyDetector("online", judged_by="static")
+        OODDetector("online", judged_by="static")
 
 
 def test_how_a_file_is_written_does_not_make_it_new():
@@ -131,7 +131,7 @@ def test_how_a_file_is_written_does_not_make_it_new():
             for one, order in zip(found, orders, strict=True)
         ]
 
-    detector = NoveltyDetector("static").fit(written(rng.normal(size=(len(FAMILIES), 2))))
+    detector = OODDetector("static").fit(written(rng.normal(size=(len(FAMILIES), 2))))
     usual, odd = (detector.in_distribution(written(np.full((len(FAMILIES), 2), value)))[1] for value in (0.0, 50.0))
     np.testing.assert_array_equal(usual, odd)
 
@@ -144,13 +144,13 @@ def test_a_detector_from_before_a_feature_was_found_to_tell_the_order_goes_on_re
     ]
     with monkeypatch.context() as patch:
         patch.setattr("satcost_gnn.learn.out_of_distribution.ORDER_FEATURE_NAMES", frozenset())
-        before = NoveltyDetector("static").fit(known)
+        before = OODDetector("static").fit(known)
         expected = before.in_distribution(known)[1]
     before.save(tmp_path)
-    np.testing.assert_array_equal(NoveltyDetector.load(tmp_path).in_distribution(known)[1], expected)
+    np.testing.assert_array_equal(OODDetector.load(tmp_path).in_distribution(known)[1], expected)
     # The next one that is fitted doesn't.
     odd = [replace(one, static=FeatureVector(names, np.append(np.float32(50), one.static.values[1:]))) for one in known]
-    after = NoveltyDetector("static").fit(known)
+    after = OODDetector("static").fit(known)
     np.testing.assert_array_equal(after.in_distribution(odd)[1], after.in_distribution(known)[1])
     assert not np.array_equal(before.in_distribution(odd)[1], before.in_distribution(known)[1])
 
@@ -167,17 +167,17 @@ def test_a_single_neighbour_does_not_make_an_instance_known():
     """What counts is the second nearest training instance: one like it may be an accident."""
     crowd = [at(0.1 * (k % 7), 0.1 * (k // 7)) for k in range(49)]
     alone = at(2.5, 2.5)
-    detector = NoveltyDetector("static").fit([*crowd, alone])
+    detector = OODDetector("static").fit([*crowd, alone])
     (known,), (single,) = detector.judge([crowd[10]]), detector.judge([alone])
     assert known.inside and not single.inside and single.score > 3
     # With two of them there it is known.
-    both = NoveltyDetector("static").fit([*crowd, alone, at(2.5, 2.5)])
+    both = OODDetector("static").fit([*crowd, alone, at(2.5, 2.5)])
     assert both.judge([alone])[0].inside
 
 
 def test_twins_do_not_make_the_usual_distance_nothing():
     """Where every training instance has a copy, the next one beyond it says what is usual."""
     crowd = [at(0.1 * (k % 7), 0.1 * (k // 7)) for k in range(49)]
-    detector = NoveltyDetector("static").fit([*crowd, *crowd])
+    detector = OODDetector("static").fit([*crowd, *crowd])
     between = detector.judge([at(0.1 * (k % 6) + 0.05, 0.1 * (k // 6) + 0.05) for k in range(36)])
     assert all(item.inside for item in between)

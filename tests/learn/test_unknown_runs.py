@@ -18,13 +18,19 @@ SMALL: dict[str, dict[str, Any]] = {
     "boosting": {"n_trees": 5},
     "progress_ensemble": {"n_trees": 5},
     "average": {"members": [["forest", {"n_trees": 5}], ["knn", {}]]},
-    "by_novelty": {"members": [["forest", {"n_trees": 5}], ["constant", {}]]},
+    "ood_gated": {"members": [["forest", {"n_trees": 5}], ["constant", {}]]},
     "stacked": {"members": [["forest", {"n_trees": 5}], ["constant", {}]], "folds": 2},
 }
 NETWORK = {
     "settings": {
-        "model": {**SMALL_MODEL, "rounds": 1, "beside": "forest", "early_on_new": 0.5, "constant_on_new": 0.3},
-        "optimiser": {"epochs": 1, "graph_epochs": 1},
+        "model": {
+            **SMALL_MODEL,
+            "rounds": 1,
+            "ensemble_member": "forest",
+            "ood_fallback_weight": 0.5,
+            "ood_fallback_constant": 0.3,
+        },
+        "optimiser": {"epochs": 1, "encoder_epochs": 1},
         "accelerator": "cpu",
     }
 }

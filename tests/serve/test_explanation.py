@@ -13,7 +13,7 @@ from satcost_gnn.errors import CheckpointError, ConfigError
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.formula.static_feature_list import STATIC_FEATURE_NAMES
 from satcost_gnn.search.online import ONLINE_FEATURE_NAMES, SPEED_FEATURE_NAMES
-from satcost_gnn.search.second_search import SECOND_FEATURE_NAMES
+from satcost_gnn.search.probe_replicate import REPLICATE_FEATURE_NAMES
 from satcost_gnn.serve.checkpoint import Checkpoint
 from satcost_gnn.serve.explanation import BACKGROUND_FILE, Background, Explainer, Explanation
 from satcost_gnn.serve.feature_groups import GROUPS, group_of
@@ -51,7 +51,7 @@ def explained(start: str, **options: str) -> Explanation:
 
 
 def test_every_feature_is_in_a_group_and_every_group_has_one() -> None:
-    names = (*STATIC_FEATURE_NAMES, *ONLINE_FEATURE_NAMES, *SECOND_FEATURE_NAMES, *SPEED_FEATURE_NAMES)
+    names = (*STATIC_FEATURE_NAMES, *ONLINE_FEATURE_NAMES, *REPLICATE_FEATURE_NAMES, *SPEED_FEATURE_NAMES)
     assert {group_of(name) for name in names} | {"graph"} == {group.name for group in GROUPS}
     assert all(group_of(group.measure) == group.name for group in GROUPS if group.measure)
     assert group_of("rates.to_root_share") == "backjumps" and group_of("gbdc_vcg_vdegree_mean_log") == "degrees"

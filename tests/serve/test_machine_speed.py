@@ -31,12 +31,12 @@ def test_the_factor_is_the_geometric_mean_of_the_ratios() -> None:
     seconds = dict(reference()["seconds"])
     names = list(seconds)
     assert compare(seconds, "same").factor == pytest.approx(1.0)
-    assert compare(seconds, "same").spread == pytest.approx(0.0, abs=1e-9)
+    assert compare(seconds, "same").sd == pytest.approx(0.0, abs=1e-9)
     slower = {name: 2 * value for name, value in seconds.items()}
     assert compare(slower, "slow").factor == pytest.approx(2.0)
     mixed = compare({names[0]: 4 * seconds[names[0]], names[1]: seconds[names[1]]}, "mixed")
     assert mixed.factor == pytest.approx(2.0)
-    assert mixed.spread > 0.1
+    assert mixed.sd > 0.1
 
 
 def test_nothing_in_common_is_an_error() -> None:

@@ -17,7 +17,7 @@ import pytest
 from satcost_gnn.errors import CheckpointError, ConfigError, FormulaError
 from satcost_gnn.features.preprocessing import PreprocessSettings
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.learn.out_of_distribution import Novelty
+from satcost_gnn.learn.out_of_distribution import OODVerdict
 from satcost_gnn.search.solvers import satisfies
 from satcost_gnn.serve.checkpoint import Checkpoint
 from satcost_gnn.serve.predictor import Predictor
@@ -127,7 +127,7 @@ def test_an_answer_of_the_second_search_is_told_beside_the_prediction(predictor:
     assert (found.status, found.result, found.answered_by) == ("ok", "SAT", "probe")
     assert found.model is not None and satisfies(formula, found.model)
     assert found.source == "gnn" and {row["result"] for row in found.rows()} == {"SAT"}
-    assert found.rows()[0]["probe_s"] == pytest.approx(found.timings["probe"] + found.timings["second search"])
+    assert found.rows()[0]["probe_s"] == pytest.approx(found.timings["probe"] + found.timings["probe replicate"])
 
 
 @pytest.mark.parametrize("clauses", [[], [[]], [[1]], [[1, -1]], [[1, 1]]])
@@ -235,7 +235,7 @@ def test_a_network_that_is_not_for_new_formulas_is_not_asked_about_them(
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = predictor._estimator("gnn")
-    monkeypatch.setattr(predictor.novelty, "judge", lambda found: [Novelty(9.0, False, True) for _ in found])
+    monkeypatch.setattr(predictor.ood_detector, "judge", lambda found: [OODVerdict(9.0, False, True) for _ in found])
     for able, source in ((True, "gnn"), (False, "forest")):
         monkeypatch.setattr(network, "for_new", able)
         found = predictor.predict(HARD)

@@ -25,9 +25,9 @@ def metrics(path: Path, split: str = "family", network: str = "gnn") -> Path:
         "unit": "conflicts",
         "n": 63,
         "n_solved": 60,
-        "best_classical": "by_novelty",
-        "estimators": {"by_novelty": row, network: row},
-        "novelty": {"static": {"auc": 0.97, "flagged_new": 0.8, "flagged_known": 0.1}},
+        "best_classical": "ood_gated",
+        "estimators": {"ood_gated": row, network: row},
+        "ood_detection": {"static": {"auc": 0.97, "flagged_new": 0.8, "flagged_known": 0.1}},
     }
     path.write_text(json.dumps(found))
     return path
@@ -37,7 +37,7 @@ def test_the_card_says_where_new_families_go_wrong(tmp_path: Path) -> None:
     shipped = Checkpoint.open()
     own = shipped.read_json("metrics.json")
     text = card(shipped.config, own, 7, 10.0, read_new_families(metrics(tmp_path / "metrics.json")))
-    assert "## On families never seen" in text and "| by_novelty | 0.25 |" in text
+    assert "## On families never seen" in text and "| ood_gated | 0.25 |" in text
     assert "largest RMSE when unseen: odd 0.91 (20), even 0.31 (40)." in text
     assert "80 % intervals: odd 40% (20), even 90% (40)." in text and "tiny" not in text
     assert "false for 80% of them, and for 10%" in text

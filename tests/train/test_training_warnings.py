@@ -31,10 +31,10 @@ def test_nothing_to_warn_of() -> None:
     assert found == [] and card_section(found) == ""
 
 
-@pytest.mark.parametrize("spread", [0.0, 0.01])
-def test_a_small_training_set_and_a_constant_are_told_with_their_numbers(spread: float) -> None:
+@pytest.mark.parametrize("sd", [0.0, 0.01])
+def test_a_small_training_set_and_a_constant_are_told_with_their_numbers(sd: float) -> None:
     learnt = table(16)
-    means = 4.5 + spread * np.linspace(-1, 1, 16)
+    means = 4.5 + sd * np.linspace(-1, 1, 16)
     few, constant, uncalibrated = training_warnings(
         {"conflicts": learnt}, {"conflicts": predicted(means)}, {"conflicts": table(5)}
     )

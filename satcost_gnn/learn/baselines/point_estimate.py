@@ -61,8 +61,8 @@ class PointEstimate(Estimator):
     Notes
     -----
     Each solver gets a shift of its own, also those that did not run the probe. An instance for which there is no
-    estimate gets the training distribution's mean and spread. In units other than conflicts, an estimate is converted
-    by the probe's own propagations or seconds per conflict.
+    estimate gets the training distribution's mean and standard deviation. In units other than conflicts, an estimate is
+    converted by the probe's own propagations or seconds per conflict.
     """
 
     needs = frozenset({"online"})
@@ -87,7 +87,7 @@ class PointEstimate(Estimator):
 
     @classmethod
     def untrained(cls, solvers: Sequence[str], unit: str = "conflicts", **settings: Any) -> Self:
-        """Return an estimator that takes the estimates as they are, with a fixed spread, for use without training."""
+        """Return an estimator for use without training: the estimates as they are, with a fixed standard deviation."""
         estimator = cls(**settings)
         estimator._solvers, estimator._unit = tuple(solvers), unit
         grid = grid_for(unit)

@@ -86,14 +86,14 @@ class Stacked(Estimator):
 
     def _fit(self, table: TrainingTable) -> None:
         alone = [f"{k}" for k in range(len(table))]
-        dealt = [group_folds(groups, self.folds) for groups in (alone, table.groups)]
-        dealt = [fold_of for fold_of in dealt if len(np.unique(fold_of)) > 1]
+        assigned = [group_folds(groups, self.folds) for groups in (alone, table.groups)]
+        assigned = [fold_of for fold_of in assigned if len(np.unique(fold_of)) > 1]
         found = [
-            np.concatenate([estimator.out_of_fold(table, fold_of).cdf[table.known] for fold_of in dealt])
+            np.concatenate([estimator.out_of_fold(table, fold_of).cdf[table.known] for fold_of in assigned])
             for estimator in self._estimators
         ]
-        y = np.tile(table.cost[table.known], len(dealt))
-        censored = np.tile(table.censored[table.known], len(dealt))
+        y = np.tile(table.cost[table.known], len(assigned))
+        censored = np.tile(table.censored[table.known], len(assigned))
         parts = [CostDistribution(table.grid, cdf) for cdf in found]
         self._weights = _least_crps(parts, y, censored)
         self._estimators = [estimator.clone().fit(table) for estimator in self._estimators]

@@ -143,16 +143,16 @@ class CostModel(nn.Module):
         super().__init__()
         self.config, self.shape = config, shape
         channels: dict[str, int] = {}
-        if "graph" in config.branches:
+        if "graph" in config.modalities:
             self.encoder = GraphEncoder(config)
             self.graph_inputs = QuantileNormaliser(len(GRAPH_INPUTS))
             of_probe = torch.tensor([name in PROBE_GRAPH_INPUTS for name in GRAPH_INPUTS])
             self.register_buffer("of_probe", of_probe, persistent=False)
             channels["graph"] = self.encoder.channels + self.graph_inputs.channels
-        if "static" in config.branches:
+        if "static" in config.modalities:
             self.static = QuantileNormaliser(shape.static)
             channels["static"] = self.static.channels
-        if "online" in config.branches:
+        if "online" in config.modalities:
             self.online = QuantileNormaliser(shape.online)
             channels["online"] = self.online.channels
         self.fusion = Fusion(config, channels)
@@ -166,12 +166,12 @@ class CostModel(nn.Module):
         )
 
     def graph_vectors(self, batch: GraphBatch) -> Tensor | None:
-        """Return what the graphs say, before fusion, ``float32[B, .]``; None for a network without that branch."""
-        if "graph" not in self.config.branches:
+        """Return what the graphs say, before fusion, ``float32[B, .]``; None for a network without that modality."""
+        if "graph" not in self.config.modalities:
             return None
         encoded = self.encoder(batch) if batch.encoded is None else batch.encoded
         inputs = batch.graph_inputs
-        if not self.config.node_evidence:
+        if not self.config.probe_node_features:
             inputs = torch.where(self.of_probe, torch.nan, inputs)
         return torch.cat([encoded, self.graph_inputs(inputs)], dim=1)
 
@@ -192,7 +192,7 @@ class CostModel(nn.Module):
         if graph is not None:
             vectors["graph"], missing["graph"] = graph, without_graph
         for name, raw in (("static", static), ("online", online)):
-            if name in self.config.branches:
+            if name in self.config.modalities:
                 vectors[name] = getattr(self, name)(raw)
                 missing[name] = raw.isnan().all(dim=1)
         fused: Tensor = self.fusion(vectors, missing)
@@ -221,7 +221,7 @@ class CostModel(nn.Module):
         """
         known = list(samples)
         with torch.no_grad():
-            if "graph" in self.config.branches:
+            if "graph" in self.config.modalities:
                 for part, standardiser in (
                     ("variable_inputs", self.encoder.variable_inputs),
                     ("clause_inputs", self.encoder.clause_inputs),
@@ -237,9 +237,9 @@ class CostModel(nn.Module):
                     deviation = np.sqrt(np.maximum(second.mean(axis=0) - mean**2, 0.0))
                     standardiser.set_statistics(torch.from_numpy(mean).float(), torch.from_numpy(deviation).float())
                 self.graph_inputs.set_statistics(np.stack([s.graph.graph_inputs for s in known]))
-            if "static" in self.config.branches:
+            if "static" in self.config.modalities:
                 self.static.set_statistics(np.stack([s.static for s in known]))
-            if "online" in self.config.branches:
+            if "online" in self.config.modalities:
                 self.online.set_statistics(np.stack([s.online for s in known]))
             for unit, head in self.heads.items():
                 assert isinstance(head, HazardHead)

@@ -200,14 +200,14 @@ class GraphEncoder(nn.Module):
     Parameters
     ----------
     config
-        ``node_evidence``, ``width``, ``rounds``, ``mean_channels``, ``extreme_channels`` and ``heads`` are used.
+        ``probe_node_features``, ``width``, ``rounds``, ``mean_channels``, ``extreme_channels`` and ``heads`` are used.
     """
 
     seen: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        seen = [config.node_evidence or name not in PROBE_INPUTS for name in VARIABLE_INPUTS]
+        seen = [config.probe_node_features or name not in PROBE_INPUTS for name in VARIABLE_INPUTS]
         self.register_buffer("seen", torch.tensor(seen, dtype=torch.float32), persistent=False)
         self.variable_inputs = Standardiser(len(VARIABLE_INPUTS))
         self.clause_inputs = Standardiser(len(CLAUSE_INPUTS))

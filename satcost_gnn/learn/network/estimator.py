@@ -20,8 +20,8 @@ from satcost_gnn.errors import DamagedFileError, EstimatorError
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.formula.static_feature_list import ORDER_FEATURE_NAMES
 from satcost_gnn.learn.base import Bools, Estimator, TrainingTable, group_folds, register
-from satcost_gnn.learn.ensemble.new_formulas import NewFormulas
-from satcost_gnn.learn.fit_cache import kept_fit
+from satcost_gnn.learn.ensemble.ood_fallback import OODFallback
+from satcost_gnn.learn.fit_cache import cached_fit
 from satcost_gnn.learn.network.batching import GraphBatch, GraphSample, collate, graph_sample, plan_batches
 from satcost_gnn.learn.network.cost_model import CostModel, ModelShape
 from satcost_gnn.learn.network.device import NetworkOutOfMemoryError, out_of_memory, torch_device
@@ -32,12 +32,13 @@ from satcost_gnn.learn.network.training import open_run, tell, train_network
 from satcost_gnn.learn.network.training_callbacks import Say
 from satcost_gnn.learn.registry import load_estimator
 from satcost_gnn.learn.stored_estimator import FORMAT, read_header
+from satcost_gnn.runtime.stored_files import place_of
 
 _WEIGHTS = "model.safetensors"
 _HEADER = "config.json"
 # Estimators that a network can be mixed with. A third of the features at a split is as accurate as all of them, in a
 # third of the time.
-_BESIDE: Mapping[str, dict[str, Any]] = {"forest": {"max_features": 1 / 3}}
+_MEMBERS: Mapping[str, dict[str, Any]] = {"forest": {"max_features": 1 / 3}}
 
 
 @register
@@ -46,8 +47,8 @@ class GnnEstimator(Estimator):
 
     One network predicts for every solver in every unit of its training tables; what :meth:`predict` returns is in
     ``unit``, see :meth:`for_unit`. The members' distributions are averaged, then mixed with those of a classical
-    estimator (``beside``), and with what carries over to formulas that are new (``early_on_new``,
-    ``constant_on_new``).
+    estimator (``ensemble_member``) and, out of distribution, with a fallback (``ood_fallback_weight``,
+    ``ood_fallback_constant``).
 
     Parameters
     ----------
@@ -70,22 +71,22 @@ class GnnEstimator(Estimator):
             settings = settings.network
         self.settings = NetworkConfig.checked(settings, "settings of the network")
         # Samples for the batches carry a graph even if the network is told to ignore it.
-        self.needs = frozenset({"graph", *self.settings.model.branches})
-        # Without branch dropout in training the stand-in of a missing graph has learnt nothing.
-        missable = self.settings.model.branch_dropout > 0 and len(self.settings.model.branches) > 1
-        self.can_miss = frozenset({"graph"} & set(self.settings.model.branches)) if missable else frozenset()
+        self.needs = frozenset({"graph", *self.settings.model.modalities})
+        # Without modality dropout in training the stand-in of a missing graph has learnt nothing.
+        missable = self.settings.model.modality_dropout > 0 and len(self.settings.model.modalities) > 1
+        self.can_miss = frozenset({"graph"} & set(self.settings.model.modalities)) if missable else frozenset()
         # A network that is shown a part of the instance only is to be judged by that part.
         model = self.settings.model
-        whole = len(model.branches) == 3
-        self._shares_on_new = (model.early_on_new, model.constant_on_new) if whole else (0.0, 0.0)
-        self.for_new = any(self._shares_on_new)
+        whole = len(model.modalities) == 3
+        self._fallback_weights = (model.ood_fallback_weight, model.ood_fallback_constant) if whole else (0.0, 0.0)
+        self.for_new = any(self._fallback_weights)
         self.device = device
         self._shape: ModelShape | None = None
         self._static_names: tuple[str, ...] = ()
         self._online_names: tuple[str, ...] = ()
         self._members: list[CostModel] = []
-        self._beside: dict[str, Estimator] = {}
-        self._on_new: NewFormulas | None = None
+        self._ensemble_members: dict[str, Estimator] = {}
+        self._fallback: OODFallback | None = None
         self._options = _FitOptions()
 
     def parameters(self) -> dict[str, Any]:
@@ -147,7 +148,7 @@ class GnnEstimator(Estimator):
         resume
             Go on with the run in ``run_directory``.
         classical
-            Directory that keeps the classical estimators beside the network, for other networks on the same tables.
+            Directory that keeps the classical members of the ensemble, for other networks on the same tables.
         say
             Called with one line an epoch.
 
@@ -201,14 +202,16 @@ class GnnEstimator(Estimator):
             len(self._static_names), len(self._online_names), {unit: one.solvers for unit, one in tables.items()}
         )
         learnt, judged = train.samples(self._sample), validation.samples(self._sample)
-        self._beside = {}
-        kind = self.settings.model.beside
+        self._ensemble_members = {}
+        kind = self.settings.model.ensemble_member
         if kind != "none":
             for unit, one in train.tables.items():
-                options.say(f"fitting the classical estimator beside the network ({kind}), in {unit}")
+                options.say(f"fitting the ensemble member {kind}, in {unit}")
                 labelled = one.subset(one.known.any(axis=1))
-                self._beside[unit] = kept_fit(kind, _BESIDE[kind], labelled, options.classical)
-        self._on_new = NewFormulas(*self._shares_on_new).fit(train.tables, options.classical) if self.for_new else None
+                self._ensemble_members[unit] = cached_fit(kind, _MEMBERS[kind], labelled, options.classical)
+        self._fallback = (
+            OODFallback(*self._fallback_weights).fit(train.tables, options.classical) if self.for_new else None
+        )
         if options.run_directory is not None:
             split = {
                 side: [one.gbdhash or one.path for one in part.instances]
@@ -289,29 +292,29 @@ class GnnEstimator(Estimator):
         return torch.stack(found, dim=1)
 
     def _mixed(self, readings: NDArray[np.float64], instances: Sequence[Instance]) -> CostDistribution:
-        """Return predictions mixed with the estimator beside the network, and with others where formulas are new."""
+        """Return predictions mixed with the ensemble member and, out of distribution, with the fallback."""
         mixed, *early = (
             CostDistribution.mixture(CostDistribution(self.grid, one), np.ones(len(one)))
             for one in np.moveaxis(readings, 0, 2)
         )
-        if self.unit in self._beside:
-            share = self.settings.model.beside_weight
+        if self.unit in self._ensemble_members:
+            share = self.settings.model.ensemble_member_weight
             mixed = CostDistribution.mixture(
-                [mixed, self._beside[self.unit].predict(list(instances))], [1.0 - share, share]
+                [mixed, self._ensemble_members[self.unit].predict(list(instances))], [1.0 - share, share]
             )
-        if self._on_new is None:
+        if self._fallback is None:
             return mixed
-        return self._on_new.mixed(mixed, self.unit, instances, *early)
+        return self._fallback.mixed(mixed, self.unit, instances, *early)
 
     @property
     def _reads_early(self) -> bool:
         """Whether what the network reads off the early search alone is wanted."""
-        return self.for_new and self.settings.model.early_alone > 0
+        return self.for_new and self.settings.model.online_only_dropout > 0
 
     def predict_variants(self, variants: Sequence[Instance]) -> CostDistribution:
         """Predict for variants of one instance; the graph is encoded once.
 
-        A variant without a graph is predicted as the network learnt to when branches were missing in training.
+        A variant without a graph is predicted as the network learnt to when modalities were missing in training.
 
         Parameters
         ----------
@@ -396,7 +399,7 @@ class GnnEstimator(Estimator):
     # Saving -----------------------------------------------------------------------------------------------------------
 
     def save(self, directory: Path) -> None:
-        """Write weights (safetensors), configuration (JSON) and, if there are, the classical estimators beside it.
+        """Write weights (safetensors), configuration (JSON) and, if there are, the classical members of the ensemble.
 
         Raises
         ------
@@ -424,14 +427,14 @@ class GnnEstimator(Estimator):
                 **graph_inputs(),
             },
             "grids": {unit: grid_for(unit).to_json() for unit in shape.solvers},
-            "beside": {unit: beside.name for unit, beside in self._beside.items()},
+            "ensemble_members": {unit: one.name for unit, one in self._ensemble_members.items()},
         }
         text = json.dumps(header, indent=1, sort_keys=True, allow_nan=False)
         save_file(weights, directory / _WEIGHTS)
-        for unit, beside in self._beside.items():
-            beside.save(directory / f"beside-{unit}")
-        if self._on_new is not None:
-            self._on_new.save(directory)
+        for unit, one in self._ensemble_members.items():
+            one.save(directory / f"ensemble-member-{unit}")
+        if self._fallback is not None:
+            self._fallback.save(directory)
         (directory / _HEADER).write_text(text + "\n")
 
     @classmethod
@@ -464,17 +467,19 @@ class GnnEstimator(Estimator):
         estimator._unit = header.unit
         estimator._solvers = estimator._shape.solvers[estimator._unit]
         estimator._members = read_members(directory / _WEIGHTS, estimator.settings, estimator._shape)
-        for unit, name in header.beside.items():
-            estimator._beside[unit] = load_estimator(name, directory / f"beside-{unit}")
+        for unit, name in header.ensemble_members.items():
+            estimator._ensemble_members[unit] = load_estimator(
+                name, place_of(directory, f"ensemble-member-{unit}", f"beside-{unit}")
+            )
         if estimator.for_new:
-            estimator._on_new = NewFormulas.load(directory, estimator.units, *estimator._shares_on_new)
+            estimator._fallback = OODFallback.load(directory, estimator.units, *estimator._fallback_weights)
         estimator._check_parts(directory)
         wanted = options.get("unit")
         return estimator if wanted in (None, estimator._unit) else estimator.for_unit(str(wanted))
 
     def _check_parts(self, directory: Path) -> None:
         """Refuse classical estimators that are for other solvers or units than the network."""
-        parts = [*self._beside.items(), *(self._on_new.parts() if self._on_new is not None else ())]
+        parts = [*self._ensemble_members.items(), *(self._fallback.parts() if self._fallback is not None else ())]
         for unit, part in parts:
             if (part.unit, part.solvers) != (unit, self._fitted_shape.solvers.get(unit)):
                 raise DamagedFileError(

@@ -108,31 +108,31 @@ class QuantileNormaliser(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Late fusion: the branches side by side, read by an ensemble that shares its layers.
+    """Late fusion: the modalities side by side, read by an ensemble that shares its layers.
 
     Each member scales the joined vector in its own way, by factors that start as random signs, and has its own output
     (:class:`~satcost_gnn.learn.network.cost_model.HazardHead`); the layers between are the same for all. That is
     TabM-mini (Gorishniy, Kotelnikov and Babenko, "TabM: Advancing Tabular Deep Learning with Parameter-Efficient
     Ensembling", ICLR 2025): the accuracy of an ensemble at about the cost of one network.
 
-    In training each branch is at times missing for an instance, at random but never all of them, so that the network
+    In training each modality is at times missing for an instance, at random but never all of them, so that the network
     can do without any of them: without the early search when the probe failed, and with nothing but the early search on
-    formulas that are unlike those of the training data. A missing branch is zeros, and each branch says by one more
+    formulas that are unlike those of the training data. A missing modality is zeros, and each modality says by one more
     input whether it is there.
 
     Parameters
     ----------
     config
-        ``branches``, ``graph_width``, ``fused_width``, ``fused_members``, ``dropout``, ``branch_dropout`` and
-        ``early_alone`` are used.
+        ``modalities``, ``graph_width``, ``fused_width``, ``fused_members``, ``dropout``, ``modality_dropout`` and
+        ``online_only_dropout`` are used.
     channels
-        Branch -> size of its input vector.
+        Modality -> size of its input vector.
     """
 
     def __init__(self, config: ModelConfig, channels: Mapping[str, int]) -> None:
         super().__init__()
-        self.names: tuple[str, ...] = config.branches
-        self.branch_dropout, self.early_alone = config.branch_dropout, config.early_alone
+        self.names: tuple[str, ...] = config.modalities
+        self.modality_dropout, self.online_only_dropout = config.modality_dropout, config.online_only_dropout
         widths = {name: channels[name] for name in self.names}
         if "graph" in widths:
             # What an encoder says in hundreds of channels drowns the features if it is not narrowed.
@@ -154,14 +154,14 @@ class Fusion(nn.Module):
         )
 
     def forward(self, vectors: Mapping[str, Tensor], missing: Mapping[str, Tensor]) -> Tensor:
-        """Fuse the branches.
+        """Fuse the modalities.
 
         Parameters
         ----------
         vectors
-            Branch -> ``[B, channels]``.
+            Modality -> ``[B, channels]``.
         missing
-            Branch -> ``bool[B]``: the branch says nothing about this instance.
+            Modality -> ``bool[B]``: the modality says nothing about this instance.
 
         Returns
         -------
@@ -179,15 +179,15 @@ class Fusion(nn.Module):
         return fused.float()
 
     def _absent(self, absent: Tensor) -> Tensor:
-        """Return which branches are missing, ``bool[branches, B]``: in training some more than there are."""
+        """Return which modalities are missing, ``bool[modalities, B]``: in training some more than there are."""
         if not self.training:
             return absent
-        if self.branch_dropout > 0:
-            dropped = absent | (torch.rand(absent.shape, device=absent.device) < self.branch_dropout)
+        if self.modality_dropout > 0:
+            dropped = absent | (torch.rand(absent.shape, device=absent.device) < self.modality_dropout)
             absent = torch.where(dropped.all(dim=0), absent, dropped)
-        if self.early_alone > 0 and "online" in self.names:
+        if self.online_only_dropout > 0 and "online" in self.names:
             others = torch.tensor([name != "online" for name in self.names], device=absent.device)[:, None]
-            alone = torch.rand(absent.shape[1], device=absent.device) < self.early_alone
+            alone = torch.rand(absent.shape[1], device=absent.device) < self.online_only_dropout
             # Only where the early search is there to be read.
             alone = alone & ~absent[self.names.index("online")]
             absent = absent | (others & alone)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -44,13 +45,15 @@ class StoredParameters(Section):
 class NetworkHeader(StoredHeader):
     """The JSON part of a saved network."""
 
+    former_keys: ClassVar[Mapping[str, str]] = {"beside": "ensemble_members"}
+
     package_version: str
     parameters: StoredParameters
     unit: str
     shape: StoredShape
     inputs: StoredInputs
     grids: dict[str, dict[str, Any]]
-    beside: dict[str, str]
+    ensemble_members: dict[str, str]
 
 
 def graph_inputs() -> dict[str, Any]:

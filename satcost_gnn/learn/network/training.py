@@ -80,7 +80,7 @@ class CostModule(lightning.LightningModule):  # type: ignore[misc]
         """Move the running mean towards the weights, all of them in one call."""
         made = self.global_step - 1
         # At first the window grows with the steps made: the initial weights must not linger in a short training.
-        decay = min(self.config.optimiser.averaging, (1.0 + made) / (10.0 + made)) if made > 0 else 0.0
+        decay = min(self.config.optimiser.ema_decay, (1.0 + made) / (10.0 + made)) if made > 0 else 0.0
         torch._foreach_lerp_(list(self.averaged.parameters()), list(self.model.parameters()), 1.0 - decay)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -108,8 +108,8 @@ class CostModule(lightning.LightningModule):  # type: ignore[misc]
     @property
     def encodes(self) -> bool:
         """Whether graphs are still encoded in this epoch, or are vectors by now."""
-        learning = self.current_epoch < self.config.optimiser.graph_epochs
-        return learning or "graph" not in self.config.model.branches
+        learning = self.current_epoch < self.config.optimiser.encoder_epochs
+        return learning or "graph" not in self.config.model.modalities
 
     def keep_encoder(self) -> None:
         """Fix the encoder at the running mean of its weights; the optimiser leaves alone what has no gradient."""

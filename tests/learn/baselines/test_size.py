@@ -20,11 +20,11 @@ def test_it_learns_what_size_tells_and_no_more():
     size, constant = (e.fit(table).predict(fresh) for e in (Size(), Constant()))
     # Depth, with a standard deviation of 0.8 decades, is not in the size.
     assert 0.7 < rmse(size, truth) < 0.9 < rmse(constant, truth)
-    spread = size.sd()
-    assert (np.abs(spread - np.hypot(0.8, 0.2)) < 0.1).all()
+    sd = size.sd()
+    assert (np.abs(sd - np.hypot(0.8, 0.2)) < 0.1).all()
 
 
-def test_stopped_runs_are_bounds_not_costs():
+def test_censored_runs_are_bounds_not_costs():
     free, stopped = make_table(400), make_table(400, cutoff=4.5)
     fresh = make_instances(200, seed=5)[0]
     means = [Size().fit(table).predict(fresh).mean().mean() for table in (free, stopped)]

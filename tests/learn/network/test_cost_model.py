@@ -67,9 +67,9 @@ def test_state_holds_all_normalisation():
         torch.testing.assert_close(two(batch)[unit], values)
 
 
-def test_a_graph_without_evidence_says_nothing_of_the_probe():
+def test_a_graph_without_probe_node_features_says_nothing_of_the_probe():
     samples = make_samples()
-    model = make_model(samples, branches=("graph",), node_evidence=False).eval()
+    model = make_model(samples, modalities=("graph",), probe_node_features=False).eval()
     batch = collate(samples)
     before = model.embedding(batch)
     batch.variable_inputs[:, VARIABLE_INPUTS.index("observed") :] += 1.0
@@ -97,7 +97,7 @@ def test_members_read_the_same_vector_in_their_own_ways():
     assert (fused[:, 0] - fused[:, 1]).abs().max() > 1e-2
 
 
-def test_a_missing_vector_is_a_missing_branch():
+def test_a_missing_vector_is_a_missing_modality():
     samples = make_samples()
     model = make_model(samples).eval()
     batch = collate(samples)
@@ -105,17 +105,17 @@ def test_a_missing_vector_is_a_missing_branch():
     assert torch.isfinite(model.embedding(batch)).all()
 
 
-@pytest.mark.parametrize("branches", [("graph",), ("static",), ("online", "static")])
-def test_some_branches_only(branches):
+@pytest.mark.parametrize("modalities", [("graph",), ("static",), ("online", "static")])
+def test_some_branches_only(modalities):
     samples = make_samples()
-    model = make_model(samples, branches=branches).eval()
+    model = make_model(samples, modalities=modalities).eval()
     batch = collate(samples)
     before = model.embedding(batch)
-    if "online" not in branches:
+    if "online" not in modalities:
         batch.online = batch.online + 1
-    if "static" not in branches:
+    if "static" not in modalities:
         batch.static = batch.static + 1
-    if "graph" not in branches:
+    if "graph" not in modalities:
         batch.variable_inputs = batch.variable_inputs + 1
     torch.testing.assert_close(model.embedding(batch), before)
     assert list(model(batch, units=("cpu_seconds",))) == ["cpu_seconds"]

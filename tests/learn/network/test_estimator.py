@@ -170,10 +170,10 @@ def test_bad_tables():
 def test_needs_and_missing_parts(fitted):
     estimator, table = fitted
     assert estimator.needs == {"graph", "static", "online"}
-    assert GnnEstimator({"model": {"branches": ["online"]}}).needs == {"graph", "online"}
+    assert GnnEstimator({"model": {"modalities": ["online"]}}).needs == {"graph", "online"}
     with pytest.raises(EstimatorError, match="found no graph"):
         estimator.predict([replace(table.instances[0], graph=None)])
-    # Without an early search it still answers: branches were missing at times in training.
+    # Without an early search it still answers: modalities were missing at times in training.
     assert np.isfinite(estimator.predict([replace(table.instances[0], online=None)]).cdf).all()
 
 
@@ -211,10 +211,10 @@ def test_marginal_hazards_by_hand():
 
 def test_is_mixed_with_a_forest(tmp_path):
     table = make_graph_table(24, 2, noise=0.1)
-    config = tiny(model={"beside": "forest", "beside_weight": 0.25}, members=1)
+    config = tiny(model={"ensemble_member": "forest", "ensemble_member_weight": 0.25}, members=1)
     estimator = GnnEstimator(config, device="cpu").fit(table, say=quiet, classical=tmp_path / "kept")
     alone = GnnEstimator(tiny(members=1), device="cpu").fit(table, say=quiet)
-    forest = estimator._beside["conflicts"]
+    forest = estimator._ensemble_members["conflicts"]
     assert forest.name == "forest"
     new = make_graph_table(6, 3).instances
     cdf = estimator.predict(new).cdf
@@ -230,15 +230,15 @@ def test_is_mixed_with_a_forest(tmp_path):
 
 def test_new_formulas_are_mostly_left_to_the_early_search(tmp_path):
     table = make_graph_table(40, 2, noise=0.1)
-    config = tiny(model={"early_on_new": 0.7, "constant_on_new": 0.3}, members=1)
+    config = tiny(model={"ood_fallback_weight": 0.7, "ood_fallback_constant": 0.3}, members=1)
     estimator = GnnEstimator(config, device="cpu").fit(table, say=quiet)
-    alone = GnnEstimator(tiny(model={"early_on_new": 0.0}, members=1), device="cpu").fit(table, say=quiet)
+    alone = GnnEstimator(tiny(model={"ood_fallback_weight": 0.0}, members=1), device="cpu").fit(table, say=quiet)
     assert estimator.for_new and not alone.for_new
     known = table.instances[:4]
     new = [replace(one, static=FeatureVector(one.static.names, one.static.values + 1e3)) for one in known]
-    early, constant = estimator._on_new._forests["conflicts"], estimator._on_new._constants["conflicts"]
+    early, constant = estimator._fallback._forests["conflicts"], estimator._fallback._constants["conflicts"]
     for instances in (known, new):
-        degree = estimator._on_new.degree(instances)[:, None, None]
+        degree = estimator._fallback.degree(instances)[:, None, None]
         expected = (1 - 0.7 * degree) * alone.predict(instances).cdf + 0.7 * degree * early.predict(instances).cdf
         doubt = 0.3 * degree**4
         expected = (1 - doubt) * expected + doubt * constant.predict(instances).cdf
@@ -248,17 +248,17 @@ def test_new_formulas_are_mostly_left_to_the_early_search(tmp_path):
     loaded = load_estimator("gnn", tmp_path, device="cpu")
     np.testing.assert_allclose(loaded.predict(new).cdf, estimator.predict(new).cdf, atol=1e-9)
     # A network that sees a part only is judged by that part.
-    part = GnnEstimator(tiny(model={"early_on_new": 0.7, "branches": ["graph", "static"]}, members=1))
+    part = GnnEstimator(tiny(model={"ood_fallback_weight": 0.7, "modalities": ["graph", "static"]}, members=1))
     assert not part.for_new
 
 
 def test_what_it_reads_off_the_early_search_shares_new_formulas_with_a_forest():
     table = make_graph_table(40, 2, noise=0.1)
-    config = tiny(model={"early_alone": 0.3, "early_on_new": 0.8}, members=1)
+    config = tiny(model={"online_only_dropout": 0.3, "ood_fallback_weight": 0.8}, members=1)
     estimator = GnnEstimator(config, device="cpu").fit(table, say=quiet)
     known = table.instances[:4]
     new = [replace(one, static=FeatureVector(one.static.names, one.static.values + 1e3)) for one in known]
-    forest = estimator._on_new._forests["conflicts"].predict(new).cdf
+    forest = estimator._fallback._forests["conflicts"].predict(new).cdf
     without = [replace(one, static=None) for one in new]
     batch = collate([estimator._sample(one) for one in without])
     with torch.inference_mode():
@@ -269,8 +269,8 @@ def test_what_it_reads_off_the_early_search_shares_new_formulas_with_a_forest():
     early = 1 - np.concatenate([np.ones((4, 2, 1)), (1 - hazard).cumprod(dim=-1).mean(dim=1).numpy()], axis=-1)
     plain = GnnEstimator(config, device="cpu")
     plain.__dict__.update(estimator.__dict__)
-    plain._on_new = None
-    degree = estimator._on_new.degree(new)[:, None, None]
+    plain._fallback = None
+    degree = estimator._fallback.degree(new)[:, None, None]
     assert (degree > 0.9).all()
     expected = (1 - 0.8 * degree) * plain.predict(new).cdf + 0.4 * degree * (early + forest)
     np.testing.assert_allclose(estimator.predict(new).cdf, expected, atol=1e-5)
@@ -279,7 +279,7 @@ def test_what_it_reads_off_the_early_search_shares_new_formulas_with_a_forest():
 def test_without_stopping_nothing_is_held_out(tmp_path):
     table = make_graph_table(12, 2)
     lines = []
-    config = tiny(optimiser={"stopping": "none", "epochs": 3, "graph_epochs": 1}, members=1)
+    config = tiny(optimiser={"stopping": "none", "epochs": 3, "encoder_epochs": 1}, members=1)
     estimator = GnnEstimator(config, device="cpu").fit(table, say=lines.append, run_directory=tmp_path / "run")
     split = json.loads((tmp_path / "run/split.json").read_text())
     assert len(split["train"]) == 12 and not split["validation"]

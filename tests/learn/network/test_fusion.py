@@ -97,7 +97,7 @@ def nothing_missing(vectors):
     return {name: torch.zeros(64, dtype=torch.bool) for name in vectors}
 
 
-def test_a_missing_branch_says_nothing(vectors):
+def test_a_missing_modality_says_nothing(vectors):
     fusion = make(vectors).eval()
     missing = nothing_missing(vectors) | {"online": torch.arange(64) < 32}
     one = fusion(vectors, missing)
@@ -107,7 +107,7 @@ def test_a_missing_branch_says_nothing(vectors):
 
 
 def test_branches_are_dropped_in_training_only_and_never_all(vectors):
-    fusion = make(vectors, branch_dropout=0.5)
+    fusion = make(vectors, modality_dropout=0.5)
     missing = nothing_missing(vectors)
     torch.testing.assert_close(fusion.eval()(vectors, missing), fusion.eval()(vectors, missing))
     fusion.train()
@@ -118,7 +118,7 @@ def test_branches_are_dropped_in_training_only_and_never_all(vectors):
 
 
 def test_the_early_search_is_at_times_alone_where_there_is_one(vectors):
-    fusion = make(vectors, branch_dropout=0.0, early_alone=0.6).train()
+    fusion = make(vectors, modality_dropout=0.0, online_only_dropout=0.6).train()
     torch.manual_seed(2)
     searched = torch.arange(64) < 48
     missing = torch.stack([torch.zeros(64, dtype=torch.bool), torch.zeros(64, dtype=torch.bool), ~searched])
@@ -132,5 +132,5 @@ def test_the_early_search_is_at_times_alone_where_there_is_one(vectors):
 
 
 def test_some_branches_only(vectors):
-    fusion = make(vectors, branches=("online",), early_alone=0.5)
+    fusion = make(vectors, modalities=("online",), online_only_dropout=0.5)
     assert fusion({"online": vectors["online"]}, nothing_missing(vectors)).shape == (64, 3, 8)

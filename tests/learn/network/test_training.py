@@ -62,7 +62,7 @@ def read_log(directory):
 
 def test_learns_a_tiny_set_by_heart(tables):
     config = tiny(
-        model={"dropout": 0.0, "branch_dropout": 0.0, "fused_width": 32},
+        model={"dropout": 0.0, "modality_dropout": 0.0, "fused_width": 32},
         optimiser={"epochs": 60, "learning_rate": 0.03, "patience": 60, "weight_decay": 0.0},
         batches={"graphs": 8},
     )
@@ -71,8 +71,8 @@ def test_learns_a_tiny_set_by_heart(tables):
     predicted = estimator.predict(train.instances)
     usable = train.known & ~train.censored
     error = (predicted.mean() - train.cost)[usable]
-    spread = train.cost[usable].std()
-    assert np.sqrt(np.mean(error**2)) < 0.12 < 0.5 * spread
+    sd = train.cost[usable].std()
+    assert np.sqrt(np.mean(error**2)) < 0.12 < 0.5 * sd
     # The censored run is put beyond its bound, with the instances that it was not told apart from free to differ.
     assert predicted[0, 1].cdf_at(train.cost[0, 1]) < 0.3
 
@@ -95,7 +95,7 @@ def test_processes_that_put_batches_together_change_no_weight(tables):
 
 
 def test_the_running_mean_starts_at_the_first_weights_and_follows_them(tables, monkeypatch):
-    config = tiny(optimiser={"averaging": 0.5})
+    config = tiny(optimiser={"ema_decay": 0.5})
     means, weights = [], []
 
     class Watch(Callback):
@@ -128,9 +128,9 @@ class InterruptAt(Callback):
             raise Interruption
 
 
-@pytest.mark.parametrize("graph_epochs", [30, 1])
-def test_a_resumed_run_equals_an_uninterrupted_one(tables, tmp_path, monkeypatch, graph_epochs):
-    config = tiny(members=2, optimiser={"graph_epochs": graph_epochs})
+@pytest.mark.parametrize("encoder_epochs", [30, 1])
+def test_a_resumed_run_equals_an_uninterrupted_one(tables, tmp_path, monkeypatch, encoder_epochs):
+    config = tiny(members=2, optimiser={"encoder_epochs": encoder_epochs})
     whole, _ = fit(tables, config, run_directory=tmp_path / "whole")
 
     import satcost_gnn.learn.network.training as training
@@ -165,8 +165,8 @@ def test_the_encoder_learns_in_the_first_epochs_only(tables):
         return {name: t for name, t in states(estimator)[0].items() if name.startswith("encoder.")}
 
     # Three batches an epoch, and a rate that depends on the number of epochs: compare within four epochs.
-    kept, learning = encoder(4, graph_epochs=1), encoder(4)
-    other = encoder(4, graph_epochs=1, patience=1)
+    kept, learning = encoder(4, encoder_epochs=1), encoder(4)
+    other = encoder(4, encoder_epochs=1, patience=1)
     assert all(torch.equal(kept[name], other[name]) for name in kept)
     assert any(not torch.equal(kept[name], learning[name]) for name in kept)
 
@@ -193,7 +193,7 @@ def test_stops_early_and_keeps_the_best_epoch(tables, tmp_path):
     # A rate this large makes the validation score worse after a while.
     config = tiny(
         model={"fused_members": 1},
-        optimiser={"epochs": 60, "patience": 3, "learning_rate": 0.05, "averaging": 0.0},
+        optimiser={"epochs": 60, "patience": 3, "learning_rate": 0.05, "ema_decay": 0.0},
     )
     estimator, lines = fit(tables, config, run_directory=tmp_path / "run")
     log = read_log(tmp_path / "run")
@@ -242,7 +242,7 @@ def test_member_without_a_directory_leaves_nothing_behind(tables, tmp_path, monk
 
 @pytest.mark.parametrize("kind", ["cut", "emptied", "directory", "pipe", "another pickle"])
 def test_a_damaged_state_is_named_and_runs_no_code(tables, tmp_path, kind, monkeypatch):
-    config = tiny(optimiser={"epochs": 2, "graph_epochs": 1})
+    config = tiny(optimiser={"epochs": 2, "encoder_epochs": 1})
     fit(tables, config, run_directory=tmp_path / "run")
     (tmp_path / "run/member-0/model.safetensors").unlink()
     state = tmp_path / "run/member-0/last.ckpt"
@@ -258,7 +258,7 @@ def test_a_damaged_state_is_named_and_runs_no_code(tables, tmp_path, kind, monke
 
 
 def test_a_damaged_member_is_trained_again(tables, tmp_path):
-    config = tiny(optimiser={"epochs": 2, "graph_epochs": 1})
+    config = tiny(optimiser={"epochs": 2, "encoder_epochs": 1})
     whole, _ = fit(tables, config, run_directory=tmp_path / "run")
     DAMAGES["cut"](tmp_path / "run/member-0/model.safetensors")
     again, lines = fit(tables, config, run_directory=tmp_path / "run", resume=True)

@@ -1,4 +1,4 @@
-"""The mean of a forest and a Gaussian process; where a formula is new, the early search's forest and the constant."""
+"""OOD-gated ensemble: forest and Gaussian process, with a fallback out of distribution."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.learn.base import TrainingTable, register
 from satcost_gnn.learn.ensemble.average import Average
-from satcost_gnn.learn.ensemble.new_formulas import NewFormulas
+from satcost_gnn.learn.ensemble.ood_fallback import OODFallback
 
 
 @register
-class ByNovelty(Average):
-    """Mixture of estimators; where a formula is new, mixed with a forest on the early search alone and the constant.
+class OODGated(Average):
+    """Mixture of estimators; out of distribution, mixed with a forest on the early search alone and the constant.
 
     Parameters
     ----------
     members
         Name and settings of each member; None for those of :class:`~satcost_gnn.learn.ensemble.average.Average`.
     early, constant
-        Weights on an instance that is altogether new: see
-        :class:`~satcost_gnn.learn.ensemble.new_formulas.NewFormulas`.
+        Weights far out of distribution: see
+        :class:`~satcost_gnn.learn.ensemble.ood_fallback.OODFallback`.
     """
 
-    name = "by_novelty"
+    name = "ood_gated"
 
     def __init__(
         self, members: Sequence[Sequence[Any]] | None = None, early: float = 0.7, constant: float = 0.3
@@ -42,22 +42,22 @@ class ByNovelty(Average):
 
     def _fit(self, table: TrainingTable) -> None:
         super()._fit(table)
-        self._on_new = NewFormulas(self.early, self.constant).fit({self.unit: table})
+        self._fallback = OODFallback(self.early, self.constant).fit({self.unit: table})
 
     def _predict(self, instances: list[Instance]) -> CostDistribution:
-        return self._on_new.mixed(super()._predict(instances), self.unit, instances)
+        return self._fallback.mixed(super()._predict(instances), self.unit, instances)
 
     def save(self, directory: Path) -> None:
         """Write the mixture, its members, and what predicts new instances."""
         super().save(directory)
-        self._on_new.save(directory)
+        self._fallback.save(directory)
 
     @classmethod
     def load(cls, directory: Path, **options: Any) -> Self:
         """Read what :meth:`save` wrote (see :meth:`Estimator.load`)."""
         estimator = super().load(directory, **options)
-        estimator._on_new = NewFormulas.load(directory, [estimator.unit], estimator.early, estimator.constant)
+        estimator._fallback = OODFallback.load(directory, [estimator.unit], estimator.early, estimator.constant)
         return estimator
 
 
-__all__ = ["ByNovelty"]
+__all__ = ["OODGated"]

@@ -1,4 +1,4 @@
-"""A second search of the same formula under other names: what of the first one was the formula, and what was luck.
+"""A probe replicate of the same formula under other names: what of the first one was the formula, and what was luck.
 
 The copy is isomorphic (variables renamed, signs flipped, clauses and literals reordered), so that whatever differs
 between the two searches says how far one of them can be trusted. The probe's label noise is the same effect.
@@ -18,30 +18,30 @@ from satcost_gnn.search.online import ONLINE_FEATURES, online_features
 from satcost_gnn.search.probe import run_probe
 from satcost_gnn.search.probe_settings import ProbeResult, ProbeSettings
 
-#: Begins the names of features of the second search.
+#: Begins the names of features of the probe replicate.
 PREFIX = "again."
 # Raised whenever another copy is made or other features are told of it.
-SECOND_SEARCH_VERSION = 1
+PROBE_REPLICATE_VERSION = 1
 
-SECOND_FEATURES: dict[str, tuple[str, str]] = {
+REPLICATE_FEATURES: dict[str, tuple[str, str]] = {
     **{
-        f"{PREFIX}{name}": (group, f"{what}; second search")
+        f"{PREFIX}{name}": (group, f"{what}; probe replicate")
         for name, (group, what) in ONLINE_FEATURES.items()
         # Dives are random by themselves; they are made once.
         if group != "knuth"
     },
-    f"{PREFIX}solved": ("second", "1 if the second search solved the instance, else 0"),
+    f"{PREFIX}solved": ("second", "1 if the probe replicate solved the instance, else 0"),
 }
 """Name -> (group, description)."""
 
-SECOND_FEATURE_NAMES: tuple[str, ...] = tuple(SECOND_FEATURES)
+REPLICATE_FEATURE_NAMES: tuple[str, ...] = tuple(REPLICATE_FEATURES)
 
 
 def _draws() -> Draws:
     return Draws(0, "again")
 
 
-def search_again(formula: Formula, settings: ProbeSettings, *, deadline: float | None = None) -> ProbeResult:
+def run_probe_replicate(formula: Formula, settings: ProbeSettings, *, deadline: float | None = None) -> ProbeResult:
     """Probe an isomorphic copy of a formula in this process.
 
     Parameters
@@ -74,20 +74,20 @@ def search_again(formula: Formula, settings: ProbeSettings, *, deadline: float |
     return replace(result, model=(variables * values)[values != 0].astype(np.int32))
 
 
-def second_features(result: ProbeResult | None) -> FeatureVector:
-    """Compute the features of a second search; None (there was none, or it failed): everything is missing.
+def replicate_features(result: ProbeResult | None) -> FeatureVector:
+    """Compute the features of a probe replicate; None (there was none, or it failed): everything is missing.
 
     Returns
     -------
     FeatureVector
-        In the order of ``SECOND_FEATURE_NAMES``.
+        In the order of ``REPLICATE_FEATURE_NAMES``.
     """
     if result is None or result.trace is None:
-        return FeatureVector.missing(SECOND_FEATURE_NAMES)
+        return FeatureVector.missing(REPLICATE_FEATURE_NAMES)
     found = online_features(result.trace)
     values = {
-        f"{PREFIX}{name}": value for name, value in found.as_dict().items() if f"{PREFIX}{name}" in SECOND_FEATURES
+        f"{PREFIX}{name}": value for name, value in found.as_dict().items() if f"{PREFIX}{name}" in REPLICATE_FEATURES
     }
     values[f"{PREFIX}solved"] = float(result.solved)
     seconds = {f"{PREFIX}{group}": spent for group, spent in found.seconds.items()}
-    return FeatureVector.from_mapping(SECOND_FEATURE_NAMES, values, seconds)
+    return FeatureVector.from_mapping(REPLICATE_FEATURE_NAMES, values, seconds)

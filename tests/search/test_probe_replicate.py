@@ -4,8 +4,8 @@ import pytest
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.search.online import ONLINE_FEATURE_NAMES
 from satcost_gnn.search.probe import run_probe
+from satcost_gnn.search.probe_replicate import PREFIX, REPLICATE_FEATURE_NAMES, replicate_features, run_probe_replicate
 from satcost_gnn.search.probe_settings import ProbeSettings
-from satcost_gnn.search.second_search import PREFIX, SECOND_FEATURE_NAMES, search_again, second_features
 from satcost_gnn.search.solvers import satisfies
 
 
@@ -20,8 +20,8 @@ def test_it_is_another_search_of_the_same_formula_and_repeatable() -> None:
     settings = ProbeSettings(conflicts=200)
     first, second, once_more = (
         run_probe(formula, settings),
-        search_again(formula, settings),
-        search_again(formula, settings),
+        run_probe_replicate(formula, settings),
+        run_probe_replicate(formula, settings),
     )
     assert first.trace is not None and second.trace is not None and once_more.trace is not None
     assert not np.array_equal(first.trace.level, second.trace.level)
@@ -31,15 +31,15 @@ def test_it_is_another_search_of_the_same_formula_and_repeatable() -> None:
 def test_a_model_is_one_of_the_formula() -> None:
     for seed in range(5):
         formula = random_ksat(60, 200, seed)
-        found = search_again(formula, ProbeSettings())
+        found = run_probe_replicate(formula, ProbeSettings())
         assert found.status == "SAT" and found.model is not None
         assert satisfies(formula, found.model) and len(np.unique(np.abs(found.model))) == len(found.model)
 
 
 @pytest.mark.parametrize(("conflicts", "solved"), [(50, 0.0), (2000, 1.0)])
 def test_features_are_those_of_the_first_search_but_the_dives(conflicts: int, solved: float) -> None:
-    found = second_features(search_again(random_ksat(120, 520, 3), ProbeSettings(conflicts=conflicts)))
-    assert found.names == SECOND_FEATURE_NAMES
+    found = replicate_features(run_probe_replicate(random_ksat(120, 520, 3), ProbeSettings(conflicts=conflicts)))
+    assert found.names == REPLICATE_FEATURE_NAMES
     assert found[f"{PREFIX}solved"] == solved
     theirs = {name for name in ONLINE_FEATURE_NAMES if not name.startswith("knuth.")}
     assert {name.removeprefix(PREFIX) for name in found.names} == theirs | {"solved"}
@@ -47,4 +47,4 @@ def test_features_are_those_of_the_first_search_but_the_dives(conflicts: int, so
 
 
 def test_without_a_search_everything_is_missing() -> None:
-    assert second_features(None).is_missing.all()
+    assert replicate_features(None).is_missing.all()

@@ -6,9 +6,9 @@ import pytest
 
 from satcost_gnn.core.distribution import GRIDS
 from satcost_gnn.data.dataset import Dataset
-from satcost_gnn.decide.training_side import (
+from satcost_gnn.decide.training_statistics import (
     PORTFOLIO_FILE,
-    TrainingPortfolio,
+    TrainingStatistics,
 )
 from satcost_gnn.errors import CheckpointError
 from satcost_gnn.serve.checkpoint import Checkpoint
@@ -18,16 +18,16 @@ GRID = GRIDS["cpu_seconds"]
 
 
 def test_json_round_trip_and_unknown_keys() -> None:
-    found = TrainingPortfolio({"a": 1.0, "b": 2.0}, {"a": 0.9, "b": 0.8}, 10.0, 7, 0.2, head_start_s=0.1)
-    assert TrainingPortfolio.from_json(json.loads(json.dumps(found.to_json())), "x") == found
+    found = TrainingStatistics({"a": 1.0, "b": 2.0}, {"a": 0.9, "b": 0.8}, 10.0, 7, 0.2, presolving_s=0.1)
+    assert TrainingStatistics.from_json(json.loads(json.dumps(found.to_json())), "x") == found
     with pytest.raises(CheckpointError, match=r"x: found unknown key 'other'"):
-        TrainingPortfolio.from_json({**found.to_json(), "other": 1}, "x")
+        TrainingStatistics.from_json({**found.to_json(), "other": 1}, "x")
     with pytest.raises(CheckpointError, match=r"x: .*cutoff_s"):
-        TrainingPortfolio.from_json({"par2": {}, "solved": {}}, "x")
+        TrainingStatistics.from_json({"par2": {}, "solved": {}}, "x")
 
 
 def test_order_and_single_best_among_some() -> None:
-    found = TrainingPortfolio({"a": 3.0, "b": 1.0, "c": 2.0}, {}, 10.0, 7)
+    found = TrainingStatistics({"a": 3.0, "b": 1.0, "c": 2.0}, {}, 10.0, 7)
     assert (found.single_best(), found.single_best(["a", "c"])) == ("b", "c")
     assert found.order(["a", "b", "c"]) == ["b", "c", "a"]
 
@@ -37,13 +37,13 @@ def test_of_a_checkpoint_with_and_without_the_file(tmp_path: Path) -> None:
     shutil.copytree(shipped.directory, tmp_path / "c-v1")
     (tmp_path / "c-v1" / PORTFOLIO_FILE).unlink(missing_ok=True)
     Checkpoint.seal(tmp_path / "c-v1")
-    derived = TrainingPortfolio.of_checkpoint(Checkpoint.open(tmp_path / "c-v1"))
+    derived = TrainingStatistics.of_checkpoint(Checkpoint.open(tmp_path / "c-v1"))
     assert derived.origin == "constants" and tuple(derived.par2) == shipped.config.solvers
     assert all(0 < value < 2 * derived.cutoff_s for value in derived.par2.values())
-    made = TrainingPortfolio(*[dict.fromkeys(shipped.config.solvers, 1.0)] * 2, 60.0, 9, 0.3)
+    made = TrainingStatistics(*[dict.fromkeys(shipped.config.solvers, 1.0)] * 2, 60.0, 9, 0.3)
     (tmp_path / "c-v1" / PORTFOLIO_FILE).write_text(json.dumps(made.to_json()))
     Checkpoint.seal(tmp_path / "c-v1")
-    assert TrainingPortfolio.of_checkpoint(Checkpoint.open(tmp_path / "c-v1")) == made
+    assert TrainingStatistics.of_checkpoint(Checkpoint.open(tmp_path / "c-v1")) == made
 
 
 def test_a_checkpoint_without_cpu_seconds_is_refused(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_checkpoint_without_cpu_seconds_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "units": ["conflicts"]}))
     Checkpoint.seal(tmp_path / "c-v1")
     with pytest.raises(CheckpointError, match="a portfolio needs one for cpu_seconds"):
-        TrainingPortfolio.of_checkpoint(Checkpoint.open(tmp_path / "c-v1"))
+        TrainingStatistics.of_checkpoint(Checkpoint.open(tmp_path / "c-v1"))
 
 
 def test_of_a_data_set_counts_only_the_side_that_it_is_given() -> None:
@@ -60,9 +60,9 @@ def test_of_a_data_set_counts_only_the_side_that_it_is_given() -> None:
     assert dataset.splits is not None
     solvers = ("cadical195", "minisat22")
     train = [name for name, side in dataset.splits.side.items() if side == "train"]
-    whole = TrainingPortfolio.of_dataset(dataset, solvers, list(dataset.splits.side), 10.0)
-    part = TrainingPortfolio.of_dataset(dataset, solvers, train, 10.0)
+    whole = TrainingStatistics.of_dataset(dataset, solvers, list(dataset.splits.side), 10.0)
+    part = TrainingStatistics.of_dataset(dataset, solvers, train, 10.0)
     assert whole is not None and part is not None
     assert 0 < part.instances < whole.instances
     assert part.par2["cadical195"] != whole.par2["cadical195"]
-    assert TrainingPortfolio.of_dataset(dataset, solvers, [], 10.0) is None
+    assert TrainingStatistics.of_dataset(dataset, solvers, [], 10.0) is None

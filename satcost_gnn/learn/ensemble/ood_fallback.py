@@ -1,8 +1,8 @@
-"""What predicts formulas unlike those of the training data: the early search carries over, static features mislead.
+"""Out-of-distribution fallback: the early search carries over to unseen families, static features mislead there.
 
-How new a formula is can be told from its static features alone: nearest training neighbours are much closer within a
-family than beyond it. Even the early search tells the order of new formulas better than their scale, so that a share of
-the training set's own distribution keeps what is said of them from being too sure of itself.
+The detector looks at static features alone: nearest training neighbours are much closer within a family than beyond it.
+Even the early search predicts the order of costs out of distribution better than their scale, so that the training
+set's own distribution gets a share, which keeps predictions there from being overconfident.
 """
 
 from __future__ import annotations
@@ -19,60 +19,61 @@ from satcost_gnn.errors import CheckpointError
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.learn.base import Estimator, TrainingTable
 from satcost_gnn.learn.baselines.constant import Constant
-from satcost_gnn.learn.fit_cache import kept_fit
+from satcost_gnn.learn.fit_cache import cached_fit
 from satcost_gnn.learn.forest import Forest
-from satcost_gnn.learn.out_of_distribution import NoveltyDetector
+from satcost_gnn.learn.out_of_distribution import OODDetector
+from satcost_gnn.runtime.stored_files import place_of
 
 Floats = NDArray[np.float64]
 
 #: Settings of the forest on the early search alone.
 FOREST: dict[str, Any] = {"features": "online", "max_features": 1 / 3, "n_trees": 100}
-_DIRECTORY = "on-new"
-# Novelty at which a formula counts as half new, and how sharply known gives way to new: from predictions for left-out
-# instances and for left-out families, none of the test side (docs/research-log.md).
+_DIRECTORY, _FORMER_DIRECTORY = "ood-fallback", "on-new"
+# Score at which a formula counts as half out of distribution, and how sharply the gate opens there: from predictions
+# for left-out instances and for left-out families, none of the test side (docs/research-log.md).
 _MIDDLE, _SHARPNESS = 0.7, 4.0
 # Power of that degree which the constant's weight follows.
-_DOUBT = 4
+_CONSTANT_POWER = 4
 
 
-class NewFormulas:
-    """Forests on the early search alone, the constant of the training set, and how new a formula is.
+class OODFallback:
+    """Forests on the early search alone, the constant of the training set, and an out-of-distribution detector.
 
     Parameters
     ----------
     early
-        Weight of the forest beside another estimate, on a formula that is altogether new.
+        Weight of the forest far out of distribution.
     constant
-        Weight of the constant beside both of them, on such a formula.
+        Weight of the constant there.
 
     Notes
     -----
-    With s the novelty of the static features (:class:`~satcost_gnn.learn.out_of_distribution.NoveltyDetector`), a
-    formula is new to a degree d of 1 / (1 + (s / 0.7)^-4). The forest's weight is multiplied by d, the constant's by
-    d^4: doubt is for what is altogether new, and would cost sharpness on the unusual members of known families.
+    With s the score of the static features (:class:`~satcost_gnn.learn.out_of_distribution.OODDetector`), a formula is
+    out of distribution to a degree d of 1 / (1 + (s / 0.7)^-4). The forest's weight is multiplied by d, the constant's
+    by d^4: it is for what is far out of distribution, and would cost sharpness on unusual members of known families.
     """
 
     def __init__(self, early: float = 0.7, constant: float = 0.3) -> None:
         self.early = early
         self.constant = constant
-        self._detector = NoveltyDetector("static")
+        self._detector = OODDetector("static")
         self._forests: dict[str, Estimator] = {}
         self._constants: dict[str, Constant] = {}
 
     def fit(self, tables: Mapping[str, TrainingTable], store: Path | None = None) -> Self:
-        """Fit to tables of several units over the same instances; a store keeps the forests for others (kept_fit)."""
+        """Fit to tables of several units over the same instances; a store keeps the forests for others (cached_fit)."""
         first = next(iter(tables.values()))
         self._detector.fit(first.instances)
         for unit, table in tables.items():
             labelled = table.subset(table.known.any(axis=1))
             if self.early:
-                self._forests[unit] = kept_fit("forest", FOREST, labelled, store)
+                self._forests[unit] = cached_fit("forest", FOREST, labelled, store)
             if self.constant:
                 self._constants[unit] = Constant().fit(labelled)
         return self
 
     def degree(self, instances: Sequence[Instance]) -> Floats:
-        """Return ``float64[n]``: how new each formula is, from 0 to 1; EstimatorError before fitting."""
+        """Return ``float64[n]``, 0 to 1: how far out of distribution each formula is; EstimatorError before fitting."""
         _, score = self._detector.in_distribution(instances)
         return np.asarray(1.0 / (1.0 + (np.maximum(score, 1e-9) / _MIDDLE) ** -_SHARPNESS))
 
@@ -83,7 +84,7 @@ class NewFormulas:
         instances: Sequence[Instance],
         early: CostDistribution | None = None,
     ) -> CostDistribution:
-        """Return predictions mixed with the forest's and then with the constant where formulas are new.
+        """Return predictions mixed with the forest's and then with the constant, out of distribution.
 
         Parameters
         ----------
@@ -104,9 +105,9 @@ class NewFormulas:
             if early is not None:
                 others.append((half, early))
         if self.constant:
-            doubt = self.constant * degree**_DOUBT
-            others = [((1.0 - doubt) * weight, other) for weight, other in others]
-            others.append((doubt, self._constants[unit].predict(list(instances))))
+            share = self.constant * degree**_CONSTANT_POWER
+            others = [((1.0 - share) * weight, other) for weight, other in others]
+            others.append((share, self._constants[unit].predict(list(instances))))
         if not others:
             return distribution
         weights = [weight for weight, _ in others]
@@ -120,7 +121,7 @@ class NewFormulas:
     def save(self, directory: Path) -> None:
         """Write all of it into a directory of its own below that of the estimator it belongs to."""
         own = Path(directory) / _DIRECTORY
-        self._detector.save(own / "novelty")
+        self._detector.save(own / "ood_detector")
         for unit, forest in self._forests.items():
             forest.save(own / unit)
         for unit, constant in self._constants.items():
@@ -135,11 +136,11 @@ class NewFormulas:
         CheckpointError
             If something is missing, damaged, or not what it should be.
         """
-        own = Path(directory) / _DIRECTORY
+        own = place_of(Path(directory), _DIRECTORY, _FORMER_DIRECTORY)
         found = cls(early, constant)
-        found._detector = NoveltyDetector.load(own / "novelty")
+        found._detector = OODDetector.load(place_of(own, "ood_detector", "novelty"))
         if found._detector.features != "static":
-            raise CheckpointError(f"{own}: found novelty of {found._detector.features} features, not static")
+            raise CheckpointError(f"{own}: found distances of {found._detector.features} features, not static")
         if early:
             found._forests = {unit: Forest.load(own / unit) for unit in units}
         if constant:
@@ -147,4 +148,4 @@ class NewFormulas:
         return found
 
 
-__all__ = ["FOREST", "NewFormulas"]
+__all__ = ["FOREST", "OODFallback"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field
@@ -27,30 +27,37 @@ if TYPE_CHECKING:
 PORTFOLIO_FILE = "portfolio.json"
 UNIT = "cpu_seconds"
 
-# Separation below which a checkpoint that doesn't say otherwise keeps to the single best.
-DEFAULT_LEAST_SEPARATION = 0.1
-# Dependence for such a checkpoint.
-DEFAULT_DEPENDENCE = 0.5
-# Promised gain for such a checkpoint.
-DEFAULT_LEAST_GAIN = 0.5
+# Effect size below which a checkpoint that doesn't say otherwise keeps to the single best.
+DEFAULT_MIN_EFFECT_SIZE = 0.1
+# Copula correlation for such a checkpoint.
+DEFAULT_COPULA_CORRELATION = 0.5
+# Switching margin for such a checkpoint.
+DEFAULT_SWITCHING_MARGIN = 0.5
 
 
 class _Stored(Section):
-    """What the file holds: see :class:`TrainingPortfolio`."""
+    """What the file holds: see :class:`TrainingStatistics`."""
+
+    former_keys: ClassVar[Mapping[str, str]] = {
+        "least_separation": "min_effect_size",
+        "dependence": "copula_correlation",
+        "head_start_s": "presolving_s",
+        "least_gain": "switching_margin",
+    }
 
     par2: dict[str, float]
     solved: dict[str, float]
     cutoff_s: float = Field(gt=0)
     instances: int = Field(ge=0)
-    least_separation: float = DEFAULT_LEAST_SEPARATION
-    dependence: float = Field(default=DEFAULT_DEPENDENCE, ge=0, le=1)
-    head_start_s: float | None = Field(default=None, ge=0)
-    least_gain: float = DEFAULT_LEAST_GAIN
+    min_effect_size: float = DEFAULT_MIN_EFFECT_SIZE
+    copula_correlation: float = Field(default=DEFAULT_COPULA_CORRELATION, ge=0, le=1)
+    presolving_s: float | None = Field(default=None, ge=0)
+    switching_margin: float = DEFAULT_SWITCHING_MARGIN
     origin: str = "runs"
 
 
 @dataclass(frozen=True)
-class TrainingPortfolio:
+class TrainingStatistics:
     """The solvers of a checkpoint as a portfolio.
 
     Parameters
@@ -63,15 +70,15 @@ class TrainingPortfolio:
         Cutoff of both, in CPU seconds.
     instances
         Number of those instances; 0 if the numbers come from the constants.
-    least_separation
-        Separation (see :class:`~satcost_gnn.decide.select.Decision`) below which the single best is kept.
-    dependence
-        How much the solvers' costs on an instance are off the predictions together: see
+    min_effect_size
+        Effect size (see :class:`~satcost_gnn.decide.select.Decision`) below which the single best is kept.
+    copula_correlation
+        Correlation of the solvers' costs on an instance, given the predictions (Gaussian copula with one factor): see
         :mod:`satcost_gnn.decide.schedule`.
-    head_start_s
+    presolving_s
         CPU seconds that the single best solver is run for before anything is predicted; None (in checkpoints that don't
         say) for the cutoff, all that the training runs tell about.
-    least_gain
+    switching_margin
         Share of the objective by which other solvers must promise to do better before the single best makes room.
     origin
         ``runs`` of the training side, or ``constants`` of a checkpoint that doesn't hold them.
@@ -81,16 +88,16 @@ class TrainingPortfolio:
     solved: Mapping[str, float]
     cutoff_s: float
     instances: int
-    least_separation: float = DEFAULT_LEAST_SEPARATION
-    dependence: float = DEFAULT_DEPENDENCE
-    head_start_s: float | None = None
-    least_gain: float = DEFAULT_LEAST_GAIN
+    min_effect_size: float = DEFAULT_MIN_EFFECT_SIZE
+    copula_correlation: float = DEFAULT_COPULA_CORRELATION
+    presolving_s: float | None = None
+    switching_margin: float = DEFAULT_SWITCHING_MARGIN
     origin: str = "runs"
 
     @property
     def first_look_s(self) -> float:
-        """CPU seconds after which the single best solver is looked at: its head start."""
-        return self.cutoff_s if self.head_start_s is None else self.head_start_s
+        """CPU seconds after which the single best solver is looked at: presolving."""
+        return self.cutoff_s if self.presolving_s is None else self.presolving_s
 
     def single_best(self, among: Sequence[str] | None = None) -> str:
         """Return the solver with the least PAR2, of some solvers or all."""

@@ -13,7 +13,7 @@ from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.schema import ManifestRow, Origin, Run, RunStatus
 from satcost_gnn.data.splits import Splits
-from satcost_gnn.evaluate.protocol import Bench
+from satcost_gnn.evaluate.protocol import EvaluationSetup
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.learn.base import TrainingTable
 from satcost_gnn.learn.labelled_instances import LabelledInstances
@@ -25,10 +25,10 @@ SOLVERS = ("cadical195", "minisat22")
 LIMIT_S = 10.0
 
 
-def make_bench(
+def make_setup(
     directory: Path, n: int = 400, split: str = "instance", *, seed: int = 0, by_probe: int = 20, families: int = 10
-) -> Bench:
-    """Return a bench: the last ``by_probe`` instances are solved by the probe; about a tenth of runs is stopped."""
+) -> EvaluationSetup:
+    """Return a setup: the last ``by_probe`` instances are solved by the probe; about a tenth of runs is stopped."""
     rng = np.random.default_rng(seed)
     size, depth = rng.normal(size=n), rng.normal(size=n)
     instances = []
@@ -75,15 +75,15 @@ def make_bench(
         instances[:kept], tables, np.array(sides[:kept]), {}, {}, {one.gbdhash: one for one in instances[kept:]}
     )
     config = TrainingConfig.checked({"data": {"dataset": str(directory), "solvers": SOLVERS}})
-    return Bench(dataset, data, config, split, ("conflicts", "cpu_seconds"), SOLVERS)
+    return EvaluationSetup(dataset, data, config, split, ("conflicts", "cpu_seconds"), SOLVERS)
 
 
-def without_features(bench: Bench, names: Sequence[str]) -> Bench:
-    """Return the bench with some instances of which no early search is known."""
+def without_features(setup: EvaluationSetup, names: Sequence[str]) -> EvaluationSetup:
+    """Return the setup with some instances of which no early search is known."""
     lost = set(names)
-    instances = [replace(one, online=None) if one.gbdhash in lost else one for one in bench.data.instances]
-    tables = {unit: replace(table, instances=instances) for unit, table in bench.data.tables.items()}
-    return replace(bench, data=replace(bench.data, instances=instances, tables=tables))
+    instances = [replace(one, online=None) if one.gbdhash in lost else one for one in setup.data.instances]
+    tables = {unit: replace(table, instances=instances) for unit, table in setup.data.tables.items()}
+    return replace(setup, data=replace(setup.data, instances=instances, tables=tables))
 
 
 def _table(dataset: Dataset, instances: list[Instance], groups: list[str], unit: str) -> TrainingTable:

@@ -12,18 +12,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from satcost_gnn.config import Branch
+from satcost_gnn.config import Modality
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.learn.registry import NAMES, make_estimator
 
 NETWORK = "gnn"
-BRANCHES: tuple[str, ...] = get_args(Branch)
-#: Name of the graph's branch without the probe's evidence on the nodes.
+MODALITIES: tuple[str, ...] = get_args(Modality)
+#: Name of the graph as a modality without the probe's node features.
 STRUCTURE = "structure"
 
 
 @dataclass(frozen=True)
-class Contender:
+class Method:
     """One row of the table.
 
     Parameters
@@ -35,7 +35,7 @@ class Contender:
     label
         What it is, in words.
     settings
-        Keyword arguments of the estimator; of the network: ``branches``, or nothing.
+        Keyword arguments of the estimator; of the network: ``modalities``, or nothing.
     one_seed
         Whether it is fitted with the first seed only: a fit is many fits of others, or the seed only draws from
         training sets beyond a size.
@@ -54,45 +54,45 @@ class Contender:
 
 
 #: What is compared by default, in the order of the table.
-DEFAULT: tuple[Contender, ...] = (
-    Contender("constant", "constant", "constant of the training set (Kaplan-Meier)"),
-    Contender("size", "size", "size of the formula only, ridge"),
-    Contender("twice_so_far", "twice_so_far", "twice what was spent so far"),
-    Contender("progress_bar", "progress_bar", "MiniSat's progress measure"),
-    Contender("tree_size", "tree_size", "tree size, weighted backtrack estimator (WBE)"),
-    Contender("tree_size_recursive", "tree_size", "tree size, recursive estimator", {"method": "recursive"}),
-    Contender("knuth", "knuth", "Knuth's random probing"),
-    Contender("holt", "holt", "tree weight, double exponential smoothing (Holt)"),
-    Contender("progress_ensemble", "progress_ensemble", "forest over progress measures"),
-    Contender("linear", "linear", "online linear model (LMP)"),
-    Contender("knn", "knn", "nearest neighbours"),
-    Contender("forest_static", "forest", "ExtraTrees, static features", {"features": "static"}),
-    Contender("forest_online", "forest", "ExtraTrees, early search only", {"features": "online"}),
-    Contender("forest", "forest", "ExtraTrees, static features and early search"),
-    Contender(
+DEFAULT: tuple[Method, ...] = (
+    Method("constant", "constant", "constant of the training set (Kaplan-Meier)"),
+    Method("size", "size", "size of the formula only, ridge"),
+    Method("twice_so_far", "twice_so_far", "twice what was spent so far"),
+    Method("progress_bar", "progress_bar", "MiniSat's progress measure"),
+    Method("tree_size", "tree_size", "tree size, weighted backtrack estimator (WBE)"),
+    Method("tree_size_recursive", "tree_size", "tree size, recursive estimator", {"method": "recursive"}),
+    Method("knuth", "knuth", "Knuth's random probing"),
+    Method("holt", "holt", "tree weight, double exponential smoothing (Holt)"),
+    Method("progress_ensemble", "progress_ensemble", "forest over progress measures"),
+    Method("linear", "linear", "online linear model (LMP)"),
+    Method("knn", "knn", "nearest neighbours"),
+    Method("forest_static", "forest", "ExtraTrees, static features", {"features": "static"}),
+    Method("forest_online", "forest", "ExtraTrees, early search only", {"features": "online"}),
+    Method("forest", "forest", "ExtraTrees, static features and early search"),
+    Method(
         "forest_untuned",
         "forest",
         "the same with scikit-learn's default settings",
         {"n_trees": 100, "max_features": 1.0, "min_leaf": 1},
     ),
     # A third of the features at a split is the usual share for regression.
-    Contender(
+    Method(
         "random_forest",
         "forest",
         "random forest, static features and early search",
         {"kind": "random_forest", "max_features": 1 / 3},
     ),
-    Contender("gaussian_process", "gaussian_process", "Gaussian process on ranks", one_seed=True),
-    Contender("boosting", "boosting", "gradient boosting of hazards"),
-    Contender("average", "average", "mean of ExtraTrees and Gaussian process"),
-    Contender(
-        "by_novelty",
-        "by_novelty",
+    Method("gaussian_process", "gaussian_process", "Gaussian process on ranks", one_seed=True),
+    Method("boosting", "boosting", "gradient boosting of hazards"),
+    Method("average", "average", "mean of ExtraTrees and Gaussian process"),
+    Method(
+        "ood_gated",
+        "ood_gated",
         "the same, and ExtraTrees on the early search where formulas are new",
         one_seed=True,
     ),
-    Contender("stacked", "stacked", "stacked mixture of classical models", one_seed=True),
-    Contender(NETWORK, NETWORK, "network: graph, static features and early search"),
+    Method("stacked", "stacked", "stacked mixture of classical models", one_seed=True),
+    Method(NETWORK, NETWORK, "network: graph, static features and early search"),
 )
 
 
@@ -106,16 +106,16 @@ class Ablation:
         What, in words.
     stages
         Stages of preprocessing that it takes.
-    contenders
+    methods
         Those that see only that, classical and network.
     """
 
     seen: str
     stages: tuple[str, ...]
-    contenders: tuple[str, ...]
+    methods: tuple[str, ...]
 
 
-_SEARCHES = ("probe", "second search")
+_SEARCHES = ("probe", "probe replicate")
 
 #: Rows of the table of ablations.
 ABLATIONS: tuple[Ablation, ...] = (
@@ -132,10 +132,10 @@ ABLATIONS: tuple[Ablation, ...] = (
 )
 
 
-def contender(name: str) -> Contender:
-    """Return the contender of a name: one of :data:`DEFAULT`, an estimator, or a part of the network.
+def method(name: str) -> Method:
+    """Return the method of a name: one of :data:`DEFAULT`, an estimator, or a part of the network.
 
-    A part of the network is ``gnn:`` and its branches, such as ``gnn:graph+static``. It is mixed with no classical
+    A part of the network is ``gnn:`` and its modalities, such as ``gnn:graph+static``. It is mixed with no classical
     estimator, which would see the whole instance. ``gnn:graph+static+online`` sees everything and is mixed with none
     either. ``structure`` stands for the graph without what the probe did with its variables.
 
@@ -149,7 +149,7 @@ def contender(name: str) -> Contender:
             return known
     if name.startswith(f"{NETWORK}:"):
         asked = name.removeprefix(f"{NETWORK}:").split("+")
-        parts = (STRUCTURE, *BRANCHES)
+        parts = (STRUCTURE, *MODALITIES)
         if not set(asked) <= set(parts) or len(set(asked)) != len(asked) or {STRUCTURE, "graph"} <= set(asked):
             raise EstimatorError(f"found {name!r}; expected {NETWORK}: and some of {', '.join(parts)}, joined by +")
         seen = [part for part in parts if part in asked]
@@ -161,13 +161,13 @@ def contender(name: str) -> Contender:
         }
         text = " and ".join(words[part] for part in seen)
         settings = {
-            "branches": [b for b in BRANCHES if b in asked or (b == "graph" and STRUCTURE in asked)],
-            "node_evidence": STRUCTURE not in asked,
+            "modalities": [b for b in MODALITIES if b in asked or (b == "graph" and STRUCTURE in asked)],
+            "probe_node_features": STRUCTURE not in asked,
         }
-        label = f"network alone: {text}" if len(seen) == len(BRANCHES) else f"network alone: {text} only"
-        return Contender(f"{NETWORK}:{'+'.join(seen)}", NETWORK, label, settings)
+        label = f"network alone: {text}" if len(seen) == len(MODALITIES) else f"network alone: {text} only"
+        return Method(f"{NETWORK}:{'+'.join(seen)}", NETWORK, label, settings)
     if name in NAMES:
-        return Contender(name, name, name.replace("_", " "))
+        return Method(name, name, name.replace("_", " "))
     known_names = dict.fromkeys([*(known.name for known in DEFAULT), *NAMES])
     raise EstimatorError(
         f"found estimator {name!r}; expected some of {', '.join(known_names)}, or a part of the network such as "
@@ -175,7 +175,7 @@ def contender(name: str) -> Contender:
     )
 
 
-def chosen_contenders(names: Sequence[str] | None, say: Callable[[str], None]) -> list[Contender]:
+def chosen_methods(names: Sequence[str] | None, say: Callable[[str], None]) -> list[Method]:
     """Return what is compared, each once, the network last since it is the dearest.
 
     Parameters
@@ -196,9 +196,9 @@ def chosen_contenders(names: Sequence[str] | None, say: Callable[[str], None]) -
             if one not in present:
                 say(f"left out: {one.name}: there is no estimator {one.kind!r}")
         listed = {one.kind for one in DEFAULT}
-        found = [*present, *(contender(name) for name in NAMES if name not in listed)]
+        found = [*present, *(method(name) for name in NAMES if name not in listed)]
     else:
-        found = [contender(name.strip()) for name in names if name.strip()]
+        found = [method(name.strip()) for name in names if name.strip()]
         for one in found:
             if one.kind not in NAMES:
                 raise EstimatorError(f"found estimator {one.name!r}; this package has {', '.join(NAMES)}")

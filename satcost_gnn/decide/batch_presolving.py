@@ -1,11 +1,11 @@
-"""The head start of a batch: what the single best solver answers in about the time of a prediction needs none."""
+"""Presolving of a batch: what the single best solver answers in about the time of a prediction needs none."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from satcost_gnn.features.early_budget import head_start
+from satcost_gnn.features.early_budget import presolving
 from satcost_gnn.features.preprocessing import Preprocessed, preprocess_many
 from satcost_gnn.formula.sources import FormulaFile, UnreadableName
 from satcost_gnn.serve.predictor import Predictor
@@ -18,7 +18,7 @@ def left_open(
     jobs: int,
     finish: Callable[[dict[str, Any]], None],
 ) -> Iterator[tuple[int, Preprocessed] | None]:
-    """Preprocess the files of a batch, and yield those that the head start has not answered.
+    """Preprocess the files of a batch, and yield those that presolving has not answered.
 
     No estimator is asked, and none is loaded, for those that it has.
 
@@ -40,7 +40,7 @@ def left_open(
     (int, Preprocessed) or None
         As :func:`~satcost_gnn.features.preprocessing.preprocess_many` does.
     """
-    settings = head_start(predictor.settings, limit_s, predictor.checkpoint.config.probe_solver)
+    settings = presolving(predictor.settings, limit_s, predictor.checkpoint.config.probe_solver)
     for item in preprocess_many(enumerate(sources), settings, jobs=jobs):
         instance = item[1].instance if item is not None else None
         if item is None or instance is None or instance.plain is None or not instance.plain.solved:
