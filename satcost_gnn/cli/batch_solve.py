@@ -51,7 +51,9 @@ class BatchSolveOptions:
             help="mean: time until an instance is solved; total: until all are; given: first come, first served."
         ),
     ] = "mean"
-    limit: Annotated[float, typer.Option(parser=SECONDS, help="CPU seconds of the longest run of an instance.")] = 60.0
+    limit: Annotated[
+        float, typer.Option(parser=SECONDS, help="CPU seconds of each instance, all its runs together.")
+    ] = 60.0
     memory: Memory = 4096
     cores: Cores = 1
     solvers: Solvers = None

@@ -25,6 +25,7 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from satcost_gnn.core.distribution import CostDistribution, Floats, grid_for
 from satcost_gnn.core.observed import bound_of
@@ -40,6 +41,8 @@ from satcost_gnn.serve.predictor import Predictor
 
 # Limits of runs: so many from a thousandth of the largest to the largest, each about twice the one before.
 _LIMITS = 11
+# Less than this share of the limit is not worth another run.
+_LEAST_SHARE = 1e-3
 
 #: Column -> (type, meaning) of the table of results.
 BATCH_COLUMNS: dict[str, tuple[type, str]] = {
@@ -101,11 +104,13 @@ class BatchQueue:
     solvers
         Names of the columns.
     limit_s
-        CPU seconds of the longest run of an instance. An instance is given up when a run of that length has failed.
+        CPU seconds of an instance, all its runs together. It is given up when they are used up.
     aim
         ``mean`` or ``total``; ``given``: first come, first served, by the solver with the least expected cost.
     keeps
         Instance -> the one solver that is run on it, unless that turns out to be of no use.
+    spent_s
+        ``float64[m]``: CPU seconds of the limit that each instance has used already; None for nothing.
 
     Raises
     ------
@@ -120,6 +125,7 @@ class BatchQueue:
         limit_s: float,
         aim: Aim,
         keeps: Mapping[int, str] | None = None,
+        spent_s: ArrayLike | None = None,
     ) -> None:
         if not (np.isfinite(limit_s) and limit_s > 0):
             raise ConfigError(f"found a limit of {limit_s:g} s; expected a positive number of seconds")
@@ -134,6 +140,7 @@ class BatchQueue:
             self._moment = np.stack([partial_moment(distribution, length, 1) for length in self._lengths], axis=-1)
         # Position in the limits of the longest failed run, -1 before the first.
         self._tried = np.full((m, len(solvers)), -1, dtype=np.int64)
+        self._left = limit_s - np.broadcast_to(0.0 if spent_s is None else np.asarray(spent_s, dtype=np.float64), m)
         self._out = np.zeros((m, len(solvers)), dtype=bool)
         self._kept = {instance: self._solvers.index(solver) for instance, solver in (keeps or {}).items()}
         self._heap: list[tuple[float, int, Task]] = []
@@ -144,13 +151,15 @@ class BatchQueue:
         """Return what to run next, None if nothing waits (what is running may come back)."""
         return heapq.heappop(self._heap)[2] if self._heap else None
 
-    def failed(self, task: Task, *, out: bool = False) -> bool:
+    def failed(self, task: Task, used_s: float | None = None, *, out: bool = False) -> bool:
         """Take a run back that gave no answer.
 
         Parameters
         ----------
         task
             What was run.
+        used_s
+            CPU seconds that it has used; None for all that it was given, or for none if its solver is of no use.
         out
             Whether its solver is of no use on this instance, however long it runs (a crash, an exhausted memory).
 
@@ -160,17 +169,17 @@ class BatchQueue:
             Whether the instance will be run again.
         """
         column = self._solvers.index(task.solver)
+        self._left[task.instance] -= used_s if used_s is not None else 0.0 if out else task.cpu_s
         if out:
             self._out[task.instance, column] = True
-        elif task.cpu_s >= self._limit:
-            return False
         else:
             self._tried[task.instance, column] = int(np.searchsorted(self._lengths, task.cpu_s * (1 - 1e-9)))
         return self._push(task.instance)
 
     def _push(self, instance: int) -> bool:
         able = np.flatnonzero(~self._out[instance])
-        if not len(able):
+        left = float(self._left[instance])
+        if not len(able) or left < _LEAST_SHARE * self._limit:
             return False
         if self._kept.get(instance) in able:
             able = np.array([self._kept[instance]])
@@ -178,12 +187,15 @@ class BatchQueue:
         if self._aim is Aim.MEAN:
             index, column, length = self._index(instance, able)
             if index <= 0.0:
-                # Nothing is expected of any run: the whole limit, at the end of the queue.
-                column, length = best, self._limit
+                # Nothing is expected of any run: all that is left, at the end of the queue.
+                column, length = best, left
+            elif left < 3 * length:
+                # No run of twice its length could come after it: it has what is left.
+                length = left
             heapq.heappush(self._heap, (-index, instance, Task(instance, self._solvers[column], length)))
         else:
             rank = -float(self.expected_s[instance, best]) if self._aim is Aim.TOTAL else 0.0
-            heapq.heappush(self._heap, (rank, instance, Task(instance, self._solvers[best], self._limit)))
+            heapq.heappush(self._heap, (rank, instance, Task(instance, self._solvers[best], left)))
         return True
 
     def _index(self, instance: int, able: Any) -> tuple[float, int, float]:
@@ -196,7 +208,7 @@ class BatchQueue:
                 self._tried[instance, column],
             )
             known, spent = (cdf[tried], moment[tried]) if tried >= 0 else (0.0, 0.0)
-            later = np.arange(len(self._lengths)) > tried
+            later = (np.arange(len(self._lengths)) > tried) & (self._lengths <= self._left[instance] * (1 + 1e-9))
             # Of a run that is known to take longer than it had: both are up to the same factor, the chance of that.
             solved = np.maximum(cdf - known, 0.0)
             used = np.maximum(moment - spent, 0.0) + self._lengths * (1.0 - cdf)
@@ -275,10 +287,11 @@ def simulate(work: BatchQueue, runtime_s: Floats, solvers: Sequence[str], cores:
 
 @dataclass
 class _Job:
-    """An instance that is being solved."""
+    """An instance that is being solved; ``early_s`` are the CPU seconds of its reading, early search and prediction."""
 
     file: FormulaFile
     row: dict[str, Any]
+    early_s: float = 0.0
     cpu_s: float = 0.0
     runs: int = 0
 
@@ -290,7 +303,7 @@ class BatchSettings:
     Parameters
     ----------
     limit_s
-        CPU seconds of the longest run of an instance.
+        CPU seconds of an instance: reading, early search, prediction and all its runs together.
     memory_limit_mb
         Mebibytes of each run.
     cores
@@ -400,7 +413,7 @@ def _predict_and_run(
             seconds = prediction.searched_s or 0.0
             finish({**row, "status": prediction.result, "solver": prediction.answered_by, "cpu_s": seconds, "runs": 0})
         else:
-            jobs.append(_Job(files[prediction.path], row))
+            jobs.append(_Job(files[prediction.path], row, sum(prediction.timings.values())))
             cdfs.append(prediction.distribution.cdf)
             bound = bound_of(prediction.distribution)
     if not jobs:
@@ -408,7 +421,14 @@ def _predict_and_run(
     distribution = CostDistribution(grid_for(UNIT), np.stack(cdfs))
     single = TrainingStatistics.of_checkpoint(predictor.checkpoint).single_best(predictor.solvers)
     unlike = [number for number, job in enumerate(jobs) if job.row["in_distribution"] is False]
-    work = BatchQueue(distribution, predictor.solvers, settings.limit_s, settings.aim, dict.fromkeys(unlike, single))
+    work = BatchQueue(
+        distribution,
+        predictor.solvers,
+        settings.limit_s,
+        settings.aim,
+        dict.fromkeys(unlike, single),
+        [job.early_s for job in jobs],
+    )
     for number, job in enumerate(jobs):
         best = int(np.argmin(work.expected_s[number]))
         known = settings.limit_s <= bound
@@ -461,7 +481,8 @@ def _run_all(
             job.cpu_s += run.cpu_s
             job.runs += 1
             answered = run.status in ("SAT", "UNSAT")
-            if not answered and work.failed(task, out=run.status in ("MEMOUT", "CRASHED", "UNSUPPORTED")):
+            out = run.status in ("MEMOUT", "CRASHED", "UNSUPPORTED")
+            if not answered and work.failed(task, run.cpu_s, out=out):
                 continue
             finish(
                 {

@@ -29,7 +29,7 @@ def left_open(
     sources
         The files.
     limit_s
-        CPU seconds of the longest run of an instance.
+        CPU seconds of an instance.
     jobs
         Files at a time, each in a child of a helper process of its own.
     finish

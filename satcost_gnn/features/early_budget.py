@@ -72,8 +72,9 @@ def within_limit(settings: PreprocessSettings, limit_s: float, solver: str) -> P
 def presolving(settings: PreprocessSettings, limit_s: float, solver: str) -> PreprocessSettings:
     """Return preprocessing that begins with one uninterrupted run of a solver, ended by CPU time alone.
 
-    What it answers costs what the solver costs: :func:`within_limit` begins again at each stage, so that it ends at the
-    same conflict on any machine, and can use twice as much.
+    All of it keeps to the limit, and each of the listening searches to a quarter of it. What the run answers costs what
+    the solver costs: :func:`within_limit` begins again at each stage, so that it ends at the same conflict on any
+    machine, and can use twice as much.
 
     Parameters
     ----------
@@ -85,6 +86,10 @@ def presolving(settings: PreprocessSettings, limit_s: float, solver: str) -> Pre
         Which solver; without a way of ending it there is no such run.
     """
     share = min(max(early_share(limit_s), LEAST_IN_BATCH_S), limit_s)
+    settings = replace(settings, cpu_s=min(settings.cpu_s, limit_s))
+    if settings.probe is not None:
+        probe_s = min(settings.probe.cpu_s, limit_s / 4)
+        settings = replace(settings, probe=replace(settings.probe, cpu_s=probe_s))
     if solver_spec(solver).stop is not Stop.TERMINATE:
         return settings
     literals = round(share * _LITERALS_PER_S)

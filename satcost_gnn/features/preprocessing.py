@@ -47,6 +47,9 @@ CHILDREN_IMPORT = ("numpy.ma", "numpy.random")
 Key = TypeVar("Key")
 _Search = TypeVar("_Search", ProbeResult, PlainRun)
 
+# Of the CPU time for all attempts at a file the least that one has: it is to read the file, at least.
+_LEAST_SHARE = 0.25
+
 
 @dataclass(frozen=True)
 class PreprocessSettings:
@@ -69,7 +72,7 @@ class PreprocessSettings:
     graph_size_limit
         Literal occurrences beyond which no graph is built at all; None for no limit but those on reading.
     cpu_s, wall_s, memory_mb
-        Limits of the child that does all of it.
+        Limits of the child that does all of it; of CPU time for all children together, should one not come to its end.
     """
 
     probe: ProbeSettings | None = field(default_factory=ProbeSettings)
@@ -323,14 +326,19 @@ def _preprocessed(
     argument: Formula | FormulaFile, settings: PreprocessSettings, sandbox: Sandbox, name: str | None
 ) -> Preprocessed:
     path = name or name_of(argument)
-    limits = Limits(settings.cpu_s, settings.wall_s, settings.memory_mb)
+    left_s = settings.cpu_s
 
     def attempt(with_probe: bool, with_plain: bool) -> Outcome:
-        return sandbox.run(
+        nonlocal left_s
+        # All attempts share the limit, but for what it takes to read the file again.
+        limits = Limits(max(left_s, _LEAST_SHARE * settings.cpu_s), settings.wall_s, settings.memory_mb)
+        outcome = sandbox.run(
             "satcost_gnn.features.preprocessing:preprocess_child",
             {"formula": argument, "settings": settings, "with_probe": with_probe, "with_plain": with_plain},
             limits,
         )
+        left_s -= outcome.cpu_s
+        return outcome
 
     with_plain = settings.plain is not None
     outcome = attempt(True, with_plain)

@@ -1,4 +1,5 @@
 import json
+import resource
 import subprocess
 import sys
 from collections import Counter
@@ -17,6 +18,16 @@ from satcost_gnn.serve.predictor import Predictor
 
 GRID = GRIDS["cpu_seconds"]
 SAMPLES = Path(__file__).parents[2] / "datasets" / "samples"
+
+
+def pigeonhole(holes: int) -> str:
+    """Return a formula that no solver of ours refutes in some seconds: one pigeon more than holes."""
+    variable = lambda pigeon, hole: pigeon * holes + hole + 1  # noqa: E731
+    clauses = [[variable(p, h) for h in range(holes)] for p in range(holes + 1)]
+    pairs = [(p, q) for p in range(holes + 1) for q in range(p)]
+    clauses += [[-variable(p, h), -variable(q, h)] for h in range(holes) for p, q in pairs]
+    lines = "".join(f"{' '.join(map(str, clause))} 0\n" for clause in clauses)
+    return f"p cnf {holes * (holes + 1)} {len(clauses)}\n{lines}"
 
 
 def predicted(medians: Any, sd: float = 0.05) -> CostDistribution:
@@ -44,15 +55,37 @@ def test_the_solver_with_the_least_expected_cost_runs() -> None:
         assert {task.instance: task.solver for task in tasks} == {0: "b", 1: "a"}
 
 
-def test_failed_runs_come_back_with_growing_limits_up_to_the_whole() -> None:
+def test_failed_runs_come_back_with_growing_limits_until_the_whole_is_used_up() -> None:
     work = BatchQueue(predicted([[1.0]], 1.5), ["a"], 60.0, Aim.MEAN)
     limits = []
     while (task := work.next()) is not None:
         limits.append(task.cpu_s)
         again = work.failed(task)
-        assert again == (task.cpu_s < 60.0)
-    assert len(limits) > 1 and limits == sorted(limits) and limits[-1] == pytest.approx(60.0)
-    assert len(set(limits)) == len(limits)
+        assert again == (sum(limits) < 59.9)
+    assert len(limits) > 1 and limits == sorted(limits) and sum(limits) == pytest.approx(60.0)
+    assert len(set(limits)) == len(limits) and limits[-1] > 30.0
+
+
+@pytest.mark.parametrize("aim", list(Aim))
+@pytest.mark.parametrize("sd", [0.05, 0.5, 2.0])
+def test_no_instance_uses_more_than_the_limit(aim: Aim, sd: float) -> None:
+    solvers, spent = ["a", "b", "c"], [0.0, 1.0, 2.9, 3.5]
+    medians = [[1.0, 2.0, 0.1]] * 3 + [[0.1, 0.1, 0.1]]
+    work = BatchQueue(predicted(medians, sd), solvers, 3.0, aim, {1: "b"}, spent)
+    used = dict(enumerate(spent))
+    while (task := work.next()) is not None:
+        used[task.instance] += task.cpu_s
+        work.failed(task)
+    assert used == {0: pytest.approx(3.0), 1: pytest.approx(3.0), 2: pytest.approx(3.0), 3: 3.5}
+
+
+def test_what_a_crash_has_left_goes_to_the_others() -> None:
+    work = BatchQueue(predicted([[0.5, 4.0]]), ["a", "b"], 60.0, Aim.TOTAL)
+    task = work.next()
+    assert task is not None and task.cpu_s == 60.0
+    assert work.failed(task, 2.0, out=True)
+    task = work.next()
+    assert task == Task(0, "b", 58.0)
 
 
 @pytest.mark.parametrize("aim", list(Aim))
@@ -130,6 +163,11 @@ def test_presolving_is_one_run_that_lasts_about_as_long_as_a_prediction() -> Non
     for limit, expected in ((0.5, 0.5), (60.0, 1.0), (500.0, 5.0), (100_000.0, 30.0)):
         plain = presolving(settings, limit, "cadical195").plain
         assert plain is not None and len(plain.stages) == 1 and plain.cpu_s == pytest.approx(expected)
+    # The searches that listen keep to it, too.
+    tight = presolving(settings, 2.0, "cadical195")
+    assert tight.cpu_s == 2.0 and tight.probe is not None and tight.probe.cpu_s == 0.5
+    wide = presolving(settings, 3600.0, "cadical195")
+    assert wide.cpu_s == settings.cpu_s and wide.probe == settings.probe
     # It cannot be ended without losing the search.
     assert presolving(settings, 60.0, "minisat22").plain is None
 
@@ -150,3 +188,17 @@ def test_a_batch_with_the_shipped_checkpoint() -> None:
     # The limit of 60 s lies beyond the labels.
     assert hard["expected_s"] is None and hard["p_solved"] is None and hard["known_up_to_s"] == 10.0
     assert ":6" in found["malformed.cnf"]["error"]
+
+
+def test_the_limit_is_for_all_that_is_done_for_an_instance(tmp_path: Path) -> None:
+    """Whatever the load: CPU seconds of the whole command, but for those of starting it and of predicting."""
+    hard = tmp_path / "hard.cnf"
+    hard.write_text(pigeonhole(11))
+    rows: list[dict[str, Any]] = []
+    with Predictor.from_checkpoint(unit="cpu_seconds", start="constant") as predictor:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        solve_batch(predictor, [str(hard)], BatchSettings(2.0), rows.append)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert [row["status"] for row in rows] == ["TIMEOUT"]
+    # A helper process for the early search and one for the runs take a second to start.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2.0 + 4.0
