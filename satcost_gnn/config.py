@@ -69,10 +69,24 @@ class Section(BaseModel):
             raise ConfigError(f"{source}: {_explain(cls, error)}") from None
 
 
+class RelativesConfig(Section):
+    """Published solvers that stand for one of ours."""
+
+    generation: str = Field(description="Generation of solvers whose measured speed of the source is taken.")
+    solvers: tuple[str, ...] = Field(min_length=1, description="Names of published solvers, or shell patterns.")
+
+
 class DataConfig(Section):
     """What to learn from."""
 
     dataset: Path = Field(description="Data set directory with manifest.parquet, runs.parquet and splits.json.")
+    also: tuple[Path, ...] = Field(
+        default=(), description="Further data sets: their instances and runs are joined with those of the first."
+    )
+    relatives: dict[str, RelativesConfig] = Field(
+        default_factory=dict,
+        description="Solver -> published solvers whose runs stand for its own where it has no answer itself.",
+    )
     root: Path | None = Field(default=None, description="Directory that the manifest's paths are relative to.")
     cache: Path = Field(default=Path("cache"), description="Directory that keeps preprocessed instances between runs.")
     split: Literal["instance", "family"] = Field(

@@ -26,7 +26,7 @@ def write(tmp_path, text):
 
 
 def keys(values):
-    return {name: keys(value) if isinstance(value, dict) else None for name, value in values.items()}
+    return {name: keys(value) if value and isinstance(value, dict) else None for name, value in values.items()}
 
 
 def fields(section):

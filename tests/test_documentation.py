@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from satcost_gnn.config import read_config
-from satcost_gnn.train.model_card import read_new_families
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -47,6 +46,8 @@ def test_docs_are_small() -> None:
     assert sum(path.stat().st_size for path in (ROOT / "docs").rglob("*") if path.is_file()) < 2_000_000
 
 
-def test_metrics_that_the_card_is_written_from_are_there() -> None:
+def test_tables_that_the_checkpoint_is_trained_on_are_there() -> None:
     config = read_config(ROOT / "configs" / "corpus.toml")
-    assert read_new_families(ROOT / config.checkpoint.new_families)["dataset"] == str(config.data.dataset)
+    for place in (config.data.dataset, *config.data.also):
+        assert (ROOT / place / "splits.json").is_file(), place
+    assert not config.checkpoint.new_families or (ROOT / config.checkpoint.new_families).is_file()

@@ -21,6 +21,7 @@ COMMANDS = {
     "predict": "Predict what CNFs cost each solver: one row an instance and solver.",
     "select": "Choose the solver to run on each CNF, with the ranking and the reason.",
     "explain": "Say which groups of features moved a prediction, and by how many decades.",
+    "export": "Write predictions as features by hash: into a GBD database, or as CSV.",
     "cubes": "Predict the cost of each cube of a cube-and-conquer split, and of all of them together.",
     "schedule": "Say which solvers to run for how long, in turn or on several cores.",
     "solve": "Solve a CNF with the portfolio: probe, schedule, limited child processes, a checked answer.",

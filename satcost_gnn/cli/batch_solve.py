@@ -107,6 +107,8 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
     unknown = [name for name in settings.programs if name not in predictor.solvers]
     if unknown:
         raise ConfigError(f"--program: found {unknown[0]!r}; expected one of {', '.join(predictor.solvers)}")
+    if note := predictor.cutoff_note(options.limit):
+        print(f"satcost: {note}", file=sys.stderr)
     table = _opened(options, predictor)
     writer, left = table.writer, table.left(names)
     failed = table.failed(names)

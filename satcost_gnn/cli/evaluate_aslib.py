@@ -129,7 +129,8 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
     report = aslib_report(results, failed, command)
     _write(options.output / "metrics.json", {"command": command, "scenarios": results, "failed": failed})
     write_text(options.output / "report.md", report)
-    print(report, flush=True)
+    # It ends with the end of a line.
+    print(report, end="", flush=True)
     for name, reason in failed.items():
         _say(f"not evaluated: {name}: {reason}")
     if stopped:

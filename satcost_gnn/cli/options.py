@@ -11,13 +11,24 @@ import typer
 from satcost_gnn.cli.numbers import COUNT, MEBIBYTES, Commas
 from satcost_gnn.errors import ConfigError
 
-Inputs = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="PATH...",
-        help="DIMACS files (plain, .gz, .bz2, .xz, .zst), directories, globs, @LIST (a file with one path a line), "
-        "or - for a formula on standard input.",
+_INPUTS = typer.Argument(
+    metavar="PATH...",
+    help="DIMACS files (plain, .gz, .bz2, .xz, .zst), directories, globs, @LIST (a file with one path a line), "
+    "or - for a formula on standard input.",
+)
+Inputs = Annotated[list[str], _INPUTS]
+#: Of commands that can be told their inputs otherwise, too.
+OptionalInputs = Annotated[list[str], _INPUTS]
+Gbd = Annotated[
+    str | None,
+    typer.Option(
+        "--gbd",
+        metavar="DB[:DB...]",
+        help="Also the instances of these GBD databases (SQLite, or CSV with a column hash).",
     ),
+]
+Query = Annotated[
+    str, typer.Option("--query", help="With --gbd: which instances, in GBD's language, such as 'family = crypto'.")
 ]
 Relaxed = Annotated[
     bool,

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from satcost_gnn.cli.command import command_app
+from satcost_gnn.cli.gbd_inputs import from_gbd
 from satcost_gnn.cli.inputs import expand_all
 from satcost_gnn.cli.interruption import interrupted
-from satcost_gnn.cli.numbers import COST, SECONDS
+from satcost_gnn.cli.numbers import COST, SECONDS, Commas
 from satcost_gnn.cli.options import (
     TABLE_FORMATS,
     Checkpoint,
     Device,
     Estimator,
-    Inputs,
+    Gbd,
     Jobs,
     Json,
+    OptionalInputs,
     Overwrite,
+    Query,
     Relaxed,
     Resume,
     Solvers,
@@ -33,19 +36,17 @@ from satcost_gnn.cli.options import (
     chosen_format,
 )
 from satcost_gnn.cli.phases import check_phases, read_twice, write_phases
-from satcost_gnn.cli.terminal import columns, end_of, shortened, wrapped
-from satcost_gnn.core.cost_text import cost_text, interval_text, number_text, probability_text
+from satcost_gnn.cli.prediction_text import PredictionText
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.features.early_budget import DEFAULT_LIMIT_S
 from satcost_gnn.formula.sources import FormulaSource
-from satcost_gnn.runtime.file_names import escaped
 from satcost_gnn.runtime.output_files import check_outputs
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.runtime.tables.resumable_table import OpenedTable, open_table
-from satcost_gnn.runtime.tables.row_writers import CsvWriter, JsonLinesWriter, Row, RowWriter, StreamSink
+from satcost_gnn.runtime.tables.row_writers import CsvWriter, JsonLinesWriter, RowWriter, StreamSink
 from satcost_gnn.runtime.tables.table_kind import TableKind
 from satcost_gnn.serve.prediction import Prediction
-from satcost_gnn.serve.prediction_table import COLUMNS
+from satcost_gnn.serve.prediction_table import columns_for
 from satcost_gnn.serve.predictor import Predictor
 
 
@@ -53,13 +54,18 @@ from satcost_gnn.serve.predictor import Predictor
 class PredictOptions:
     """Options of the command."""
 
-    paths: Inputs
+    paths: OptionalInputs = field(default_factory=list)
     output: TableFile = None
     checkpoint: Checkpoint = None
     unit: Unit = "conflicts"
-    cutoff: Annotated[
-        float | None,
-        typer.Option(parser=COST, help="Budget for p_solved, in the cost unit [default: the checkpoint's]."),
+    cutoffs: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--cutoff",
+            help="Budget for p_solved, in the cost unit, or several with commas between them, for a column each "
+            "[default: the checkpoint's].",
+        ),
+        Commas(COST),
     ] = None
     limit: Annotated[
         float,
@@ -92,68 +98,16 @@ class PredictOptions:
         ),
     ] = None
     relaxed: Relaxed = False
+    gbd: Gbd = None
+    query: Query = ""
 
 
-class TableWriter(RowWriter):
-    """Aligned columns for reading on a terminal; widths are fixed so that rows can be shown as they come."""
-
-    #: Columns without that of the file, and which of them only a wide terminal shows.
-    _COLUMNS = (("solver", 12), ("median", 9), ("50 % interval", 20), ("90 % interval", 20), ("P(solved)", 9))
-    _WIDE = "50 % interval"
-    _SOURCE = 9
-
-    def __init__(self) -> None:
-        self._started = False
-        self._width = columns()
-        least = 12 + sum(width + 1 for _, width in self._COLUMNS) + self._SOURCE + 1
-        self._shown = [one for one in self._COLUMNS if self._width >= least or one[0] != self._WIDE]
-        taken = sum(width + 1 for _, width in self._shown) + self._SOURCE + 1
-        self._file = min(max(self._width - taken, 8), 32)
-
-    def _line(self, name: str, cells: dict[str, str], source: str) -> str:
-        line = f"{end_of(name, self._file):{self._file}}"
-        for column, width in self._shown:
-            text = shortened(cells[column], width)
-            line += " " + (text.ljust(width) if column == "solver" else text.rjust(width))
-        return f"{line} {source}".rstrip()
-
-    def write(self, rows: Iterable[Row]) -> None:
-        """Print the rows of one instance."""
-        for position, row in enumerate(rows):
-            if not self._started:
-                within = f"; P(solved) within {number_text(row['cutoff'])} of them" if row["cutoff"] else ""
-                print(f"costs in {row['cost_unit']}{within}")
-                print(self._line("file", {name: name for name, _ in self._COLUMNS}, "source"))
-                self._started = True
-            name = escaped(Path(row["path"]).name) if position == 0 else ""
-            if row["status"] == "error":
-                print(wrapped(f"{end_of(name, self._file)} {row['error']}", ""))
-                continue
-            bound = row["known_up_to"]
-            least = None if row["p_above"] is None else 1.0 - row["p_above"]
-            cells = {
-                "solver": row["solver"],
-                "median": cost_text(row["q50"], bound),
-                "50 % interval": interval_text(row["q25"], row["q75"], bound),
-                "90 % interval": interval_text(row["q05"], row["q95"], bound),
-                "P(solved)": probability_text(row["p_solved"], least),
-            }
-            print(self._line(name, cells, row["source"]))
-            if position == 0 and row["result"]:
-                print(f"  {row['result']}")
-            if position == 0 and row["in_distribution"] is False:
-                print("  unlike the training data: trust the numbers less")
-        sys.stdout.flush()
-
-    def close(self) -> None:
-        """Nothing is held back."""
-
-
-def _opened(options: PredictOptions, predictor: Predictor) -> OpenedTable:
+def _opened(options: PredictOptions, predictor: Predictor, cutoffs: Sequence[float]) -> OpenedTable:
+    table_columns = columns_for(cutoffs)
     if options.output is not None:
         kind = TableKind(
             command="predict",
-            columns=COLUMNS,
+            columns=table_columns,
             unit=predictor.unit,
             cutoff=predictor.cutoff,
             checkpoint=predictor.checkpoint.identity,
@@ -175,9 +129,9 @@ def _opened(options: PredictOptions, predictor: Predictor) -> OpenedTable:
     if options.resume:
         raise ConfigError("--resume continues a file: name it with -o")
     kinds: dict[str, Callable[[], RowWriter]] = {
-        "text": TableWriter,
-        "csv": lambda: CsvWriter(StreamSink(sys.stdout), COLUMNS),
-        "json": lambda: JsonLinesWriter(StreamSink(sys.stdout), COLUMNS),
+        "text": lambda: PredictionText(cutoffs),
+        "csv": lambda: CsvWriter(StreamSink(sys.stdout), table_columns),
+        "json": lambda: JsonLinesWriter(StreamSink(sys.stdout), table_columns),
     }
     return OpenedTable(kinds[chosen_format(options.output_format, options.as_json, TABLE_FORMATS)](), {})
 
@@ -187,7 +141,13 @@ def run_predict(options: PredictOptions) -> int:
 
     Exit code 0: all predicted; 1: some files could not be read (their rows say why); 2: wrong usage.
     """
-    names = expand_all(options.paths)
+    known = from_gbd(options.gbd, options.query) if options.gbd is not None else {}
+    if options.query and options.gbd is None:
+        raise ConfigError("--query: found no database to ask; name one with --gbd")
+    if not options.paths and options.gbd is None:
+        raise ConfigError("found no input; name files, directories, globs, @LIST or -, or a GBD database with --gbd")
+    names = expand_all(options.paths) if options.paths else []
+    names += [name for name in known if name not in set(names)]
     check_outputs({"-o": options.output, "--phases": options.phases}, [*options.paths, *names])
     if options.phases is not None:
         check_phases(names, options.phases, options.overwrite)
@@ -195,7 +155,7 @@ def run_predict(options: PredictOptions) -> int:
         options.checkpoint,
         unit=options.unit,
         solvers=options.solvers,
-        cutoff=options.cutoff,
+        cutoff=options.cutoffs[0] if options.cutoffs else None,
         device=options.device,
         start=options.estimator,
         machine_factor=None if options.machine_factor else 1.0,
@@ -204,9 +164,11 @@ def run_predict(options: PredictOptions) -> int:
     )
     for note in predictor.notes:
         print(f"satcost: {predictor.checkpoint.config.label}: {note}", file=sys.stderr)
-    if note := predictor.cutoff_note():
+    # The column of a single cutoff is p_solved.
+    cutoffs = list(dict.fromkeys(options.cutoffs)) if options.cutoffs and len(options.cutoffs) > 1 else []
+    if note := predictor.cutoff_note(max(options.cutoffs, default=None) if options.cutoffs else None):
         print(f"satcost: {note}", file=sys.stderr)
-    table = _opened(options, predictor)
+    table = _opened(options, predictor, cutoffs)
     writer, failed = table.writer, table.failed(names)
     left: list[FormulaSource] = [*table.left(names)]
     with ExitStack() as stack:
@@ -220,8 +182,9 @@ def run_predict(options: PredictOptions) -> int:
                     left = [source for _ in left]
                 predictor.on_warning = lambda path, warning: progress.message(f"satcost: {path}: {warning}")
                 for prediction in predictor.predict_many(left, jobs=options.jobs):
-                    writer.write(prediction.rows())
+                    writer.write(prediction.rows(cutoffs))
                     _tell(prediction, progress)
+                    _compare(prediction, known, progress)
                     failed += prediction.status == "error"
                     progress.advance()
         except KeyboardInterrupt:
@@ -238,6 +201,15 @@ def _tell(prediction: Prediction, progress: ProgressLine) -> None:
         progress.message(f"satcost: {prediction.reason}")
     elif prediction.reason:
         progress.message(f"satcost: {prediction.path}: predicted by {prediction.source}, since {prediction.reason}")
+
+
+def _compare(prediction: Prediction, known: Mapping[str, str], progress: ProgressLine) -> None:
+    """Say if a file is another formula than the GBD database says."""
+    expected = known.get(prediction.path, prediction.gbdhash)
+    if prediction.gbdhash and prediction.gbdhash != expected:
+        progress.message(
+            f"satcost: {prediction.path}: found the formula {prediction.gbdhash}, the GBD database says {expected}"
+        )
 
 
 app = command_app("predict", PredictOptions, run_predict)

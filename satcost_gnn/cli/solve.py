@@ -188,6 +188,9 @@ def run_solve(options: SolveOptions) -> int:
             print("satcost: interrupted", file=sys.stderr)
             return 130
     _tell(solution)
+    # Of what has been answered without a prediction there is nothing to say.
+    if solution.schedule is not None and (note := predictor.cutoff_note(options.limit)):
+        print(f"satcost: {note}", file=sys.stderr)
     if form == "json":
         model = solution.model if options.model else None
         print(json.dumps({**solution.to_json(), "model": None if model is None else model.tolist()}))

@@ -28,3 +28,49 @@ def probability_text(value: float | None, least: float | None = None) -> str:
     if value is not None and math.isfinite(value):
         return f"{value:.2f}"
     return "unknown" if least is None or not math.isfinite(least) else f"≥ {least:.2f}"
+
+
+# Seconds, and what they are called: durations are told in the largest unit of which there is at least one.
+_DURATIONS = ((365.25 * 86400, "years"), (86400, "days"), (3600, "h"), (60, "min"), (1, "s"), (1e-3, "ms"))
+
+
+def _two_digits(value: float) -> str:
+    """Return a number with two significant digits, or all of those before the point."""
+    return f"{value:.2g}" if value < 99.5 else f"{float(f'{value:.2g}'):,.0f}"
+
+
+def amount_text(value: float, unit: str) -> str:
+    """Return a cost as people say it: ``12 min``, ``2.4 million``, with two digits.
+
+    Parameters
+    ----------
+    value
+        In the unit.
+    unit
+        ``cpu_seconds`` for durations; anything else is counted.
+    """
+    if unit != "cpu_seconds":
+        value = round(value)
+        if value < 999_500:
+            return f"{value:,.0f}" if value < 100 else _two_digits(value)
+        power, name = next((p, n) for p, n in ((1e9, "billion"), (1e6, "million")) if value >= 0.9995 * p)
+        return f"{_two_digits(value / power)} {name}"
+    for seconds, name in _DURATIONS:
+        # What would be rounded up to a whole larger unit is told in that.
+        if value >= 0.995 * seconds:
+            return f"{_two_digits(value / seconds)} {name}"
+    return "under 1 ms"
+
+
+def bounded_amount(value: float | None, bound: float | None, unit: str) -> str:
+    """Return :func:`amount_text` of a cost; ``> 10 s`` where it is unknown but for being above a bound."""
+    if value is not None and math.isfinite(value):
+        return amount_text(value, unit)
+    return "unknown" if bound is None or not math.isfinite(bound) else f"> {amount_text(bound, unit)}"
+
+
+def percent_text(share: float) -> str:
+    """Return a probability in percent; what is nearly 0 or 1 is not said to be."""
+    if 0.0 < share < 0.01:
+        return "under 1 %"
+    return "over 99 %" if 0.99 < share < 1.0 else f"{100 * share:.0f} %"

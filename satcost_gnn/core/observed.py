@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from satcost_gnn.core.distribution import CostDistribution, Floats
+from satcost_gnn.core.distribution import UNIT_LABELS, CostDistribution, Floats
 
 if TYPE_CHECKING:
     from satcost_gnn.data.dataset import Dataset
@@ -142,6 +142,24 @@ def known(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
+def beyond_note(cutoff: float, bound: float, unit: str) -> str:
+    """Return one line about a cutoff beyond what the labels tell about; empty if it isn't.
+
+    Parameters
+    ----------
+    cutoff, bound
+        In the unit.
+    unit
+        A cost unit.
+    """
+    if cutoff <= bound:
+        return ""
+    return (
+        f"nothing is known of costs above {bound:g} {UNIT_LABELS[unit]}, the limit of the training labels: P(solved) "
+        f"within {cutoff:g} is unknown"
+    )
+
+
 def label_bounds(
     dataset: Dataset, instances: Collection[str], solvers: Collection[str], units: Iterable[str]
 ) -> dict[str, float]:
@@ -161,19 +179,22 @@ def label_bounds(
     Returns
     -------
     dict
-        Unit -> the cost that one label in a hundred reaches, a censored run counting with what it had spent: a few runs
-        that happen to count conflicts very fast tell nothing of others. In CPU seconds at most the longest limit.
+        Unit -> the largest, over solvers, of the cost that one label in a hundred reaches, a censored run counting with
+        what it had spent: a few runs that happen to count conflicts very fast tell nothing of others. In CPU seconds
+        at most the longest limit.
     """
     wanted = frozenset(instances)
     runs = [run for run in dataset.runs if run.instance in wanted and run.solver in solvers]
-    found = {}
+    found: dict[str, float] = {}
     for unit in units:
-        spent = [run.cpu_s if unit == "cpu_seconds" else getattr(run, unit) for run in runs]
-        values = np.array([value for value in spent if value is not None and np.isfinite(value)], dtype=np.float64)
-        if not len(values):
-            continue
-        reached = float(np.quantile(values, 1.0 - REACHED, method="higher"))
-        if unit == "cpu_seconds":
-            reached = min(reached, max(run.cpu_limit_s for run in runs if run.cpu_limit_s is not None))
-        found[unit] = float(f"{reached:.3g}")
+        for solver in dict.fromkeys(run.solver for run in runs):
+            own = [run for run in runs if run.solver == solver]
+            spent = [run.cpu_s if unit == "cpu_seconds" else getattr(run, unit) for run in own]
+            values = np.array([value for value in spent if value is not None and np.isfinite(value)], dtype=np.float64)
+            if not len(values):
+                continue
+            reached = float(np.quantile(values, 1.0 - REACHED, method="higher"))
+            if unit == "cpu_seconds":
+                reached = min(reached, max(run.cpu_limit_s for run in own))
+            found[unit] = max(found.get(unit, 0.0), float(f"{reached:.3g}"))
     return found

@@ -130,7 +130,7 @@ def aslib_report(results: Sequence[Mapping[str, Any]], failed: Mapping[str, str]
         lines += _scenario(result)
     if failed:
         lines += ["## Not evaluated", "", *(f"- {name}: {reason}" for name, reason in failed.items()), ""]
-    return "\n".join(lines)
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def _scenario(result: Mapping[str, Any]) -> list[str]:

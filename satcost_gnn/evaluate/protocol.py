@@ -37,6 +37,7 @@ from satcost_gnn.learn.labelled_instances import (
     LabelledInstances,
     fill_cache,
     load_labelled,
+    open_datasets,
     preprocess_settings,
 )
 from satcost_gnn.learn.registry import load_estimator, make_estimator
@@ -203,9 +204,7 @@ def open_setup(
     """
     if split not in SPLITS:
         raise EvaluationError(f"found split {split!r}; expected one of {', '.join(SPLITS)}")
-    dataset = Dataset.open(config.data.dataset)
-    if dataset.splits is None:
-        raise DatasetError(f"{dataset.directory}: found no {SPLITS_FILE}; make it with `satcost dataset split`")
+    dataset = open_datasets(config)
     if solver not in dataset.solvers:
         raise DatasetError(
             f"{dataset.directory}: found no runs of solver {solver!r}; expected one of {', '.join(dataset.solvers)}"
@@ -219,6 +218,7 @@ def open_setup(
         keep |= _needs(one)
     cache = fill_cache(dataset, config, say, progress)
     splits = dataset.splits
+    assert splits is not None  # open_datasets asks for them
     roles = (
         {name: side for name, side in splits.side.items() if side in SIDES}
         if split == "instance"

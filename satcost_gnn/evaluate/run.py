@@ -13,12 +13,13 @@ import numpy as np
 from satcost_gnn import __version__
 from satcost_gnn.config import TrainingConfig
 from satcost_gnn.core.distribution import GRIDS
+from satcost_gnn.core.observed import beyond_note, label_bounds
 from satcost_gnn.core.selection_metrics import virtual_best
 from satcost_gnn.errors import EvaluationError
 from satcost_gnn.evaluate.comparison import RELIABILITY_LEVELS, Comparison, compare_all
 from satcost_gnn.evaluate.methods import Method
 from satcost_gnn.evaluate.prediction_rows import PredictionRows
-from satcost_gnn.evaluate.protocol import Fit, Progress, Say, open_setup, plan, run_fits
+from satcost_gnn.evaluate.protocol import EvaluationSetup, Fit, Progress, Say, open_setup, plan, run_fits
 from satcost_gnn.evaluate.report import report
 from satcost_gnn.evaluate.results import Results, gather
 from satcost_gnn.evaluate.scores import MEASURES
@@ -120,6 +121,8 @@ def run_evaluation(
     cutoffs = default_cutoffs(setup.dataset, setup.units)
     if settings.cutoff is not None:
         cutoffs[settings.unit] = settings.cutoff
+    if note := _beyond_labels(setup, settings.unit, cutoffs[settings.unit]):
+        say(note)
 
     def finish(done: Sequence[Fit], problems: dict[str, str]) -> tuple[Path, Results]:
         results = gather(setup, done, failed, problems, output)
@@ -142,6 +145,14 @@ def run_evaluation(
         problems |= run_fits(setup, networks, output, 1, say, progress)
     html, results = finish(fits, problems)
     return html, dict(results.failed)
+
+
+def _beyond_labels(setup: EvaluationSetup, unit: str, cutoff: float) -> str:
+    """Return one line about a cutoff that the labels of a training side don't reach; empty if they do."""
+    sides = setup.side_names(setup.folds[0])
+    training = [name for name, side in sides.items() if side == "train"]
+    bounds = label_bounds(setup.dataset, training, setup.solvers, [unit])
+    return beyond_note(cutoff, bounds.get(unit, math.inf), unit)
 
 
 def metrics(comparison: Comparison, settings: EvaluationSettings) -> dict[str, Any]:

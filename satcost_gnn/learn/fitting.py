@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from satcost_gnn.config import TrainingConfig
 from satcost_gnn.core.distribution import CostDistribution
+from satcost_gnn.errors import EstimatorError
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.learn.base import Estimator
 from satcost_gnn.learn.calibration import Calibration
@@ -28,6 +29,8 @@ CLASSICAL: Mapping[str, tuple[str, dict[str, Any]]] = {
     "forest_static": ("forest", {"features": "static", "n_trees": 60}),
     "forest": ("forest", {}),
 }
+#: Those that are only compared with: a checkpoint does without one that cannot be fitted.
+BASELINES = frozenset({"size"})
 
 
 def fit_classical(data: LabelledInstances, unit: str, say: Say) -> dict[str, Estimator]:
@@ -36,7 +39,13 @@ def fit_classical(data: LabelledInstances, unit: str, say: Say) -> dict[str, Est
     fitted = {}
     for name, (kind, settings) in CLASSICAL.items():
         say(f"fitting {name} for {unit} on {len(table)} instances")
-        fitted[name] = make_estimator(kind, **settings).fit(table)
+        try:
+            fitted[name] = make_estimator(kind, **settings).fit(table)
+        except EstimatorError as error:
+            # Instances of one size, say: there is nothing to learn from the size.
+            if name not in BASELINES:
+                raise
+            say(f"{name} for {unit} is left out: {error}")
     return fitted
 
 

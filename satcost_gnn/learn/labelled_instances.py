@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.config import TrainingConfig
 from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.data.joining import Relatives, join_datasets
 from satcost_gnn.data.materialise import materialise
 from satcost_gnn.data.splits import SIDES
 from satcost_gnn.errors import DatasetError
@@ -21,9 +22,6 @@ from satcost_gnn.learn.base import TrainingTable
 from satcost_gnn.learn.early_answers import probe_cost
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.search.probe_settings import ProbeSettings
-
-if TYPE_CHECKING:
-    pass
 
 Say = Callable[[str], None]
 
@@ -162,6 +160,22 @@ def preprocess_settings(config: TrainingConfig) -> PreprocessSettings:
     )
 
 
+def open_datasets(config: TrainingConfig) -> Dataset:
+    """Open the data sets of a configuration and join them.
+
+    Raises
+    ------
+    DatasetError
+        If one cannot be read or has no splits.
+    """
+    parts = [Dataset.open(path) for path in (config.data.dataset, *config.data.also)]
+    for part in parts:
+        if part.splits is None:
+            raise DatasetError(f"{part.directory}: found no splits.json; make it with `satcost dataset split`")
+    relatives = {solver: Relatives(found.generation, found.solvers) for solver, found in config.data.relatives.items()}
+    return join_datasets(parts, relatives)
+
+
 def prepare(
     config: TrainingConfig, say: Say, progress: Callable[[int, str], ProgressLine]
 ) -> tuple[Dataset, LabelledInstances]:
@@ -172,9 +186,7 @@ def prepare(
     DatasetError
         If the data set has no splits, or no instance of it can be had.
     """
-    dataset = Dataset.open(config.data.dataset)
-    if dataset.splits is None:
-        raise DatasetError(f"{config.data.dataset}: found no splits.json; make it with `satcost dataset split`")
+    dataset = open_datasets(config)
     cache = fill_cache(dataset, config, say, progress)
     data = load_labelled(dataset, cache, config.data.solvers, config.data.units, split_sides(dataset, config), say)
     say(", ".join(f"{side}: {len(data.side(side))}" for side in SIDES))
@@ -208,10 +220,36 @@ def split_sides(dataset: Dataset, config: TrainingConfig) -> dict[str, str]:
     return {name: side for side, names in splits.leave_out(config.data.fold).items() for name in names}
 
 
-def default_cutoffs(dataset: Dataset, units: Sequence[str]) -> dict[str, float]:
-    """Return budgets for ``p_solved``: the labels' CPU limit, and a round count that most runs reach in that time."""
-    limit = max(run.cpu_limit_s for run in dataset.runs)
-    return {unit: limit if unit == "cpu_seconds" else {"conflicts": 1e5, "propagations": 1e8}[unit] for unit in units}
+#: Seconds of the default budget for ``p_solved``, where the labels reach as far.
+_HOUR_S = 3600.0
+
+
+def own_limit(dataset: Dataset) -> float:
+    """Return the CPU limit in seconds that most runs of our own were made under; of all runs if none is our own."""
+    limits = Counter(run.cpu_limit_s for run in dataset.runs if not run.source)
+    limits = limits or Counter(run.cpu_limit_s for run in dataset.runs)
+    return max(limits, key=lambda limit: (limits[limit], limit))
+
+
+def default_cutoffs(
+    dataset: Dataset, units: Sequence[str], bounds: Mapping[str, float] | None = None
+) -> dict[str, float]:
+    """Return budgets for ``p_solved``.
+
+    Parameters
+    ----------
+    dataset
+        Its runs.
+    units
+        Cost units.
+    bounds
+        How far the labels reach, by unit. Seconds are an hour where they reach beyond one; by default, and where they
+        end before, the CPU limit of most own runs. Counts are a round number that most runs reach in ten seconds.
+    """
+    found = {"conflicts": 1e5, "propagations": 1e8, "cpu_seconds": own_limit(dataset)}
+    if bounds is not None and bounds.get("cpu_seconds", 0.0) >= _HOUR_S:
+        found["cpu_seconds"] = _HOUR_S
+    return {unit: found[unit] for unit in units}
 
 
 def largest_solved(data: LabelledInstances, unit: str) -> dict[str, float]:

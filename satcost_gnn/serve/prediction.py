@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,13 +12,14 @@ from numpy.typing import NDArray
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.core.observed import bound_of, known
 from satcost_gnn.errors import CheckpointError
+from satcost_gnn.serve.prediction_table import cutoff_column
 
 #: Stages of the early search by their names in the timings.
 EARLY_STAGES = ("plain run", "probe", "probe replicate")
 #: Source of a cost that is predicted from that of the solver that was run.
 RELATIVE_COST = "relative_cost"
 
-QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
+QUANTILES = {"q05": 0.05, "q10": 0.1, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q90": 0.9, "q95": 0.95}
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,8 +134,14 @@ class Prediction:
         """Return what differs in the row of a solver that was not run itself where another one has answered."""
         return {"status": "ok", "source": RELATIVE_COST}
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one row a solver with the columns of :mod:`satcost_gnn.serve.prediction_table`."""
+    def rows(self, cutoffs: Sequence[float] = ()) -> list[dict[str, Any]]:
+        """Return one row a solver with the columns of :mod:`satcost_gnn.serve.prediction_table`.
+
+        Parameters
+        ----------
+        cutoffs
+            Budgets in the cost unit, for a column each of the probability of being solved by it.
+        """
         common = {
             "path": self.path,
             "gbdhash": self.gbdhash,
@@ -156,6 +164,7 @@ class Prediction:
         quantiles = {name: self.quantile(q) for name, q in QUANTILES.items()}
         means = self.distribution.mean()
         solved = self.distribution.p_solved_by(self.cutoff)
+        within = {cutoff_column(cutoff): self.p_solved_by(cutoff) for cutoff in cutoffs}
         bound = self.known_up_to
         above = 1.0 - self.distribution.p_solved_by(bound) if np.isfinite(bound) else np.full(len(means), np.nan)
         return [
@@ -167,6 +176,7 @@ class Prediction:
                 "p_solved": known(solved[k]),
                 "known_up_to": known(bound),
                 "p_above": known(above[k]),
+                **{name: known(values[solver]) for name, values in within.items()},
                 "survived": self.survived.get(solver),
                 **(self._never_run() if self.known and solver not in self.known else {}),
             }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 #: Column -> (type, meaning). Quantiles are in the row's cost unit, not logarithms.
 COLUMNS: dict[str, tuple[type, str]] = {
     "path": (str, "file as it was named or found"),
@@ -9,9 +11,11 @@ COLUMNS: dict[str, tuple[type, str]] = {
     "solver": (str, "solver that the cost is of; empty in a row that reports an unreadable file"),
     "cost_unit": (str, "conflicts or cpu_seconds"),
     "q05": (float, "5 % quantile of the cost; a quantile that is missing lies above known_up_to"),
+    "q10": (float, "10 % quantile"),
     "q25": (float, "25 % quantile"),
     "q50": (float, "median"),
     "q75": (float, "75 % quantile"),
+    "q90": (float, "90 % quantile"),
     "q95": (float, "95 % quantile"),
     "mean_log10": (float, "mean of log10 of the cost, with what lies above known_up_to counted there: a lower bound"),
     "p_solved": (float, "probability that the cost is at most the cutoff; missing for a cutoff above known_up_to"),
@@ -31,3 +35,25 @@ COLUMNS: dict[str, tuple[type, str]] = {
     "error": (str, "what is wrong with the file, or why a fallback was taken"),
     "warnings": (str, "what was odd about the file, though it could be read"),
 }
+
+
+def cutoff_column(cutoff: float) -> str:
+    """Return the column of the probability of being solved by a cutoff."""
+    return f"p_solved_{cutoff:.12g}"
+
+
+def columns_for(cutoffs: Sequence[float]) -> dict[str, tuple[type, str]]:
+    """Return the columns of a table with several cutoffs: after ``p_above`` one for each of them.
+
+    Parameters
+    ----------
+    cutoffs
+        In the cost unit; none for the plain columns.
+    """
+    found: dict[str, tuple[type, str]] = {}
+    for name, column in COLUMNS.items():
+        found[name] = column
+        if name == "p_above":
+            for cutoff in cutoffs:
+                found[cutoff_column(cutoff)] = (float, f"probability that the cost is at most {cutoff:.12g}")
+    return found

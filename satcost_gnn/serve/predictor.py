@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from satcost_gnn.core.distribution import UNIT_LABELS, CostDistribution
-from satcost_gnn.core.observed import observed_up_to
+from satcost_gnn.core.distribution import CostDistribution
+from satcost_gnn.core.observed import beyond_note, observed_up_to
 from satcost_gnn.errors import CheckpointError, ConfigError
 from satcost_gnn.features.early_budget import DEFAULT_LIMIT_S, within_limit
 from satcost_gnn.features.instance import Instance
@@ -368,13 +368,7 @@ class Predictor:
 
     def cutoff_note(self, cutoff: float | None = None) -> str:
         """Return one line about a cutoff beyond the labels, this predictor's or another one; empty for none."""
-        wanted = self.cutoff if cutoff is None else cutoff
-        if wanted <= self.known_up_to:
-            return ""
-        return (
-            f"nothing is known of costs above {self.known_up_to:g} {UNIT_LABELS[self.unit]}, the limit of the training "
-            f"labels: P(solved) within {wanted:g} is unknown"
-        )
+        return beyond_note(self.cutoff if cutoff is None else cutoff, self.known_up_to, self.unit)
 
     def as_in_training(self, instance: Instance) -> Instance:
         """Return the instance with its probe timed as if on the training machine, where seconds are predicted."""

@@ -38,6 +38,7 @@ from satcost_gnn.learn.labelled_instances import (
     Say,
     default_cutoffs,
     largest_solved,
+    own_limit,
     prepare,
     preprocess_settings,
     split_sides,
@@ -95,6 +96,10 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
         staging.mkdir()
         metrics: dict[str, Any] = {"solved_by_probe": data.solved_by_probe, "units": {}}
         calibrations: dict[str, dict[str, Any]] = {}
+        # First, since it says at once if there are too few instances, which would be a pity after the training.
+        learnt = data.side("train", "validation")
+        groups = data.tables[config.data.units[0]].groups
+        detector = OODDetector(judged_by="static").fit([data.instances[k] for k in learnt], [groups[k] for k in learnt])
         fitted = {unit: fit_classical(data, unit, say) for unit in config.data.units}
         say("training the network")
         network = fit_network(data, config, say)
@@ -124,26 +129,24 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
             write_portfolio(
                 staging / PORTFOLIO_FILE, dataset, config, data, network.for_unit(PORTFOLIO_UNIT), calibrations
             )
-        learnt = data.side("train", "validation")
-        groups = data.tables[config.data.units[0]].groups
-        detector = OODDetector(judged_by="static").fit([data.instances[k] for k in learnt], [groups[k] for k in learnt])
         detector.save(staging / "ood_detector")
         Background.sample([data.instances[k] for k in learnt], config.network.seed).save(staging / BACKGROUND_FILE)
         settings = preprocess_settings(config)
+        bounds = label_bounds(
+            dataset, [name for name in sides if sides[name] == "train"], config.data.solvers, config.data.units
+        )
         about = CheckpointConfig(
             name=config.checkpoint.name,
             version=config.checkpoint.version,
             solvers=config.data.solvers,
             probe_solver=ProbeSettings().solver,
             units=config.data.units,
-            cutoffs=default_cutoffs(dataset, config.data.units),
+            cutoffs=default_cutoffs(dataset, config.data.units, bounds),
             chain=CHAIN,
             preprocess=json.loads(json.dumps(asdict(settings))),
             preprocess_key=settings.key(),
             training=training_identity(dataset, config, data),
-            label_bounds=label_bounds(
-                dataset, [name for name in sides if sides[name] == "train"], config.data.solvers, config.data.units
-            ),
+            label_bounds=bounds,
         )
         found = config.checkpoint.new_families
         (staging / "CARD.md").write_text(
@@ -151,7 +154,7 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
                 about,
                 metrics,
                 sum(data.solved_by_probe.values()),
-                max(run.cpu_limit_s for run in dataset.runs),
+                own_limit(dataset),
                 read_new_families(Path(found)) if found else None,
             )
             + card_section(warnings)
@@ -176,7 +179,7 @@ def write_portfolio(
         dataset,
         config.data.solvers,
         split_sides(dataset, config),
-        default_cutoffs(dataset, [PORTFOLIO_UNIT])[PORTFOLIO_UNIT],
+        own_limit(dataset),
         [instance.gbdhash for instance in instances],
         Calibration.from_json(calibrations[PORTFOLIO_UNIT]["gnn"]).apply(network.predict(instances)),
         float(np.mean([charge(instance.timings) for instance in instances])) if instances else 0.0,
@@ -188,17 +191,23 @@ def write_portfolio(
 
 def training_identity(dataset: Dataset, config: TrainingConfig, data: LabelledInstances) -> dict[str, Any]:
     """Return what a checkpoint was trained on, so that a changed data set can be told from it."""
-    tables = {
-        name: hashlib.sha256((dataset.directory / name).read_bytes()).hexdigest()
-        for name in ("manifest.parquet", "runs.parquet", "splits.json")
-    }
-    return {
+    found: dict[str, Any] = {
         "dataset": dataset.directory.name,
-        "sha256": tables,
+        "sha256": _table_hashes(dataset.directory),
         "split": config.data.split,
         "fold": config.data.fold if config.data.split == "family" else None,
         "instances": {side: len(data.side(side)) for side in SIDES},
         "config": config.model_dump(mode="json", exclude={"data": {"root", "cache"}}),
+    }
+    if config.data.also:
+        found["also"] = {path.name: _table_hashes(path) for path in config.data.also}
+    return found
+
+
+def _table_hashes(directory: Path) -> dict[str, str]:
+    return {
+        name: hashlib.sha256((directory / name).read_bytes()).hexdigest()
+        for name in ("manifest.parquet", "runs.parquet", "splits.json")
     }
 
 

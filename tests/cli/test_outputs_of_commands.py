@@ -23,6 +23,8 @@ WRITES_A_FILE = {
     "predict": "predict IN -o {}",
     "predict --phases": "predict IN --phases {} --overwrite",
     "batch-solve": "batch-solve IN -o {}",
+    "export": "export IN -o {}",
+    "export --gbd": "export IN --gbd {}",
     "solve --proof": "solve IN --proof {}",
     "solve --report": "solve IN --report {}",
     "cubes": "cubes IN CUBES -o {} --overwrite",

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from satcost_gnn.cli.explain import explanation_text
-from satcost_gnn.cli.predict import TableWriter
+from satcost_gnn.cli.prediction_text import PredictionText
 from satcost_gnn.cli.schedule import schedule_text
 from satcost_gnn.cli.select import decision_text
 from satcost_gnn.cli.solve import progress_text
@@ -72,20 +72,18 @@ def test_texts_fit(name: str, width: int, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_rows_of_the_table_fit_and_stay_whole(
+def test_blocks_of_predictions_fit(
     width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    writer = TableWriter()
-    writer.write(prediction().rows())
+    writer = PredictionText((10.0, 60.0, 3600.0))
+    writer.write(prediction().rows((10.0, 60.0, 3600.0)))
     writer.write(prediction(distribution=None, status="error", reason="x.cnf:3: found 'p dnf'; " * 6).rows())
-    lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= width
-    rows = [line for line in lines if any(f" {solver} " in line for solver in SOLVERS)]
-    # One line a solver, with the median, the probability and the source on it.
-    assert len(rows) == len(SOLVERS) and all(row.endswith("gnn") and "≥ " in row for row in rows)
-    assert "> 10" in rows[0] and "> 10 – > 10" not in rows[0] and "0.498" in rows[1] and "≥ 1.00" in rows[1]
-    assert ("50 % interval" in lines[1]) == (width == 120)
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= width
+    # A number and its unit are never on two lines.
+    assert "about 500 ms (80 %: 150 ms to 1.7 s)" in text
+    assert text.count("1234567890.cnf.xz: ") == 2 and text.count("costs") + text.count("CPU seconds") == 1
 
 
 def test_unknown_is_said_as_unknown() -> None:

@@ -244,6 +244,8 @@ def test_a_scenario_in_which_nothing_is_solved_is_named_and_the_others_go_on(tmp
     stored = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert [one["scenario"] for one in stored["scenarios"]] == ["upper"]
     assert sorted(stored["failed"]) == ["1-nothing", "2-late"]
+    # The last line is one of the report: no empty one comes after it.
+    assert captured.out == (tmp_path / "out" / "report.md").read_text() and captured.out.splitlines()[-1].strip()
     # Capitals change nothing.
     measured = protocol.evaluate_scenario(scenario(), 0, [c for c in protocol.METHODS if c.name == "constant"])
     assert stored["scenarios"][0]["methods"] == measured["methods"]

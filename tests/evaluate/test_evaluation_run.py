@@ -35,6 +35,7 @@ def evaluate(
     seeds: tuple[int, ...] = (0, 1),
     resume: bool = False,
     pictures: bool = False,
+    cutoff: float | None = None,
 ) -> tuple[dict, dict, list[str]]:
     monkeypatch.setattr(evaluation, "open_setup", lambda *arguments: setup)
     # Names of a test's own methods have no label in the list of known ones.
@@ -50,7 +51,7 @@ def evaluate(
         "conflicts",
         "cadical195",
         [],
-        None,
+        cutoff,
         50,
         1,
         resume,
@@ -63,6 +64,15 @@ def evaluate(
 
 
 @pytest.mark.slow
+def test_a_cutoff_beyond_the_labels_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = [
+        [line for line in evaluate(monkeypatch, make_setup(tmp_path), tmp_path / name, METHODS[:1], cutoff=cutoff)[2]
+         if "nothing is known of costs above" in line]
+        for name, cutoff in (("within", 100.0), ("beyond", 1e12))
+    ]  # fmt: skip
+    assert not said[0] and len(said[1]) == 1 and "P(solved) within 1e+12 is unknown" in said[1][0]
+
+
 def test_split_by_instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     setup = make_setup(tmp_path)
     found, failed, _ = evaluate(monkeypatch, setup, tmp_path / "out", [*METHODS, FAILING], pictures=True)

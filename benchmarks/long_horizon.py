@@ -1,0 +1,207 @@
+"""How well costs of up to 5,000 s are told: cross-validation on the published runs, by instance and by family.
+
+python benchmarks/long_horizon.py --config configs/corpus.toml --cache cache -o docs/benchmarks/long_horizon.json
+
+Five folds of the instances with published runs of the Anniversary track: groups of related instances (``instance``),
+or blocks of families (``family``), dealt anew for each seed. Every method learns from the instances of all data sets of
+the configuration that are in no group (or block) of the fold left out. What the probe has solved is ranked by what it
+spent, and judged in the C-index alone. Seconds are those of the source: what is predicted for our machine, times the
+source's speed for that generation. The test sides of the data sets take no part (``--with-test`` adds them).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satcost_gnn.config import TrainingConfig, read_config
+from satcost_gnn.core.distribution import CostDistribution
+from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.data.source_speed import read_speeds
+from satcost_gnn.data.split_groups import family_blocks, group_instances
+from satcost_gnn.evaluate.metrics import c_index
+from satcost_gnn.features.cache import InstanceCache
+from satcost_gnn.features.instance import Instance
+from satcost_gnn.learn.base import Estimator, TrainingTable, group_folds
+from satcost_gnn.learn.labelled_instances import open_datasets, preprocess_settings
+from satcost_gnn.learn.registry import make_estimator
+
+SOURCE = "sc2022_anni"
+LIMIT_S = 5000.0
+FOLDS = 5
+UNIT = "cpu_seconds"
+#: Solver of ours that a relative is published of -> the generation whose speed counts.
+JUDGED = {"kissat404": "CaDiCaL", "cadical195": "CaDiCaL", "glucose42": "Glucose", "maplechrono": "MapleLCM"}
+MAPLE = {"generation": "MapleLCM", "solvers": ["MapleLCMDistChrBt-DL-v3@*"]}
+#: Of the static features, those that gbdc's base features tell, too: sizes, lengths, Horn, balance and degrees.
+BASE_GROUPS = ("size", "length", "horn", "balance", "degree")
+
+THIRD = {"max_features": 1 / 3, "n_trees": 100}
+METHODS: dict[str, Callable[[int], Estimator]] = {
+    "constant": lambda seed: make_estimator("constant"),
+    "forest_static": lambda seed: make_estimator("forest", features="static", seed=seed, **THIRD),
+    "forest_early_search": lambda seed: make_estimator("forest", features="online", seed=seed, **THIRD),
+    "forest": lambda seed: make_estimator("forest", seed=seed, **THIRD),
+    "gaussian_process": lambda seed: make_estimator("gaussian_process"),
+    "linear": lambda seed: make_estimator("linear"),
+    "average": lambda seed: make_estimator("average"),
+    "ood_gated": lambda seed: make_estimator("ood_gated"),
+}
+
+
+class EvaluationSetup:
+    """The joint table and what is judged on it."""
+
+    def __init__(self, config: TrainingConfig, with_test: bool) -> None:
+        data = config.data.model_copy(
+            update={"solvers": tuple(JUDGED), "relatives": {**config.data.relatives, "maplechrono": _maple(config)}}
+        )
+        self.dataset = open_datasets(config.model_copy(update={"data": data}))
+        published = {
+            run.instance
+            for path in (config.data.dataset, *config.data.also)
+            for run in Dataset.open(path).runs
+            if run.source == SOURCE
+        }
+        assert self.dataset.splits is not None
+        side = self.dataset.splits.side
+        cache = InstanceCache(config.data.cache, preprocess_settings(config))
+        wanted = [name for name in self.dataset.instances if with_test or side[name] != "test"]
+        found: dict[str, Instance] = {}
+        solved: dict[str, float] = {}
+        for name, one in zip(wanted, cache.load(wanted), strict=True):
+            if one is None or one.probe is None or one.online is None:
+                continue
+            if one.probe.solved:
+                solved[name] = float(np.log10(max(one.probe.cpu_s, 1e-3)))
+            else:
+                found[name] = replace(one, graph=None, probe=replace(one.probe, trace=None))
+        self.names = list(found)
+        self.judged = np.array([name in published for name in self.names])
+        matrix = self.dataset.cost_matrix(list(JUDGED), UNIT, instances=self.names)
+        self.table = TrainingTable(
+            list(found.values()),
+            tuple(JUDGED),
+            UNIT,
+            np.nan_to_num(matrix.cost),
+            matrix.censored,
+            matrix.known,
+            self.dataset.families(self.names),
+            self.dataset.satisfiable(self.names),
+        )
+        answered = [name for name in solved if name in published]
+        self.by_probe = np.array([solved[name] for name in answered])
+        self.probe_costs = self.dataset.cost_matrix(list(JUDGED), UNIT, instances=answered)
+        speeds = next(found for path in config.data.also if SOURCE in (found := read_speeds(path)))
+        # log10 of our seconds at the limit of the source, for each solver.
+        self.caps = np.log10(
+            [LIMIT_S / speeds[SOURCE].generations[generation].factor for generation in JUDGED.values()]
+        )
+        groups, blocks = group_instances(self.dataset.manifest), family_blocks(self.dataset.manifest)
+        self.groups = {
+            "instance": [groups[name] for name in self.names],
+            "family": [blocks[name] for name in self.names],
+        }
+
+    def predict(
+        self, make: Callable[[int], Estimator], by: str, seed: int
+    ) -> tuple[NDArray[np.int64], CostDistribution]:
+        """Return the judged rows, each predicted by an estimator that was fitted without its fold."""
+        fold_of = group_folds(self.groups[by], FOLDS, seed)
+        cdf = np.zeros((len(self.names), len(JUDGED), self.table.grid.bins + 1))
+        for fold in range(FOLDS):
+            out = np.flatnonzero((fold_of == fold) & self.judged)
+            if len(out):
+                fitted = make(seed).fit(self.table.subset(np.flatnonzero(fold_of != fold)))
+                cdf[out] = fitted.predict([self.table.instances[k] for k in out]).cdf
+        rows = np.flatnonzero(self.judged)
+        return rows, CostDistribution(self.table.grid, cdf[rows])
+
+    def score(self, rows: NDArray[np.int64], predicted: CostDistribution) -> dict[str, dict[str, float]]:
+        """Return solver -> measures."""
+        found = {}
+        for column, solver in enumerate(JUDGED):
+            known = np.flatnonzero(self.table.known[rows, column])
+            one, cap = predicted[known, column], self.caps[column]
+            cost, censored = self.table.cost[rows[known], column], self.table.censored[rows[known], column]
+            at = np.full(one.shape, cap)
+            mean, median = np.minimum(one.restricted_mean(at), cap), np.minimum(one.median(), cap)
+            # What is only known to have taken longer than less than the limit tells nothing of being solved by then.
+            told = ~censored | (cost >= cap - 1e-3)
+            solved = (~censored & (cost <= cap)).astype(float)
+            open_ = censored & (cost >= cap - 1e-3)
+            error = np.minimum(cost, cap) - median
+            there = self.probe_costs.known[:, column]
+            shift = np.log10(LIMIT_S) - cap
+            found[solver] = {
+                "c_index": c_index(
+                    np.concatenate([mean, self.by_probe[there]]),
+                    np.concatenate([cost, self.probe_costs.cost[there, column]]),
+                    np.concatenate([censored, self.probe_costs.censored[there, column]]),
+                ),
+                "c_index_left": c_index(mean, cost, censored),
+                "rmse_mean": float(np.sqrt(((np.minimum(cost, cap) - mean)[told] ** 2).mean())),
+                "rmse_median": float(np.sqrt((error[told] ** 2).mean())),
+                "brier_ratio": float(((one.cdf_at(at) - solved)[told] ** 2).mean() / solved[told].var()),
+                "median_of_unsolved_s": float(10 ** (np.median(one.median()[open_]) + shift)),
+                "runs": len(known),
+                "unsolved": int(open_.sum()),
+            }
+        return found
+
+
+def _maple(config: TrainingConfig) -> Any:
+    kind = type(next(iter(config.data.relatives.values())))
+    return kind(**MAPLE)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, default=Path("configs/corpus.toml"))
+    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--with-test", action="store_true")
+    parser.add_argument("-o", "--output", type=Path)
+    options = parser.parse_args()
+    setup = EvaluationSetup(read_config(options.config, cache=options.cache), options.with_test)
+    found: dict[str, Any] = {
+        "rows": len(setup.names),
+        "judged": int(setup.judged.sum()),
+        "solved_by_probe": len(setup.by_probe),
+        "seeds": options.seeds,
+        "with_test": options.with_test,
+        "methods": {},
+    }
+    for name in options.methods.split(","):
+        for by in ("instance", "family"):
+            start = time.monotonic()
+            each = [setup.score(*setup.predict(METHODS[name], by, seed)) for seed in range(options.seeds)]
+            solvers = {
+                solver: {key: round(float(np.mean([one[solver][key] for one in each])), 4) for key in each[0][solver]}
+                for solver in JUDGED
+            }
+            measures = list(next(iter(solvers.values())))[:6]
+            mean = {key: round(float(np.mean([one[key] for one in solvers.values()])), 4) for key in measures}
+            spread = [np.mean([one[solver]["c_index"] for solver in JUDGED]) for one in each]
+            found["methods"].setdefault(name, {})[by] = {
+                "mean": mean,
+                "c_index_by_seed": [round(float(value), 4) for value in spread],
+                "solvers": solvers,
+            }
+            print(f"{name:20s} {by:9s} {mean} {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+            if options.output is not None:
+                options.output.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
