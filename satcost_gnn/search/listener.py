@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 # Codes in the log next to literals, whose variables stay below 2^30.
 FIXPOINT = 2**31 - 1
@@ -65,6 +66,17 @@ class Log:
     length_at_stop: int | None = None
     stopped_by: str = ""
     stop_taken: bool = False
+
+    def backtracks(self) -> NDArray[np.int64]:
+        """Return the positions of the backtracks among the calls up to the stop."""
+        calls = np.frombuffer(self.calls, dtype=np.int32)[: self.length_at_stop]
+        return np.flatnonzero((calls >= BACKTRACK) & (calls < NEW_LEVEL))
+
+    def cut_to(self, count: int) -> None:
+        """Forget all that came after so many backtracks."""
+        end = int(self.backtracks()[count - 1]) + 1
+        self.calls, self.length_at_stop = self.calls[:end], end
+        self.proof_ends, self.conflicts = self.proof_ends[:count], self.conflicts[:count]
 
 
 def listen(

@@ -84,7 +84,9 @@ def run_probe(
     settings
         Budget; its limits on time and memory are not enforced here.
     deadline
-        Value of ``time.process_time()`` at which the search ends early, with status ``TIMEOUT``.
+        Value of ``time.process_time()`` at which the search ends early, with status ``TIMEOUT``. The trace is then that
+        of its first conflicts, as many as the budget, or a half of it, or a quarter … so that searches that were
+        stopped a little earlier or later have the same.
     search
         Runs PySAT's solver object and returns its answer, in the place of one call with the budget of conflicts. It may
         call the solver several times; where one call ends and the next begins counts as a restart.
@@ -146,6 +148,12 @@ def run_probe(
                 file.seek(proof_start)
                 proof = file.read()
                 log.proof_ends = array.array("q", [end - proof_start for end in log.proof_ends])
+        known = statistics
+        if status == "UNKNOWN" and log.stopped_by == "cpu":
+            # The clock never stops at the same conflict twice; the solver's totals are those at its stop.
+            log.cut_to(_round_down(len(log.backtracks()), settings.conflicts))
+            proof = proof and proof[: log.proof_ends[-1]]
+            known = {}
         trace, numbers = build_trace(
             log,
             head,
@@ -155,7 +163,7 @@ def run_probe(
             formula.n_vars,
             merged=settings.solver in _MINISATS,
             finished=status == "UNSAT",
-            statistics=statistics,
+            statistics=known,
         )
     detail = ""
     if status == "UNKNOWN" and log.stopped_by == "cpu":
@@ -179,6 +187,13 @@ def run_probe(
         numbers=numbers,
         model=model,
     )
+
+
+def _round_down(seen: int, wanted: int) -> int:
+    """Return the largest of ``wanted``, its half, its quarter … that is no more than what was seen, at least 1."""
+    while wanted > max(seen, 1):
+        wanted //= 2
+    return max(wanted, 1)
 
 
 def _proof_length(solver: Any) -> Callable[[], int]:

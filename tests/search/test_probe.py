@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search import probe as probe_module
+from satcost_gnn.search.online import online_features
 from satcost_gnn.search.probe import probe, run_probe, sample_variables
 from satcost_gnn.search.probe_settings import ProbeResult, ProbeSettings
 from satcost_gnn.search.solvers import satisfies
@@ -368,6 +370,32 @@ def test_a_budget_of_events_ends_the_search(hard: Formula, solver: str, observed
     np.testing.assert_array_equal(trace.level, whole.level[: trace.conflicts])
     np.testing.assert_array_equal(trace.trail, whole.trail[: trace.conflicts])
     np.testing.assert_array_equal(trace.learnt_length, whole.learnt_length[: len(trace.learnt_length)])
+
+
+def stopped_after(backtracks: int, formula: Formula, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> ProbeResult:
+    """Probe with a clock that passes the deadline after so many backtracks."""
+    looks = itertools.count(1)
+    clock = SimpleNamespace(process_time=lambda: float(next(looks) > backtracks))
+    monkeypatch.setattr("satcost_gnn.search.listener.time", clock)
+    return run_probe(formula, ProbeSettings(**settings), deadline=0.5)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("max_observed", [50_000, 60])
+def test_where_the_clock_stops_it_does_not_matter(
+    hard: Formula, solver: str, max_observed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: dict[str, Any] = {"solver": solver, "conflicts": 400, "max_observed": max_observed}
+    early, late, later = (stopped_after(n, hard, monkeypatch, **settings) for n in (110, 190, 230))
+    assert early.status == late.status == "TIMEOUT"
+    assert_same_trace(trace_of(early), trace_of(late))
+    first, second = (online_features(trace_of(one)).values for one in (early, late))
+    np.testing.assert_array_equal(first, second)
+    # It is the beginning of the search, counts of each variable included.
+    assert 0 < trace_of(late).conflicts < trace_of(later).conflicts
+    np.testing.assert_array_equal(trace_of(late).level, trace_of(later).level[: trace_of(late).conflicts])
+    assert (trace_of(late).assigned <= trace_of(later).assigned).all()
+    assert trace_of(late).propagations == UNKNOWN
 
 
 def test_past_the_deadline_the_search_ends_with_what_was_seen(hard: Formula) -> None:
