@@ -181,6 +181,10 @@ class Estimator(ABC):
     name: ClassVar[str] = ""
     #: What an instance must have, of :data:`NEEDS`. An estimator may narrow it for an object (by its settings).
     needs: frozenset[str] = frozenset()
+    #: Whether a censored run counts as a bound; where not, it is left out or taken at its bound.
+    censored: ClassVar[bool] = True
+    #: Whether one fit predicts in several units (``for_unit``).
+    multi_unit: ClassVar[bool] = False
     #: What of its needs it can do without in :meth:`predict_variants`.
     can_miss: frozenset[str] = frozenset()
     #: Whether it may be asked about instances far outside of the training data. An object may differ (by its settings).
@@ -284,7 +288,7 @@ class Estimator(ABC):
         folds
             Number of folds, to which whole groups (families) are assigned; or ``int[n]``, the fold of each instance.
         seed
-            Seed of the dealing.
+            Seed of the assignment.
 
         Returns
         -------

@@ -33,12 +33,16 @@ class Entry:
         ``expensive`` more.
     summary
         What it predicts from, in a line.
+    censored, multi_unit
+        Tags of :class:`~satcost_gnn.learn.base.Estimator`.
     """
 
     module: str
     needs: tuple[str, ...]
     cost: Cost
     summary: str
+    censored: bool = True
+    multi_unit: bool = False
 
 
 #: Name -> what it is, in the order of listings.
@@ -66,7 +70,11 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "stacked": Entry("ensemble.stacked", ("static", "online"), "moderate", "mixture of others, weighted out of fold"),
     "gnn": Entry(
-        "network.estimator", ("static", "online", "graph"), "expensive", "graph neural network fused with all features"
+        "network.estimator",
+        ("static", "online", "graph"),
+        "expensive",
+        "graph neural network fused with all features",
+        multi_unit=True,
     ),
 }
 

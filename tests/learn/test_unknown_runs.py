@@ -1,61 +1,24 @@
 """A run that is not known is no data: whatever stands in its place changes nothing, in any estimator."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
-from synthetic_graphs import SMALL_MODEL
+from small_estimators import small, table_for
 from synthetic_table import make_table
 
-from satcost_gnn.data.generate import from_recipe
-from satcost_gnn.formula.graph import clause_variable_graph
-from satcost_gnn.learn.base import Estimator, TrainingTable
 from satcost_gnn.learn.registry import NAMES, make_estimator
-
-SMALL: dict[str, dict[str, Any]] = {
-    "forest": {"n_trees": 8, "censored_rounds": 1},
-    "boosting": {"n_trees": 5},
-    "progress_ensemble": {"n_trees": 5},
-    "average": {"members": [["forest", {"n_trees": 5}], ["knn", {}]]},
-    "ood_gated": {"members": [["forest", {"n_trees": 5}], ["constant", {}]]},
-    "stacked": {"members": [["forest", {"n_trees": 5}], ["constant", {}]], "folds": 2},
-}
-NETWORK = {
-    "settings": {
-        "model": {
-            **SMALL_MODEL,
-            "rounds": 1,
-            "ensemble_member": "forest",
-            "ood_fallback_weight": 0.5,
-            "ood_fallback_constant": 0.3,
-        },
-        "optimiser": {"epochs": 1, "encoder_epochs": 1},
-        "accelerator": "cpu",
-    }
-}
-
-
-def with_graphs(table: TrainingTable) -> TrainingTable:
-    graph = clause_variable_graph(from_recipe("random-ksat:k=3,n=10,ratio=3,seed=1"), None)
-    return replace(table, instances=[replace(one, graph=graph) for one in table.instances])
-
-
-def estimator(name: str) -> Estimator:
-    return make_estimator(name, **(NETWORK if name == "gnn" else SMALL.get(name, {})))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_stands_in_the_place_of_an_unknown_run_changes_nothing(name: str) -> None:
-    table = make_table(90, seed=4, absent=0.3, cutoff=4.6)
-    if name == "gnn":
-        table = with_graphs(table)
+    table = table_for(name, 90, seed=4, absent=0.3, cutoff=4.6)
     assert np.isnan(table.cost[~table.known]).all() and (~table.known).sum() > 20
-    expected = estimator(name).fit(table).predict(table.instances[:20]).cdf
+    expected = small(name).fit(table).predict(table.instances[:20]).cdf
     for nonsense, stopped in ((9.0, False), (-5.0, True), (np.inf, True)):
         cost, censored = table.cost.copy(), table.censored.copy()
         cost[~table.known], censored[~table.known] = nonsense, stopped
-        found = estimator(name).fit(replace(table, cost=cost, censored=censored)).predict(table.instances[:20]).cdf
+        found = small(name).fit(replace(table, cost=cost, censored=censored)).predict(table.instances[:20]).cdf
         np.testing.assert_array_equal(found, expected)
     assert np.isfinite(expected).all()
 

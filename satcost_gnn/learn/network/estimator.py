@@ -64,6 +64,7 @@ class GnnEstimator(Estimator):
     """
 
     name: ClassVar[str] = "gnn"
+    multi_unit: ClassVar[bool] = True
     needs: frozenset[str] = frozenset({"graph", "static", "online"})
 
     def __init__(self, settings: NetworkConfig | Mapping[str, Any] | None = None, *, device: str = "auto") -> None:
