@@ -26,7 +26,8 @@ from satcost_gnn.data.execution import machine_description
 from satcost_gnn.formula.compact_graph import CompactGraph
 from satcost_gnn.formula.static_feature_list import ORDER_FEATURE_NAMES
 from satcost_gnn.learn.network.batching import GraphSample, TargetRow, collate, graph_sample, plan_batches
-from satcost_gnn.learn.network.cost_model import CostModel, ModelShape
+from satcost_gnn.learn.network.cost_model import CostModel
+from satcost_gnn.learn.network.definition import ModelShape
 from satcost_gnn.learn.network.joined_tables import marginal_logits
 from satcost_gnn.learn.network.lightning_surroundings import quiet_lightning
 from satcost_gnn.learn.network.losses import batch_losses

@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from satcost_gnn.learn.feature_matrix import FeatureMatrix, Imputer
 
@@ -85,6 +84,8 @@ class RankTransform:
 
     def normal_scores(self, matrix: FeatureMatrix) -> Floats:
         """Return ``float64[n, len(output_names)]``: the normal quantiles of the shares; indicators stay 0 or 1."""
+        from scipy.special import ndtri  # here: predicting with a forest must not load scipy
+
         found = self.transform(matrix)
         d = len(self.imputer.names)
         least = 0.5 / self.n_train

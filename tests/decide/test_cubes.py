@@ -138,16 +138,16 @@ CUBES = [(1, -2, 3), (-1, 2, 3), (), (1000,), tuple(range(1, 60))]
 
 @pytest.mark.parametrize("features", ["shared-graph", "shared"])
 def test_the_graph_of_the_formula_is_encoded_once_for_all_cubes(features: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from satcost_gnn.learn.network.cost_model import CostModel
+    from satcost_gnn.learn.network.array_model import ArrayModel
 
     encoded: list[int] = []
-    vectors = CostModel.graph_vectors
+    vector = ArrayModel.graph_vector
 
-    def counted(self: CostModel, batch: Any) -> Any:
+    def counted(self: ArrayModel, graph: Any) -> Any:
         encoded.append(1)
-        return vectors(self, batch)
+        return vector(self, graph)
 
-    monkeypatch.setattr(CostModel, "graph_vectors", counted)
+    monkeypatch.setattr(ArrayModel, "graph_vector", counted)
     parent = from_recipe("random-ksat:k=3,n=210,ratio=4.4,seed=1")
     steps: list[None] = []
     with Predictor.from_checkpoint() as predictor:
@@ -156,7 +156,7 @@ def test_the_graph_of_the_formula_is_encoded_once_for_all_cubes(features: str, m
         found = predict_cubes(
             parent, CUBES, predictor, "cadical195", features=features, on_step=lambda: steps.append(None)
         )
-        members = len(predictor.estimator("gnn")._members)  # type: ignore[attr-defined]
+        members = len(predictor.estimator("gnn")._weights)  # type: ignore[attr-defined]
         whole = predictor.predict(parent)
     assert [item.literals for item in found] == CUBES and len(steps) == len(CUBES)
     assert [item.prediction.source for item in found[:3] if item.prediction is not None] == ["gnn"] * 3

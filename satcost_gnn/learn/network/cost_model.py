@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -15,40 +14,15 @@ from satcost_gnn.config import ModelConfig
 from satcost_gnn.core.distribution import CostDistribution, CostGrid, grid_for
 from satcost_gnn.formula.compact_graph import GRAPH_INPUTS, PROBE_GRAPH_INPUTS
 from satcost_gnn.learn.network.batching import GraphBatch, GraphSample
+from satcost_gnn.learn.network.definition import (
+    LOGIT_LIMIT,
+    LOGIT_SLOPE,
+    SMALLEST_HAZARD,
+    ModelShape,
+    hazard_basis,
+)
 from satcost_gnn.learn.network.encoder import GraphEncoder
 from satcost_gnn.learn.network.fusion import Fusion, QuantileNormaliser
-
-# Hazards are kept away from 0 and 1 by this, so that no observation is impossible.
-_SMALLEST_HAZARD = 1e-4
-_LOGIT_LIMIT = float(np.log((1 - _SMALLEST_HAZARD) / _SMALLEST_HAZARD))
-
-
-@dataclass(frozen=True)
-class ModelShape:
-    """What a network is built for: sizes of its inputs and its outputs.
-
-    Parameters
-    ----------
-    static, online
-        Numbers of features.
-    solvers
-        Unit -> solvers, in the order of the outputs.
-    """
-
-    static: int
-    online: int
-    solvers: Mapping[str, tuple[str, ...]]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        solvers = {unit: list(names) for unit, names in self.solvers.items()}
-        return {"static": self.static, "online": self.online, "solvers": solvers}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Build it from :meth:`to_json`."""
-        solvers = {str(unit): tuple(names) for unit, names in values["solvers"].items()}
-        return cls(int(values["static"]), int(values["online"]), solvers)
 
 
 def hazard_logits(distribution: CostDistribution) -> NDArray[np.float32]:
@@ -69,7 +43,7 @@ def hazard_logits(distribution: CostDistribution) -> NDArray[np.float32]:
     survival = 1.0 - cdf[..., :-1]
     reached = survival > 1e-9
     hazard = np.divide(np.diff(cdf, axis=-1), survival, out=np.full(survival.shape, 0.5), where=reached)
-    hazard = np.clip(hazard, _SMALLEST_HAZARD, 1 - _SMALLEST_HAZARD)
+    hazard = np.clip(hazard, SMALLEST_HAZARD, 1 - SMALLEST_HAZARD)
     return np.asarray(np.log(hazard) - np.log1p(-hazard), dtype=np.float32)
 
 
@@ -103,11 +77,7 @@ class HazardHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(solvers, grid.bins))
         self.coefficients = nn.Parameter(torch.zeros(members, channels, solvers * basis))
         self.member_bias = nn.Parameter(torch.zeros(members, solvers * basis))
-        centres = np.linspace(0.0, 1.0, basis)
-        bumps = np.exp(-0.5 * ((np.linspace(0, 1, grid.bins)[None] - centres[:, None]) * (basis - 1)) ** 2)
-        self.register_buffer(
-            "basis", torch.from_numpy((bumps / bumps.sum(axis=0)).astype(np.float32)), persistent=False
-        )
+        self.register_buffer("basis", torch.from_numpy(hazard_basis(grid.bins, basis)), persistent=False)
 
     def forward(self, fused: Tensor) -> Tensor:
         """Return the logits ``float32[B, members, solvers, bins]``, bounded so that hazards stay off 0 and 1."""
@@ -115,8 +85,8 @@ class HazardHead(nn.Module):
             read = torch.einsum("bmc,mco->bmo", fused.float(), self.coefficients) + self.member_bias
         logits = self.bias + read.view(*read.shape[:2], self.solvers, -1) @ self.basis
         # The slope outside the bound keeps a gradient where a plain clamp would have none.
-        inside = logits.clamp(-_LOGIT_LIMIT, _LOGIT_LIMIT)
-        bounded: Tensor = inside + 0.01 * (logits - inside)
+        inside = logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+        bounded: Tensor = inside + LOGIT_SLOPE * (logits - inside)
         return bounded
 
 
@@ -164,6 +134,13 @@ class CostModel(nn.Module):
                 for unit, names in shape.solvers.items()
             }
         )
+
+    @classmethod
+    def from_arrays(cls, config: ModelConfig, shape: ModelShape, weights: Mapping[str, NDArray[Any]]) -> Self:
+        """Return the network of given weights, for predictions."""
+        model = cls(config, shape)
+        model.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})
+        return model.eval()
 
     def graph_vectors(self, batch: GraphBatch) -> Tensor | None:
         """Return what the graphs say, before fusion, ``float32[B, .]``; None for a network without that modality."""

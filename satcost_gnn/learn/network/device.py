@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-import torch
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from satcost_gnn.errors import EstimatorError
+
+if TYPE_CHECKING:
+    import torch
+
+# Where the drivers of GPUs are (NVIDIA's, AMD's, and those of Linux within Windows).
+_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 
 class NetworkOutOfMemoryError(EstimatorError):
     """There is not enough memory for the network on an instance, even alone in a batch."""
+
+
+def is_processor(name: str) -> bool:
+    """Whether a device's name means the processor on this machine; without a driver torch isn't asked, nor loaded."""
+    if name != "auto":
+        return name == "cpu"
+    return not any(Path(driver).exists() for driver in _DRIVERS) or torch_device(name).type == "cpu"
 
 
 def torch_device(name: str) -> torch.device:
@@ -19,6 +34,8 @@ def torch_device(name: str) -> torch.device:
     EstimatorError
         If there is no such device here.
     """
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -32,7 +49,8 @@ def torch_device(name: str) -> torch.device:
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+    torch = sys.modules.get("torch")
+    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
     # What torch raises on a CPU is a plain RuntimeError that only its text tells apart.
     text = str(error).lower()

@@ -17,12 +17,7 @@ from torch.nn import functional
 from satcost_gnn.config import ModelConfig
 from satcost_gnn.formula.compact_graph import CLAUSE_INPUTS, PROBE_INPUTS, VARIABLE_INPUTS
 from satcost_gnn.learn.network.batching import GraphBatch, NodeRanges
-
-# Bounds before an exponential: exp(8) times a million nodes is far inside the range of single precision.
-_SCORE_LIMIT = 8.0
-_EXTREME_LIMIT = 4.0
-# Standardised node inputs beyond this are outliers whose size carries nothing more.
-_INPUT_LIMIT = 5.0
+from satcost_gnn.learn.network.definition import EXTREME_LIMIT, INPUT_LIMIT, SCORE_LIMIT
 
 
 class _SegmentSum(torch.autograd.Function):
@@ -98,7 +93,7 @@ class Standardiser(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Return the values in standard deviations from the training mean."""
-        return ((values - self.mean) / self.scale).clamp(-_INPUT_LIMIT, _INPUT_LIMIT)
+        return ((values - self.mean) / self.scale).clamp(-INPUT_LIMIT, INPUT_LIMIT)
 
 
 class Aggregation(nn.Module):
@@ -116,12 +111,12 @@ class Aggregation(nn.Module):
     def forward(self, messages: Tensor, forward: tuple[Tensor, Tensor], backward: tuple[Tensor, Tensor]) -> Tensor:
         """Aggregate rows of messages over segments; indices and offsets as in :func:`segment_sum`."""
         messages = messages.float()
-        extreme = soft_bounded(messages[:, self.mean_channels :], _EXTREME_LIMIT)
+        extreme = soft_bounded(messages[:, self.mean_channels :], EXTREME_LIMIT)
         sent = torch.cat([messages[:, : self.mean_channels], extreme.exp()], dim=1)
         total = segment_sum(sent, *forward, *backward)
         mean = total / forward[1].diff().clamp(min=1)[:, None]
         # A node without neighbours gets the least value that a maximum can have.
-        largest = mean[:, self.mean_channels :].clamp(min=math.exp(-_EXTREME_LIMIT)).log()
+        largest = mean[:, self.mean_channels :].clamp(min=math.exp(-EXTREME_LIMIT)).log()
         return torch.cat([mean[:, : self.mean_channels], largest], dim=1)
 
 
@@ -174,7 +169,7 @@ class _Pooling(nn.Module):
         count, width = nodes.shape
         graphs = len(ranges.counts)
         # Bounded scores need no maximum subtracted before the exponential.
-        weights = soft_bounded(self.score(nodes).float(), _SCORE_LIMIT).exp()
+        weights = soft_bounded(self.score(nodes).float(), SCORE_LIMIT).exp()
         weighted = (nodes.view(count, self.heads, width // self.heads) * weights[:, :, None]).view(count, width)
         total, largest = torch.cat([nodes, weighted, weights], dim=1), nodes
         for part_of, offsets in (

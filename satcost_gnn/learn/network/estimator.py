@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.numpy import save_file
 
 from satcost_gnn import __version__
 from satcost_gnn.config import NetworkConfig, TrainingConfig
@@ -22,17 +21,20 @@ from satcost_gnn.formula.static_feature_list import ORDER_FEATURE_NAMES
 from satcost_gnn.learn.base import Bools, Estimator, TrainingTable, group_folds, register
 from satcost_gnn.learn.ensemble.ood_fallback import OODFallback
 from satcost_gnn.learn.fit_cache import cached_fit
-from satcost_gnn.learn.network.batching import GraphBatch, GraphSample, collate, graph_sample, plan_batches
-from satcost_gnn.learn.network.cost_model import CostModel, ModelShape
-from satcost_gnn.learn.network.device import NetworkOutOfMemoryError, out_of_memory, torch_device
-from satcost_gnn.learn.network.inference import inference
-from satcost_gnn.learn.network.joined_tables import JoinedTables, marginal_logits
-from satcost_gnn.learn.network.network_files import NetworkHeader, check_header, graph_inputs, read_members
-from satcost_gnn.learn.network.training import open_run, tell, train_network
-from satcost_gnn.learn.network.training_callbacks import Say
+from satcost_gnn.learn.network.array_inference import embedding, readings
+from satcost_gnn.learn.network.array_model import ArrayModel
+from satcost_gnn.learn.network.batching import GraphSample, graph_sample
+from satcost_gnn.learn.network.definition import ModelShape
+from satcost_gnn.learn.network.device import NetworkOutOfMemoryError, is_processor, out_of_memory
+from satcost_gnn.learn.network.network_files import NetworkHeader, check_header, graph_inputs, read_weights
 from satcost_gnn.learn.registry import load_estimator
 from satcost_gnn.learn.stored_estimator import FORMAT, read_header
 from satcost_gnn.runtime.stored_files import place_of
+
+if TYPE_CHECKING:
+    from satcost_gnn.learn.network.cost_model import CostModel
+    from satcost_gnn.learn.network.torch_inference import TorchInference
+    from satcost_gnn.learn.network.training_callbacks import Say
 
 _WEIGHTS = "model.safetensors"
 _HEADER = "config.json"
@@ -85,6 +87,8 @@ class GnnEstimator(Estimator):
         self._shape: ModelShape | None = None
         self._static_names: tuple[str, ...] = ()
         self._online_names: tuple[str, ...] = ()
+        # As they were read from a file; what has been learnt here is in torch's models only.
+        self._weights: list[dict[str, NDArray[Any]]] = []
         self._members: list[CostModel] = []
         self._ensemble_members: dict[str, Estimator] = {}
         self._fallback: OODFallback | None = None
@@ -130,7 +134,7 @@ class GnnEstimator(Estimator):
         run_directory: Path | None = None,
         resume: bool = False,
         classical: Path | None = None,
-        say: Say = tell,
+        say: Say | None = None,
     ) -> Self:
         """Learn from a table, and from tables of other units on the same or other instances.
 
@@ -151,7 +155,7 @@ class GnnEstimator(Estimator):
         classical
             Directory that keeps the classical members of the ensemble, for other networks on the same tables.
         say
-            Called with one line an epoch.
+            Called with one line an epoch; by default they go to stderr.
 
         Raises
         ------
@@ -176,7 +180,11 @@ class GnnEstimator(Estimator):
             self._options = _FitOptions()
 
     def _fit(self, table: TrainingTable) -> None:
+        from satcost_gnn.learn.network.joined_tables import JoinedTables, marginal_logits
+        from satcost_gnn.learn.network.training import open_run, tell, train_network
+
         options = self._options
+        say = options.say or tell
         tables = {one.unit: one for one in (table, *options.extra)}
         for one in tables.values():
             if not len(one) or not one.known.any(axis=0).all():
@@ -207,7 +215,7 @@ class GnnEstimator(Estimator):
         kind = self.settings.model.ensemble_member
         if kind != "none":
             for unit, one in train.tables.items():
-                options.say(f"fitting the ensemble member {kind}, in {unit}")
+                say(f"fitting the ensemble member {kind}, in {unit}")
                 labelled = one.subset(one.known.any(axis=1))
                 self._ensemble_members[unit] = cached_fit(kind, _MEMBERS[kind], labelled, options.classical)
         self._fallback = (
@@ -220,6 +228,7 @@ class GnnEstimator(Estimator):
             }
             open_run(options.run_directory, self.settings.model_dump(mode="json"), split, resume=options.resume)
         try:
+            self._weights = []
             self._members = train_network(
                 self.settings,
                 shape,
@@ -228,7 +237,7 @@ class GnnEstimator(Estimator):
                 {unit: marginal_logits(one) for unit, one in train.tables.items()},
                 directory=options.run_directory,
                 resume=options.resume,
-                say=options.say,
+                say=say,
             )
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
@@ -256,41 +265,33 @@ class GnnEstimator(Estimator):
     # Predicting -------------------------------------------------------------------------------------------------------
 
     def _predict(self, instances: list[Instance]) -> CostDistribution:
-        samples = [self._sample(instance) for instance in instances]
+        samples, paths = [self._sample(one) for one in instances], [one.path for one in instances]
+        if self._in_numpy:
+            there = np.zeros(len(samples), dtype=np.bool_)
+            found = readings(self._array_models, samples, there, paths, self.unit, self._reads_early)
+        else:
+            found = self._in_torch.readings(samples, paths, self.unit, self._reads_early)
+        return self._mixed(found, instances)
 
-        def readings(batch: GraphBatch) -> torch.Tensor:
-            here = torch.zeros(len(batch), dtype=torch.bool, device=batch.static.device)
-            return self._readings(
-                [(one, one.graph_vectors(batch)) for one in self._members], here, batch.static, batch.online
-            )
+    @property
+    def _in_numpy(self) -> bool:
+        """Whether the networks are computed with numpy: where torch hasn't just learnt them, and without a GPU."""
+        return not self._members and is_processor(self.device)
 
-        return self._mixed(self._apply(readings, instances, samples), instances)
+    @property
+    def _array_models(self) -> list[ArrayModel]:
+        return [ArrayModel(self.settings.model, weights) for weights in self._weights]
 
-    def _readings(
-        self,
-        members: Sequence[tuple[CostModel, torch.Tensor | None]],
-        without_graph: torch.Tensor,
-        static: torch.Tensor,
-        online: torch.Tensor,
-    ) -> torch.Tensor:
-        """Return each member's distribution, ``float64[B, 1 or 2, n_members, n_solvers, bins + 1]``.
+    @property
+    def _in_torch(self) -> TorchInference:
+        from satcost_gnn.learn.network.cost_model import CostModel
+        from satcost_gnn.learn.network.torch_inference import TorchInference
 
-        The first reading is of all that there is, the second, if the network has learnt to do with it, of the early
-        search alone.
-        """
-        seen = [(without_graph, static)]
-        if self._reads_early:
-            seen.append((torch.ones_like(without_graph), torch.full_like(static, torch.nan)))
-        found = []
-        for gone, features in seen:
-            each = []
-            for member, graph in members:
-                fused = member.fuse(graph, gone, features, online)
-                logits = member.heads[self.unit](fused).double()
-                each.append(1.0 - torch.sigmoid(-logits).cumprod(dim=-1).mean(dim=1))
-            cdf = torch.stack(each, dim=1)
-            found.append(torch.cat([torch.zeros_like(cdf[..., :1]), cdf], dim=-1))
-        return torch.stack(found, dim=1)
+        shape = self._fitted_shape
+        if not self._members:
+            # In place: estimators for other units share them.
+            self._members += [CostModel.from_arrays(self.settings.model, shape, one) for one in self._weights]
+        return TorchInference(self._members, self.device, self.settings.batches)
 
     def _mixed(self, readings: NDArray[np.float64], instances: Sequence[Instance]) -> CostDistribution:
         """Return predictions mixed with the ensemble member and, out of distribution, with the fallback."""
@@ -330,18 +331,15 @@ class GnnEstimator(Estimator):
         first = next((one for one in variants if one.graph is not None), None)
         if first is None:
             raise EstimatorError("network: found no graph in any variant of the instance")
-        samples = [self._sample(replace(one, graph=first.graph)) for one in variants]
-        static = torch.from_numpy(np.stack([sample.static for sample in samples]))
-        online = torch.from_numpy(np.stack([sample.online for sample in samples]))
-        without = torch.tensor([one.graph is None for one in variants])
-        with inference():
-            batch = collate(samples[:1])
-            members: list[tuple[CostModel, torch.Tensor | None]] = []
-            for member in self._members:
-                graph = member.to("cpu").eval().graph_vectors(batch)
-                members.append((member, None if graph is None else graph.expand(len(samples), -1)))
-            readings = self._readings(members, without, static, online).numpy()
-        return self._mixed(readings, variants)
+        graph = self._sample(first).graph
+        samples = [self._sample(replace(one, graph=graph)) for one in variants]
+        without = np.array([one.graph is None for one in variants])
+        if self._in_numpy:
+            paths = [one.path for one in variants]
+            found = readings(self._array_models, samples, without, paths, self.unit, self._reads_early)
+        else:
+            found = self._in_torch.variant_readings(samples, without, self.unit, self._reads_early)
+        return self._mixed(found, variants)
 
     def embedding(self, instances: Sequence[Instance]) -> NDArray[np.float32]:
         """Return the fused vectors of the first network, averaged over its members, ``float32[n, fused_width]``.
@@ -354,50 +352,19 @@ class GnnEstimator(Estimator):
         _ = self._fitted_shape
         if not instances:
             return np.zeros((0, self.settings.model.fused_width), dtype=np.float32)
-        samples = [self._sample(one) for one in instances]
-        return self._apply(lambda batch: self._members[0].embedding(batch).mean(dim=1), instances, samples).astype(
-            np.float32
-        )
-
-    def _apply(
-        self,
-        compute: Callable[[GraphBatch], torch.Tensor],
-        instances: Sequence[Instance],
-        samples: Sequence[GraphSample],
-    ) -> NDArray[Any]:
-        """Return what the networks compute for each sample, in batches of bounded size on the device.
-
-        Raises
-        ------
-        NetworkOutOfMemoryError
-            If the memory doesn't suffice for some sample even alone.
-        """
-        device = torch_device(self.device)
-        for member in self._members:
-            member.to(device).eval()
-        bounds = self.settings.batches
-        edges = [sample.graph.n_edges for sample in samples]
-        waiting = plan_batches(edges, max_edges=bounds.edges, max_graphs=8 * bounds.graphs)
-        rows: list[Any] = [None] * len(samples)
-        while waiting:
-            positions = waiting.pop()
-            try:
-                with inference():
-                    found = compute(collate([samples[i] for i in positions]).to(device)).cpu().numpy()
-            except (MemoryError, RuntimeError) as error:
-                if not out_of_memory(error):
-                    raise
-                if len(positions) == 1:
-                    raise NetworkOutOfMemoryError(
-                        f"{instances[positions[0]].path}: out of memory in the network ({error})"
-                    ) from error
-                waiting += np.array_split(positions, 2)
-                continue
-            for position, row in zip(positions.tolist(), found, strict=True):
-                rows[position] = row
-        return np.stack(rows)
+        samples, paths = [self._sample(one) for one in instances], [one.path for one in instances]
+        if self._in_numpy:
+            return embedding(self._array_models[0], samples, paths)
+        return self._in_torch.embedding(samples, paths)
 
     # Saving -----------------------------------------------------------------------------------------------------------
+
+    def _arrays(self) -> list[dict[str, NDArray[Any]]]:
+        """Return the weights of each network."""
+        if self._weights:
+            return self._weights
+        states = [member.state_dict() for member in self._members]
+        return [{name: tensor.detach().cpu().contiguous().numpy() for name, tensor in one.items()} for one in states]
 
     def save(self, directory: Path) -> None:
         """Write weights (safetensors), configuration (JSON) and, if there are, the classical members of the ensemble.
@@ -410,11 +377,7 @@ class GnnEstimator(Estimator):
         shape = self._fitted_shape
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        weights = {
-            f"{number}.{name}": tensor.detach().cpu().contiguous()
-            for number, member in enumerate(self._members)
-            for name, tensor in member.state_dict().items()
-        }
+        weights = {f"{number}.{name}": one for number, own in enumerate(self._arrays()) for name, one in own.items()}
         header = {
             "estimator": self.name,
             "format": FORMAT,
@@ -467,7 +430,7 @@ class GnnEstimator(Estimator):
         estimator._static_names, estimator._online_names = header.inputs.static, header.inputs.online
         estimator._unit = header.unit
         estimator._solvers = estimator._shape.solvers[estimator._unit]
-        estimator._members = read_members(directory / _WEIGHTS, estimator.settings, estimator._shape)
+        estimator._weights = read_weights(directory / _WEIGHTS, estimator.settings, estimator._shape)
         for unit, name in header.ensemble_members.items():
             estimator._ensemble_members[unit] = load_estimator(
                 name, place_of(directory, f"ensemble-member-{unit}", f"beside-{unit}")
@@ -498,4 +461,4 @@ class _FitOptions:
     run_directory: Path | None = None
     resume: bool = False
     classical: Path | None = None
-    say: Say = tell
+    say: Say | None = None

@@ -7,14 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
 from torch import Tensor, nn
 
 from satcost_gnn.config import ModelConfig
-
-# Quantiles of the training data that a feature is described by.
-_KNOTS = 41
-_LIMIT = 4.0
+from satcost_gnn.learn.network.definition import FEATURE_LIMIT, KNOTS, normal_scores
 
 
 class QuantileNormaliser(nn.Module):
@@ -39,9 +35,8 @@ class QuantileNormaliser(nn.Module):
 
     def __init__(self, features: int) -> None:
         super().__init__()
-        levels = (np.arange(_KNOTS) + 0.5) / _KNOTS
-        self.register_buffer("knots", torch.zeros(features, _KNOTS))
-        self.register_buffer("scores", torch.from_numpy(ndtri(levels).astype(np.float32)), persistent=False)
+        self.register_buffer("knots", torch.zeros(features, KNOTS))
+        self.register_buffer("scores", torch.from_numpy(normal_scores()), persistent=False)
         self.register_buffer("varies", torch.zeros(features, dtype=torch.bool))
         self.register_buffer("indicated", torch.zeros(features, dtype=torch.bool))
         self.channels = 2 * features
@@ -57,7 +52,7 @@ class QuantileNormaliser(nn.Module):
         """
         table: NDArray[np.float64] = np.asarray(values, dtype=np.float64)
         table = table[~np.isnan(table).all(axis=1)] if table.shape[1] else table
-        levels = (np.arange(_KNOTS) + 0.5) / _KNOTS
+        levels = (np.arange(KNOTS) + 0.5) / KNOTS
         for column in range(table.shape[1]):
             present = table[~np.isnan(table[:, column]), column]
             self.indicated[column] = 0 < len(present) < len(table)
@@ -83,7 +78,7 @@ class QuantileNormaliser(nn.Module):
         columns = torch.where(missing, self.knots[:, :1].T, values).T.contiguous()
         left = torch.searchsorted(self.knots, columns, right=False)
         right = torch.searchsorted(self.knots, columns, right=True)
-        last = _KNOTS - 1
+        last = KNOTS - 1
         lower = (left - 1).clamp(0, last)
         upper = left.clamp(0, last)
         below, above = self.knots.gather(1, lower), self.knots.gather(1, upper)
@@ -102,7 +97,7 @@ class QuantileNormaliser(nn.Module):
             self.scores[0] + (columns - first) * slope,
         )
         score = torch.where(count > 0, tied, between)
-        score = torch.where((columns > final) | (columns < first), beyond, score).clamp(-_LIMIT, _LIMIT)
+        score = torch.where((columns > final) | (columns < first), beyond, score).clamp(-FEATURE_LIMIT, FEATURE_LIMIT)
         score = torch.where(missing | ~self.varies, torch.zeros_like(values), score.T)
         return torch.cat([score, (missing & self.indicated).to(score.dtype)], dim=1)
 

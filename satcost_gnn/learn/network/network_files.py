@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from numpy.typing import NDArray
 from pydantic import Field
 
 from satcost_gnn.config import NetworkConfig, Section
 from satcost_gnn.core.distribution import GRIDS
 from satcost_gnn.errors import CheckpointError, DamagedFileError
 from satcost_gnn.formula.compact_graph import CLAUSE_INPUTS, GRAPH_INPUTS, GRAPH_VERSION, VARIABLE_INPUTS
-from satcost_gnn.learn.network.cost_model import CostModel, ModelShape
-from satcost_gnn.learn.network.stored_weights import check_weights, planned, read_weights
+from satcost_gnn.learn.network.definition import ModelShape, planned_weights
+from satcost_gnn.learn.network.stored_arrays import check_arrays, read_arrays
 from satcost_gnn.learn.stored_estimator import StoredHeader
 
 
@@ -96,8 +97,8 @@ def check_header(header: NetworkHeader, path: Path) -> None:
         )
 
 
-def read_members(path: Path, settings: NetworkConfig, shape: ModelShape) -> list[CostModel]:
-    """Return the networks whose weights a file holds.
+def read_weights(path: Path, settings: NetworkConfig, shape: ModelShape) -> list[dict[str, NDArray[Any]]]:
+    """Return the weights of each network that a file holds.
 
     Parameters
     ----------
@@ -111,17 +112,11 @@ def read_members(path: Path, settings: NetworkConfig, shape: ModelShape) -> list
     DamagedFileError
         If the file can't be read, or its weights are not those of such networks.
     """
-    weights = read_weights(path)
-    plan = planned(lambda: CostModel(settings.model, shape))
+    weights = read_arrays(path)
+    plan = planned_weights(settings.model, shape)
     expected = {f"{number}.{name}": one for number in range(settings.members) for name, one in plan.items()}
-    check_weights(weights, expected, path)
-    members = []
-    for number in range(settings.members):
-        model = CostModel(settings.model, shape)
-        head = f"{number}."
-        model.load_state_dict({k.removeprefix(head): v for k, v in weights.items() if k.startswith(head)})
-        members.append(model.eval())
-    return members
+    check_arrays(weights, expected, path)
+    return [{name: weights[f"{number}.{name}"] for name in plan} for number in range(settings.members)]
 
 
-__all__ = ["NetworkHeader", "check_header", "graph_inputs", "read_members"]
+__all__ = ["NetworkHeader", "check_header", "graph_inputs", "read_weights"]

@@ -13,6 +13,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from satcost_gnn.errors import DamagedFileError
+from satcost_gnn.learn.network.stored_arrays import check_plan
 from satcost_gnn.runtime.stored_files import read_bytes
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -45,10 +46,7 @@ def check_weights(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], p
     DamagedFileError
         If one differs, is missing or is unknown.
     """
-    for name in sorted({*expected, *found}):
-        here, there = _described(found.get(name)), _described(expected.get(name))
-        if here != there:
-            raise DamagedFileError(f"{path}: found {name} to be {here}; expected {there}")
+    check_plan(_plan(found), _plan(expected), path)
 
 
 def load_weights(path: Path, model: Model) -> Model:
@@ -79,8 +77,8 @@ def check_training_state(path: Path) -> Path:
     return path
 
 
-def _described(tensor: Tensor | None) -> str:
-    return "missing" if tensor is None else f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"
+def _plan(weights: Mapping[str, Tensor]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    return {name: (str(one.dtype).removeprefix("torch."), tuple(one.shape)) for name, one in weights.items()}
 
 
 __all__ = ["check_training_state", "check_weights", "load_weights", "planned", "read_weights"]

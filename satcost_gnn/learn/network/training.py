@@ -38,7 +38,8 @@ from satcost_gnn.learn.network.batching import (
     encoded_sample,
     plan_batches,
 )
-from satcost_gnn.learn.network.cost_model import CostModel, ModelShape
+from satcost_gnn.learn.network.cost_model import CostModel
+from satcost_gnn.learn.network.definition import ModelShape
 from satcost_gnn.learn.network.lightning_surroundings import one_process, quiet_lightning
 from satcost_gnn.learn.network.losses import batch_losses
 from satcost_gnn.learn.network.stored_weights import check_training_state, load_weights

@@ -9,7 +9,8 @@ from satcost_gnn.config import ModelConfig
 from satcost_gnn.core.distribution import GRIDS, CostDistribution
 from satcost_gnn.formula.compact_graph import GRAPH_INPUTS, VARIABLE_INPUTS
 from satcost_gnn.learn.network.batching import collate, encoded_sample, graph_sample
-from satcost_gnn.learn.network.cost_model import CostModel, HazardHead, ModelShape, hazard_logits
+from satcost_gnn.learn.network.cost_model import CostModel, HazardHead, hazard_logits
+from satcost_gnn.learn.network.definition import ModelShape
 
 SOLVERS = {"conflicts": ("a", "b"), "cpu_seconds": ("a",)}
 

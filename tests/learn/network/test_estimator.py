@@ -15,6 +15,7 @@ from synthetic_graphs import SMALL_MODEL, SOLVERS, make_graph_table
 from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.errors import CheckpointError, ConfigError, EstimatorError
 from satcost_gnn.learn.base import TrainingTable
+from satcost_gnn.learn.network.array_model import ArrayModel
 from satcost_gnn.learn.network.batching import collate
 from satcost_gnn.learn.network.device import NetworkOutOfMemoryError, torch_device
 from satcost_gnn.learn.network.estimator import GnnEstimator
@@ -82,12 +83,16 @@ def test_saved_and_loaded_predicts_the_same(fitted, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
     loaded = load_estimator("gnn", tmp_path, device="cpu")
     for unit in estimator.units:
+        # What has been learnt here is computed with torch, what is read with numpy.
         expected = estimator.for_unit(unit).predict(table.instances).cdf
-        np.testing.assert_array_equal(loaded.for_unit(unit).predict(table.instances).cdf, expected)
+        np.testing.assert_allclose(loaded.for_unit(unit).predict(table.instances).cdf, expected, atol=1e-5)
         np.testing.assert_array_equal(
-            load_estimator("gnn", tmp_path, unit=unit, device="cpu").predict(table.instances).cdf, expected
+            load_estimator("gnn", tmp_path, unit=unit, device="cpu").predict(table.instances).cdf,
+            loaded.for_unit(unit).predict(table.instances).cdf,
         )
-    np.testing.assert_array_equal(loaded.embedding(table.instances), estimator.embedding(table.instances))
+    np.testing.assert_allclose(loaded.embedding(table.instances), estimator.embedding(table.instances), atol=1e-4)
+    loaded.save(tmp_path / "again")
+    assert (tmp_path / "again/model.safetensors").read_bytes() == (tmp_path / "model.safetensors").read_bytes()
     assert loaded.parameters() == estimator.parameters()
     assert loaded.clone().parameters() == estimator.parameters()
 
@@ -107,6 +112,60 @@ def test_another_process_predicts_the_same(fitted, tmp_path):
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
     np.testing.assert_allclose(np.load(tmp_path / "cdf.npy"), estimator.predict(table.instances).cdf, atol=1e-6)
+
+
+def test_torch_on_a_device_says_what_numpy_says(fitted, tmp_path, monkeypatch):
+    """A GPU takes this way, of which there is none here."""
+    estimator, table = fitted
+    estimator.save(tmp_path)
+    with_numpy, with_torch = (load_estimator("gnn", tmp_path, device="cpu") for _ in range(2))
+    variants = [
+        replace(table.instances[0], graph=None),
+        *[replace(table.instances[0], static=one.static) for one in table.instances],
+    ]
+    expected = with_numpy.predict(table.instances).cdf, with_numpy.predict_variants(variants).cdf
+    assert not with_numpy._members
+    monkeypatch.setattr("satcost_gnn.learn.network.estimator.is_processor", lambda name: False)
+    np.testing.assert_allclose(with_torch.predict(table.instances).cdf, expected[0], atol=1e-5)
+    np.testing.assert_allclose(with_torch.predict_variants(variants).cdf, expected[1], atol=1e-5)
+    np.testing.assert_allclose(with_torch.embedding(table.instances), with_numpy.embedding(table.instances), atol=1e-4)
+    assert with_torch._members
+
+
+def test_out_of_memory_in_numpy_says_which(fitted, tmp_path, monkeypatch):
+    estimator, table = fitted
+    estimator.save(tmp_path)
+    loaded = load_estimator("gnn", tmp_path, device="cpu")
+    culprit = max(table.instances, key=lambda one: one.graph.n_edges)
+    plain = ArrayModel.graph_vector
+
+    def limited(self, graph):
+        if graph.n_edges == culprit.graph.n_edges:
+            raise MemoryError("Unable to allocate 2 GiB")
+        return plain(self, graph)
+
+    monkeypatch.setattr(ArrayModel, "graph_vector", limited)
+    with pytest.raises(NetworkOutOfMemoryError, match=f"^{culprit.path}: out of memory"):
+        loaded.predict(table.instances)
+
+
+def test_a_prediction_loads_neither_torch_nor_what_trains(fitted, tmp_path):
+    estimator, _ = fitted
+    estimator.save(tmp_path / "model")
+    tests = str(Path(__file__).parents[2])
+    code = (
+        "import sys\n"
+        "from satcost_gnn.learn.registry import load_estimator\n"
+        f"estimator = load_estimator('gnn', {str(tmp_path / 'model')!r}, device='cpu')\n"
+        "loaded = {name.partition('.')[0] for name in sys.modules}\n"
+        "assert not loaded & {'torch', 'lightning', 'torchmetrics', 'sklearn', 'scipy'}, loaded\n"
+        f"sys.path.insert(0, {tests!r})\n"
+        "from synthetic_graphs import make_graph_table\n"
+        "estimator.predict(make_graph_table(3, 0).instances)\n"
+        "loaded = {name.partition('.')[0] for name in sys.modules}\n"
+        "assert not loaded & {'torch', 'lightning', 'torchmetrics', 'sklearn', 'scipy'}, loaded\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
 
 
 def test_embedding(fitted):
@@ -395,7 +454,7 @@ def test_features_of_the_order_are_read_by_no_network_that_is_fitted_now_and_by_
     header = json.loads((tmp_path / "config.json").read_text())
     assert header["inputs"]["static"] == list(names[:-1])
     loaded = load_estimator("gnn", tmp_path)
-    np.testing.assert_array_equal(loaded.predict(known.instances).cdf, before.predict(known.instances).cdf)
+    np.testing.assert_allclose(loaded.predict(known.instances).cdf, before.predict(known.instances).cdf, atol=1e-5)
 
 
 def test_the_network_that_ships_reads_what_it_was_trained_with():

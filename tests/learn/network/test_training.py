@@ -15,7 +15,7 @@ from synthetic_graphs import SMALL_MODEL, make_graph_table
 
 from satcost_gnn.config import NetworkConfig
 from satcost_gnn.errors import CheckpointError, ConfigError
-from satcost_gnn.learn.network.cost_model import ModelShape
+from satcost_gnn.learn.network.definition import ModelShape
 from satcost_gnn.learn.network.estimator import GnnEstimator
 from satcost_gnn.learn.network.training import CostModule, open_run, train_member
 
