@@ -34,6 +34,7 @@ COMMANDS = {
     "evaluate": "Compare estimators on a data set: one table, one run, one protocol, with a report.",
     "dataset": "Look at, check and split data sets of measured costs.",
     "estimators": "List the estimators: what each needs of an instance, what it costs, and what it predicts from.",
+    "cache": "What predictions keep for the next time: where, how much; remove it.",
     "calibrate-machine": "Time a fixed set of small solver runs, so that seconds are predicted for this machine.",
     "solvers": "List the solvers that can be run.",
 }

@@ -39,6 +39,7 @@ from satcost_gnn.cli.phases import check_phases, read_twice, write_phases
 from satcost_gnn.cli.prediction_text import PredictionText
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.features.early_budget import DEFAULT_LIMIT_S
+from satcost_gnn.features.user_cache import UserCache
 from satcost_gnn.formula.sources import FormulaSource
 from satcost_gnn.runtime.output_files import check_outputs
 from satcost_gnn.runtime.progress import ProgressLine
@@ -100,6 +101,12 @@ class PredictOptions:
     relaxed: Relaxed = False
     gbd: Gbd = None
     query: Query = ""
+    cache: Annotated[
+        bool,
+        typer.Option(
+            "--cache/--no-cache", help="Keep what files have taken for the next time; `satcost cache info` says where."
+        ),
+    ] = True
 
 
 def _opened(options: PredictOptions, predictor: Predictor, cutoffs: Sequence[float]) -> OpenedTable:
@@ -162,6 +169,8 @@ def run_predict(options: PredictOptions) -> int:
         relaxed=options.relaxed,
         limit_s=options.limit,
     )
+    if options.cache:
+        predictor.cache = UserCache.of_user(predictor.settings)
     for note in predictor.notes:
         print(f"satcost: {predictor.checkpoint.config.label}: {note}", file=sys.stderr)
     # The column of a single cutoff is p_solved.

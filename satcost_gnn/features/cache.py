@@ -23,6 +23,7 @@ from satcost_gnn.features.preprocessing import Preprocessed, PreprocessSettings,
 from satcost_gnn.formula.compact_graph import CompactGraph
 from satcost_gnn.runtime.output_files import replacing, write_text
 from satcost_gnn.runtime.stored_files import parse_json, read_arrays
+from satcost_gnn.search.plain_run import PlainRun, PlainStage
 from satcost_gnn.search.probe_settings import ProbeResult, ProbeSettings
 from satcost_gnn.search.trace import Trace
 
@@ -42,14 +43,18 @@ FORMER_KEYS = {"second": "replicate", "second_settings": "replicate_settings", "
 _NOT_KEPT = ("trace", "settings", "numbers", "model")
 
 
-def _write(path: Path, instance: Instance) -> None:
+def instance_arrays(instance: Instance, about: Mapping[str, Any] | None = None) -> dict[str, NDArray[Any]]:
+    """Return an instance, and what else is to be known of it, as arrays for ``numpy.savez``; without models."""
     probe = instance.probe
     header: dict[str, Any] = {
         "path": instance.path,
         "gbdhash": instance.gbdhash,
         "timings": instance.timings,
         "static": {"names": instance.static.names, "seconds": instance.static.seconds},
+        "about": dict(about or {}),
     }
+    if instance.plain is not None:
+        header["plain"] = {k: v for k, v in asdict(instance.plain).items() if k != "model"}
     arrays: dict[str, NDArray[Any]] = {"static": instance.static.values}
     if instance.online is not None:
         header["online"] = {"names": instance.online.names, "seconds": instance.online.seconds}
@@ -62,14 +67,25 @@ def _write(path: Path, instance: Instance) -> None:
         arrays |= _prefixed("trace", probe.trace.to_arrays())
     if instance.graph is not None:
         arrays |= _prefixed("graph", instance.graph.to_arrays())
+    return {"header": np.array(json.dumps(header)), **arrays}
+
+
+def _write(path: Path, instance: Instance) -> None:
     if path.exists() and not path.is_file():
         # Nothing of ours, and no file can take its place.
         path.rename(path.with_suffix(f".{uuid.uuid4().hex}.not-an-entry"))
     with replacing(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, header=np.array(json.dumps(header)), **arrays)
+        np.savez_compressed(stream, allow_pickle=False, **instance_arrays(instance))
 
 
-def _read(path: Path) -> Instance:
+def read_instance(path: Path) -> tuple[Instance, dict[str, Any]]:
+    """Return an instance from a file of :func:`instance_arrays`, and what else was to be known of it.
+
+    Raises
+    ------
+    DamagedFileError, KeyError, TypeError, ValueError, AssertionError
+        If it is not what was written.
+    """
     arrays = read_arrays(path)
     header = {FORMER_KEYS.get(k, k): v for k, v in parse_json(str(arrays.pop("header")), str(path)).items()}
     header["timings"] = {FORMER_KEYS.get(k, k): v for k, v in header["timings"].items()}
@@ -87,7 +103,10 @@ def _read(path: Path) -> Instance:
     graph = _part("graph", arrays)
     static = vector("static")
     assert static is not None
-    return Instance(
+    plain = header.get("plain")
+    if plain is not None:
+        plain = PlainRun(**{**plain, "stages": tuple(PlainStage(**one) for one in plain["stages"])})
+    instance = Instance(
         path=header["path"],
         gbdhash=header["gbdhash"],
         static=static,
@@ -96,7 +115,9 @@ def _read(path: Path) -> Instance:
         replicate=search("replicate", None),
         graph=CompactGraph.from_arrays(graph) if graph else None,
         timings=header["timings"],
+        plain=plain,
     )
+    return instance, header.get("about", {})
 
 
 class InstanceCache:
@@ -128,7 +149,7 @@ class InstanceCache:
     def get(self, instance: str) -> Instance | None:
         """Return a cached instance, None if it isn't there or can't be read."""
         try:
-            return _read(self._path(instance))
+            return read_instance(self._path(instance))[0]
         except Exception:
             # Whatever is wrong with an entry, it costs no more than to be made again.
             return None

@@ -392,7 +392,7 @@ def _preprocessed(
 
 
 def preprocess_many(
-    sources: Iterable[tuple[Key, FormulaSource]],
+    sources: Iterable[tuple[Key, FormulaSource | Preprocessed]],
     settings: PreprocessSettings,
     *,
     jobs: int = 1,
@@ -403,7 +403,8 @@ def preprocess_many(
     Parameters
     ----------
     sources
-        Pairs of a key of the caller's and a formula or file; consumed as they are worked on, a few ahead.
+        Pairs of a key of the caller's and a formula or file; consumed as they are worked on, a few ahead. What has been
+        preprocessed already is yielded as it is.
     settings
         How to do it.
     jobs
@@ -426,9 +427,10 @@ def preprocess_many(
 
     def work(own: Sandbox) -> None:
         try:
-            with own as sandbox:
-                while (job := waiting.get()) is not None:
-                    ready.put((job[0], preprocess(job[1], settings, sandbox)))
+            # The helper process is started by the first that needs it.
+            while (job := waiting.get()) is not None:
+                ready.put((job[0], preprocess(job[1], settings, own)))
+            own.close()
         except BaseException as error:
             ready.put(error)
 
@@ -443,8 +445,13 @@ def preprocess_many(
             while not exhausted and under_way < 3 * len(threads):
                 job = next(stream, None)
                 exhausted = job is None
-                if job is not None:
-                    waiting.put(job)
+                if job is None:
+                    break
+                key, source = job
+                if isinstance(source, Preprocessed):
+                    yield key, source
+                else:
+                    waiting.put((key, source))
                     under_way += 1
             if not under_way:
                 return

@@ -23,6 +23,7 @@ from satcost_gnn.errors import CheckpointError, ConfigError
 from satcost_gnn.features.early_budget import DEFAULT_LIMIT_S, within_limit
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.features.preprocessing import Preprocessed, PreprocessSettings, preprocess, preprocess_many
+from satcost_gnn.features.user_cache import UserCache, preprocess_cached
 from satcost_gnn.formula.in_memory import from_memory
 from satcost_gnn.formula.sources import FormulaFile, FormulaSource
 from satcost_gnn.learn.early_answers import above_survived, after_plain_run, after_probe
@@ -155,6 +156,8 @@ class Predictor:
         self._relative = read_relative_costs(checkpoint, self.unit)
         self.ood_detector = OODDetector.load(place_of(checkpoint.directory, "ood_detector", "novelty"))
         self._estimators: dict[str, Estimator | str] = {}
+        #: Where :meth:`predict_many` keeps what files have taken, and finds it again, without models; None for nowhere.
+        self.cache: UserCache | None = None
         self._sandbox: Sandbox | None = None
 
     @classmethod
@@ -268,7 +271,11 @@ class Predictor:
         Prediction
             One for each source.
         """
-        yield from self.predict_ready(preprocess_many(enumerate(sources), self.settings, jobs=jobs), batch_edges)
+        if self.cache is None:
+            items = preprocess_many(enumerate(sources), self.settings, jobs=jobs)
+        else:
+            items = preprocess_cached(enumerate(sources), self.settings, self.cache, jobs=jobs)
+        yield from self.predict_ready(items, batch_edges)
 
     def predict_ready(
         self, items: Iterable[tuple[Any, Preprocessed] | None], batch_edges: int = 500_000
