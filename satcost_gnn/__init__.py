@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 #: Main classes and functions -> where they are.
 _EXPORTS = {
     "Checkpoint": "serve.checkpoint",
+    "CnfFeatures": "learn.sklearn_interface",
     "CostDistribution": "core.distribution",
     "CostMonitor": "decide.monitor",
     "Dataset": "data.dataset",
@@ -25,6 +26,10 @@ _EXPORTS = {
     "PortfolioSolver": "decide.run",
     "Prediction": "serve.prediction",
     "Predictor": "serve.predictor",
+    "SatCostRegressor": "learn.sklearn_interface",
+    "Scheduler": "decide.schedule",
+    "Selector": "decide.select",
+    "SolverSelector": "learn.sklearn_interface",
     "read_dimacs": "formula.dimacs",
 }
 

@@ -50,6 +50,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(samples / name, directory / "cnf" / name)
     shutil.copy(samples / "random3-120.cnf", directory / "instance.cnf")
     shutil.copy(samples / "random3-120.cnf", directory / "hard.cnf")
+    (directory / "many").mkdir()
+    for n in range(3, 15):
+        (directory / "many" / f"{n}.cnf").write_text(
+            f"p cnf {n} {n}\n" + "".join(f"{-k} {k % n + 1} 0\n" for k in range(1, n + 1))
+        )
     config = (ROOT / "configs" / "small.toml").read_text()
     # The same with less to do: what is tested is that the settings are taken, not what comes of them.
     for name, value in (("epochs", 1), ("encoder_epochs", 1), ("width", 8), ("heads", 2), ("rounds", 1)):
