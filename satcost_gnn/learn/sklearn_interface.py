@@ -108,7 +108,7 @@ class CnfFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         search = self.features != "static"
         settings = PreprocessSettings(graph_size_limit=0)
         if not search:
-            settings = PreprocessSettings(probe=None, dives=None, again=False, graph_size_limit=0)
+            settings = PreprocessSettings(probe=None, dives=None, probe_replicate=False, graph_size_limit=0)
         with ExitStack() as stack:
             cache = self.cache or stack.enter_context(tempfile.TemporaryDirectory())
             instances = list(_instances(X, InstanceCache(Path(cache), settings), settings, self.jobs))
