@@ -10,6 +10,7 @@ import typer
 
 from satcost_gnn.cli.numbers import COUNT, MEBIBYTES, Commas
 from satcost_gnn.errors import ConfigError
+from satcost_gnn.runtime.terminals import is_terminal
 
 _INPUTS = typer.Argument(
     metavar="PATH...",
@@ -104,7 +105,7 @@ def chosen_format(output_format: str, as_json: bool, formats: tuple[str, ...] = 
             raise ConfigError(f"found both --json and --format {name}; expected one of them")
         return "json"
     if name == "auto":
-        return "text" if sys.stdout.isatty() else "json"
+        return "text" if is_terminal(sys.stdout) else "json"
     if name not in formats:
         raise ConfigError(f"--format: found {output_format!r}; expected {', '.join(formats[:-1])} or {formats[-1]}")
     return name

@@ -36,6 +36,7 @@ from satcost_gnn.decide.time_left import LONGER
 from satcost_gnn.errors import FormulaError, OutputError
 from satcost_gnn.formula.text_stream import ReadLimits
 from satcost_gnn.runtime.output_files import check_outputs, write_json
+from satcost_gnn.runtime.terminals import is_terminal
 from satcost_gnn.serve.predictor import Predictor
 
 _LINES = {"SAT": "s SATISFIABLE", "UNSAT": "s UNSATISFIABLE", "UNKNOWN": "s UNKNOWN"}
@@ -178,7 +179,7 @@ def run_solve(options: SolveOptions) -> int:
     )
     with PortfolioSolver(predictor, settings) as solver:
         try:
-            with LiveLine(options.watch or sys.stderr.isatty()) as line:
+            with LiveLine(options.watch or is_terminal(sys.stderr)) as line:
                 solution = solver.solve(options.path, line.callback, begin=began)
         except FormulaError as error:
             print(f"satcost: {error}", file=sys.stderr)

@@ -19,7 +19,8 @@ def columns(stream: IO[str] | None = None) -> int:
         try:
             # Of this stream: standard output may be a pipe while standard error is a terminal.
             return os.get_terminal_size(stream.fileno()).columns or _NO_TERMINAL
-        except (OSError, ValueError):
+        except (AttributeError, OSError, ValueError):
+            # One that a caller has put in place may have no descriptor, or not know of any.
             return _NO_TERMINAL
     return shutil.get_terminal_size((_NO_TERMINAL, 24)).columns
 

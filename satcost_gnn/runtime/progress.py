@@ -7,6 +7,8 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
+from satcost_gnn.runtime.terminals import is_terminal
+
 # Steps that must have ended before the time left is told.
 _ENOUGH = 10
 
@@ -44,7 +46,7 @@ class ProgressLine:
         self._task: Any = None
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if is_terminal(sys.stderr):
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 

@@ -168,3 +168,41 @@ def test_the_index_of_a_directory_keeps_the_rows_of_all_who_write_there(folder):
     index = (folder / "set" / "INDEX.csv").read_text().splitlines()
     assert len(index) == 10
     assert sorted(path.name for path in (folder / "set").iterdir() if path.name.startswith(".")) == []
+
+
+class OnlyText:
+    """What some callers put in place of standard output: it takes text, and knows neither descriptor nor terminal."""
+
+    encoding = "utf-8"
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> int:
+        self.text += text
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("kind", [OnlyText, io.StringIO])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "predict a.cnf --format text",
+        "predict a.cnf",
+        "predict a.cnf --format csv",
+        "select a.cnf",
+        "solvers",
+        "explain a.cnf",
+    ],
+)
+def test_streams_without_a_descriptor(folder, monkeypatch, kind, words):
+    monkeypatch.chdir(folder)
+    output, messages = kind(), kind()
+    monkeypatch.setattr("sys.argv", ["satcost", *words.split()])
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(messages), pytest.raises(SystemExit) as ended:
+        cli.main()
+    told = [one.text if isinstance(one, OnlyText) else one.getvalue() for one in (output, messages)]
+    assert ended.value.code == 0 and "Traceback" not in told[1] and told[0].count("\n") >= 1, told
