@@ -110,9 +110,11 @@ def main() -> None:
     """Run the command line; errors of ours become a message and exit code 2."""
     from satcost_gnn.cli.beginning import process_of_the_command
     from satcost_gnn.cli.standard_streams import with_standard_streams
+    from satcost_gnn.runtime.threads import one_by_default
 
     # Torch's threads would wait for each other by spinning, which on a busy machine costs several times the work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    one_by_default()
     with process_of_the_command():
         sys.exit(with_standard_streams(_run))
 

@@ -30,6 +30,7 @@ from satcost_gnn.learn.early_answers import above_survived, after_plain_run, aft
 from satcost_gnn.learn.out_of_distribution import OODDetector
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.runtime.stored_files import place_of
+from satcost_gnn.runtime.threads import one_thread
 from satcost_gnn.serve.checkpoint import Checkpoint
 from satcost_gnn.serve.checkpoint_contents import (
     open_estimator,
@@ -227,6 +228,7 @@ class Predictor:
             raise CheckpointError(f"{self.checkpoint.directory}: {name}: {found}")
         return found
 
+    @one_thread()
     def predict_variants(self, name: str, variants: Sequence[Instance]) -> CostDistribution:
         """Return the calibrated predictions of one estimator of the chain for variants of one instance.
 
@@ -294,6 +296,7 @@ class Predictor:
         if batch:
             yield from self.predict_preprocessed(batch)
 
+    @one_thread()
     def predict_preprocessed(self, batch: Sequence[Preprocessed], *, one_graph: bool = False) -> list[Prediction]:
         """Predict instances that have been preprocessed with this checkpoint's settings, in their order.
 

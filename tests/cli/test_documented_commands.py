@@ -11,7 +11,7 @@ from satcost_gnn.cli import app
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
-GROUPS = {"dataset", "generate"}
+GROUPS = {"cache", "dataset", "generate"}
 GENERATE = {"family", "list", "cubes", "cnfgen", "recipe"}
 
 
