@@ -188,8 +188,9 @@ def test_resume_after_a_kill_ends_with_every_row_once(tmp_path: Path) -> None:
 def test_interrupt_prints_how_to_continue(tmp_path: Path) -> None:
     folder = tmp_path / "cnf"
     folder.mkdir()
+    # Each takes long enough for the interrupt to come in the middle.
     for k in range(40):
-        (folder / f"i{k:02d}.cnf").write_text(random_3sat(150, seed=k))
+        (folder / f"i{k:02d}.cnf").write_text(random_3sat(320, seed=k))
     path = tmp_path / "out.csv"
     process = subprocess.Popen([*COMMAND, str(folder), "-o", str(path)], stderr=subprocess.PIPE, text=True)
     while process.poll() is None and (not path.exists() or path.read_text().count("\n") < 3):
