@@ -1,8 +1,8 @@
-"""What a command costs for one file, all processes together, against another checkout of this repository.
+"""What a command costs, all processes together, against another checkout of this repository: of one file, or many.
 
 python benchmarks/one_file.py predict unsolved.cnf --against ../earlier --out docs/benchmarks/one_file.json
 
-Both are run in turn with the same interpreter; memory is that of the largest process.
+Both are run in turn with the same interpreter, and keep nothing between runs; memory is that of the largest process.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from satcost_gnn.data.execution import machine_description
@@ -29,7 +28,7 @@ def once(checkout: Path, command: list[str]) -> tuple[float, float]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "XDG_CACHE_HOME": _CACHE, "PYTHONPATH": str(checkout)},
+        env={**os.environ, "SATCOST_CACHE_MIB": "0", "PYTHONPATH": str(checkout)},
     )
     _, status, spent = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -39,7 +38,6 @@ def once(checkout: Path, command: list[str]) -> tuple[float, float]:
 
 
 def main() -> None:
-    global _CACHE
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("command", nargs="+", help="a command of satcost with its arguments; '--' before options")
     parser.add_argument("--against", type=Path, required=True)
@@ -48,13 +46,11 @@ def main() -> None:
     options = parser.parse_args()
     places = {"now": Path(__file__).resolve().parent.parent, "against": options.against.resolve()}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in places}
-    with tempfile.TemporaryDirectory() as directory:
-        _CACHE = directory
-        for place in places.values():
-            once(place, options.command)  # writes compiled modules
-        for _ in range(options.repeats):
-            for name, place in places.items():
-                found[name].append(once(place, options.command))
+    for place in places.values():
+        once(place, options.command)  # writes compiled modules
+    for _ in range(options.repeats):
+        for name, place in places.items():
+            found[name].append(once(place, options.command))
     result = {
         "machine": machine_description(),
         "command": options.command,
@@ -67,8 +63,6 @@ def main() -> None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(result, indent=2) + "\n")
 
-
-_CACHE = ""
 
 if __name__ == "__main__":
     main()

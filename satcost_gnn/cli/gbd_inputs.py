@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from satcost_gnn.data.gbd import LOCAL, database_paths, find_instances
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.sources import UnreadableName
 
@@ -26,6 +25,8 @@ def from_gbd(databases: str, query: str) -> dict[str, str]:
     ConfigError
         If nothing is selected, a file is no database, or the query doesn't fit.
     """
+    from satcost_gnn.data.gbd import LOCAL, database_paths, find_instances
+
     paths = database_paths(databases)
     if not paths:
         raise ConfigError(f"--gbd: found {databases!r}; expected a GBD database, or several with colons between them")

@@ -11,7 +11,6 @@ from pathlib import Path
 from satcost_gnn.errors import ConfigError, FormulaError, OutputError, PhaseError
 from satcost_gnn.formula.sources import FormulaFile, FormulaSource, UnreadableName, for_children
 from satcost_gnn.formula.text_stream import LONGEST_WAIT_S, ReadLimits
-from satcost_gnn.serve.phases import PhasePredictor
 
 
 def check_phases(names: Sequence[str], out: Path, overwrite: bool) -> None:
@@ -41,6 +40,8 @@ def read_twice(name: str, relaxed: bool, stack: ExitStack) -> FormulaFile | Unre
 
 def write_phases(source: FormulaSource, out: Path) -> bool:
     """Predict the phases of a formula and write them; return whether that went well, else say on stderr what didn't."""
+    from satcost_gnn.serve.phases import PhasePredictor
+
     try:
         with PhasePredictor.from_checkpoint() as predictor:
             phases = predictor.predict(source)
