@@ -168,18 +168,21 @@ def test_missing_parts_of_the_checkpoint(tmp_path: Path, without: tuple[str, ...
         assert f"{Path(part).name}: cannot be loaded" in found.reason
 
 
-def test_without_torch(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("lacking", "expected"), [("torch", "gnn | \n"), ("safetensors", "forest | gnn: safetensors.numpy is not installed\n")]
+)
+def test_without_a_package(tmp_path: Path, lacking: str, expected: str) -> None:
     path = tmp_path / "hard.cnf"
     path.write_text(HARD.to_dimacs())
     script = (
-        "import sys; sys.modules['torch'] = None\n"
+        f"import sys; sys.modules[{lacking!r}] = None\n"
         "from satcost_gnn.serve.predictor import Predictor\n"
-        "with Predictor.from_checkpoint() as p:\n"
+        "with Predictor.from_checkpoint(device='cpu') as p:\n"
         f"    found = p.predict({str(path)!r})\n"
         "print(found.source, '|', found.reason)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("forest | gnn: torch is not installed")
+    assert done.stdout == expected
 
 
 def test_formula_over_the_graph_limit(tmp_path: Path) -> None:
