@@ -253,7 +253,7 @@ def main() -> None:
     sample = chosen(options.mutants, options.seed)
     rows = [row for row in rows if any((m.module, m.node, m.what) == (row["module"], row["node"], row["what"])
                                        for m in sample)]  # fmt: skip
-    for library in ("numpy", "scipy.stats", "scipy.special", "sklearn.ensemble", "pydantic", "hypothesis", "torch"):
+    for library in ("numpy", "scipy.stats", "scipy.special", "sklearn.ensemble", "pydantic", "torch"):
         with contextlib.suppress(ImportError), contextlib.redirect_stderr(io.StringIO()):
             importlib.import_module(library)
     end = time.monotonic() + options.seconds
