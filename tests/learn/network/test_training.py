@@ -106,7 +106,7 @@ def test_the_running_mean_starts_at_the_first_weights_and_follows_them(tables, m
     def watched(*args, say, **_):
         return [train_member(*args, say=say, callbacks=[Watch()])]
 
-    monkeypatch.setattr("satcost_gnn.learn.network.estimator.train_network", watched)
+    monkeypatch.setattr("satcost_gnn.learn.network.training.train_network", watched)
     fit(tables, config)
     assert torch.equal(means[1], weights[1])
     # At first the window is shorter than the one asked for.
