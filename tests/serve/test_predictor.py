@@ -169,7 +169,8 @@ def test_missing_parts_of_the_checkpoint(tmp_path: Path, without: tuple[str, ...
 
 
 @pytest.mark.parametrize(
-    ("lacking", "expected"), [("torch", "gnn | \n"), ("safetensors", "forest | gnn: safetensors.numpy is not installed\n")]
+    ("lacking", "expected"),
+    [("torch", "gnn | \n"), ("safetensors", "forest | gnn: safetensors.numpy is not installed\n")],
 )
 def test_without_a_package(tmp_path: Path, lacking: str, expected: str) -> None:
     path = tmp_path / "hard.cnf"
