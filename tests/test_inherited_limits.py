@@ -19,6 +19,7 @@ from satcost_gnn.runtime.process_tree import below
 from satcost_gnn.runtime.sandbox import Limits, Sandbox
 from satcost_gnn.search.external import register_external
 from satcost_gnn.search.solvers import run_solver
+from satcost_gnn.serve.predictor import Predictor
 
 ROOMY = Limits(cpu_s=100, wall_s=200, memory_mb=1024)
 
@@ -163,3 +164,11 @@ def test_runs_that_a_refused_limit_has_spoilt_are_made_again(tmp_path: Path) -> 
     store.close()
     (run,) = collect(list(plan([("a", path)], ["minisat22"])), tmp_path / "set")
     assert run.status.solved
+
+
+def test_with_little_address_space_torch_is_not_even_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("satcost_gnn.serve.checkpoint_contents.inherited_address_space_mb", lambda: 635.0)
+    with Predictor.from_checkpoint() as predictor:
+        item = predictor.preprocess(Path(__file__).parents[1] / "datasets" / "samples" / "golfer-4-3-5.cnf")
+        found = predictor.predict_preprocessed([item])[0]
+    assert found.source == "forest" and "limited to 635 MiB (inherited: `ulimit -v`)" in found.reason

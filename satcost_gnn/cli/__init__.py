@@ -109,14 +109,19 @@ def _main(
 def main() -> None:
     """Run the command line; errors of ours become a message and exit code 2."""
     from satcost_gnn.cli.beginning import process_of_the_command
+    from satcost_gnn.cli.cpu_limit import interrupted_before_cpu_limit
     from satcost_gnn.cli.standard_streams import with_standard_streams
     from satcost_gnn.runtime.threads import one_by_default
 
     # Torch's threads would wait for each other by spinning, which on a busy machine costs several times the work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     one_by_default()
-    with process_of_the_command():
-        sys.exit(with_standard_streams(_run))
+    with process_of_the_command(), interrupted_before_cpu_limit() as interrupted:
+        code = with_standard_streams(_run)
+    if interrupted.is_set():
+        # Taking an interpreter with torch in it down would cost more than is left.
+        os._exit(code)
+    sys.exit(code)
 
 
 def _run() -> int:
@@ -129,4 +134,8 @@ def _run() -> int:
     except SatcostError as error:
         print(f"satcost: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        # Between the steps of a command, or in one that has nothing to keep.
+        print("satcost: interrupted", file=sys.stderr)
+        return 130
     return 0

@@ -18,6 +18,7 @@ from satcost_gnn.learn.calibration import Calibration
 from satcost_gnn.learn.early_answers import RELATIVE_COST_FILE, RelativeCosts
 from satcost_gnn.learn.registry import load_estimator
 from satcost_gnn.runtime.output_files import write_json
+from satcost_gnn.runtime.process_limits import inherited_address_space_mb
 from satcost_gnn.runtime.stored_files import json_kind
 from satcost_gnn.serve.checkpoint import NETWORK, Checkpoint
 
@@ -106,6 +107,10 @@ def write_probe_offsets(path: Path, offsets: Mapping[str, NDArray[np.float64]], 
     write_json(path, table)
 
 
+# Mebibytes of address space of a process with torch and a network in it.
+_TORCH_MB = 1200
+
+
 def open_estimator(checkpoint: Checkpoint, name: str, unit: str, device: str) -> Estimator | str:
     """Return an estimator of the chain for predictions in a unit, or why it can't be had.
 
@@ -121,6 +126,13 @@ def open_estimator(checkpoint: Checkpoint, name: str, unit: str, device: str) ->
         Where a network is to run.
     """
     options = {"unit": unit, "device": device} if name == NETWORK else {}
+    inherited = inherited_address_space_mb()
+    if name == NETWORK and inherited < _TORCH_MB:
+        # Loading it would fail half-way, and what it has mapped by then would be missing for the others of the chain.
+        return (
+            f"the address space is limited to {inherited:.0f} MiB (inherited: `ulimit -v`), of which torch would take "
+            f"about {_TORCH_MB}"
+        )
     try:
         place = checkpoint.member(NETWORK if name == NETWORK else f"{unit}/{name}")
         found = load_estimator(source_of(name), place, **options)
