@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import lzma
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from satcost_gnn.errors import ConfigError, DatasetError
+from satcost_gnn.errors import ConfigError, DatasetError, FormulaError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.identity import identity
+from satcost_gnn.formula.text_stream import LONGEST_WAIT_S, read_text_bytes
 from satcost_gnn.runtime.output_files import check_directory, write_bytes, write_text
 from satcost_gnn.runtime.output_lock import locked
 
@@ -45,16 +47,16 @@ def read_index(path: Path) -> dict[str, dict[str, str]]:
     if not path.exists():
         return {}
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream)
-            missing = [name for name in INDEX_COLUMNS if name not in (reader.fieldnames or [])]
-            if missing:
-                raise DatasetError(
-                    f"{path}: found no column {', '.join(missing)}; expected {', '.join(INDEX_COLUMNS)}; "
-                    "choose another directory"
-                )
-            return {row["file"]: {name: row[name] or "" for name in INDEX_COLUMNS} for row in reader}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        text = read_text_bytes(path, "an index of formulas", deadline=time.monotonic() + LONGEST_WAIT_S).decode()
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        missing = [name for name in INDEX_COLUMNS if name not in (reader.fieldnames or [])]
+        if missing:
+            raise DatasetError(
+                f"{path}: found no column {', '.join(missing)}; expected {', '.join(INDEX_COLUMNS)}; "
+                "choose another directory"
+            )
+        return {row["file"]: {name: row[name] or "" for name in INDEX_COLUMNS} for row in reader}
+    except (FormulaError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{path}: found no readable index ({error}); choose another directory") from error
 
 

@@ -28,7 +28,7 @@ from satcost_gnn.errors import CheckpointError, DamagedFileError, FormulaError, 
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.compact_graph import CompactGraph
 from satcost_gnn.formula.sources import FormulaSource, for_children
-from satcost_gnn.formula.text_stream import LONGEST_WAIT_S
+from satcost_gnn.formula.text_stream import LONGEST_WAIT_S, read_text_bytes
 from satcost_gnn.runtime.output_files import new_directory, replacing, write_json, write_text
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.runtime.stored_files import checked, read_json_object, sha256
@@ -134,13 +134,14 @@ def read_phases(path: Path | str, confidence: float = 0.5) -> list[int]:
         If it can't be read.
     """
     try:
-        text = Path(path).read_text()
+        deadline = time.monotonic() + LONGEST_WAIT_S
+        text = read_text_bytes(path, "what `satcost predict --phases` writes", deadline=deadline).decode()
         if Path(path).suffix == ".csv":
             rows = list(csv.DictReader(text.splitlines()))
             pairs = [(int(row["variable"]), float(row["probability_true"])) for row in rows]
             return [v if p > 0.5 else -v for v, p in pairs if max(p, 1 - p) >= confidence]
         values = [int(word) for line in text.splitlines() if line.startswith("v") for word in line[1:].split()]
-    except (OSError, UnicodeDecodeError) as error:
+    except (FormulaError, UnicodeDecodeError) as error:
         raise PhaseError(f"{path}: cannot be read: {error}") from error
     except (ValueError, KeyError) as error:
         raise PhaseError(f"{path}: found {error}; expected what `satcost predict --phases` writes") from None

@@ -1,4 +1,5 @@
 import csv
+import gzip
 import hashlib
 import lzma
 from pathlib import Path
@@ -291,6 +292,10 @@ def test_nothing_is_half_imported(tmp_path, index, monkeypatch):
 
 def test_sides_and_folds_are_those_of_another_data_set_also_for_relatives(tmp_path, index, make_row):
     rows = read_index(index)
+    # As any other text: with a byte order mark, or packed.
+    for data in (b"\xef\xbb\xbf" + index.read_bytes(), gzip.compress(index.read_bytes())):
+        (tmp_path / "other.csv").write_bytes(data)
+        assert read_index(tmp_path / "other.csv") == rows
     # Known: i0, and relatives of i1 (renamed) and i2 (a cube of it).
     known = [
         rows[0],

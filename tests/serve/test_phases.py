@@ -1,4 +1,6 @@
+import gzip
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,3 +129,15 @@ def test_the_shipped_network_is_found_and_knows_what_must_be_so():
         found = predictor.predict(Formula.from_clauses([[1], [1, 2], [-2, 3], [1, -3]]))
     assert predictor.label.startswith("phases-v")
     assert found.probability[0] > 0.8
+
+
+@pytest.mark.parametrize("name", ["out", "out.csv"])
+def test_phases_are_read_as_other_texts_are(tmp_path: Path, name: str) -> None:
+    text = "variable,probability_true\n1,0.9\n2,0.2\n" if name.endswith("csv") else "v 1 -2 0\n"
+    plain = text.replace("\n", "\r\n").encode()
+    for data in (plain, b"\xef\xbb\xbf" + plain, gzip.compress(plain)):
+        (tmp_path / name).write_bytes(data)
+        assert read_phases(tmp_path / name) == [1, -2]
+    (tmp_path / name).write_bytes(gzip.compress(plain)[:-6])
+    with pytest.raises(PhaseError, match=name):
+        read_phases(tmp_path / name)
