@@ -18,6 +18,7 @@ from satcost_gnn.core.distribution import UNIT_LABELS, CostDistribution, Floats
 
 if TYPE_CHECKING:
     from satcost_gnn.data.dataset import Dataset
+    from satcost_gnn.data.schema import Run
 
 # Decades by which a cost may be above the bound and still count as at it: rounding.
 _SLACK = 1e-6
@@ -160,10 +161,10 @@ def beyond_note(cutoff: float, bound: float, unit: str) -> str:
     )
 
 
-def label_bounds(
+def label_reach(
     dataset: Dataset, instances: Collection[str], solvers: Collection[str], units: Iterable[str]
-) -> dict[str, float]:
-    """Return how far the labels of a training side reach.
+) -> dict[str, dict[str, float]]:
+    """Return how far the labels of each solver reach on a training side.
 
     Parameters
     ----------
@@ -179,22 +180,31 @@ def label_bounds(
     Returns
     -------
     dict
-        Unit -> the largest, over solvers, of the cost that one label in a hundred reaches, a censored run counting with
-        what it had spent: a few runs that happen to count conflicts very fast tell nothing of others. In CPU seconds
-        at most the longest limit.
+        Unit -> solver -> the cost that one label in a hundred reaches, a censored run counting with what it had spent:
+        a few runs that happen to count conflicts very fast tell nothing of others. In CPU seconds at most the longest
+        limit. Units and solvers without labels are not in it.
     """
     wanted = frozenset(instances)
-    runs = [run for run in dataset.runs if run.instance in wanted and run.solver in solvers]
-    found: dict[str, float] = {}
+    by_solver: dict[str, list[Run]] = {solver: [] for solver in solvers}
+    for run in dataset.runs:
+        if run.instance in wanted and run.solver in by_solver:
+            by_solver[run.solver].append(run)
+    found: dict[str, dict[str, float]] = {}
     for unit in units:
-        for solver in dict.fromkeys(run.solver for run in runs):
-            own = [run for run in runs if run.solver == solver]
-            spent = [run.cpu_s if unit == "cpu_seconds" else getattr(run, unit) for run in own]
+        for solver, runs in by_solver.items():
+            spent = [run.cpu_s if unit == "cpu_seconds" else getattr(run, unit) for run in runs]
             values = np.array([value for value in spent if value is not None and np.isfinite(value)], dtype=np.float64)
             if not len(values):
                 continue
             reached = float(np.quantile(values, 1.0 - REACHED, method="higher"))
             if unit == "cpu_seconds":
-                reached = min(reached, max(run.cpu_limit_s for run in own))
-            found[unit] = max(found.get(unit, 0.0), float(f"{reached:.3g}"))
+                reached = min(reached, max(run.cpu_limit_s for run in runs))
+            found.setdefault(unit, {})[solver] = float(f"{reached:.3g}")
     return found
+
+
+def label_bounds(
+    dataset: Dataset, instances: Collection[str], solvers: Collection[str], units: Iterable[str]
+) -> dict[str, float]:
+    """Return unit -> how far the labels of a training side reach: the furthest of :func:`label_reach`."""
+    return {unit: max(reach.values()) for unit, reach in label_reach(dataset, instances, solvers, units).items()}

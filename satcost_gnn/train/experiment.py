@@ -19,8 +19,8 @@ import numpy as np
 
 from satcost_gnn.config import TrainingConfig, write_config
 from satcost_gnn.core.distribution import CostDistribution
-from satcost_gnn.core.observed import label_bounds
-from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.core.observed import label_reach
+from satcost_gnn.data.dataset import SPLITS_FILE, Dataset
 from satcost_gnn.data.splits import SIDES
 from satcost_gnn.decide.scoring import charge
 from satcost_gnn.decide.training_fit import fit_portfolio
@@ -47,14 +47,14 @@ from satcost_gnn.learn.out_of_distribution import OODDetector
 from satcost_gnn.runtime.output_files import write_json
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.search.probe_settings import ProbeSettings
-from satcost_gnn.serve.checkpoint import Checkpoint, CheckpointConfig
-from satcost_gnn.serve.checkpoint_contents import write_probe_offsets
+from satcost_gnn.serve.checkpoint import NETWORK, Checkpoint, CheckpointConfig
+from satcost_gnn.serve.checkpoint_contents import read_calibrations, write_probe_offsets
 from satcost_gnn.serve.explanation import BACKGROUND_FILE, Background
 from satcost_gnn.train.model_card import card, read_new_families
 from satcost_gnn.train.training_warnings import card_section, training_warnings
 
 if TYPE_CHECKING:
-    pass
+    from satcost_gnn.learn.network.earlier import EarlierNetwork
 
 
 #: Order in which a prediction is tried; the forest on static features is for instances without an early search.
@@ -103,6 +103,10 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
         fitted = {unit: fit_classical(data, unit, say) for unit in config.data.units}
         say("training the network")
         network = fit_network(data, config, say)
+        if config.checkpoint.earlier:
+            fresh = {unit: data.tables[unit].subset(data.side("calibration")) for unit in config.data.units}
+            earlier = earlier_network(Checkpoint.open(config.checkpoint.earlier), config)
+            network.earlier = earlier.calibrated_on_new(network, fresh)
         network.save(staging / "gnn")
         for unit in config.data.units:
             estimators = {**fitted[unit], "gnn": network.for_unit(unit)}
@@ -132,9 +136,10 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
         detector.save(staging / "ood_detector")
         Background.sample([data.instances[k] for k in learnt], config.network.seed).save(staging / BACKGROUND_FILE)
         settings = preprocess_settings(config)
-        bounds = label_bounds(
+        reach = label_reach(
             dataset, [name for name in sides if sides[name] == "train"], config.data.solvers, config.data.units
         )
+        bounds = {unit: max(by_solver.values()) for unit, by_solver in reach.items()}
         about = CheckpointConfig(
             name=config.checkpoint.name,
             version=config.checkpoint.version,
@@ -145,7 +150,7 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
             chain=CHAIN,
             preprocess=json.loads(json.dumps(asdict(settings))),
             preprocess_key=settings.key(),
-            training=training_identity(dataset, config, data),
+            training={**training_identity(dataset, config, data), "reach": reach},
             label_bounds=bounds,
         )
         found = config.checkpoint.new_families
@@ -154,7 +159,6 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
                 about,
                 metrics,
                 sum(data.solved_by_probe.values()),
-                own_limit(dataset),
                 read_new_families(Path(found)) if found else None,
             )
             + card_section(warnings)
@@ -162,6 +166,33 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
         checkpoint = Checkpoint.write(staging, target, about)
     say(f"wrote {checkpoint.directory}")
     return checkpoint
+
+
+def earlier_network(checkpoint: Checkpoint, config: TrainingConfig) -> EarlierNetwork:
+    """Return the network of an earlier checkpoint and how far its labels reach.
+
+    Raises
+    ------
+    CheckpointError
+        If it was trained on other sides than those of one of the data sets: what it has learnt from might be tested on.
+    """
+    # Imported here: both load torch.
+    from satcost_gnn.learn.network.earlier import EarlierNetwork
+    from satcost_gnn.learn.network.estimator import GnnEstimator
+
+    splits = (checkpoint.config.training.get("sha256") or {}).get(SPLITS_FILE)
+    if splits not in {_table_hashes(path)[SPLITS_FILE] for path in (config.data.dataset, *config.data.also)}:
+        raise CheckpointError(
+            f"{checkpoint.directory}: it was trained on other splits than those of any data set of the configuration; "
+            "leave [checkpoint] earlier empty"
+        )
+    network = GnnEstimator.load(checkpoint.directory / NETWORK)
+    units = [unit for unit in config.data.units if unit in checkpoint.config.units]
+    return EarlierNetwork(
+        network,
+        {unit: checkpoint.config.bound(unit) for unit in units},
+        {unit: found[NETWORK] for unit in units if NETWORK in (found := read_calibrations(checkpoint, unit))},
+    )
 
 
 def write_portfolio(

@@ -74,11 +74,25 @@ def _on_new_families(found: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _reach(reach: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Return what the card says of how far the labels reach."""
+    if not reach:
+        return []
+    told = "; ".join(
+        f"in {unit} " + ", ".join(f"{solver} {value:g}" for solver, value in by_solver.items())
+        for unit, by_solver in reach.items()
+    )
+    return [
+        "",
+        f"How far one label in a hundred reaches: {told}. What is said of a solver beyond its own reach leans on what",
+        "was seen of the others; beyond the furthest of them nothing is said.",
+    ]
+
+
 def card(
     about: CheckpointConfig,
     metrics: Mapping[str, Any],
     solved_by_probe: int,
-    cpu_limit_s: float,
     new_families: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the model card: what it was trained on, how accurate it is on what it never saw, where it fails.
@@ -91,8 +105,6 @@ def card(
         Content of its ``metrics.json``.
     solved_by_probe
         Instances of the data set that the probe solves.
-    cpu_limit_s
-        Largest CPU limit of the labels.
     new_families
         Metrics of an evaluation with whole families left out (:func:`read_new_families`).
     """
@@ -106,13 +118,12 @@ def card(
         "",
         "## Trained on",
         "",
-        f"Data set `{training['dataset']}`, split by {training['split']}: "
+        f"Data set `{'`, `'.join([training['dataset'], *training.get('also', ())])}`, split by {training['split']}: "
         + ", ".join(f"{count} {side}" for side, count in training["instances"].items())
         + " instances that the probe did not solve; "
         + f"{solved_by_probe} more were solved by the probe and are no part of any number below.",
-        f"Labels were measured under a CPU limit of {cpu_limit_s:g} s: a cost beyond "
-        "that was never seen, and what is predicted there is extrapolation. CPU seconds are those of the machine in",
-        "the data set's card.",
+        "CPU seconds are those of the machine in the data set's card; published runs count in them as well.",
+        *_reach(training.get("reach", {})),
         "",
         "## Accuracy on the test side",
         "",

@@ -36,12 +36,12 @@ def metrics(path: Path, split: str = "family", network: str = "gnn") -> Path:
 def test_the_card_says_where_new_families_go_wrong(tmp_path: Path) -> None:
     shipped = Checkpoint.open()
     own = shipped.read_json("metrics.json")
-    text = card(shipped.config, own, 7, 10.0, read_new_families(metrics(tmp_path / "metrics.json")))
+    text = card(shipped.config, own, 7, read_new_families(metrics(tmp_path / "metrics.json")))
     assert "## On families never seen" in text and "| ood_gated | 0.25 |" in text
     assert "largest RMSE when unseen: odd 0.91 (20), even 0.31 (40)." in text
     assert "80 % intervals: odd 40% (20), even 90% (40)." in text and "tiny" not in text
     assert "false for 80% of them, and for 10%" in text
-    assert "## On families never seen" not in card(shipped.config, own, 7, 10.0)
+    assert "## On families never seen" not in card(shipped.config, own, 7)
 
 
 def test_other_metrics_are_refused(tmp_path: Path) -> None:

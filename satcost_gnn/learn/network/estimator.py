@@ -26,6 +26,7 @@ from satcost_gnn.learn.network.array_model import ArrayModel
 from satcost_gnn.learn.network.batching import GraphSample, graph_sample
 from satcost_gnn.learn.network.definition import ModelShape
 from satcost_gnn.learn.network.device import NetworkOutOfMemoryError, is_processor, out_of_memory
+from satcost_gnn.learn.network.earlier import EarlierNetwork
 from satcost_gnn.learn.network.network_files import NetworkHeader, check_header, graph_inputs, read_weights
 from satcost_gnn.learn.registry import load_estimator
 from satcost_gnn.learn.stored_estimator import FORMAT, read_header
@@ -92,6 +93,8 @@ class GnnEstimator(Estimator):
         self._members: list[CostModel] = []
         self._ensemble_members: dict[str, Estimator] = {}
         self._fallback: OODFallback | None = None
+        #: Kept for costs within the reach of its labels; None for none.
+        self.earlier: EarlierNetwork | None = None
         self._options = _FitOptions()
 
     def parameters(self) -> dict[str, Any]:
@@ -173,7 +176,7 @@ class GnnEstimator(Estimator):
                 f"network: found validation tables in {', '.join(one.unit for one in validation)}; "
                 f"expected {', '.join(units)}"
             )
-        self._options = _FitOptions(tuple(extra), tuple(validation), run_directory, resume, classical, say)
+        self._options = FitOptions(tuple(extra), tuple(validation), run_directory, resume, classical, say)
         try:
             return super().fit(table)
         finally:
@@ -304,9 +307,13 @@ class GnnEstimator(Estimator):
             mixed = CostDistribution.mixture(
                 [mixed, self._ensemble_members[self.unit].predict(list(instances))], [1.0 - share, share]
             )
-        if self._fallback is None:
-            return mixed
-        return self._fallback.mixed(mixed, self.unit, instances, *early)
+        if self._fallback is not None:
+            mixed = self._fallback.mixed(mixed, self.unit, instances, *early)
+        return mixed if self.earlier is None else self.earlier.mixed(mixed, self.unit, self.solvers, instances)
+
+    def degree_of_novelty(self, instances: Sequence[Instance]) -> NDArray[np.float64]:
+        """Return ``float64[n]``: how new each formula is to it, from 0 to 1; 0 where it was not made to tell."""
+        return np.zeros(len(instances)) if self._fallback is None else self._fallback.degree(instances)
 
     @property
     def _reads_early(self) -> bool:
@@ -399,6 +406,8 @@ class GnnEstimator(Estimator):
             one.save(directory / f"ensemble-member-{unit}")
         if self._fallback is not None:
             self._fallback.save(directory)
+        if self.earlier is not None:
+            self.earlier.save(directory)
         (directory / _HEADER).write_text(text + "\n")
 
     @classmethod
@@ -438,6 +447,7 @@ class GnnEstimator(Estimator):
         if estimator.for_new:
             estimator._fallback = OODFallback.load(directory, estimator.units, *estimator._fallback_weights)
         estimator._check_parts(directory)
+        estimator.earlier = EarlierNetwork.load(directory, cls, estimator.device)
         wanted = options.get("unit")
         return estimator if wanted in (None, estimator._unit) else estimator.for_unit(str(wanted))
 

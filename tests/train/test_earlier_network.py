@@ -1,0 +1,18 @@
+"""A network of an earlier checkpoint is taken only if it was trained on the same sides."""
+
+from pathlib import Path
+
+import pytest
+
+from satcost_gnn.config import TrainingConfig
+from satcost_gnn.errors import CheckpointError
+from satcost_gnn.serve.checkpoint import Checkpoint
+from satcost_gnn.train.experiment import earlier_network
+
+
+def test_one_that_was_trained_on_other_splits_is_refused(tmp_path: Path) -> None:
+    for name in ("manifest.parquet", "runs.parquet", "splits.json"):
+        (tmp_path / name).write_text("something else")
+    config = TrainingConfig.checked({"data": {"dataset": tmp_path}})
+    with pytest.raises(CheckpointError, match="other splits"):
+        earlier_network(Checkpoint.open(), config)
