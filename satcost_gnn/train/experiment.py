@@ -104,9 +104,10 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
         say("training the network")
         network = fit_network(data, config, say)
         if config.checkpoint.earlier:
-            fresh = {unit: data.tables[unit].subset(data.side("calibration")) for unit in config.data.units}
             earlier = earlier_network(Checkpoint.open(config.checkpoint.earlier), config)
-            network.earlier = earlier.calibrated_on_new(network, fresh)
+            network.earlier = earlier.calibrated_on_new(
+                network, {unit: data.tables[unit].subset(data.side("calibration")) for unit in config.data.units}
+            )
         network.save(staging / "gnn")
         for unit in config.data.units:
             estimators = {**fitted[unit], "gnn": network.for_unit(unit)}

@@ -176,7 +176,7 @@ class GnnEstimator(Estimator):
                 f"network: found validation tables in {', '.join(one.unit for one in validation)}; "
                 f"expected {', '.join(units)}"
             )
-        self._options = FitOptions(tuple(extra), tuple(validation), run_directory, resume, classical, say)
+        self._options = _FitOptions(tuple(extra), tuple(validation), run_directory, resume, classical, say)
         try:
             return super().fit(table)
         finally:
