@@ -106,7 +106,7 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
         if config.checkpoint.earlier:
             earlier = earlier_network(Checkpoint.open(config.checkpoint.earlier), config)
             network.earlier = earlier.calibrated_on_new(
-                network, {unit: data.tables[unit].subset(data.side("calibration")) for unit in config.data.units}
+                network, {str(unit): data.tables[unit].subset(data.side("calibration")) for unit in config.data.units}
             )
         network.save(staging / "gnn")
         for unit in config.data.units:
