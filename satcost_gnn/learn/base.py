@@ -326,7 +326,7 @@ class Estimator(ABC):
             "parameters": self.parameters(),
             "state": state,
         }
-        text = json.dumps(header, indent=1, sort_keys=True, allow_nan=False)
+        text = json.dumps(header, sort_keys=True, allow_nan=False)
         if arrays:
             np.savez_compressed(directory / _ARRAYS, allow_pickle=False, **arrays)
         (directory / _HEADER).write_text(text + "\n")
