@@ -75,6 +75,6 @@ def test_bounds_of_the_shipped_checkpoint_are_those_of_its_labels() -> None:
     config = Checkpoint.open(None).config
     # The limit of the published runs, 5,000 s, in seconds of our machine by the speed of Glucose.
     assert config.bound("cpu_seconds") == 4270.0
-    assert 1e5 < config.bound("conflicts") < 1e6
+    assert 1e5 < config.bound("conflicts") < 1e7
     assert config.bound("propagations") == np.inf
     assert json.loads(json.dumps(config.label_bounds)) == config.label_bounds
