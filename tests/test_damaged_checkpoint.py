@@ -153,9 +153,9 @@ def _reversed(*keys: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
         ("conflicts/forest/estimator.json", ("solvers",)),
         ("conflicts/constant/estimator.json", ("solvers",)),
         ("gnn/config.json", ("shape", "solvers", "conflicts")),
-        ("gnn/beside-conflicts/estimator.json", ("solvers",)),
-        ("gnn/on-new/conflicts/estimator.json", ("solvers",)),
-        ("gnn/on-new/constant-conflicts/estimator.json", ("solvers",)),
+        ("gnn/ensemble-member-conflicts/estimator.json", ("solvers",)),
+        ("gnn/ood-fallback/conflicts/estimator.json", ("solvers",)),
+        ("gnn/ood-fallback/constant-conflicts/estimator.json", ("solvers",)),
     ],
 )
 def test_solvers_in_another_order_are_noticed(name: str, keys: tuple[str, ...], tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_solvers_in_another_order_are_noticed(name: str, keys: tuple[str, ...], 
 READ = [
     "config.json",
     "calibration.json",
-    "novelty/novelty.json",
+    "ood_detector/detector.json",
     "conflicts/probe_offset.json",
     "conflicts/forest/estimator.json",
     "conflicts/forest_static/estimator.json",
@@ -175,9 +175,9 @@ READ = [
     "conflicts/tree_size/estimator.json",
     "conflicts/constant/estimator.json",
     "gnn/config.json",
-    "gnn/beside-conflicts/estimator.json",
-    "gnn/on-new/conflicts/estimator.json",
-    "gnn/on-new/novelty/novelty.json",
+    "gnn/ensemble-member-conflicts/estimator.json",
+    "gnn/ood-fallback/conflicts/estimator.json",
+    "gnn/ood-fallback/ood_detector/detector.json",
 ]
 
 
@@ -195,7 +195,7 @@ def test_json_of_another_shape_is_noticed(name: str, tmp_path: Path) -> None:
             changes[f"wrong {key}"] = lambda found, key=key, wrong=wrong: found | {key: wrong}
             if key not in optional:
                 changes[f"no {key}"] = lambda found, key=key: {k: v for k, v in found.items() if k != key}
-    if "novelty" not in name and name not in ("calibration.json", "conflicts/probe_offset.json"):
+    if "ood_detector" not in name and name not in ("calibration.json", "conflicts/probe_offset.json"):
         changes["unknown"] = lambda found: found | {"surprise": 1}
     for kind, change in changes.items():
         if (name, kind) in {("calibration.json", "no conflicts")}:
