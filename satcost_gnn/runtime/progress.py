@@ -42,6 +42,8 @@ class ProgressLine:
         self._start = self._said = time.monotonic()
         self._done = 0
         self._skipped = 0
+        # Steps that the latest line has told of.
+        self._told = 0
         self._bar: Any = None
         self._task: Any = None
 
@@ -67,7 +69,7 @@ class ProgressLine:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
-        elif self._done:
+        elif self._done != self._told:
             self._say()
 
     def skip(self, steps: int) -> None:
@@ -87,7 +89,7 @@ class ProgressLine:
         return (self._done - self._skipped) / max(1e-9, time.monotonic() - self._start)
 
     def _say(self) -> None:
-        self._said = time.monotonic()
+        self._said, self._told = time.monotonic(), self._done
         print(f"{self._done}/{self._total} {self._what}, {self._speed() or self._first}", file=sys.stderr)
 
     def _speed(self) -> str:
