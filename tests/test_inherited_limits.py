@@ -21,6 +21,7 @@ from satcost_gnn.search.external import register_external
 from satcost_gnn.search.solvers import run_solver
 from satcost_gnn.serve.predictor import Predictor
 
+SAMPLE = Path(__file__).parents[1] / "datasets" / "samples" / "golfer-4-3-5.cnf"
 ROOMY = Limits(cpu_s=100, wall_s=200, memory_mb=1024)
 
 
@@ -168,7 +169,20 @@ def test_runs_that_a_refused_limit_has_spoilt_are_made_again(tmp_path: Path) -> 
 
 def test_with_little_address_space_torch_is_not_even_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("satcost_gnn.serve.checkpoint_contents.inherited_address_space_mb", lambda: 635.0)
+    monkeypatch.setattr("satcost_gnn.serve.checkpoint_contents._takes_torch", lambda device: True)
     with Predictor.from_checkpoint() as predictor:
-        item = predictor.preprocess(Path(__file__).parents[1] / "datasets" / "samples" / "golfer-4-3-5.cnf")
+        item = predictor.preprocess(SAMPLE)
         found = predictor.predict_preprocessed([item])[0]
     assert found.source == "forest" and "limited to 635 MiB (inherited: `ulimit -v`)" in found.reason
+
+
+def test_with_little_address_space_the_network_is_computed_without_torch() -> None:
+    program = (
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (635 << 20, 635 << 20))\n"
+        "from satcost_gnn.serve.predictor import Predictor\n"
+        "with Predictor.from_checkpoint(device='cpu') as predictor:\n"
+        f"    found = predictor.predict({str(SAMPLE)!r})\n"
+        "print(found.source, found.reason)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=600)
+    assert done.stdout == "gnn \n", done.stdout + done.stderr

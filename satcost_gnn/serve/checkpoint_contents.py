@@ -127,7 +127,7 @@ def open_estimator(checkpoint: Checkpoint, name: str, unit: str, device: str) ->
     """
     options = {"unit": unit, "device": device} if name == NETWORK else {}
     inherited = inherited_address_space_mb()
-    if name == NETWORK and inherited < _TORCH_MB:
+    if name == NETWORK and inherited < _TORCH_MB and _takes_torch(device):
         # Loading it would fail half-way, and what it has mapped by then would be missing for the others of the chain.
         return (
             f"the address space is limited to {inherited:.0f} MiB (inherited: `ulimit -v`), of which torch would take "
@@ -146,6 +146,12 @@ def open_estimator(checkpoint: Checkpoint, name: str, unit: str, device: str) ->
         # Without enough address space imports fail in ways that no list holds; another of the chain may need less.
         return f"cannot be loaded ({error or type(error).__name__})"
     return found
+
+
+def _takes_torch(device: str) -> bool:
+    from satcost_gnn.learn.network.device import is_processor
+
+    return not is_processor(device)
 
 
 def _other_solvers(place: str, found: tuple[str, ...], expected: tuple[str, ...]) -> str:
