@@ -30,7 +30,7 @@ from satcost_gnn.errors import DatasetError, EvaluationError, SatcostError
 from satcost_gnn.evaluate.methods import NETWORK, Method, seeded
 from satcost_gnn.evaluate.results import Floats, has_predictions
 from satcost_gnn.evaluate.stored_predictions import SIDES_STORED, StoredPredictions, digest, file_name, key_of
-from satcost_gnn.features.instance import Instance
+from satcost_gnn.features.instance import Instance, missing_need
 from satcost_gnn.learn.base import Estimator, TrainingTable
 from satcost_gnn.learn.fitting import fit_network
 from satcost_gnn.learn.labelled_instances import (
@@ -44,7 +44,6 @@ from satcost_gnn.learn.registry import load_estimator, make_estimator
 from satcost_gnn.runtime.forked import run_forked
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.serve.checkpoint import Checkpoint
-from satcost_gnn.serve.predictor import missing_need
 
 Say = Callable[[str], None]
 Progress = Callable[[int, str], ProgressLine]

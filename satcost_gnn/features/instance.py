@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from satcost_gnn.core.feature_vector import FeatureVector
 
 if TYPE_CHECKING:
@@ -53,3 +55,16 @@ class Instance:
     formula: Formula | None = None
     timings: dict[str, float] = field(default_factory=dict)
     plain: PlainRun | None = None
+
+
+def missing_need(need: str, instance: Instance) -> str:
+    """Return why an instance lacks what an estimator needs, empty if it has it."""
+    if need == "graph" and instance.graph is None:
+        return "no graph"
+    if need == "online" and instance.online is None:
+        return "no early search"
+    if need == "trace" and (instance.probe is None or instance.probe.trace is None):
+        return "no trace"
+    if need == "static" and bool(np.isnan(instance.static.values).all()):
+        return "no features"
+    return ""

@@ -15,13 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.core.observed import beyond_note, observed_up_to
 from satcost_gnn.errors import CheckpointError, ConfigError
 from satcost_gnn.features.early_budget import DEFAULT_LIMIT_S, within_limit
-from satcost_gnn.features.instance import Instance
+from satcost_gnn.features.instance import Instance, missing_need
 from satcost_gnn.features.preprocessing import Preprocessed, PreprocessSettings, preprocess, preprocess_many
 from satcost_gnn.features.user_cache import UserCache, preprocess_cached
 from satcost_gnn.formula.in_memory import from_memory
@@ -48,19 +46,6 @@ if TYPE_CHECKING:
 
 # Instances of one pass at most, however small they are.
 _BATCH_INSTANCES = 64
-
-
-def missing_need(need: str, instance: Instance) -> str:
-    """Return why an instance lacks what an estimator needs, empty if it has it."""
-    if need == "graph" and instance.graph is None:
-        return "no graph"
-    if need == "online" and instance.online is None:
-        return "no early search"
-    if need == "trace" and (instance.probe is None or instance.probe.trace is None):
-        return "no trace"
-    if need == "static" and bool(np.isnan(instance.static.values).all()):
-        return "no features"
-    return ""
 
 
 class Predictor:
