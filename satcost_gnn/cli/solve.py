@@ -29,11 +29,19 @@ from satcost_gnn.cli.options import (
     Solvers,
     chosen_format,
 )
+from satcost_gnn.cli.solver_comments import (
+    TERMINATED,
+    LastProgress,
+    Terminated,
+    comments,
+    comments_when_terminated,
+    terminable,
+)
 from satcost_gnn.cli.terminal import columns, shortened
 from satcost_gnn.decide import objective as objectives
 from satcost_gnn.decide.run import PortfolioSolver, Progress, Solution, SolveSettings, programs_of
 from satcost_gnn.decide.time_left import LONGER
-from satcost_gnn.errors import FormulaError, OutputError
+from satcost_gnn.errors import ConfigError, FormulaError, OutputError
 from satcost_gnn.formula.text_stream import ReadLimits
 from satcost_gnn.runtime.output_files import check_outputs, write_json
 from satcost_gnn.runtime.terminals import is_terminal
@@ -48,10 +56,17 @@ _LINE_LENGTH = 78
 class SolveOptions:
     """Options of the command."""
 
-    path: Annotated[str, typer.Argument(metavar="FILE", help="A DIMACS file, compressed or not, or - for stdin.")]
+    path: Annotated[
+        str, typer.Argument(metavar="FILE", help="A DIMACS file, compressed or not; - is standard input.")
+    ] = "-"
     checkpoint: Checkpoint = None
     objective: Objective = "par2"
-    limit: Annotated[float, typer.Option(parser=SECONDS, help="Wall-clock seconds for everything.")] = 5000.0
+    proof_path: Annotated[
+        Path | None, typer.Argument(metavar="[PROOF]", help="The same as --proof, as other solvers take it.")
+    ] = None
+    limit: Annotated[
+        float, typer.Option("--limit", "--time", parser=SECONDS, help="Wall-clock seconds for everything.")
+    ] = 5000.0
     memory: Memory = 4096
     cores: Cores = 1
     solvers: Solvers = None
@@ -68,7 +83,10 @@ class SolveOptions:
             "time: CaDiCaL restarts whenever it is looked at, and may take twice as long.",
         ),
     ] = False
-    model: Annotated[bool, typer.Option("--model/--no-model", help="Print the model.")] = True
+    model: Annotated[bool, typer.Option("--model/--no-model", " /-n", help="Print the model.")] = True
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="No `c` lines, and on standard error nothing but errors.")
+    ] = False
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write what was run and what came of it to FILE, as JSON.")
     ] = None
@@ -157,13 +175,18 @@ def run_solve(options: SolveOptions) -> int:
     unsatisfiable; 0: unknown; 1: the file could not be read; 2: wrong usage.
     """
     form = chosen_format(options.output_format, options.as_json)
-    check_outputs({"--proof": options.proof, "--report": options.report}, [options.path])
+    if options.path == "-" and sys.stdin is not None and is_terminal(sys.stdin):
+        raise ConfigError("found no input; name a DIMACS file, or pipe one into the command")
+    if options.proof is not None and options.proof_path is not None:
+        raise ConfigError(f"found {options.proof_path} and --proof {options.proof}; expected one of them")
+    proof = options.proof or options.proof_path
+    check_outputs({"--proof": proof, "--report": options.report}, [options.path])
     settings = SolveSettings(
         time_limit_s=options.limit,
         memory_limit_mb=options.memory,
         cores=options.cores,
         objective=objectives.Objective.of(options.objective),
-        proof=options.proof,
+        proof=proof,
         programs=programs_of(options.programs or []),
         watch=options.watch,
         read=ReadLimits(relaxed=options.relaxed),
@@ -177,10 +200,13 @@ def run_solve(options: SolveOptions) -> int:
         relaxed=options.relaxed,
         limit_s=options.limit,
     )
+    last = LastProgress()
     with PortfolioSolver(predictor, settings) as solver:
         try:
-            with LiveLine(options.watch or is_terminal(sys.stderr)) as line:
-                solution = solver.solve(options.path, line.callback, begin=began)
+            shown = not options.quiet and (options.watch or is_terminal(sys.stderr))
+            with LiveLine(shown) as line, terminable():
+                last.further = line.callback
+                solution = solver.solve(options.path, last, begin=began)
         except FormulaError as error:
             print(f"satcost: {error}", file=sys.stderr)
             return 1
@@ -188,9 +214,15 @@ def run_solve(options: SolveOptions) -> int:
             print("s UNKNOWN")
             print("satcost: interrupted", file=sys.stderr)
             return 130
-    _tell(solution)
+        except Terminated:
+            if not options.quiet:
+                print("\n".join(comments_when_terminated(last.seen, began)))
+            print("s UNKNOWN", flush=True)
+            return TERMINATED
+    if not options.quiet:
+        _tell(solution)
     # Of what has been answered without a prediction there is nothing to say.
-    if solution.schedule is not None and (note := predictor.cutoff_note(options.limit)):
+    if not options.quiet and solution.schedule is not None and (note := predictor.cutoff_note(options.limit)):
         print(f"satcost: {note}", file=sys.stderr)
     if form == "json":
         model = solution.model if options.model else None
@@ -199,6 +231,8 @@ def run_solve(options: SolveOptions) -> int:
         print(_LINES[solution.status])
     if form == "text" and solution.model is not None and options.model:
         print("\n".join(model_lines(solution.model)))
+    if form == "text" and not options.quiet:
+        print("\n".join(comments(solution)))
     sys.stdout.flush()
     if options.report is not None:
         try:

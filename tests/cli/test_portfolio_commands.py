@@ -57,23 +57,25 @@ def test_schedule(tmp_path: Path) -> None:
 def test_solve(tmp_path: Path) -> None:
     done = satcost("solve", EASY)
     assert done.returncode == 10
-    status, *lines = done.stdout.splitlines()
+    status, *lines = (line for line in done.stdout.splitlines() if not line.startswith("c "))
+    assert "c answered by cadical195" in done.stdout.splitlines()
     assert status == "s SATISFIABLE" and all(line.startswith("v ") and len(line) <= 78 for line in lines)
     literals = [int(word) for line in lines for word in line.split()[1:]]
     assert literals[-1] == 0 and satisfies(read_dimacs(EASY), literals[:-1])
     report = tmp_path / "report.json"
     refuted = satcost("solve", HARD, "--json", report, "--live", "--proof", tmp_path / "proof")
-    assert (refuted.returncode, refuted.stdout) == (20, "s UNSATISFIABLE\n")
+    assert (refuted.returncode, refuted.stdout.partition("c ")[0]) == (20, "s UNSATISFIABLE\n")
     assert json.loads(report.read_text())["attempts"][-1]["status"] == "UNSAT"
     assert (tmp_path / "proof").stat().st_size > 0
     assert " s" in refuted.stderr
     # The limit lies beyond the labels, which is worth a line where a prediction was made.
     predicted = json.loads(report.read_text())["schedule"] is not None
     assert refuted.stderr.count("nothing is known of costs above 10 CPU seconds") == predicted
-    unknown = satcost("solve", SAMPLES / "queue-4-20.cnf", "--time-limit", "0.5")
+    unknown = satcost("solve", SAMPLES / "queue-4-20.cnf", "--time=0.5", "-q")
     assert (unknown.returncode, unknown.stdout) == (0, "s UNKNOWN\n")
-    from_input = satcost("solve", "-", "--no-model", stdin="p cnf 1 2\n1 0\n-1 0\n")
+    from_input = satcost("solve", "-", "-n", "-q", stdin="p cnf 1 2\n1 0\n-1 0\n")
     assert (from_input.returncode, from_input.stdout) == (20, "s UNSATISFIABLE\n")
+    assert from_input.stderr == ""
     broken = satcost("solve", BROKEN)
     assert broken.returncode == 1 and ":6" in broken.stderr and broken.stdout == ""
 
