@@ -51,3 +51,10 @@ def test_tables_that_the_checkpoint_is_trained_on_are_there() -> None:
     for place in (config.data.dataset, *config.data.also):
         assert (ROOT / place / "splits.json").is_file(), place
     assert not config.checkpoint.new_families or (ROOT / config.checkpoint.new_families).is_file()
+
+
+def test_every_variable_of_ours_is_on_the_page_of_settings() -> None:
+    code = "".join(path.read_text() for path in (ROOT / "satcost_gnn").rglob("*.py"))
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text()
+    found = set(re.findall(r"SATCOST_[A-Z_]+", code))
+    assert found and not [name for name in found if f"`{name}`" not in page]
