@@ -125,6 +125,22 @@ class CheckpointConfig(Section):
         limit = self.cutoffs.get(unit, math.inf) if unit == "cpu_seconds" else math.inf
         return self.label_bounds.get(unit, limit)
 
+    def solver_bounds(self, unit: str, factor: float = 1.0) -> dict[str, float]:
+        """Return solver -> the largest cost in a unit that its own labels tell about, where that is nearer.
+
+        A solver whose labels reach at least half as far as those that reach furthest has the bound of all.
+
+        Parameters
+        ----------
+        unit
+            Cost unit.
+        factor
+            What the bounds are multiplied by: how much slower than the training machine this one is.
+        """
+        reach = self.training.get("reach", {}).get(unit, {})
+        bound = self.bound(unit)
+        return {solver: factor * float(own) for solver, own in reach.items() if 2.0 * own < bound}
+
     @property
     def label(self) -> str:
         """Name and version, as in the output's column ``checkpoint``."""

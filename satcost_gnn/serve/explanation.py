@@ -188,7 +188,7 @@ class Explanation:
     @property
     def beyond(self) -> bool:
         """Whether the median lies beyond what the training labels tell about."""
-        return float(10.0**self.value) > self.prediction.known_up_to
+        return float(10.0**self.value) > self.prediction.known_up_to_of(self.solver)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values; decades and log10 throughout."""
@@ -206,7 +206,7 @@ class Explanation:
             "cost_unit": found.unit,
             "median_log10": None if math.isnan(self.value) or self.beyond else self.value,
             "background_median_log10": None if math.isnan(self.background) else self.background,
-            "known_up_to": known(found.known_up_to),
+            "known_up_to": known(found.known_up_to_of(self.solver)),
             "background": self.compared_with,
             "reason": self.reason,
             "text": self.sentence(),
@@ -230,7 +230,7 @@ class Explanation:
             return f"It cannot be read: {self.reason}."
         if math.isnan(self.value):
             return self.reason
-        unit, bound = self.prediction.unit, self.prediction.known_up_to
+        unit, bound = self.prediction.unit, self.prediction.known_up_to_of(self.solver)
         amount = f"more than {_amount(math.log10(bound), unit)}" if self.beyond else _amount(self.value, unit)
         cost = f"{self.solver} is predicted to need {amount} (median)"
         if not self.effects:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.core.distribution import CostDistribution
-from satcost_gnn.core.observed import bound_of, known
+from satcost_gnn.core.observed import bound_of, extrapolated, known
 from satcost_gnn.errors import CheckpointError
 from satcost_gnn.serve.prediction_table import cutoff_column
 
@@ -63,6 +63,9 @@ class Prediction:
         Solver -> its cost, of a solver that was run and answered.
     survived
         Solver -> what it was seen to spend without an answer, in the cost unit: no quantile lies below.
+    solver_bounds
+        Solver -> the largest cost that its own labels tell about, of solvers whose labels end much earlier than
+        :attr:`known_up_to`. What an estimator says of it beyond leans on other solvers, and is not told.
     """
 
     path: str
@@ -83,11 +86,12 @@ class Prediction:
     warnings: tuple[str, ...] = ()
     known: dict[str, float] = field(default_factory=dict)
     survived: dict[str, float] = field(default_factory=dict)
+    solver_bounds: dict[str, float] = field(default_factory=dict)
 
     def quantile(self, q: float) -> dict[str, float]:
         """Return a quantile of the cost of each solver, in the cost unit (not log10).
 
-        NaN where it lies beyond :attr:`known_up_to`: no label tells how far.
+        NaN where it lies beyond :meth:`known_up_to_of`: no label of that solver tells how far.
 
         Raises
         ------
@@ -96,18 +100,29 @@ class Prediction:
         """
         values = 10.0 ** np.atleast_1d(self._known().quantile(q))
         # Powers of logarithms are not exact.
-        return {
+        found = {
             name: self.known.get(name, max(value, self.survived.get(name, 0.0)))
             for name, value in zip(self.solvers, values.tolist(), strict=True)
+        }
+        return {
+            name: value if name in self.known or value <= self.known_up_to_of(name) else float("nan")
+            for name, value in found.items()
         }
 
     def p_solved_by(self, budget: float) -> dict[str, float]:
         """Return each solver's probability of solving within a budget in the cost unit.
 
-        NaN for a budget beyond :attr:`known_up_to`; the probability at that bound is then the least that it is.
+        NaN for a budget beyond :meth:`known_up_to_of`; the probability at that bound is then the least that it is.
         """
         values = np.atleast_1d(self._known().p_solved_by(budget))
-        return dict(zip(self.solvers, values.tolist(), strict=True))
+        return {
+            name: value if name in self.known or budget <= self.known_up_to_of(name) else float("nan")
+            for name, value in zip(self.solvers, values.tolist(), strict=True)
+        }
+
+    def known_up_to_of(self, solver: str) -> float:
+        """Return the largest cost of a solver that the training labels tell about, in the unit; infinity for no bound."""
+        return min(self.known_up_to, self.solver_bounds.get(solver, np.inf))
 
     @property
     def known_up_to(self) -> float:
@@ -129,6 +144,17 @@ class Prediction:
         if self.distribution is None:
             raise CheckpointError(f"{self.path}: there is no prediction: {self.reason}")
         return self.distribution
+
+    def _means(self) -> dict[str, float]:
+        """Return each solver's mean of log10 of the cost, with what lies beyond its bound counted at it."""
+        told = np.atleast_1d(self._known().mean()).tolist()
+        found = dict(zip(self.solvers, told, strict=True))
+        for name, bound in self.solver_bounds.items():
+            if name in found and name not in self.known:
+                end = np.full(len(self.solvers), np.log10(bound))
+                shorter = np.atleast_1d(extrapolated(self._known()).restricted_mean(end))
+                found[name] = min(found[name], float(shorter[self.solvers.index(name)]))
+        return found
 
     def _never_run(self) -> dict[str, Any]:
         """Return what differs in the row of a solver that was not run itself where another one has answered."""
@@ -162,23 +188,23 @@ class Prediction:
         if self.distribution is None:
             return [{**common, "solver": "", "features_s": None, "cutoff": None}]
         quantiles = {name: self.quantile(q) for name, q in QUANTILES.items()}
-        means = self.distribution.mean()
-        solved = self.distribution.p_solved_by(self.cutoff)
+        means = self._means()
+        solved = self.p_solved_by(self.cutoff)
         within = {cutoff_column(cutoff): self.p_solved_by(cutoff) for cutoff in cutoffs}
-        bound = self.known_up_to
-        above = 1.0 - self.distribution.p_solved_by(bound) if np.isfinite(bound) else np.full(len(means), np.nan)
+        bounds = {name: self.known_up_to_of(name) for name in self.solvers}
+        within_bound = {name: self.p_solved_by(bound)[name] for name, bound in bounds.items() if np.isfinite(bound)}
         return [
             {
                 **common,
                 "solver": solver,
                 **{name: known(values[solver]) for name, values in quantiles.items()},
-                "mean_log10": float(means[k]),
-                "p_solved": known(solved[k]),
-                "known_up_to": known(bound),
-                "p_above": known(above[k]),
+                "mean_log10": means[solver],
+                "p_solved": known(solved[solver]),
+                "known_up_to": known(bounds[solver]),
+                "p_above": known(1.0 - within_bound.get(solver, np.nan)),
                 **{name: known(values[solver]) for name, values in within.items()},
                 "survived": self.survived.get(solver),
                 **(self._never_run() if self.known and solver not in self.known else {}),
             }
-            for k, solver in enumerate(self.solvers)
+            for solver in self.solvers
         ]

@@ -20,7 +20,7 @@ COLUMNS: dict[str, tuple[type, str]] = {
     "mean_log10": (float, "mean of log10 of the cost, with what lies above known_up_to counted there: a lower bound"),
     "p_solved": (float, "probability that the cost is at most the cutoff; missing for a cutoff above known_up_to"),
     "cutoff": (float, "the cutoff of p_solved, in the cost unit"),
-    "known_up_to": (float, "largest cost that the training labels tell about, in the cost unit"),
+    "known_up_to": (float, "largest cost of the solver that the training labels tell about, in the cost unit"),
     "p_above": (float, "probability of a cost above known_up_to"),
     "survived": (float, "what the solver was seen to spend without an answer, in the cost unit: a lower bound"),
     "source": (str, "gnn, forest, linear, tree_size, constant; search: the exact cost; relative_cost, probe"),

@@ -353,13 +353,20 @@ class Predictor:
         """Return a prediction that says nothing of costs which no label of the training data has reached."""
         if prediction.distribution is None:
             return prediction
-        return replace(prediction, distribution=observed_up_to(prediction.distribution, self.known_up_to))
+        return replace(
+            prediction,
+            distribution=observed_up_to(prediction.distribution, self.known_up_to),
+            solver_bounds=self.checkpoint.config.solver_bounds(self.unit, self._seconds_factor),
+        )
 
     @property
     def known_up_to(self) -> float:
         """Largest cost in the unit that the training labels tell about, in seconds of this machine."""
-        factor = self.machine_factor if self.unit == "cpu_seconds" else 1.0
-        return self.checkpoint.config.bound(self.unit) * factor
+        return self.checkpoint.config.bound(self.unit) * self._seconds_factor
+
+    @property
+    def _seconds_factor(self) -> float:
+        return self.machine_factor if self.unit == "cpu_seconds" else 1.0
 
     def cutoff_note(self, cutoff: float | None = None) -> str:
         """Return one line about a cutoff beyond the labels, this predictor's or another one; empty for none."""
