@@ -37,9 +37,18 @@ class Command(typer.core.TyperCommand):
                 # It was meant as the flag that it is now.
                 ctx.params.clear()
                 continue
+            if self._lacks_input(ctx):
+                ctx.params.clear()
+                continue
             self._warn(old, new)
             return rest
         return super().parse_args(ctx, args)
+
+    def _lacks_input(self, ctx: Any) -> bool:
+        """Whether no input is left: the old name was always given beside one, so that its value was the input."""
+        first = next((param.name for param in self.params if param.param_type_name == "argument"), None)
+        # By its name: Typer has a copy of Click's enumeration.
+        return first is not None and ctx.get_parameter_source(first).name == "DEFAULT"
 
     def _renewed(self, word: str) -> str:
         name, equals, value = word.partition("=")

@@ -68,9 +68,8 @@ def test_solve(tmp_path: Path) -> None:
     assert json.loads(report.read_text())["attempts"][-1]["status"] == "UNSAT"
     assert (tmp_path / "proof").stat().st_size > 0
     assert " s" in refuted.stderr
-    # The limit lies beyond the labels, which is worth a line where a prediction was made.
-    predicted = json.loads(report.read_text())["schedule"] is not None
-    assert refuted.stderr.count("nothing is known of costs above 10 CPU seconds") == predicted
+    # The limit lies within what the labels tell about.
+    assert "nothing is known of costs above" not in refuted.stderr
     unknown = satcost("solve", SAMPLES / "queue-4-20.cnf", "--time=0.5", "-q")
     assert (unknown.returncode, unknown.stdout) == (0, "s UNKNOWN\n")
     from_input = satcost("solve", "-", "-n", "-q", stdin="p cnf 1 2\n1 0\n-1 0\n")
@@ -85,7 +84,8 @@ def test_batch_solve_and_resume(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     done = satcost("batch-solve", HARD, EASY, BROKEN, "-o", path, "--cores", "2")
     assert done.returncode == 1
-    assert done.stderr.count("P(solved) within 60 is unknown") == 1
+    # The limit lies within what the labels tell about.
+    assert "is unknown" not in done.stderr
     with path.open() as stream:
         rows = {Path(row["path"]).name: row for row in csv.DictReader(stream)}
     assert {name: row["status"] for name, row in rows.items()} == {

@@ -156,7 +156,9 @@ def test_the_graph_of_the_formula_is_encoded_once_for_all_cubes(features: str, m
         found = predict_cubes(
             parent, CUBES, predictor, "cadical195", features=features, on_step=lambda: steps.append(None)
         )
-        members = len(predictor.estimator("gnn")._weights)  # type: ignore[attr-defined]
+        network: Any = predictor.estimator("gnn")
+        networks = [network] if network.earlier is None else [network, network.earlier.network]
+        members = sum(len(one._weights) for one in networks)
         whole = predictor.predict(parent)
     assert [item.literals for item in found] == CUBES and len(steps) == len(CUBES)
     assert [item.prediction.source for item in found[:3] if item.prediction is not None] == ["gnn"] * 3
