@@ -121,7 +121,7 @@ class Prediction:
         }
 
     def known_up_to_of(self, solver: str) -> float:
-        """Return the largest cost of a solver that the training labels tell about, in the unit; infinity for no bound."""
+        """Return the largest cost of a solver that the training labels tell about; infinity where there is no bound."""
         return min(self.known_up_to, self.solver_bounds.get(solver, np.inf))
 
     @property
