@@ -130,7 +130,8 @@ def test_contract(name, unit, tmp_path):
     loaded = load_estimator(name, tmp_path / "saved")
     assert loaded.parameters() == estimator.parameters()
     assert (loaded.solvers, loaded.unit, loaded.needs) == (estimator.solvers, unit, estimator.needs)
-    np.testing.assert_array_equal(loaded.predict(fresh).cdf, found.cdf)
+    # Matrix products round by how their operands lie in memory, which reading a network from a file changes.
+    np.testing.assert_allclose(loaded.predict(fresh).cdf, found.cdf, rtol=0, atol=1e-7 if name == NETWORK else 0)
     files = [path for path in (tmp_path / "saved").rglob("*") if path.is_file()]
     assert files and all(path.suffix in (".json", ".npz", ".safetensors") for path in files)
     assert not estimator.clone().is_fitted
