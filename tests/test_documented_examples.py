@@ -19,7 +19,7 @@ PAGES = [
 ]
 # A block that is not run has the reason in a comment on the line before it.
 BLOCK = re.compile(
-    r"^(?:<!-- not run: (?P<reason>.+) -->\n)?```(?P<language>sh|python)\n(?P<code>.*?)^```", re.M | re.S
+    r"^(?:<!-- not run: (?P<reason>[^\n]+) -->\n)?```(?P<language>sh|python)\n(?P<code>.*?)^```", re.M | re.S
 )
 # Every page has at most this many that are not run.
 MOST_NOT_RUN = 2
