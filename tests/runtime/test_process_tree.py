@@ -41,11 +41,14 @@ def test_those_that_came_after_it(table_only: None) -> None:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as before:
         processes = Descendants(os.getpid())
         assert processes.look() == []
+        # With whatever earlier tests have left running.
+        earlier = set(below(os.getpid()))
+        assert before.pid in earlier
         with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
             assert parent.stdout is not None
             child = int(parent.stdout.readline())
             assert processes.look() == sorted([parent.pid, child])
-            assert set(processes.look()) == set(below(os.getpid())) - {before.pid}
+            assert set(processes.look()) == set(below(os.getpid())) - earlier
             parent.kill()
             parent.wait()
             # Whoever its parent is by now.
