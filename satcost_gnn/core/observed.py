@@ -7,7 +7,7 @@ compare solvers somehow, ask for the distribution without the bound by :func:`ex
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +131,33 @@ def observed_up_to(distribution: CostDistribution, bound: float) -> CostDistribu
 def extrapolated(distribution: CostDistribution) -> CostDistribution:
     """Return distributions as the estimator continues them beyond the labels: to decide by, not to be told."""
     return distribution.inner if isinstance(distribution, ObservedDistribution) else distribution
+
+
+def without_extrapolation(
+    distribution: CostDistribution, solvers: Sequence[str], bounds: Mapping[str, float]
+) -> CostDistribution:
+    """Return distributions in which a solver's cost beyond its own labels counts as never reached.
+
+    Decisions compare solvers at one limit. One whose labels end at seconds would win at hours by what an estimator
+    happens to continue them with; so nothing that it might do beyond them counts in its favour.
+
+    Parameters
+    ----------
+    distribution
+        Of shape ``(n_solvers,)``.
+    solvers
+        Its solvers.
+    bounds
+        Solver -> largest cost in the grid's unit that its labels tell about; none for a solver that may be continued.
+    """
+    limits = np.log10([bounds.get(solver, np.inf) for solver in solvers])
+    edges = distribution.grid.edges
+    # The bin that holds the bound stays whole: probabilities up to the bound are what they were.
+    last = np.minimum(np.searchsorted(edges, limits - _SLACK), len(edges) - 1)
+    if not (last < len(edges) - 1).any():
+        return distribution
+    reached = np.take_along_axis(distribution.cdf, last[:, None], axis=-1)
+    return CostDistribution(distribution.grid, np.minimum(distribution.cdf, reached))
 
 
 def bound_of(distribution: CostDistribution | None) -> float:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from satcost_gnn.core.distribution import CostDistribution
-from satcost_gnn.core.observed import beyond_note, observed_up_to
+from satcost_gnn.core.observed import beyond_note, observed_up_to, without_extrapolation
 from satcost_gnn.errors import CheckpointError, ConfigError
 from satcost_gnn.features.early_budget import DEFAULT_LIMIT_S, within_limit
 from satcost_gnn.features.instance import Instance, missing_need
@@ -426,7 +426,9 @@ class Predictor:
         verdict: Any,
         seconds: float,
     ) -> Prediction:
-        found = self._reported(CostDistribution(distribution.grid, distribution.cdf[position][self._columns]))
+        found = CostDistribution(distribution.grid, distribution.cdf[position][self._columns])
+        found = without_extrapolation(found, self.solvers, self.checkpoint.config.solver_bounds(self.unit))
+        found = self._reported(found)
         found = above_survived(found, self.solvers, instance.plain, self.unit)
         replicate = instance.replicate if instance.replicate is not None and instance.replicate.solved else None
         return Prediction(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from portfolio_predictions import prediction
 
-from satcost_gnn.core.observed import observed_up_to
+from satcost_gnn.core.observed import observed_up_to, without_extrapolation
 from satcost_gnn.serve.checkpoint import Checkpoint
 from satcost_gnn.serve.prediction import Prediction
 
@@ -39,6 +39,20 @@ def test_rows_name_the_bound_of_their_solver() -> None:
 def test_a_measured_cost_is_told_however_large() -> None:
     found = replace(bounded(b=10.0), known={"b": 50.0})
     assert found.quantile(0.5)["b"] == 50.0 and not np.isnan(found.p_solved_by(60.0)["b"])
+
+
+def test_what_a_solver_might_do_beyond_its_labels_does_not_count_in_its_favour() -> None:
+    whole = prediction({"a": (8.0, 0.4), "b": (8.0, 0.4)}).distribution
+    assert whole is not None
+    found = without_extrapolation(whole, ("a", "b"), {"b": 10.0})
+    within, beyond = np.linspace(-2, 1, 50), np.linspace(1.5, 4, 50)
+    np.testing.assert_array_equal(found[0].cdf, whole[0].cdf)
+    np.testing.assert_array_equal(found[1].cdf_at(within), whole[1].cdf_at(within))
+    assert (found[1].cdf_at(beyond) == found[1].cdf_at(beyond[0])).all() and found[1].cdf_at(4.0) < 0.8
+    # At an hour it is worse by far; at a limit that its labels reach it is the other's equal.
+    assert found.expected_par(2, 3600.0)[1] > 10 * found.expected_par(2, 3600.0)[0]
+    assert found.expected_par(2, 10.0)[1] == found.expected_par(2, 10.0)[0]
+    assert without_extrapolation(whole, ("a", "b"), {}) is whole
 
 
 def test_bounds_of_the_shipped_checkpoint() -> None:
