@@ -3,7 +3,7 @@
 python benchmarks/long_horizon.py --config configs/corpus.toml --cache cache -o docs/benchmarks/long_horizon.json
 
 Five folds of the instances with published runs of the Anniversary track: groups of related instances (``instance``),
-or blocks of families (``family``), dealt anew for each seed. Every method learns from the instances of all data sets of
+or blocks of families (``family``), drawn afresh by seed. Every method learns from the instances of all data sets of
 the configuration that are in no group (or block) of the fold left out. What the probe has solved is ranked by what it
 spent, and judged in the C-index alone. Seconds are those of the source: what is predicted for our machine, times the
 source's speed for that generation. The test sides of the data sets take no part (``--with-test`` adds them).

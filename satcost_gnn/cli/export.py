@@ -97,7 +97,7 @@ def _add_features(found: dict[str, dict[str, str]], files: Mapping[str, str], jo
             if instance.gbdhash != one:
                 failed += 1
                 progress.message(
-                    f"satcost: {files[one]}: found the formula {instance.gbdhash}, expected {one}; predict it anew"
+                    f"satcost: {files[one]}: found the formula {instance.gbdhash}, expected {one}; predict it again"
                 )
                 continue
             for name, number in zip(instance.static.names, instance.static.values.tolist(), strict=True):

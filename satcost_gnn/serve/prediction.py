@@ -192,7 +192,8 @@ class Prediction:
         solved = self.p_solved_by(self.cutoff)
         within = {cutoff_column(cutoff): self.p_solved_by(cutoff) for cutoff in cutoffs}
         bounds = {name: self.known_up_to_of(name) for name in self.solvers}
-        within_bound = {name: self.p_solved_by(bound)[name] for name, bound in bounds.items() if np.isfinite(bound)}
+        by_bound = {bound: self.p_solved_by(bound) for bound in {*bounds.values()} if np.isfinite(bound)}
+        within_bound = {name: by_bound[bound][name] for name, bound in bounds.items() if bound in by_bound}
         return [
             {
                 **common,

@@ -105,7 +105,7 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
         network = fit_network(data, config, say)
         if config.checkpoint.earlier:
             earlier = earlier_network(Checkpoint.open(config.checkpoint.earlier), config)
-            network.earlier = earlier.calibrated_on_new(
+            network.earlier = earlier.calibrated_out_of_distribution(
                 network, {str(unit): data.tables[unit].subset(data.side("calibration")) for unit in config.data.units}
             )
         network.save(staging / "gnn")

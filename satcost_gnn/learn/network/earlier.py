@@ -46,7 +46,7 @@ class EarlierNetwork:
         Unit -> largest cost that its labels tell about.
     calibrations
         Unit -> calibration of the earlier network.
-    on_new
+    ood_calibrations
         Unit -> calibration of the later network on formulas that are new to the earlier one. Runs of minutes and of
         seconds need maps of their own (conformal prediction by groups, called Mondrian: Vovk, Gammerman and Shafer,
         "Algorithmic learning in a random world", 2005): one map for all would follow the many short ones.
@@ -55,9 +55,9 @@ class EarlierNetwork:
     network: GnnEstimator
     reach: Mapping[str, float]
     calibrations: Mapping[str, Calibration] = field(default_factory=dict)
-    on_new: Mapping[str, Calibration] = field(default_factory=dict)
+    ood_calibrations: Mapping[str, Calibration] = field(default_factory=dict)
 
-    def calibrated_on_new(self, later: GnnEstimator, tables: Mapping[str, TrainingTable]) -> Self:
+    def calibrated_out_of_distribution(self, later: GnnEstimator, tables: Mapping[str, TrainingTable]) -> Self:
         """Return it with the later network calibrated on those instances that are new to the earlier one.
 
         Parameters
@@ -72,7 +72,7 @@ class EarlierNetwork:
             new = table.subset(self.network.degree_of_novelty(table.instances) >= NEW)
             predicted = later.for_unit(unit).predict(new.instances)
             found[unit] = Calibration.fit(predicted, new.cost, new.censored, new.known, later.for_unit(unit).solvers)
-        return replace(self, on_new=found)
+        return replace(self, ood_calibrations=found)
 
     def mixed(
         self, later: CostDistribution, unit: str, solvers: Sequence[str], instances: Sequence[Instance]
@@ -102,8 +102,8 @@ class EarlierNetwork:
         found = network.predict_variants(instances) if one_graph else network.predict(instances)
         if unit in self.calibrations:
             found = self.calibrations[unit].apply(found)
-        if unit in self.on_new:
-            later = self.on_new[unit].apply(later)
+        if unit in self.ood_calibrations:
+            later = self.ood_calibrations[unit].apply(later)
         new = network.degree_of_novelty(instances)[:, None, None]
         edge = int(np.abs(later.grid.edges - np.log10(self.reach[unit])).argmin())
         cdf = later.cdf.copy()
@@ -120,7 +120,8 @@ class EarlierNetwork:
         about = {
             "reach": dict(self.reach),
             "calibrations": {unit: one.to_json() for unit, one in self.calibrations.items()},
-            "on_new": {unit: one.to_json() for unit, one in self.on_new.items()},
+            # Checkpoints have it under this name.
+            "on_new": {unit: one.to_json() for unit, one in self.ood_calibrations.items()},
         }
         (own / _ABOUT).write_text(json.dumps(about, sort_keys=True) + "\n")
 

@@ -111,9 +111,9 @@ def test_the_later_network_is_calibrated_on_formulas_that_are_new_to_the_earlier
         instances, SOLVERS, "cpu_seconds", cost, nothing, ~nothing, ["f"] * 120, np.zeros(120, dtype=np.int8)
     )
     network = EarlierNetwork(ByName(), {"cpu_seconds": 10.0})  # type: ignore[arg-type]
-    fitted = network.calibrated_on_new(Later(), {"cpu_seconds": table})  # type: ignore[arg-type]
-    assert isinstance(fitted.on_new["cpu_seconds"], Calibration)
-    assert [one.runs for one in fitted.on_new["cpu_seconds"].maps] == [60, 60, 60]
+    fitted = network.calibrated_out_of_distribution(Later(), {"cpu_seconds": table})  # type: ignore[arg-type]
+    assert isinstance(fitted.ood_calibrations["cpu_seconds"], Calibration)
+    assert [one.runs for one in fitted.ood_calibrations["cpu_seconds"].maps] == [60, 60, 60]
     new = Instance("new", "", FeatureVector.missing(()))
     found = fitted.mixed(LATE, "cpu_seconds", SOLVERS, [new])
     np.testing.assert_allclose(found.median()[0], LATE.median()[0] + 1.0, atol=0.25)
