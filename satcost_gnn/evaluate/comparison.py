@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from satcost_gnn.evaluate.horizons import measured, run_limits, sources
 from satcost_gnn.evaluate.methods import method, table_order
 from satcost_gnn.evaluate.metrics import paired_difference, percentile_interval
 from satcost_gnn.evaluate.new_families import NewFamilies, new_families
@@ -111,6 +112,9 @@ class Row:
         others. Empty in a split by instance, or without such instances.
     other_solvers
         Solver -> measure -> mean over seeds.
+    horizons
+        Solver -> source of its runs -> budget or decade -> numbers, means over seeds; of costs in CPU seconds (see
+        :mod:`~satcost_gnn.evaluate.horizons`).
     fit_s, predict_s
         Wall seconds of fitting (all folds), and of predicting one instance.
     lacking
@@ -129,6 +133,7 @@ class Row:
     families: Mapping[str, dict[str, float]]
     untouched: Mapping[str, float]
     other_solvers: Mapping[str, dict[str, float]]
+    horizons: Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]]
     fit_s: float
     predict_s: float
     lacking: int
@@ -194,6 +199,7 @@ class _Collected:
     families: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     untouched: list[dict[str, float]] = field(default_factory=list)
     other_solvers: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    horizons: dict[str, list[Mapping[str, Mapping[str, Mapping[str, float]]]]] = field(default_factory=dict)
     selections: list[Selection] = field(default_factory=list)
     seeds: list[int] = field(default_factory=list)
     fit_s: list[float] = field(default_factory=list)
@@ -235,10 +241,14 @@ def compare_all(
     by_probe = list(setup.solved_in_test().values())
     problem = selection_problem(setup.dataset, setup.solvers, table.instances, by_probe, sides)
     collected: dict[str, _Collected] = {}
+    names = [one.gbdhash for one in table.instances]
+    limits, source = run_limits(setup.dataset, setup.solvers, names), sources(setup.dataset, names)
     with progress(len(results.files), "predictions measured") as bar:
         for name, one in results.predictions():
             mine = collected.setdefault(name, _Collected())
             _collect(mine, results, one, runs, drawn, cutoff)
+            if SELECTION_UNIT in one.calibrated:
+                _collect_horizons(mine, results, one, limits, source)
             if isinstance(problem, SelectionProblem) and SELECTION_UNIT in one.calibrated:
                 seen, positions = one.held_out[SELECTION_UNIT]
                 training = fitted(problem, seen, [setup.data.instances[k].gbdhash for k in positions])
@@ -310,6 +320,17 @@ def _collect(mine: _Collected, results: Results, one: Predicted, runs: Runs, dra
         mine.first = scores
 
 
+def _collect_horizons(
+    mine: _Collected, results: Results, one: Predicted, limits: Floats, source: NDArray[np.str_]
+) -> None:
+    table, predicted = results.tables[SELECTION_UNIT], one.calibrated[SELECTION_UNIT]
+    for column, solver in enumerate(results.setup.solvers):
+        known = np.flatnonzero(table.known[:, column])
+        costs = table.cost[known, column], table.censored[known, column]
+        found = measured(predicted[known, column], *costs, limits[known, column], source[known])
+        mine.horizons.setdefault(solver, []).append(found)
+
+
 def _counted(scores: Scores, members: NDArray[np.bool_]) -> dict[str, float]:
     """Return the measures that are means over runs, over some of the runs, and how many these are."""
     counts = {"n": float(members.sum()), "n_solved": float((members & ~scores.runs.censored).sum())}
@@ -370,6 +391,7 @@ def _row(name: str, mine: _Collected) -> Row:
         families={family: _mean_values(found) for family, found in mine.families.items()},
         untouched=_mean_values(mine.untouched) if mine.untouched else {},
         other_solvers={solver: _mean_values(found) for solver, found in mine.other_solvers.items()},
+        horizons={solver: _mean_horizons(found) for solver, found in mine.horizons.items()},
         fit_s=float(np.mean(mine.fit_s)),
         predict_s=float(np.mean(mine.predict_s)),
         lacking=mine.lacking,
@@ -379,6 +401,19 @@ def _row(name: str, mine: _Collected) -> Row:
 
 def _mean_values(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+
+
+def _mean_horizons(
+    found: Sequence[Mapping[str, Mapping[str, Mapping[str, float]]]],
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Return means over seeds; of a decade, over the seeds that predict enough runs in it."""
+    result: dict[str, dict[str, dict[str, float]]] = {}
+    for source in found[0]:
+        rows = dict.fromkeys(row for one in found for row in one[source])
+        result[source] = {
+            row: _mean_values([one[source][row] for one in found if row in one[source]]) for row in rows
+        }
+    return result
 
 
 def _mean_calibration(found: Sequence[CalibrationRow]) -> CalibrationRow:

@@ -24,6 +24,7 @@ from satcost_gnn.evaluate.report_errors import (
     unit_label,
     untouched_section,
 )
+from satcost_gnn.evaluate.report_horizons import horizons_section
 from satcost_gnn.evaluate.report_numbers import number_text, percent_text, shown_families, with_interval
 from satcost_gnn.evaluate.scores import LEVELS, MEASURES
 from satcost_gnn.evaluate.selection import SelectionProblem
@@ -59,6 +60,7 @@ def report(comparison: Comparison, command: str, output: Path) -> Document:
         families_section,
         scatter_section,
         _calibration,
+        horizons_section,
         _ood_detection,
         _solvers,
         _selection,

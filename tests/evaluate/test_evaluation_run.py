@@ -94,6 +94,10 @@ def test_split_by_instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert found["selection"]["selectors"]["linear"]["gap_uncharged"] > 0.3
     assert "minisat22" in rows["linear"]["other_solvers"]
     assert rows["linear"]["untouched"] == {}
+    at = rows["linear"]["horizons"]["cadical195"]["own"]
+    assert at["overall"]["runs"] == found["n"] and at["overall"]["solved"] == found["n_solved"]
+    assert at["overall"]["crps"] < rows["constant"]["horizons"]["cadical195"]["own"]["overall"]["crps"]
+    assert any(name.startswith("by ") for name in at) and any("least" in numbers for numbers in at.values())
 
     table = pq.read_table(tmp_path / "out" / "predictions.parquet").to_pydict()
     test = sum(side == "test" for side in setup.data.sides)
@@ -115,6 +119,7 @@ def test_split_by_instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     loaded = [where for where in re.findall(r'(?:src|href)="([^"]*)"', html) if not where.endswith(ONLINE_RESULTS.name)]
     assert all(where.startswith(("data:", "#")) for where in loaded)
     markdown = (tmp_path / "out" / "report.md").read_text()
+    assert "## At every horizon" in markdown and "**cadical195, runs of our own**" in markdown
     assert "## Selection" in markdown and "| broken | failed |" in markdown
     # Whoever sees more has more to prepare.
     little, more = (
