@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 import typer.main
+from typer.core import TyperCommand
 
 from satcost_gnn.cli.command import Group, new_app
 
@@ -79,10 +80,19 @@ class _LazyGroup(Group):
         """Return command -> what it does."""
         return COMMANDS
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Complete the name of a command: by stand-ins, since none has to be imported for its name."""
+        lazy, self.commands = self.commands, {n: TyperCommand(n, help=text) for n, text in COMMANDS.items()}
+        try:
+            return super().shell_complete(ctx, incomplete)
+        finally:
+            self.commands = lazy
+
 
 app = new_app(
     name="satcost",
     cls=_LazyGroup,
+    add_completion=True,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="How long will this SAT instance take, and which solver should I run?",

@@ -92,8 +92,8 @@ def summary_of(text: str) -> str:
 
 def new_app(**settings: Any) -> typer.Typer:
     """Return an application whose help is plain text, square brackets included, and fits the terminal."""
-    settings = {"cls": Group, **settings}
-    return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, **settings)
+    settings = {"cls": Group, "add_completion": False, **settings}
+    return typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, **settings)
 
 
 def signature_of(options: type[Any]) -> inspect.Signature:
