@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -314,7 +314,13 @@ class TrainingConfig(NetworkConfig):
         return NetworkConfig(**{name: getattr(self, name) for name in NetworkConfig.model_fields})
 
 
-def read_config(path: Path | str, *, root: Path | None = None, cache: Path | None = None) -> TrainingConfig:
+def read_config(
+    path: Path | str,
+    *,
+    root: Path | None = None,
+    cache: Path | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> TrainingConfig:
     """Read a training configuration.
 
     Parameters
@@ -323,24 +329,80 @@ def read_config(path: Path | str, *, root: Path | None = None, cache: Path | Non
         TOML file. Relative paths in it are relative to the current directory, as on the command line.
     root, cache
         Directories of this machine that take the place of those in ``[data]``.
+    changes
+        Dotted key -> value that takes the place of the file's; see :func:`read_changes`.
 
     Raises
     ------
     ConfigError
         If the file is missing or not TOML, a key is unknown or missing, or a value is invalid.
     """
-    try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: found no such file; expected a training configuration (TOML)") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error
+    values = read_toml(path)
+    place(values, changes or {})
     former: list[tuple[str, str]] = []
     config = TrainingConfig.checked(values, str(path), former)
     for before, today in former:
         warnings.warn(f"{path}: key {before!r} is now {today!r}; write that instead", FutureWarning, stacklevel=2)
-    places = {name: place for name, place in (("root", root), ("cache", cache)) if place is not None}
+    places = {name: where for name, where in (("root", root), ("cache", cache)) if where is not None}
     return config.model_copy(update={"data": config.data.model_copy(update=places)})
+
+
+def read_toml(path: Path | str) -> dict[str, Any]:
+    """Return the values of a TOML file; ConfigError if it is missing or is none."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: found no such file; expected a training configuration (TOML)") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error
+
+
+def read_changes(texts: Sequence[str]) -> dict[str, Any]:
+    """Read values for single keys, such as ``loss.crps_weight=1`` or ``data.solvers=["cadical195"]``.
+
+    Values are TOML; what isn't is taken as text, so that ``data.split=family`` needs no quotation marks.
+
+    Raises
+    ------
+    ConfigError
+        If there is no key or no equals sign.
+    """
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not key or not equals:
+            raise ConfigError(f"--set: found {text!r}; expected KEY=VALUE, such as loss.crps_weight=1")
+        try:
+            found[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[key] = value
+    return found
+
+
+def place(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Put values under dotted keys into nested ones."""
+    for key, value in changes.items():
+        inner = values
+        *sections, last = key.split(".")
+        for section in sections:
+            below = inner.setdefault(section, {})
+            if not isinstance(below, dict):
+                raise ConfigError(f"--set {key}: found a value under {section!r}; expected a table")
+            inner = below
+        inner[last] = value
+
+
+def flat(values: Mapping[str, Any], section: type[BaseModel] = TrainingConfig, above: str = "") -> dict[str, Any]:
+    """Return the settings among nested values by dotted key; a setting that is itself a table stays one."""
+    found: dict[str, Any] = {}
+    for written, value in values.items():
+        key = getattr(section, "former_keys", {}).get(written, written)
+        inner = _section_at(section, (key, ""))
+        if isinstance(value, Mapping) and inner is not section:
+            found |= flat(value, inner, f"{above}{key}.")
+        else:
+            found[above + key] = value
+    return found
 
 
 def write_config(config: TrainingConfig, path: Path) -> None:

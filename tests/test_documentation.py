@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from satcost_gnn.cli.environment import VARIABLES
 from satcost_gnn.config import read_config
 
 ROOT = Path(__file__).parents[1]
@@ -58,3 +59,5 @@ def test_every_variable_of_ours_is_on_the_page_of_settings() -> None:
     page = (ROOT / "docs" / "reference" / "settings.md").read_text()
     found = set(re.findall(r"SATCOST_[A-Z_]+", code))
     assert found and not [name for name in found if f"`{name}`" not in page]
+    assert found <= {one.name for one in VARIABLES}
+    assert not [one.name for one in VARIABLES if f"`{one.name}`" not in page]

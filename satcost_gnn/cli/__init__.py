@@ -38,6 +38,7 @@ COMMANDS = {
     "cache": "What predictions keep for the next time: where, how much; remove it.",
     "calibrate-machine": "Time a fixed set of small solver runs, so that seconds are predicted for this machine.",
     "solvers": "List the solvers that can be run.",
+    "config": "Print every setting and where it comes from: the environment's, and those of a training.",
 }
 
 
@@ -96,6 +97,7 @@ app = new_app(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="How long will this SAT instance take, and which solver should I run?",
+    epilog="Environment variables such as SATCOST_CHECKPOINTS, and all other settings: `satcost config`.",
 )
 
 

@@ -67,6 +67,14 @@ TableFormat = Annotated[
     str, typer.Option("--format", help="On standard output: text, json or csv [auto: text on a terminal, else json].")
 ]
 Json = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
+Changes = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A setting instead of the configuration's, such as loss.crps_weight=1; may be given several times.",
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the output of an interrupted call.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 TableFile = Annotated[

@@ -5,14 +5,15 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from satcost_gnn.cli.command import command_app
-from satcost_gnn.config import read_config
+from satcost_gnn.cli.options import Changes
+from satcost_gnn.config import read_changes, read_config
 from satcost_gnn.runtime.output_files import check_directory
 from satcost_gnn.runtime.output_lock import locked
 from satcost_gnn.runtime.progress import ProgressLine, duration
@@ -30,6 +31,7 @@ class TrainOptions:
     cache: Annotated[
         Path | None, typer.Option(help="Directory of preprocessed instances, instead of the configuration's.")
     ] = None
+    changes: Changes = field(default_factory=list)
 
 
 def run_train(options: TrainOptions) -> int:
@@ -42,7 +44,8 @@ def run_train(options: TrainOptions) -> int:
     def say(text: str) -> None:
         print(f"[{duration(time.monotonic() - start)}] {text}", file=sys.stderr, flush=True)
 
-    settings = read_config(options.config, root=options.root, cache=options.cache)
+    changes = read_changes(options.changes)
+    settings = read_config(options.config, root=options.root, cache=options.cache, changes=changes)
     for name, place in (("directory", settings.directory), ("checkpoint.directory", settings.checkpoint.directory)):
         check_directory(f"{options.config}: {name}", place)
     try:

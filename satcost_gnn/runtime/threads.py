@@ -7,8 +7,10 @@ import os
 import sys
 from collections.abc import Iterator
 
-# A user who has set one of them has decided.
-_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+#: A user who has set one of them has decided.
+VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+#: Those that were set here, and not by the user.
+set_here: list[str] = []
 # Found at first use: the libraries that are loaded, and how each is told.
 _controller: list[object] = []
 
@@ -16,12 +18,13 @@ _controller: list[object] = []
 def one_by_default() -> None:
     """Have libraries that are yet to be loaded compute with one thread, unless the environment says otherwise."""
     if not decided():
-        os.environ.update(dict.fromkeys(_VARIABLES, "1"))
+        os.environ.update(dict.fromkeys(VARIABLES, "1"))
+        set_here[:] = VARIABLES
 
 
 def decided() -> bool:
     """Whether the environment says how many threads there are to be."""
-    return any(os.environ.get(name) for name in _VARIABLES)
+    return any(os.environ.get(name) for name in VARIABLES)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,85 @@
+"""``satcost config``: every setting, and where it comes from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from satcost_gnn.cli.command import command_app
+from satcost_gnn.cli.environment import VARIABLES
+from satcost_gnn.cli.options import Changes, Format, Json, chosen_format
+from satcost_gnn.config import TrainingConfig, flat, place, read_changes, read_config, read_toml
+
+
+@dataclass(frozen=True)
+class ConfigOptions:
+    """Options of the command."""
+
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Training configuration (TOML) [default: none, the defaults alone].")
+    ] = None
+    changes: Changes = field(default_factory=list)
+    output_format: Format = "text"
+    as_json: Json = False
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting as it is in effect."""
+
+    value: Any
+    source: str
+
+
+def settings_of(options: ConfigOptions) -> dict[str, Setting]:
+    """Return dotted key -> setting of a training; ConfigError as :func:`~satcost_gnn.config.read_config` raises it."""
+    changes = read_changes(options.changes)
+    if options.config is not None:
+        config, written = read_config(options.config, changes=changes), flat(read_toml(options.config))
+    else:
+        # The one key without a default: shown as empty.
+        values: dict[str, Any] = {"data": {"dataset": ""}}
+        place(values, changes)
+        config, written = TrainingConfig.checked(values, "--set"), {}
+    sources = {**dict.fromkeys(written, str(options.config)), **dict.fromkeys(changes, "--set")}
+    values = flat(config.model_dump(mode="json"))
+    found = {key: Setting(value, sources.get(key, "default")) for key, value in values.items()}
+    if found["data.dataset"].source == "default":
+        found["data.dataset"] = Setting(None, "must be given")
+    return found
+
+
+def run_config(options: ConfigOptions) -> int:
+    """Print every setting and where it comes from: the environment's, and those of a training.
+
+    Strongest first: --set, the configuration file, the default. What the environment variables are for is printed with
+    them. `satcost train` takes the same --config and --set.
+    """
+    settings = settings_of(options)
+    if chosen_format(options.output_format, options.as_json) == "json":
+        environment = {one.name: {"value": one.value, "default": one.default, "text": one.text} for one in VARIABLES}
+        training = {key: {"value": one.value, "source": one.source} for key, one in settings.items()}
+        print(json.dumps({"environment": environment, "training": training}))
+        return 0
+    print("Environment variables")
+    width = max(len(one.name) for one in VARIABLES)
+    for one in VARIABLES:
+        value = f"{one.value}  (environment)" if one.value is not None else f"{one.default}  (default)"
+        print(f"  {one.name:{width}}  {value}\n  {'':{width}}  {one.text}")
+    print("\nTraining")
+    _print(settings)
+    return 0
+
+
+def _print(settings: Mapping[str, Setting]) -> None:
+    width = max(map(len, settings))
+    for key, one in settings.items():
+        print(f"  {key:{width}}  {json.dumps(one.value)}  ({one.source})")
+
+
+app = command_app("config", ConfigOptions, run_config)
