@@ -11,9 +11,7 @@ imported when they are first used.
 from importlib import import_module
 from typing import Any
 
-from satcost_gnn.runtime.former_names import install as _install_former_names
-
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 #: Main classes and functions -> where they are.
 _EXPORTS = {
@@ -34,8 +32,6 @@ _EXPORTS = {
 }
 
 __all__ = ["__version__", *_EXPORTS]
-
-_install_former_names()
 
 
 def __getattr__(name: str) -> Any:

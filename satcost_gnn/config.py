@@ -284,7 +284,7 @@ class CheckpointSection(Section):
     directory: Path = Field(default=Path("checkpoints"), description="Directory that holds the checkpoints.")
     earlier: str = Field(
         default="",
-        description="Earlier checkpoint whose network is kept for costs that its own labels reach.",
+        description="Earlier checkpoint whose network (or the one it keeps) is kept for costs that its labels reach.",
     )
     new_families: str = Field(
         default="",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from pydantic import Field
@@ -37,13 +37,6 @@ DEFAULT_SWITCHING_MARGIN = 0.5
 
 class _Stored(Section):
     """What the file holds: see :class:`TrainingStatistics`."""
-
-    former_keys: ClassVar[Mapping[str, str]] = {
-        "least_separation": "min_effect_size",
-        "dependence": "copula_correlation",
-        "head_start_s": "presolving_s",
-        "least_gain": "switching_margin",
-    }
 
     par2: dict[str, float]
     solved: dict[str, float]

@@ -37,8 +37,6 @@ def _part(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[
     return {name.removeprefix(head): array for name, array in arrays.items() if name.startswith(head)}
 
 
-# Key of a header in files of earlier versions -> key today.
-FORMER_KEYS = {"second": "replicate", "second_settings": "replicate_settings", "second search": "probe replicate"}
 # Of a search's result; the trace has arrays of its own.
 _NOT_KEPT = ("trace", "settings", "numbers", "model")
 
@@ -87,8 +85,7 @@ def read_instance(path: Path) -> tuple[Instance, dict[str, Any]]:
         If it is not what was written.
     """
     arrays = read_arrays(path)
-    header = {FORMER_KEYS.get(k, k): v for k, v in parse_json(str(arrays.pop("header")), str(path)).items()}
-    header["timings"] = {FORMER_KEYS.get(k, k): v for k, v in header["timings"].items()}
+    header = parse_json(str(arrays.pop("header")), str(path))
 
     def vector(name: str) -> FeatureVector | None:
         about = header.get(name)

@@ -38,9 +38,6 @@ from satcost_gnn.search.probe_replicate import PROBE_REPLICATE_VERSION, replicat
 from satcost_gnn.search.probe_settings import ProbeResult, ProbeSettings
 from satcost_gnn.search.random_dives import DiveSettings, random_dives
 
-#: Key of the settings in files of earlier versions -> key today.
-FORMER_KEYS = {"again": "probe_replicate"}
-
 #: What children import in some cases; see :mod:`satcost_gnn.runtime.sandbox_server`.
 CHILDREN_IMPORT = ("numpy.ma", "numpy.random")
 
@@ -131,7 +128,7 @@ class PreprocessSettings:
             If a key is unknown.
         """
         try:
-            values = {FORMER_KEYS.get(key, key): value for key, value in found.items()}
+            values = dict(found)
             if values.get("probe") is not None:
                 values["probe"] = ProbeSettings(**values["probe"])
             if values.get("plain") is not None:

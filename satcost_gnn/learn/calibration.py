@@ -33,8 +33,6 @@ _FORMAT = 1
 _LEVELS = np.array(
     [0.005, 0.01, 0.025, *np.arange(0.05, 0.951, 0.05), 0.975, 0.99, 0.995],
 )
-#: Key of a stored map in files of earlier versions -> key today.
-FORMER_KEYS = {"spread": "sd", "stopped": "censored"}
 # Share of a wide normal in what is calibrated, so that no cost is impossible and every PIT lies between 0 and 1.
 _WIDE_SHARE = 0.05
 _ROUNDS = 4
@@ -127,7 +125,6 @@ class RecalibrationMap:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Build it from :meth:`to_json`; ValueError if the map doesn't rise from 0 to 1."""
-        values = {FORMER_KEYS.get(key, key): value for key, value in values.items()}
         predicted = np.array(values["predicted"], dtype=np.float64)
         calibrated = np.array(values["calibrated"], dtype=np.float64)
         if predicted.shape != calibrated.shape:

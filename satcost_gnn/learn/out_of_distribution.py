@@ -15,13 +15,12 @@ from satcost_gnn.errors import CheckpointError, DamagedFileError, EstimatorError
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.formula.static_feature_list import ORDER_FEATURE_NAMES
 from satcost_gnn.learn.feature_matrix import FeatureMatrix, Standardiser, feature_parts
-from satcost_gnn.runtime.stored_files import place_of, read_arrays, read_json_object
+from satcost_gnn.runtime.stored_files import read_arrays, read_json_object
 
 Floats = NDArray[np.float64]
 
 _FORMAT = 2
 _FILE, _ARRAYS = "detector.json", "detector.npz"
-_FORMER_FILE, _FORMER_ARRAYS = "novelty.json", "novelty.npz"
 # Standardised values are cut here: one wild feature must not decide alone.
 _CUT = 4.0
 _COMPONENTS = 64
@@ -228,8 +227,8 @@ class OODDetector:
         """
         directory = Path(directory)
         try:
-            header = read_json_object(place_of(directory, _FILE, _FORMER_FILE))
-            arrays = read_arrays(place_of(directory, _ARRAYS, _FORMER_ARRAYS))
+            header = read_json_object(directory / _FILE)
+            arrays = read_arrays(directory / _ARRAYS)
             if int(header["format"]) > _FORMAT:
                 raise CheckpointError(
                     f"{directory / _FILE}: found format {header['format']}, expected at most {_FORMAT}; "

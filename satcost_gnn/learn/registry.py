@@ -5,7 +5,6 @@ The modules are imported on demand, so that listing the estimators loads neither
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any, Literal
 
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.learn.base import ESTIMATORS, Estimator, TrainingTable, register
-from satcost_gnn.learn.stored_estimator import FORMER_NAMES
 
 Cost = Literal["cheap", "moderate", "expensive"]
 
@@ -95,9 +93,6 @@ def estimator_class(name: str) -> type[Estimator]:
     ImportError
         If something that it needs isn't installed.
     """
-    if name in FORMER_NAMES:
-        warnings.warn(f"estimator {name!r} is now {FORMER_NAMES[name]!r}", FutureWarning, stacklevel=2)
-        name = FORMER_NAMES[name]
     if name not in ESTIMATORS:
         if name not in MODULES:
             raise EstimatorError(f"found estimator {name!r}; expected one of {', '.join(NAMES)}")

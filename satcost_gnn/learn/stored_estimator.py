@@ -11,8 +11,6 @@ from satcost_gnn.config import Section
 from satcost_gnn.errors import CheckpointError, DamagedFileError
 from satcost_gnn.runtime.stored_files import checked, read_json_object
 
-#: Name of an estimator in earlier versions -> name today.
-FORMER_NAMES = {"by_novelty": "ood_gated"}
 #: Format of the files that this version writes.
 FORMAT = 1
 
@@ -72,9 +70,9 @@ def read_header(path: Path, schema: type[Header], name: str) -> Header:
     version = found.get("format")
     if isinstance(version, int) and version > FORMAT:
         raise CheckpointError(f"{path}: found format {version}, expected at most {FORMAT}; install a newer satcost-gnn")
-    if FORMER_NAMES.get(str(found.get("estimator")), found.get("estimator")) != name:
+    if found.get("estimator") != name:
         raise DamagedFileError(f"{path}: found estimator {found.get('estimator')!r}; expected {name!r}")
     return checked(schema, found, str(path))
 
 
-__all__ = ["FORMAT", "FORMER_NAMES", "EstimatorHeader", "StoredHeader", "read_header"]
+__all__ = ["FORMAT", "EstimatorHeader", "StoredHeader", "read_header"]

@@ -77,12 +77,6 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
-def place_of(directory: Path, name: str, former: str) -> Path:
-    """Return where a part of a directory is: under today's name, or under that of an earlier version."""
-    today, before = directory / name, directory / former
-    return before if not today.exists() and before.exists() else today
-
-
 def parse_json(text: str | bytes, source: str) -> Any:
     """Return what a JSON text says; DamagedFileError if it is none, or nested too deeply."""
     try:
@@ -215,7 +209,6 @@ __all__ = [
     "checked",
     "explain",
     "parse_json",
-    "place_of",
     "read_arrays",
     "read_bytes",
     "read_json",

@@ -27,7 +27,6 @@ from satcost_gnn.formula.sources import FormulaFile, FormulaSource
 from satcost_gnn.learn.early_answers import above_survived, after_plain_run, after_probe
 from satcost_gnn.learn.out_of_distribution import OODDetector
 from satcost_gnn.runtime.sandbox import Sandbox
-from satcost_gnn.runtime.stored_files import place_of
 from satcost_gnn.runtime.threads import one_thread
 from satcost_gnn.serve.checkpoint import Checkpoint
 from satcost_gnn.serve.checkpoint_contents import (
@@ -140,7 +139,7 @@ class Predictor:
         self._calibrations = read_calibrations(checkpoint, self.unit)
         self._offsets = read_probe_offsets(checkpoint, self.unit)
         self._relative = read_relative_costs(checkpoint, self.unit)
-        self.ood_detector = OODDetector.load(place_of(checkpoint.directory, "ood_detector", "novelty"))
+        self.ood_detector = OODDetector.load(checkpoint.directory / "ood_detector")
         self._estimators: dict[str, Estimator | str] = {}
         #: Where :meth:`predict_many` keeps what files have taken, and finds it again, without models; None for nowhere.
         self.cache: UserCache | None = None

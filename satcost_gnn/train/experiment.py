@@ -170,7 +170,7 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
 
 
 def earlier_network(checkpoint: Checkpoint, config: TrainingConfig) -> EarlierNetwork:
-    """Return the network of an earlier checkpoint and how far its labels reach.
+    """Return the network of an earlier checkpoint, or what that keeps of a still earlier one, and its labels' reach.
 
     Raises
     ------
@@ -188,6 +188,9 @@ def earlier_network(checkpoint: Checkpoint, config: TrainingConfig) -> EarlierNe
             "leave [checkpoint] earlier empty"
         )
     network = GnnEstimator.load(checkpoint.directory / NETWORK)
+    if network.earlier is not None:
+        # It is passed on from checkpoint to checkpoint: what follows it has not learnt from as many short runs.
+        return network.earlier
     units = [unit for unit in config.data.units if unit in checkpoint.config.units]
     return EarlierNetwork(
         network,

@@ -1,7 +1,6 @@
 import subprocess
 import sys
 
-import pytest
 from typer.testing import CliRunner
 
 from satcost_gnn.cli import app
@@ -31,8 +30,3 @@ def test_listing_loads_no_torch():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
-
-
-def test_a_former_name_is_that_of_today():
-    with pytest.warns(FutureWarning, match="'by_novelty' is now 'ood_gated'"):
-        assert estimator_class("by_novelty") is estimator_class("ood_gated")

@@ -44,7 +44,7 @@ def prediction(**changes: Any) -> Prediction:
         "path": NAME, "gbdhash": "0" * 32, "status": "ok", "unit": "cpu_seconds", "solvers": SOLVERS,
         "distribution": observed_up_to(distribution, 10.0), "source": "gnn",
         "reason": "far outside the training distribution", "result": "", "in_distribution": False,
-        "checkpoint": "satcost-v7", "cutoff": 3600.0,
+        "checkpoint": "satcost-v8", "cutoff": 3600.0,
     }  # fmt: skip
     return Prediction(**{**fields, **changes})
 

@@ -16,3 +16,11 @@ def test_one_that_was_trained_on_other_splits_is_refused(tmp_path: Path) -> None
     config = TrainingConfig.checked({"data": {"dataset": tmp_path}})
     with pytest.raises(CheckpointError, match="other splits"):
         earlier_network(Checkpoint.open(), config)
+
+
+def test_what_a_checkpoint_keeps_of_a_still_earlier_one_is_passed_on() -> None:
+    root = Path(__file__).parents[2]
+    config = TrainingConfig.checked({"data": {"dataset": root / "datasets" / "corpus"}})
+    found = earlier_network(Checkpoint.open(), config)
+    assert found.reach == {"conflicts": 464_000.0, "cpu_seconds": 10.0}
+    assert found.network.earlier is None

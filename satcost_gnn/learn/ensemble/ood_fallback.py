@@ -22,13 +22,12 @@ from satcost_gnn.learn.baselines.constant import Constant
 from satcost_gnn.learn.fit_cache import cached_fit
 from satcost_gnn.learn.forest import Forest
 from satcost_gnn.learn.out_of_distribution import OODDetector
-from satcost_gnn.runtime.stored_files import place_of
 
 Floats = NDArray[np.float64]
 
 #: Settings of the forest on the early search alone.
 FOREST: dict[str, Any] = {"features": "online", "max_features": 1 / 3, "n_trees": 100}
-_DIRECTORY, _FORMER_DIRECTORY = "ood-fallback", "on-new"
+_DIRECTORY = "ood-fallback"
 # Score at which a formula counts as half out of distribution, and how sharply the gate opens there: from predictions
 # for left-out instances and for left-out families, none of the test side (docs/research-log.md).
 _MIDDLE, _SHARPNESS = 0.7, 4.0
@@ -136,9 +135,9 @@ class OODFallback:
         CheckpointError
             If something is missing, damaged, or not what it should be.
         """
-        own = place_of(Path(directory), _DIRECTORY, _FORMER_DIRECTORY)
+        own = Path(directory) / _DIRECTORY
         found = cls(early, constant)
-        found._detector = OODDetector.load(place_of(own, "ood_detector", "novelty"))
+        found._detector = OODDetector.load(own / "ood_detector")
         if found._detector.features != "static":
             raise CheckpointError(f"{own}: found distances of {found._detector.features} features, not static")
         if early:

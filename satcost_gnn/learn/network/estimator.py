@@ -30,7 +30,6 @@ from satcost_gnn.learn.network.earlier import EarlierNetwork
 from satcost_gnn.learn.network.network_files import NetworkHeader, check_header, graph_inputs, read_weights
 from satcost_gnn.learn.registry import load_estimator
 from satcost_gnn.learn.stored_estimator import FORMAT, read_header
-from satcost_gnn.runtime.stored_files import place_of
 
 if TYPE_CHECKING:
     from satcost_gnn.learn.network.cost_model import CostModel
@@ -441,9 +440,7 @@ class GnnEstimator(Estimator):
         estimator._solvers = estimator._shape.solvers[estimator._unit]
         estimator._weights = read_weights(directory / _WEIGHTS, estimator.settings, estimator._shape)
         for unit, name in header.ensemble_members.items():
-            estimator._ensemble_members[unit] = load_estimator(
-                name, place_of(directory, f"ensemble-member-{unit}", f"beside-{unit}")
-            )
+            estimator._ensemble_members[unit] = load_estimator(name, directory / f"ensemble-member-{unit}")
         if estimator.for_new:
             estimator._fallback = OODFallback.load(directory, estimator.units, *estimator._fallback_weights)
         estimator._check_parts(directory)

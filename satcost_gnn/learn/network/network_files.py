@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from numpy.typing import NDArray
 from pydantic import Field
@@ -45,8 +44,6 @@ class StoredParameters(Section):
 
 class NetworkHeader(StoredHeader):
     """The JSON part of a saved network."""
-
-    former_keys: ClassVar[Mapping[str, str]] = {"beside": "ensemble_members"}
 
     package_version: str
     parameters: StoredParameters
