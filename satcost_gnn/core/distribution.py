@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from satcost_gnn.core.arguments import broadcast_over, log10_budget, quantile_levels
 from satcost_gnn.core.crps import crps
-from satcost_gnn.core.estimated_cdf import kaplan_meier, through_quantiles
+from satcost_gnn.core.estimated_cdf import kaplan_meier
 from satcost_gnn.core.grid import GRIDS, UNIT_LABELS, CostGrid, Floats, grid_for
 
 # A grid is imported from here, too: nobody has a distribution without its grid.
@@ -433,11 +433,6 @@ class CostDistribution:
     ) -> CostDistribution:
         """Return the Kaplan-Meier estimate from weighted samples: see :func:`.estimated_cdf.kaplan_meier`."""
         return cls(grid, kaplan_meier(grid, log10_cost, weights, censored))
-
-    @classmethod
-    def from_quantiles(cls, grid: CostGrid, levels: ArrayLike, log10_cost: ArrayLike) -> CostDistribution:
-        """Return distributions through given quantiles: see :func:`.estimated_cdf.through_quantiles`."""
-        return cls(grid, through_quantiles(grid, levels, log10_cost))
 
     @classmethod
     def from_hazard(cls, grid: CostGrid, hazard: ArrayLike, below: ArrayLike = 0.0) -> CostDistribution:

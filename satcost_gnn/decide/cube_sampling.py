@@ -187,11 +187,6 @@ def estimate(plan: Design, chosen: ArrayLike, measured: ArrayLike, coverage: flo
     return SampledTotal(value, max(float(low), float(y.sum())), float(high), slope, len(rows))
 
 
-def monte_carlo(n_cubes: int, measured: ArrayLike) -> float:
-    """Return the plain estimate: the number of cubes times the mean of a random sample's costs."""
-    return float(n_cubes * np.mean(np.asarray(measured, dtype=np.float64)))
-
-
 def expected_of_censored(bounds: Sequence[float], expected: Sequence[float]) -> Floats:
     """Return costs to stand for censored runs: what is expected beyond the bound, and never less than the bound."""
     return np.maximum(np.asarray(expected, dtype=np.float64), np.asarray(bounds, dtype=np.float64))

@@ -113,17 +113,6 @@ def rmse(
     return float(np.sqrt(np.mean(error**2))) if len(error) else float("nan")
 
 
-def rmse_one_sided(prediction: ArrayLike, log10_cost: ArrayLike, censored: ArrayLike = False) -> float:
-    """Return the root mean squared error over all runs, a censored run counting only how far a prediction is below it.
-
-    Measures over solved runs alone favour a predictor that never expects a run to be stopped; this one doesn't.
-    """
-    predicted, y, stopped = _kept(_floats(prediction), _floats(log10_cost), _mask(censored, log10_cost))
-    error = predicted - y
-    error = np.where(stopped, np.minimum(error, 0.0), error)
-    return float(np.sqrt(np.mean(error**2))) if len(error) else float("nan")
-
-
 def mae(
     prediction: ArrayLike,
     log10_cost: ArrayLike,

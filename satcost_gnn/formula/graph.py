@@ -48,10 +48,6 @@ class FormulaTooLargeForGraphError(FormulaTooLargeError):
     """A formula has more literal occurrences than a graph is built for."""
 
 
-def _count_by(nodes: NDArray[np.int64], flags: NDArray[np.bool_], size: int) -> NDArray[np.int64]:
-    return np.bincount(nodes[flags], minlength=size)
-
-
 def _probe_inputs(
     trace: Trace | None, used: NDArray[np.int64], chosen: NDArray[np.int64]
 ) -> dict[str, NDArray[np.float64]]:

@@ -127,28 +127,6 @@ class TrainingTable:
             self.satisfiable[chosen],
         )
 
-    def for_solver(self, solver: str) -> TrainingTable:
-        """Return the table of one solver, with the instances that it has a run on.
-
-        Raises
-        ------
-        EstimatorError
-            If the solver isn't in the table.
-        """
-        column = self._column(solver)
-        rows = np.flatnonzero(self.known[:, column])
-        part = self.subset(rows)
-        return TrainingTable(
-            part.instances,
-            (solver,),
-            self.unit,
-            part.cost[:, [column]],
-            part.censored[:, [column]],
-            part.known[:, [column]],
-            part.groups,
-            part.satisfiable,
-        )
-
     def for_solvers(self, solvers: Sequence[str]) -> TrainingTable:
         """Return the table with some of the solvers' columns, in the order given; EstimatorError for an unknown one."""
         columns = [self._column(solver) for solver in solvers]

@@ -439,29 +439,6 @@ def test_from_points_keeps_the_value_as_mean():
         CostDistribution.from_points(SMALL, [np.nan])
 
 
-def test_from_quantiles_gives_the_quantiles_back():
-    fine = CostGrid("conflicts", 0.0, 8.0, 800)
-    levels = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
-    values = np.array([[2.0, 2.5, 3.0, 3.2, 4.0], [1.0, 3.0, 5.0, 6.0, 7.0]])
-    found = CostDistribution.from_quantiles(fine, levels, values)
-    assert_allclose(found.quantile(levels), values, atol=0.01)
-    assert found.cdf[0, 0] == 0.0 and found.cdf[0, -1] == 1.0
-
-
-def test_from_quantiles_sorts_crossing_ones_and_allows_equal_ones():
-    levels = [0.1, 0.5, 0.9]
-    crossing = CostDistribution.from_quantiles(GRID, levels, [3.0, 2.0, 4.0])
-    assert_allclose(crossing.cdf, CostDistribution.from_quantiles(GRID, levels, [2.0, 3.0, 4.0]).cdf)
-    equal = CostDistribution.from_quantiles(GRID, levels, [3.0, 3.0, 3.0])
-    assert equal.cdf_at(3.25) == 1.0 and equal.cdf_at(2.75) == 0.0
-    with pytest.raises(ValueError, match="rising"):
-        CostDistribution.from_quantiles(GRID, [0.5, 0.5], [1.0, 2.0])
-    with pytest.raises(ValueError, match="one for each level"):
-        CostDistribution.from_quantiles(GRID, [0.1, 0.5], [1.0, 2.0, 3.0])
-    with pytest.raises(ValueError, match="not finite"):
-        CostDistribution.from_quantiles(GRID, [0.1, 0.5], [1.0, np.inf])
-
-
 def test_from_hazard_is_the_product_of_survivals():
     hazard = np.array([0.5, 0.0, 0.5, 1.0])
     assert CostDistribution.from_hazard(SMALL, hazard).cdf.tolist() == [0.0, 0.5, 0.5, 0.75, 1.0]

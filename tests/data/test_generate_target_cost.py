@@ -9,7 +9,7 @@ import pytest
 
 from satcost_gnn.data.generate import FAMILIES, from_recipe
 from satcost_gnn.data.generate.base import Family, Parameter
-from satcost_gnn.data.generate.target_cost import Tuned, conflict_cost, spread, tune
+from satcost_gnn.data.generate.target_cost import ConflictCost, Tuned, spread
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.random_stream import Draws
@@ -71,10 +71,10 @@ def test_spread_repeats() -> None:
 
 
 @pytest.mark.parametrize("wish", [(10.0, 20.0), (500.0, 1000.0), (5e4, 9e4)])
-def test_tune_hits_a_narrow_range_in_few_runs(wish: tuple[float, float]) -> None:
+def test_a_narrow_range_is_hit_in_few_runs(wish: tuple[float, float]) -> None:
     runs = []
     for seed in range(10):
-        found = tune(family(), *wish, seed, Exponential())
+        (found,) = spread(family(), *wish, 1, seed, Exponential())
         assert wish[0] <= found.cost <= wish[1]
         runs.append(found.runs)
     assert float(np.mean(runs)) < 20
@@ -86,9 +86,8 @@ def test_given_parameters_stay_as_they_are() -> None:
     assert all("slope=3.0" in one.formula.source for one in found)
 
 
-def test_a_cost_out_of_reach_ends_with_a_reason() -> None:
-    with pytest.raises(ConfigError, match=r"no instance of cost 1e\+06\.\.2e\+06 found in 12 runs"):
-        tune(family(), 1e6, 2e6, 1, Exponential(), max_runs=12)
+def test_a_cost_out_of_reach_ends() -> None:
+    assert not list(spread(family(), 1e6, 2e6, 1, 1, Exponential(), max_runs=12))
     # With the sizes capped, the dear half of the range cannot be had and the cheap half comes all the same.
     found = list(spread(family(high=40.0), 10, 1e4, 8, 1, Exponential(), params={"slope": 1.0}))
     assert 0 < len(found) < 8
@@ -115,7 +114,7 @@ def test_the_size_cannot_be_fixed_and_tuned() -> None:
 
 
 def test_conflicts_of_a_real_solver() -> None:
-    with conflict_cost(2000) as cost:
+    with ConflictCost(2000) as cost:
         easy = FAMILIES["pigeonhole"].generate(0, holes=4)
         assert cost(FAMILIES["pigeonhole"].generate(0, holes=9)) is None
         assert cost(easy) == cost(easy)

@@ -77,12 +77,6 @@ def test_errors_by_hand():
         metrics.rmse([1.0, 2.0], [1.0, 2.0, 3.0])
 
 
-def test_one_sided_error_forgives_only_what_lies_beyond_a_bound():
-    predicted, y, stopped = [3.0, 1.0, 6.0, 2.0, NAN], [2.0, 2.0, 4.0, 4.0, 1.0], [False, False, True, True, False]
-    assert metrics.rmse_one_sided(predicted, y, stopped) == pytest.approx(math.sqrt((1 + 1 + 0 + 4) / 4))
-    assert metrics.rmse_one_sided(predicted, y) == pytest.approx(metrics.rmse(predicted, y))
-
-
 def test_nothing_left_is_nan():
     for measure in (metrics.rmse, metrics.mae, metrics.geometric_mean_ratio, metrics.within_factor, metrics.c_index):
         assert math.isnan(measure([1.0], [2.0], [True]))

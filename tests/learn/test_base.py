@@ -27,18 +27,12 @@ def test_subset_by_index_and_by_mask():
     assert len(table.subset([])) == 0
 
 
-def test_for_solver_keeps_the_instances_with_a_run():
+def test_columns_are_taken_in_the_order_asked_for():
     table = make_table(30, absent=0.4)
-    part = table.for_solver("glucose42")
-    rows = np.flatnonzero(table.known[:, 1])
-    assert part.solvers == ("glucose42",)
-    assert part.known.all()
-    np.testing.assert_array_equal(part.cost[:, 0], table.cost[rows, 1])
-    assert [i.path for i in part.instances] == [f"{k}.cnf" for k in rows]
     swapped = table.for_solvers(["glucose42", "cadical195"])
     np.testing.assert_array_equal(swapped.cost, table.cost[:, ::-1])
     with pytest.raises(EstimatorError, match="no solver 'lingeling'; it has cadical195, glucose42"):
-        table.for_solver("lingeling")
+        table.for_solvers(["lingeling"])
 
 
 @pytest.mark.parametrize(

@@ -69,11 +69,6 @@ class ConflictCost:
         return float(run.conflicts) if run.status in ("SAT", "UNSAT") and run.conflicts is not None else None
 
 
-def conflict_cost(limit: int = 1_000_000, *, solver: str = "cadical195", cpu_s: float = 100.0) -> ConflictCost:
-    """Return the default cost: conflicts of cadical195, None over the limit. Close it, or use it in a ``with``."""
-    return ConflictCost(limit, solver=solver, cpu_s=cpu_s)
-
-
 @dataclass(frozen=True)
 class Tuned:
     """An instance found for a wish.
@@ -265,31 +260,3 @@ def _spread(
             searches.remove(search)
         elif fruitless % 12 == 0:
             turn += 1
-
-
-def tune(
-    family: Family,
-    low: float,
-    high: float,
-    seed: int,
-    cost: Cost,
-    *,
-    params: Mapping[str, Value] | None = None,
-    max_runs: int = 32,
-) -> Tuned:
-    """Return one instance whose cost lies in ``low .. high``, of a variant that the seed chooses.
-
-    Parameters are those of :func:`spread`.
-
-    Raises
-    ------
-    ConfigError
-        If none is found in ``max_runs`` runs, or as in :func:`spread`.
-    """
-    for found in spread(family, low, high, 1, seed, cost, params=params, max_runs=max_runs):
-        return found
-    raise ConfigError(
-        f"{family.name}: no instance of cost {low:g}..{high:g} found in {max_runs} runs over "
-        f"{family.size_parameter}={family.size_range[0]:g}..{family.size_range[1]:g}; widen the range or choose other "
-        "parameters"
-    )
