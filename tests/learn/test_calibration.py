@@ -5,7 +5,7 @@ import pytest
 
 from satcost_gnn.core.distribution import GRIDS, CostDistribution
 from satcost_gnn.errors import CheckpointError
-from satcost_gnn.learn.calibration import LEAST_RUNS, Calibration, RecalibrationMap, _levels_of, widened
+from satcost_gnn.learn.calibration import LEAST_RUNS, Calibration, _levels_of, widened
 
 GRID = GRIDS["conflicts"]
 TRUE_SD = 0.6
@@ -173,18 +173,3 @@ def test_levels_of_the_smallest_set(stopped):
     else:
         np.testing.assert_allclose(found, [1 / 4, 2 / 4, 3 / 4])
         np.testing.assert_allclose(at, [0.2, 0.4, 0.7])
-
-
-def test_a_map_of_an_earlier_version_is_read():
-    written = {"predicted": [0.0, 0.4, 1.0], "calibrated": [0.0, 0.5, 1.0], "runs": 40, "note": ""}
-    found = RecalibrationMap.from_json({**written, "spread": 0.7, "stopped": 3})
-    assert (found.sd, found.censored) == (0.7, 3)
-    assert (
-        found.to_json()
-        == RecalibrationMap.from_json(found.to_json()).to_json()
-        == {
-            **written,
-            "sd": 0.7,
-            "censored": 3,
-        }
-    )
