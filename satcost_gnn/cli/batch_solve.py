@@ -52,7 +52,8 @@ class BatchSolveOptions:
         ),
     ] = "mean"
     limit: Annotated[
-        float, typer.Option(parser=SECONDS, help="CPU seconds of each instance, all its runs together.")
+        float,
+        typer.Option(parser=SECONDS, help="CPU seconds of an instance: reading, prediction and all its runs together."),
     ] = 60.0
     memory: Memory = 4096
     cores: Cores = 1

@@ -104,7 +104,7 @@ class BatchQueue:
     solvers
         Names of the columns.
     limit_s
-        CPU seconds of an instance, all its runs together. It is given up when they are used up.
+        CPU seconds of an instance, for all that is done for it. It is given up when they are used up.
     aim
         ``mean`` or ``total``; ``given``: first come, first served, by the solver with the least expected cost.
     keeps
@@ -144,8 +144,8 @@ class BatchQueue:
         self._out = np.zeros((m, len(solvers)), dtype=bool)
         self._kept = {instance: self._solvers.index(solver) for instance, solver in (keeps or {}).items()}
         self._heap: list[tuple[float, int, Task]] = []
-        for instance in range(m):
-            self._push(instance)
+        #: Instances that never get a run: the limit is used up already.
+        self.used_up = [instance for instance in range(m) if not self._push(instance)]
 
     def next(self) -> Task | None:
         """Return what to run next, None if nothing waits (what is running may come back)."""
@@ -435,6 +435,10 @@ def _predict_and_run(
         job.row["expected_s"] = float(work.expected_s[number, best]) if known else None
         job.row["p_solved"] = float(work.p_solved[number, best]) if known else None
         job.row["known_up_to_s"] = bound if np.isfinite(bound) else None
+    for number in work.used_up:
+        early_s, limit_s = jobs[number].early_s, settings.limit_s
+        reason = f"reading, early search and prediction took {early_s:.3g} of {limit_s:g} CPU seconds: no run was begun"
+        finish({**jobs[number].row, "status": "TIMEOUT", "solver": "", "cpu_s": 0.0, "runs": 0, "error": reason})
     _run_all(work, jobs, settings, finish)
 
 

@@ -340,9 +340,10 @@ def _preprocessed(
     with_plain = settings.plain is not None
     outcome = attempt(True, with_plain)
     found: dict[str, Any] = dict(outcome.value or {})
-    notes = []
+    notes, ended_in = [], ""
     if outcome.status != "OK" and _unfinished(found, with_plain) == "plain run":
-        notes.append(f"plain run {_why(outcome)}")
+        ended_in = "plain run"
+        notes.append(f"{ended_in} {_why(outcome)}")
         with_plain = False
         outcome = attempt(True, with_plain)
         found = dict(outcome.value or {})
@@ -350,6 +351,7 @@ def _preprocessed(
         return Preprocessed(path, None, error=found["read_error"])
     if outcome.status != "OK":
         missing = _unfinished(found, with_plain)
+        ended_in = ended_in or missing
         notes.append(f"{missing} {_why(outcome)}")
         if "parse" not in found.get("timings", {}):
             return Preprocessed(path, None, error=f"{path}: reading {_why(outcome)}")
@@ -374,6 +376,10 @@ def _preprocessed(
     if settings.probe_replicate and online is not None:
         online = FeatureVector.concatenate(online, found.get("replicate_features", replicate_features(None)))
     timings = dict(found["timings"])
+    if ended_in:
+        # A stage that was ended has taken its time, too.
+        spent_s = settings.cpu_s - left_s - sum(timings.values())
+        timings[ended_in] = timings.get(ended_in, 0.0) + max(spent_s, 0.0)
     instance = Instance(
         path=path,
         gbdhash=found.get("gbdhash", ""),

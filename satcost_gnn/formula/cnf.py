@@ -136,7 +136,7 @@ class Formula:
     ) -> Formula:
         """Build a formula from an iterable of clauses, each an iterable of signed variable numbers."""
         try:
-            lists = [list(clause) for clause in clauses]
+            lists = [_clause(clause) for clause in clauses]
         except TypeError as error:
             raise FormulaError(f"expected clauses as lists of signed variable numbers: {error}", source) from error
         offsets = np.zeros(len(lists) + 1, dtype=np.int64)
@@ -166,6 +166,13 @@ class Formula:
         return (
             f"Formula({self.source!r}, n_vars={self.n_vars}, n_clauses={self.n_clauses}, n_literals={self.n_literals})"
         )
+
+
+def _clause(clause: Iterable[int]) -> list[int]:
+    # Iterating over bytes gives integers, and over a formula of PySAT its clauses.
+    if isinstance(clause, bytes | bytearray | memoryview | str | dict) or type(clause).__module__ == "pysat.formula":
+        raise TypeError(f"found {type(clause).__name__}")
+    return list(clause)
 
 
 def _integers(values: NDArray[np.integer] | Sequence[int], what: str, source: str) -> NDArray[np.int64]:

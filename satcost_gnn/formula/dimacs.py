@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from satcost_gnn.errors import FormulaError, FormulaTooLargeError
 from satcost_gnn.formula.cnf import MAX_VARIABLE, Formula
 from satcost_gnn.formula.compressed import Readable
-from satcost_gnn.formula.foreign_formats import foreign_header, foreign_word
+from satcost_gnn.formula.foreign_formats import foreign_header, foreign_name, foreign_word
 from satcost_gnn.formula.text_stream import STANDARD_LIMITS, ReadLimits, TextPieces, open_bytes, system_errors
 
 __all__ = [
@@ -287,6 +287,9 @@ class _Parser:
         n_clauses = len(offsets) - 1
         if self._header is None and n_clauses == 0:
             raise FormulaError("found neither a header nor a clause; expected a DIMACS CNF", self._source, self._line)
+        foreign = foreign_name(self._source) if self._header is None else ""
+        if foreign:
+            self._fail(f"found no header, and by the name it is {foreign}; expected 'p cnf VARIABLES CLAUSES'", 1)
         if self._header is not None and self._header[1] > n_clauses and (not n_clauses or not self._limits.relaxed):
             found = f"the header announces {self._header[1]} clauses"
             raise FormulaError(

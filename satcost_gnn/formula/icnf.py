@@ -9,6 +9,7 @@ from typing import BinaryIO, Final, NoReturn
 from satcost_gnn.errors import FormulaError
 from satcost_gnn.formula.cnf import MAX_VARIABLE, Formula
 from satcost_gnn.formula.dimacs import parse_clauses
+from satcost_gnn.formula.foreign_formats import foreign_header
 from satcost_gnn.formula.text_stream import STANDARD_LIMITS, ReadLimits, read_text_bytes
 
 __all__ = ["read_cubes"]
@@ -117,7 +118,8 @@ class _Reader:
         good = words[1] in (b"cnf", b"inccnf") and all(word.isdigit() and len(word) < 19 for word in numbers)
         if words[0] != b"p" or not good or len(numbers) not in ((0, 2) if words[1] == b"inccnf" else (2,)):
             shown = header[1].strip()[:40].decode("ascii", "backslashreplace")
-            self._fail(f"found header {shown!r}; expected 'p inccnf' or 'p cnf VARIABLES CLAUSES'", header.start(1))
+            what = foreign_header(words) or "header"
+            self._fail(f"found {what} {shown!r}; expected 'p inccnf' or 'p cnf VARIABLES CLAUSES'", header.start(1))
         if not numbers:
             return None
         if int(numbers[0]) > min(MAX_VARIABLE, self._limits.max_vars):

@@ -45,6 +45,11 @@ def from_memory(found: object, source: str = "") -> Formula:
             "a file",
             source or "<memory>",
         )
+    if hasattr(found, "read"):
+        raise FormulaError(
+            "found a stream; expected a formula: read_dimacs(stream) reads one that is open in binary mode",
+            source or str(getattr(found, "name", "<stream>")),
+        )
     return Formula.from_clauses(found, source=source or "<clauses>")
 
 

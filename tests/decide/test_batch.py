@@ -203,3 +203,20 @@ def test_the_limit_is_for_all_that_is_done_for_an_instance(tmp_path: Path) -> No
     assert [row["status"] for row in rows] == ["TIMEOUT"]
     # A helper process for the early search and one for the runs take a second to start.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2.0 + 4.0
+
+
+def test_an_instance_whose_limit_is_used_up_before_its_first_run_has_a_row(tmp_path: Path) -> None:
+    (tmp_path / "hard.cnf").write_text(pigeonhole(11))
+    rows: list[dict[str, Any]] = []
+    with Predictor.from_checkpoint(unit="cpu_seconds", start="constant") as predictor:
+        # Presolving takes at least a second, if there is one.
+        solve_batch(predictor, [str(tmp_path / "hard.cnf")], BatchSettings(0.3), rows.append)
+    assert [(row["status"], row["runs"], row["cpu_s"]) for row in rows] == [("TIMEOUT", 0, 0.0)]
+    assert "no run was begun" in rows[0]["error"] and "of 0.3 CPU seconds" in rows[0]["error"]
+
+
+@pytest.mark.parametrize("aim", list(Aim))
+def test_instances_without_a_run_are_told_of(aim: Aim) -> None:
+    work = BatchQueue(predicted([[1.0], [1.0], [1.0]]), ["a"], 10.0, aim, spent_s=[10.0, 0.0, 12.0])
+    assert work.used_up == [0, 2]
+    assert {task.instance for task in order(work)} == {1}

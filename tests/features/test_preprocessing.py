@@ -140,6 +140,8 @@ def test_a_second_search_that_dies_costs_nothing_else():
 
     found = preprocess(hard, SETTINGS, Dying())
     assert found.note.startswith("probe replicate crashed")
+    # What was ended has used the seconds that no other stage has.
+    assert found.instance.timings == {"parse": 0.0, "probe replicate": 1.0}
     assert found.instance.replicate is None and found.instance.graph is not None
     assert found.instance.online.names == whole.instance.online.names
     missing = dict(zip(found.instance.online.names, found.instance.online.is_missing, strict=True))

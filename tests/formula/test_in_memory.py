@@ -1,6 +1,7 @@
 """Objects in memory: constraints of every kind are encoded or refused, never left out."""
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,3 +168,19 @@ def test_a_class_derived_from_pysats_is_what_it_is_derived_from() -> None:
 def test_what_is_no_formula_is_refused_by_name(given: Any, message: str) -> None:
     with pytest.raises(FormulaError, match=message):
         from_memory(given)
+
+
+@pytest.mark.parametrize(
+    "found", [[b"1 2 0\n"], [bytearray(b"1")], ["1 2 0"], [{1: 2}], [Atom("x")], [[1], And(Atom("x"))]]
+)
+def test_texts_and_formulas_are_no_clauses(found: Any) -> None:
+    # Iterating over bytes gives the codes of characters: numbers, but not those of the text.
+    with pytest.raises(FormulaError, match="expected clauses as lists of signed variable numbers: found"):
+        from_memory(found)
+
+
+@pytest.mark.parametrize("mode", ["r", "rb"])
+def test_an_open_file_is_no_list_of_clauses(tmp_path: Path, mode: str) -> None:
+    (tmp_path / "f.cnf").write_text("p cnf 2 1\n1 2 0\n")
+    with (tmp_path / "f.cnf").open(mode) as stream, pytest.raises(FormulaError, match=r"found a stream.*read_dimacs"):
+        from_memory(stream)
