@@ -15,6 +15,7 @@ import typer
 import typer.main
 from typer.core import TyperCommand
 
+from satcost_gnn.cli.colour import Color, choose
 from satcost_gnn.cli.command import Group, new_app
 
 #: Command -> what it does; the module of its name has it as ``app``.
@@ -114,8 +115,12 @@ def _main(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    color: Annotated[
+        Color,
+        typer.Option("--color", help="Colours: auto means on terminals, unless NO_COLOR is set. Before the command."),
+    ] = Color.auto,
 ) -> None:
-    pass
+    choose(color)
 
 
 def main() -> None:

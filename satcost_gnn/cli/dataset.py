@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 
 from satcost_gnn.cli.command import add_command, new_app
 from satcost_gnn.cli.export_aslib import ExportAslibOptions, run_export_aslib
+from satcost_gnn.cli.listing import print_rows
 from satcost_gnn.cli.numbers import NATURAL, SECONDS
 from satcost_gnn.cli.options import Format, Json, chosen_format
 from satcost_gnn.data.card import write_card
@@ -20,7 +22,6 @@ from satcost_gnn.data.source_speed import source_speeds, speed_rows, write_speed
 from satcost_gnn.data.split_following import follow_splits
 from satcost_gnn.data.splits import make_splits
 from satcost_gnn.data.summary import check, info
-from satcost_gnn.data.summary_text import plain_table
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Data set directory.")]
 
@@ -41,6 +42,8 @@ class CheckOptions:
 
     directory: Directory
     root: Annotated[Path | None, typer.Option(help="Also check the files under this directory.")] = None
+    output_format: Format = "text"
+    as_json: Json = False
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,8 @@ class SpeedOptions:
         list[Path] | None,
         typer.Option(metavar="DIR", help="Data set with further runs of our own; may be given several times."),
     ] = None
+    output_format: Format = "text"
+    as_json: Json = False
 
 
 def run_info(options: InfoOptions) -> int:
@@ -120,8 +125,10 @@ def run_check(options: CheckOptions) -> int:
         # Nothing to check: wrong usage, not a data set with something wrong.
         Dataset.open(options.directory)
     problems = check(options.directory, options.root)
-    for problem in problems:
-        print(problem, file=sys.stderr)
+    if chosen_format(options.output_format, options.as_json) == "json":
+        print(json.dumps({"problems": problems}))
+    else:
+        print("\n".join(problems), end="\n" if problems else "", file=sys.stderr)
     return 1 if problems else 0
 
 
@@ -169,7 +176,9 @@ def run_speed(options: SpeedOptions) -> int:
     """
     speeds = source_speeds(Dataset.open(options.directory), [Dataset.open(path) for path in options.own or ()])
     write_speeds(options.directory, speeds)
-    print("\n".join(plain_table(*speed_rows(speeds))))
+    head, rows = speed_rows(speeds)
+    form = chosen_format(options.output_format, options.as_json)
+    print_rows((dict(zip(head, row, strict=True)) for row in rows), form)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import typer
 
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import COST, COUNT, Commas
+from satcost_gnn.cli.options import Format, Json, chosen_format
 from satcost_gnn.config import NetworkConfig, TrainingConfig, read_config
 from satcost_gnn.errors import CheckpointError, ConfigError
 from satcost_gnn.runtime.output_files import check_directory
@@ -94,6 +96,8 @@ class EvaluateOptions:
         Path | None,
         typer.Option(metavar="DIR", help="With --aslib: directory of further tables of run times."),
     ] = None
+    output_format: Format = "text"
+    as_json: Json = False
 
 
 def run_evaluate(options: EvaluateOptions) -> int:
@@ -124,6 +128,7 @@ def _evaluated(options: EvaluateOptions, output: Path, seeds: list[int]) -> int:
                     seed=seeds[0],
                     jobs=options.jobs,
                     estimators=options.estimators,
+                    as_json=chosen_format(options.output_format, options.as_json) == "json",
                 )
             )
         if options.dataset is None:
@@ -187,7 +192,10 @@ def _on_dataset(options: EvaluateOptions, dataset: Path, output: Path, seeds: li
         command=shlex.join(["satcost", *sys.argv[1:]]),
     )
     report, failed = run_evaluation(settings, output, say, ProgressLine)
-    print(report)
+    if chosen_format(options.output_format, options.as_json) == "json":
+        print(json.dumps({"report": str(report), "metrics": str(output / "metrics.json"), "failed": failed}))
+    else:
+        print(report)
     return 1 if failed else 0
 
 

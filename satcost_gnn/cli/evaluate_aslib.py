@@ -14,7 +14,7 @@ from typing import Any
 
 from satcost_gnn.errors import ConfigError, DatasetError, SatcostError
 from satcost_gnn.runtime.interpreter import safe_path
-from satcost_gnn.runtime.output_files import write_json, write_text
+from satcost_gnn.runtime.output_files import write_json
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class AslibOptions:
     scenarios
         Directories of scenarios.
     output
-        Directory for ``metrics.json``, ``report.md`` and one file a scenario.
+        Directory for ``metrics.json``, ``report.md``, ``report.html`` and one file a scenario.
     runtimes
         Directory with further tables of run times and features; None for none.
     seed
@@ -36,6 +36,8 @@ class AslibOptions:
     estimators
         Rows of the table (names of :data:`satcost_gnn.evaluate.aslib_protocol.METHODS`); None for all. The mixture
         joins in if a member of it is among them.
+    as_json
+        Whether the paths of what was written are printed as JSON, not the report.
     """
 
     scenarios: list[Path]
@@ -44,6 +46,7 @@ class AslibOptions:
     seed: int
     jobs: int
     estimators: list[str] | None = None
+    as_json: bool = False
 
 
 def run_evaluate_aslib(options: AslibOptions) -> int:
@@ -128,9 +131,12 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
     command = shlex.join(["satcost", *sys.argv[1:]])
     report = aslib_report(results, failed, command)
     _write(options.output / "metrics.json", {"command": command, "scenarios": results, "failed": failed})
-    write_text(options.output / "report.md", report)
-    # It ends with the end of a line.
-    print(report, end="", flush=True)
+    markdown, html = report.write(options.output, "report")
+    if options.as_json:
+        paths = {"report": str(html), "metrics": str(options.output / "metrics.json")}
+        print(json.dumps({**paths, "failed": failed}), flush=True)
+    else:
+        print(markdown.read_text(encoding="utf-8"), end="", flush=True)
     for name, reason in failed.items():
         _say(f"not evaluated: {name}: {reason}")
     if stopped:

@@ -7,13 +7,14 @@ or by their limit of conflicts, not by that of CPU time.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +24,7 @@ import typer
 from satcost_gnn.cli.command import Group, add_command, new_app
 from satcost_gnn.cli.instance_writer import InstanceWriter, formula_bytes, read_index_row
 from satcost_gnn.cli.numbers import COUNT, NATURAL, SECONDS
-from satcost_gnn.cli.options import Relaxed
+from satcost_gnn.cli.options import Format, Json, Relaxed, chosen_format
 from satcost_gnn.data.generate import FAMILIES, from_recipe, get_family, parse_recipe
 from satcost_gnn.data.generate import cnfgen as cnfgen_command
 from satcost_gnn.data.generate.base import SHUFFLE, Family, Parameter, Value, recipe
@@ -126,6 +127,8 @@ class ListOptions:
     names: Annotated[list[str], typer.Argument(metavar="[FAMILY]...", help="Families to describe [default: all].")] = (
         field(default_factory=list)
     )
+    output_format: Format = "text"
+    as_json: Json = False
 
 
 def parse_settings(settings: Sequence[str], family: Family) -> dict[str, Value]:
@@ -368,8 +371,15 @@ def family_lines(family: Family) -> list[str]:
 
 def run_list(options: ListOptions) -> int:
     """List the families: what they are, their parameters, defaults and bounds."""
+    form = chosen_format(options.output_format, options.as_json)
     for family in map(get_family, options.names) if options.names else FAMILIES.values():
-        print("\n".join(family_lines(family)), end="\n\n")
+        if form == "json":
+            parameters = [asdict(one) for one in (*family.parameters, family.parameter(SHUFFLE))]
+            size = {"parameter": family.size_parameter, "range": family.size_range}
+            told = {"family": family.name, "description": family.description, "size": size, "parameters": parameters}
+            print(json.dumps(told))
+        else:
+            print("\n".join(family_lines(family)), end="\n\n")
     return 0
 
 

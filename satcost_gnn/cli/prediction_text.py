@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from satcost_gnn.cli.colour import styled
 from satcost_gnn.cli.terminal import columns, end_of, wrapped
 from satcost_gnn.core.cost_text import amount_text, bounded_amount, percent_text
 from satcost_gnn.core.distribution import UNIT_LABELS
@@ -18,6 +19,7 @@ from satcost_gnn.serve.prediction_table import cutoff_column
 
 # Characters of a line that a head needs beside the name of the file, at least.
 _HEAD = 40
+_UNLIKE = "unlike the training data: trust the numbers less"
 # In texts that may be wrapped a number and its unit stay together.
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
@@ -74,7 +76,7 @@ def head_text(row: Row) -> str:
     """Return what a block begins with, after the name of the file: the answer, or where the numbers come from."""
     if row["status"] == "solved":
         return f"{row['result']}, answered by {row['solver']} in the early search"
-    unlike = "; unlike the training data: trust the numbers less" if row["in_distribution"] is False else ""
+    unlike = f"; {_UNLIKE}" if row["in_distribution"] is False else ""
     if row["result"]:
         return f"{row['result']}, answered in the early search, after the solver was changed to listen to it{unlike}"
     return f"predicted by {row['source']}{unlike}"
@@ -99,14 +101,15 @@ class PredictionText(RowWriter):
         width = columns()
         name = end_of(escaped(Path(found[0]["path"]).name), max(width - _HEAD, 8))
         if found[0]["status"] == "error":
-            print(wrapped(f"{name}: {found[0]['error']}", ""), flush=True)
+            print(styled(wrapped(f"{name}: {found[0]['error']}", ""), name, bold=True, fg="red"), flush=True)
             return
         if not self._started:
             print(f"{UNIT_LABELS[found[0]['cost_unit']]}: median, and in brackets an interval that holds 80 %")
             self._started = True
         # The row of the solver that was run tells what has become of the file.
         head = next((row for row in found if row["source"] != RELATIVE_COST), found[0])
-        print(wrapped(f"{name}: {head_text(head)}", ""))
+        text = styled(wrapped(f"{name}: {head_text(head)}", ""), name, bold=True)
+        print(styled(styled(text, _UNLIKE, fg="yellow"), head["result"] or "", fg="green"))
         longest = max(len(row["solver"]) for row in found)
         for row in found:
             begin = f"  {row['solver']}: ".ljust(longest + 4)

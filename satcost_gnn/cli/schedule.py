@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from satcost_gnn.cli.colour import styled
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.inputs import expand_all
 from satcost_gnn.cli.numbers import SECONDS, SHARE
@@ -74,6 +75,7 @@ class ScheduleOptions:
 def schedule_text(schedule: Schedule) -> str:
     """Return a schedule for reading: its slices, and what is expected of it."""
     name = schedule.paths[0] if len(schedule.paths) == 1 else f"{schedule.instances} instances"
+    name = styled(name, name, bold=True, fg="red" if schedule.status == "error" else None)
     if schedule.status == "error":
         return f"{name}\n  cannot be read: {schedule.error}"
     if schedule.status == "solved":

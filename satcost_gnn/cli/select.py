@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from satcost_gnn.cli.colour import styled
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.inputs import expand_all
 from satcost_gnn.cli.numbers import NOT_NEGATIVE, SECONDS
@@ -61,12 +62,14 @@ class SelectOptions:
 def decision_text(decision: Decision) -> str:
     """Return a decision for reading: the choice, the reason, the ranking."""
     if decision.status == "error":
-        return f"{decision.path}\n{wrapped(f'cannot be read: {decision.reason}')}"
-    lines = [decision.path]
+        name = styled(decision.path, decision.path, bold=True, fg="red")
+        return f"{name}\n{wrapped(f'cannot be read: {decision.reason}')}"
+    lines = [styled(decision.path, decision.path, bold=True)]
     if decision.status == "solved":
         lines.append(wrapped(f"nothing to run: {decision.reason}"))
     else:
-        lines += [f"  run {decision.chosen}", wrapped(f"because {decision.reason}")]
+        choice = f"run {decision.chosen}"
+        lines += [styled(f"  {choice}", choice, bold=True, fg="green"), wrapped(f"because {decision.reason}")]
     bound = decision.known_up_to_s
     if decision.judged_s < decision.cutoff_s:
         lines.append(
@@ -76,7 +79,8 @@ def decision_text(decision: Decision) -> str:
             )
         )
     lines.append(f"  within {decision.cutoff_s:g} CPU seconds:")
-    lines.append(f"  {'solver':16} {'PAR2 s':>10} {'cost s':>10} {'median s':>10} {'P(solved)':>9}")
+    head = f"  {'solver':16} {'PAR2 s':>10} {'cost s':>10} {'median s':>10} {'P(solved)':>9}"
+    lines.append(styled(head, head, bold=True))
     lines += [
         f"  {row.solver:16} {cost_text(row.par2_s):>10} {cost_text(row.expected_cost_s):>10} "
         f"{cost_text(row.median_s, bound):>10} {probability_text(row.p_solved):>9}"

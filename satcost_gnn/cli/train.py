@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 import time
@@ -12,7 +13,7 @@ from typing import Annotated
 import typer
 
 from satcost_gnn.cli.command import command_app
-from satcost_gnn.cli.options import Changes
+from satcost_gnn.cli.options import Changes, Format, Json, chosen_format
 from satcost_gnn.config import read_changes, read_config
 from satcost_gnn.runtime.output_files import check_directory
 from satcost_gnn.runtime.output_lock import locked
@@ -32,6 +33,8 @@ class TrainOptions:
         Path | None, typer.Option(help="Directory of preprocessed instances, instead of the configuration's.")
     ] = None
     changes: Changes = field(default_factory=list)
+    output_format: Format = "text"
+    as_json: Json = False
 
 
 def run_train(options: TrainOptions) -> int:
@@ -39,6 +42,7 @@ def run_train(options: TrainOptions) -> int:
 
     Start the same command again after an interruption: preprocessing and training go on where they were.
     """
+    form = chosen_format(options.output_format, options.as_json)
     start = time.monotonic()
 
     def say(text: str) -> None:
@@ -46,15 +50,16 @@ def run_train(options: TrainOptions) -> int:
 
     changes = read_changes(options.changes)
     settings = read_config(options.config, root=options.root, cache=options.cache, changes=changes)
-    for name, place in (("directory", settings.directory), ("checkpoint.directory", settings.checkpoint.directory)):
-        check_directory(f"{options.config}: {name}", place)
+    for name, directory in (("directory", settings.directory), ("checkpoint.directory", settings.checkpoint.directory)):
+        check_directory(f"{options.config}: {name}", directory)
     try:
         with locked(settings.directory):
             checkpoint = run_experiment(settings, say, ProgressLine)
     except KeyboardInterrupt:
         print(f"interrupted; to continue: {shlex.join(['satcost', *sys.argv[1:]])}", file=sys.stderr)
         return 130
-    print(checkpoint.directory)
+    place = str(checkpoint.directory)
+    print(json.dumps({"checkpoint": place, "metrics": f"{place}/metrics.json"}) if form == "json" else place)
     return 0
 
 

@@ -17,11 +17,11 @@ from satcost_gnn.data.summary_text import (
     family_table,
     histogram_lines,
     noise_table,
-    plain_table,
     portfolio_lines,
     solver_table,
 )
 from satcost_gnn.runtime.output_files import write_text
+from satcost_gnn.runtime.plain_table import plain_table
 
 
 def format_card(dataset: Dataset) -> str:

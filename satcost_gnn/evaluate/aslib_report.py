@@ -1,4 +1,4 @@
-"""The report on published scenarios: measured figures beside published ones, as Markdown."""
+"""The report on published scenarios: measured figures beside published ones."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from satcost_gnn.evaluate.aslib_problem import BEST_SOLVERS
 from satcost_gnn.evaluate.aslib_protocol import METHODS, MIXTURE, REFERENCE
+from satcost_gnn.evaluate.document import Block, Bullets, Document, Heading, Paragraph, Table
 
 _LABELS = {**{c.name: c.label for c in METHODS}, MIXTURE: "**mixture**"}
 _COLUMNS: Mapping[str, str] = {
@@ -95,8 +96,8 @@ def aims(results: Sequence[Mapping[str, Any]]) -> list[Aim]:
     return found
 
 
-def aslib_report(results: Sequence[Mapping[str, Any]], failed: Mapping[str, str], command: str) -> str:
-    """Return the report as Markdown.
+def aslib_report(results: Sequence[Mapping[str, Any]], failed: Mapping[str, str], command: str) -> Document:
+    """Return the report.
 
     Parameters
     ----------
@@ -107,69 +108,74 @@ def aslib_report(results: Sequence[Mapping[str, Any]], failed: Mapping[str, str]
     command
         What was called.
     """
-    lines = ["# Published scenarios", "", f"`{command}`", ""]
-    lines += [
-        f"Costs are log10 of CPU seconds, errors in decades, means over the {BEST_SOLVERS} solvers of least mean PAR2 "
-        "(fewer where there are fewer), in the scenarios' own folds. Columns that hold times of feature extraction are "
-        "dropped. Codings of runs without an answer: *PAR2-coded*, such a run counts as twice the cutoff; *capped*, it "
-        "and the prediction count as the cutoff; *solved only*, it is left out. Each coding is predicted by the mean "
-        "of the predicted distribution in that coding. Coverage and width are of intervals of the PAR2-coded cost.",
-        "",
-    ]
+    document = Document("Published scenarios")
+    document.add(
+        Paragraph(f"`{command}`"),
+        Paragraph(
+            f"Costs are log10 of CPU seconds, errors in decades, means over the {BEST_SOLVERS} solvers of least mean "
+            "PAR2 (fewer where there are fewer), in the scenarios' own folds. Columns that hold times of feature "
+            "extraction are dropped. Codings of runs without an answer: **PAR2-coded**, such a run counts as twice the "
+            "cutoff; **capped**, it and the prediction count as the cutoff; **solved only**, it is left out. Each "
+            "coding is predicted by the mean of the predicted distribution in that coding. Coverage and width are of "
+            "intervals of the PAR2-coded cost."
+        ),
+    )
     found = aims(results)
     if found:
-        lines += ["## Against published figures", "", "| scenario | what | published | aim | measured | reached |"]
-        lines += ["|---|---|---|---|---|---|"]
-        lines += [
-            f"| {aim.scenario} | {aim.what} | {aim.published} | {aim.aim} | {aim.measured} | "
-            f"{'yes' if aim.reached else 'no'} |"
-            for aim in found
-        ]
-        lines.append("")
+        document.add(
+            Heading("Against published figures"),
+            Table(
+                ["scenario", "what", "published", "aim", "measured", "reached"],
+                [
+                    [aim.scenario, aim.what, aim.published, aim.aim, aim.measured, "yes" if aim.reached else "no"]
+                    for aim in found
+                ],
+            ),
+        )
     for result in results:
-        lines += _scenario(result)
+        document.add(*_scenario(result))
     if failed:
-        lines += ["## Not evaluated", "", *(f"- {name}: {reason}" for name, reason in failed.items()), ""]
-    return "\n".join(lines).rstrip("\n") + "\n"
+        document.add(Heading("Not evaluated"), Bullets([f"{name}: {reason}" for name, reason in failed.items()]))
+    return document
 
 
-def _scenario(result: Mapping[str, Any]) -> list[str]:
-    lines = [
-        f"## {result['scenario']}",
-        "",
-        f"{result['instances']} instances, {len(result['solvers'])} of {result['solvers_of_scenario']} solvers, cutoff "
-        f"{result['cutoff_s']:g} s, {result['features']} features ({result['time_features_dropped']} columns of times "
-        f"dropped), {result['cpu_seconds']:.0f} CPU seconds.",
-        "",
-        f"| estimator | {' | '.join(_COLUMNS.values())} |",
-        "|---|" + "---|" * len(_COLUMNS),
+def _scenario(result: Mapping[str, Any]) -> list[Block]:
+    blocks: list[Block] = [
+        Heading(result["scenario"]),
+        Paragraph(
+            f"{result['instances']} instances, {len(result['solvers'])} of {result['solvers_of_scenario']} solvers, "
+            f"cutoff {result['cutoff_s']:g} s, {result['features']} features ({result['time_features_dropped']} "
+            f"columns of times dropped), {result['cpu_seconds']:.0f} CPU seconds."
+        ),
+        Table(
+            ["estimator", *_COLUMNS.values()],
+            [
+                [_LABELS.get(name, name), *(f"{row[key]:.3f}" for key in _COLUMNS)]
+                for name, row in result["methods"].items()
+            ],
+        ),
     ]
-    for name, row in result["methods"].items():
-        lines.append(f"| {_LABELS.get(name, name)} | " + " | ".join(f"{row[key]:.3f}" for key in _COLUMNS) + " |")
-    lines.append("")
     difference = result.get("versus_reference", {}).get(MIXTURE)
     if difference:
-        lines += [
-            f"Mixture less {_LABELS[REFERENCE]}, PAR2-coded RMSE: {difference['difference']:+.3f} (95 %: "
-            f"{difference['low']:+.3f} to {difference['high']:+.3f}), {100 * difference['relative']:+.1f} %.",
-            "",
-        ]
+        blocks.append(
+            Paragraph(
+                f"Mixture less {_LABELS[REFERENCE]}, PAR2-coded RMSE: {difference['difference']:+.3f} (95 %: "
+                f"{difference['low']:+.3f} to {difference['high']:+.3f}), {100 * difference['relative']:+.1f} %."
+            )
+        )
     if "mixture" in result:
         weights = ", ".join(f"{name} {share:.2f}" for name, share in result["mixture"]["weights"].items())
-        lines += [
-            f"Mixture, means over the folds: weights {weights}; level of the 80 % intervals "
-            f"{result['mixture']['level']:.2f}.",
-            "",
-        ]
+        level = result["mixture"]["level"]
+        blocks.append(
+            Paragraph(f"Mixture, means over the folds: weights {weights}; level of the 80 % intervals {level:.2f}.")
+        )
     if "selection" in result:
-        lines += _selection(result["selection"])
+        blocks += _selection(result["selection"])
     notes = [*result.get("warnings", ()), *(f"{name}: {reason}" for name, reason in result["errors"].items())]
-    if notes:
-        lines += [*(f"- {note}" for note in notes), ""]
-    return lines
+    return [*blocks, Bullets(notes)] if notes else blocks
 
 
-def _selection(selection: Mapping[str, Any]) -> list[str]:
+def _selection(selection: Mapping[str, Any]) -> list[Block]:
     labels = {
         "par2": "policy, charged, PAR2",
         "par10": "policy, charged, PAR10",
@@ -179,32 +185,27 @@ def _selection(selection: Mapping[str, Any]) -> list[str]:
         "par2_free": "mixture, all features for nothing, PAR2",
         "par10_free": "mixture, all features for nothing, PAR10",
     }
-    lines = ["| selection | selector s | single best s | virtual best s | closed gap |", "|---|---|---|---|---|"]
+    rows = []
     for key, label in labels.items():
         row = selection[key]
-        lines.append(
-            f"| {label} | {row['selector_s']:.0f} | {row['single_best_s']:.0f} | {row['virtual_best_s']:.0f} | "
-            f"{row['closed_gap']:.3f} |"
-        )
-    gaps = selection["closed_gap_free_by_picker"]
-    lines += [
-        "",
-        "Closed gap by PAR2 of each picker alone, all features for nothing: "
-        + ", ".join(f"{name} {gap:.3f}" for name, gap in gaps.items())
-        + ".",
-        "",
-        f"Policies of the folds: {_policies(selection['policies'])}.",
-        "",
-    ]
+        seconds = [f"{row[name]:.0f}" for name in ("selector_s", "single_best_s", "virtual_best_s")]
+        rows.append([label, *seconds, f"{row['closed_gap']:.3f}"])
+    gaps = ", ".join(f"{name} {gap:.3f}" for name, gap in selection["closed_gap_free_by_picker"].items())
     shares = selection["pick_shares"]
-    lines.append("Picks: " + ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items()) + ".")
+    picks = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
+    blocks: list[Block] = [
+        Table(["selection", "selector s", "single best s", "virtual best s", "closed gap"], rows),
+        Paragraph(f"Closed gap by PAR2 of each picker alone, all features for nothing: {gaps}."),
+        Paragraph(f"Policies of the folds: {_policies(selection['policies'])}."),
+        Paragraph(f"Picks: {picks}."),
+    ]
     if len(shares) == 1:
-        lines.append("**Warning: the selector always picks the same solver.**")
+        blocks.append(Paragraph("The selector always picks the same solver.", warning=True))
     if selection["par2"]["closed_gap"] < 0:
-        lines.append("**Warning: the selector is worse than the single best solver.**")
+        blocks.append(Paragraph("The selector is worse than the single best solver.", warning=True))
     if not selection["feature_costs_stated"]:
-        lines.append("The scenario states no feature costs: none are charged.")
-    return [*lines, ""]
+        blocks.append(Paragraph("The scenario states no feature costs: none are charged."))
+    return blocks
 
 
 def _policies(policies: Sequence[Mapping[str, Any]]) -> str:

@@ -62,8 +62,9 @@ Block: TypeAlias = Heading | Paragraph | Bullets | Table | Picture
 
 _STYLE = """
 :root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #1c2430; background: #fff; max-width: 1180px; margin: 2rem auto;
-  padding: 0 1.2rem; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #1c2430; background: #fff; margin: 2rem auto; padding: 0 1.2rem;
+  width: fit-content; min-width: min(72rem, 100% - 2.4rem); max-width: 100%; box-sizing: border-box; }
+p, ul, figure { max-width: 72rem; }
 h1 { font-size: 1.7rem; } h2 { font-size: 1.3rem; margin-top: 2.4rem; border-bottom: 1px solid #d8dee6; }
 h3 { font-size: 1.05rem; margin-top: 1.6rem; }
 .scroll { overflow-x: auto; }

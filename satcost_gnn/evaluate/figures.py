@@ -220,9 +220,11 @@ def cactus(comparison: Comparison, names: Sequence[str]) -> bytes:
         shown = np.unique(np.linspace(0, len(found), _STEPS).round().astype(int))
         axes.step(steps[shown], heights[shown], where="post", **style)
 
+    # Their colours are taken from the other end, and they are dotted, so that they are not taken for selectors.
     for k, solver in enumerate(problem.portfolio):
-        style = "-" if k == problem.single else ":"
-        draw(problem.runtime[:, k], problem.solved[:, k], color="#5b6675", ls=style, lw=1.1, label=f"{solver} alone")
+        style = (0, (4, 1.5)) if k == problem.single else ":"
+        colour = COLOURS[-2 - k % (len(COLOURS) - 1)]
+        draw(problem.runtime[:, k], problem.solved[:, k], color=colour, ls=style, lw=1.3, label=f"{solver} alone")
     best = np.where(problem.solved, problem.runtime, np.inf).min(axis=1)
     draw(best, np.isfinite(best), color="#000000", lw=1.4, ls="--", label="oracle (virtual best)")
     for name, colour in zip(names, COLOURS, strict=False):

@@ -15,6 +15,8 @@ from satcost_gnn.errors import ConfigError
 
 TELLING = (
     "predict", "select", "explain", "cubes", "schedule", "solve", "batch-solve", "calibrate-machine", "dataset info",
+    "dataset check", "dataset source-speed", "estimators", "solvers", "generate list", "cache info", "config", "train",
+    "evaluate",
 )  # fmt: skip
 SAMPLES = Path(__file__).parents[2] / "datasets" / "samples"
 
@@ -68,11 +70,26 @@ def test_old_names_still_work_and_are_told() -> None:
         assert (found.path, found.report, found.as_json) == ("x.cnf", None, True) and not said
 
 
+@pytest.mark.parametrize("words", ["estimators", "solvers", "generate list random-ksat"])
+def test_lists_as_json(words: str) -> None:
+    result = CliRunner().invoke(app, [*words.split(), "--json"])
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert rows and all(row.keys() == rows[0].keys() for row in rows)
+    text = CliRunner().invoke(app, words.split()).stdout
+    assert all(next(iter(row.values())) in text for row in rows)
+
+
 def test_an_answer_as_json() -> None:
     result = CliRunner().invoke(app, ["solve", str(SAMPLES / "sudoku-9.cnf"), "--json"])
     assert result.exit_code == 10, result.output
     found = json.loads(result.stdout)
     assert found["status"] == "SAT" and len(found["model"]) > 100
+
+
+def test_problems_of_a_data_set_as_json() -> None:
+    result = CliRunner().invoke(app, ["dataset", "check", str(SAMPLES.parent / "kissat"), "--json"])
+    assert (result.exit_code, json.loads(result.stdout)) == (0, {"problems": []})
 
 
 def test_a_missing_data_set_is_wrong_usage(tmp_path: Path) -> None:

@@ -188,7 +188,8 @@ def test_what_is_learnt_for_a_fold_does_not_see_it(monkeypatch):
 
 
 def test_report(result):
-    text = aslib_report([result, {**result, "scenario": "SAT2023-MAIN"}], {"other": "found no cv.arff"}, "satcost x")
+    report = aslib_report([result, {**result, "scenario": "SAT2023-MAIN"}], {"other": "found no cv.arff"}, "satcost x")
+    text = report.to_markdown("figures")
     assert "| SAT2023-MAIN | closed gap, features charged |" in text
     assert "found no cv.arff" in text
     assert f"{result['methods']['mixture']['rmse_par2']:.3f}" in text
@@ -212,6 +213,7 @@ def test_command(tmp_path, capsys, monkeypatch):
     assert stored["scenarios"][1]["features"] == 2
     assert stored["scenarios"][1]["cutoff_s"] == 5000
     assert (tmp_path / "out" / "report.md").read_text() in captured.out
+    assert (tmp_path / "out" / "report.html").read_text().startswith("<!DOCTYPE html>")
     # What is there is not done again.
     assert run_evaluate_aslib(options) == 1
     assert "tiny: taken from" in capsys.readouterr().err

@@ -1,0 +1,35 @@
+"""A list that a command prints: a table, or an object a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from satcost_gnn.cli.colour import styled
+from satcost_gnn.runtime.plain_table import plain_table
+
+
+def print_rows(rows: Iterable[Mapping[str, Any]], form: str) -> None:
+    """Print rows of the same keys: the keys are the head of the table.
+
+    Parameters
+    ----------
+    rows
+        Lists among the values are told with commas between them, True as ``yes`` and what is false as nothing.
+    form
+        ``text`` or ``json``.
+    """
+    found = list(rows)
+    if form == "json":
+        for row in found:
+            print(json.dumps(row))
+        return
+    head, *lines = plain_table(list(found[0]), [[_cell(value) for value in row.values()] for row in found])
+    print(styled(head, head, bold=True), *lines, sep="\n")
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return "yes" if value is True else str(value or "")
