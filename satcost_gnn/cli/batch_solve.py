@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
+from satcost_gnn.cli.colour import styled
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.inputs import expand_all
 from satcost_gnn.cli.interruption import interrupted
 from satcost_gnn.cli.numbers import SECONDS
 from satcost_gnn.cli.options import (
+    TABLE_FORMATS,
     Checkpoint,
     Cores,
     Device,
@@ -25,15 +28,17 @@ from satcost_gnn.cli.options import (
     Resume,
     Solvers,
     TableFile,
+    TableFormat,
     chosen_format,
 )
 from satcost_gnn.decide.batch import BATCH_COLUMNS, Aim, BatchSettings, solve_batch
 from satcost_gnn.decide.run import programs_of
 from satcost_gnn.errors import ConfigError
+from satcost_gnn.runtime.file_names import escaped, one_line
 from satcost_gnn.runtime.output_files import check_outputs
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.runtime.tables.resumable_table import OpenedTable, open_table
-from satcost_gnn.runtime.tables.row_writers import CsvWriter, JsonLinesWriter, StreamSink
+from satcost_gnn.runtime.tables.row_writers import CsvWriter, JsonLinesWriter, Row, RowWriter, StreamSink
 from satcost_gnn.runtime.tables.table_kind import TableKind
 from satcost_gnn.serve.predictor import Predictor
 
@@ -59,9 +64,7 @@ class BatchSolveOptions:
     cores: Cores = 1
     solvers: Solvers = None
     programs: Programs = None
-    output_format: Annotated[
-        str, typer.Option("--format", help="On standard output: json, one object a line, or csv.")
-    ] = "json"
+    output_format: TableFormat = "auto"
     as_json: Json = False
     resume: Resume = False
     overwrite: Overwrite = False
@@ -69,9 +72,28 @@ class BatchSolveOptions:
     relaxed: Relaxed = False
 
 
+class _Text(RowWriter):
+    """Prints a line for each file, as it ends."""
+
+    def write(self, rows: Iterable[Row]) -> None:
+        """Print the rows of one instance."""
+        for row in rows:
+            name, status = escaped(row["path"]), row["status"]
+            if status == "error":
+                print(styled(one_line(row["error"]), name, bold=True, fg="red"), flush=True)
+                continue
+            line = styled(f"{name}: {status} by {row['solver']}, {row['cpu_s']:.2f} CPU seconds", name, bold=True)
+            print(styled(line, f" {status} ", fg="green") if status in ("SAT", "UNSAT") else line, flush=True)
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
 def _opened(options: BatchSolveOptions, predictor: Predictor) -> OpenedTable:
     if options.output is None:
-        wanted = chosen_format(options.output_format, options.as_json, ("json", "csv"))
+        wanted = chosen_format(options.output_format, options.as_json, TABLE_FORMATS)
+        if wanted == "text":
+            return OpenedTable(_Text(), {})
         make = CsvWriter if wanted == "csv" else JsonLinesWriter
         return OpenedTable(make(StreamSink(sys.stdout), BATCH_COLUMNS), {})
     kind = TableKind(

@@ -87,6 +87,16 @@ def test_an_answer_as_json() -> None:
     assert found["status"] == "SAT" and len(found["model"]) > 100
 
 
+def test_a_batch_as_text() -> None:
+    words = ["batch-solve", str(SAMPLES / "sudoku-9.cnf"), str(SAMPLES / "malformed.cnf"), "--format", "text"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 1, result.output
+    lines = result.stdout.splitlines()
+    assert len(lines) == 2
+    for start in (f"{SAMPLES / 'malformed.cnf'}:6: found 'four'", f"{SAMPLES / 'sudoku-9.cnf'}: SAT by "):
+        assert any(line.startswith(start) for line in lines)
+
+
 def test_problems_of_a_data_set_as_json() -> None:
     result = CliRunner().invoke(app, ["dataset", "check", str(SAMPLES.parent / "kissat"), "--json"])
     assert (result.exit_code, json.loads(result.stdout)) == (0, {"problems": []})
