@@ -299,6 +299,11 @@ def network_config(config: TrainingConfig, method: Method, seed: int) -> Trainin
     return config.model_copy(update={"model": model, "seed": seed * config.members})
 
 
+def _network_units(setup: EvaluationSetup, config: TrainingConfig) -> tuple[str, ...]:
+    """Return what a network is trained for: the configuration's units, and those that it is measured in."""
+    return tuple(dict.fromkeys([*config.data.units, *setup.units]))
+
+
 def _network_fit(
     setup: EvaluationSetup,
     method: Method,
@@ -317,7 +322,7 @@ def _network_fit(
         if seed * config.members == (checkpoint.config.training.get("config") or {}).get("seed"):
             say(f"{checkpoint.config.label} is not used for {method.name}, seed {seed}: {why}")
     settings = config.network.model_dump(mode="json")
-    units = [unit for unit in config.data.units if unit in setup.data.tables]
+    units = _network_units(setup, config)
     return Fit(method, seed, fold, settings, key_of(**shared, settings=settings, units=units), setup.units)
 
 
@@ -468,7 +473,7 @@ def _network(setup: EvaluationSetup, data: LabelledInstances, fit: Fit, output: 
     assert fit.seed is not None
     config = network_config(setup.config, fit.method, fit.seed)
     run = f"{fit.file.removesuffix('.npz')}.{fit.key[:8]}"
-    units = tuple(unit for unit in config.data.units if unit in data.tables)
+    units = _network_units(setup, config)
     config = config.model_copy(
         update={
             "runs": output / "networks",

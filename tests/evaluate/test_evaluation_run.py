@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from synthetic_setup import make_setup, without_features
 
+import satcost_gnn.evaluate.protocol as protocol
 import satcost_gnn.evaluate.run as evaluation
 from satcost_gnn.errors import EvaluationError
 from satcost_gnn.evaluate.comparison import holm
@@ -225,3 +226,16 @@ def test_networks_can_have_fewer_seeds(tmp_path: Path) -> None:
 def test_holm_corrects_in_order() -> None:
     assert holm([0.01, 0.04, 0.03, float("nan")])[:3] == pytest.approx([0.03, 0.06, 0.06])
     assert np.isnan(holm([float("nan")])[0])
+
+
+def test_a_network_is_trained_for_the_units_that_it_is_measured_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = make_setup(tmp_path, 60)
+    data = setup.config.data.model_copy(update={"units": ("conflicts",)})
+    setup = replace(setup, config=setup.config.model_copy(update={"data": data}))
+    fits, failed = plan(setup, [method("gnn")], [0], [], print)
+    trained = []
+    monkeypatch.setattr(protocol, "fit_network", lambda data, config, *_: trained.append(config.data.units))
+    protocol._network(setup, setup.data, fits[0], tmp_path, print)
+    assert not failed and trained == [("conflicts", "cpu_seconds")]
