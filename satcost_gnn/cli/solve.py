@@ -8,11 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from satcost_gnn.cli.beginning import command_began
 from satcost_gnn.cli.command import command_app
@@ -45,7 +43,10 @@ from satcost_gnn.errors import ConfigError, FormulaError, OutputError
 from satcost_gnn.formula.text_stream import ReadLimits
 from satcost_gnn.runtime.output_files import check_outputs, write_json
 from satcost_gnn.runtime.terminals import is_terminal
-from satcost_gnn.serve.predictor import Predictor
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _LINES = {"SAT": "s SATISFIABLE", "UNSAT": "s UNSATISFIABLE", "UNKNOWN": "s UNKNOWN"}
 # Characters of a `v` line at most, as the SAT competitions ask for.
@@ -192,16 +193,10 @@ def run_solve(options: SolveOptions) -> int:
         read=ReadLimits(relaxed=options.relaxed),
     )
     began = command_began()
-    predictor = Predictor.from_checkpoint(
-        options.checkpoint,
-        unit="cpu_seconds",
-        solvers=options.solvers,
-        device=options.device,
-        relaxed=options.relaxed,
-        limit_s=options.limit,
-    )
     last = LastProgress()
-    with PortfolioSolver(predictor, settings) as solver:
+    with PortfolioSolver.from_checkpoint(
+        options.checkpoint, settings, solvers=options.solvers, device=options.device
+    ) as solver:
         try:
             shown = not options.quiet and (options.watch or is_terminal(sys.stderr))
             with LiveLine(shown) as line, terminable():
@@ -222,7 +217,8 @@ def run_solve(options: SolveOptions) -> int:
     if not options.quiet:
         _tell(solution)
     # Of what has been answered without a prediction there is nothing to say.
-    if not options.quiet and solution.schedule is not None and (note := predictor.cutoff_note(options.limit)):
+    predicted = solution.schedule is not None and options.cores == 1
+    if not options.quiet and predicted and (note := solver.predictor.cutoff_note(options.limit)):
         print(f"satcost: {note}", file=sys.stderr)
     if form == "json":
         model = solution.model if options.model else None

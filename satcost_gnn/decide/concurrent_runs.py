@@ -1,209 +1,118 @@
 """Runs of several solvers on one formula in limited child processes: the first answer ends them all.
 
-Each core has a helper process of its own. A model is checked against the formula before it counts; a solver that
-crashes, runs out of memory or gives a wrong model is passed over and the next one of the schedule begins. If a schedule
-ends early that way, the solvers that have not failed are given what is left of the time.
+Each run has a helper process of its own. A solver whose slice of a schedule is used up is paused, and goes on where it
+was when it comes again. One that crashes, runs out of memory or gives a wrong model is passed over and the next one
+begins. If a schedule ends early that way, the solvers that have not failed are given what is left of the time.
+All of them share one limit on memory: whoever stands last in the order makes room.
 """
 
 from __future__ import annotations
 
 import contextlib
 import queue
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
-from satcost_gnn.core.distribution import CostDistribution
-from satcost_gnn.core.observed import bound_of
-from satcost_gnn.decide.objective import Objective
+from satcost_gnn.decide.member import Member
+from satcost_gnn.decide.one_run import OneRun
 from satcost_gnn.decide.scoring import Slice
-from satcost_gnn.decide.solver_child import ANSWER_CHILD, Glimpse, Watch
-from satcost_gnn.errors import ConfigError
+from satcost_gnn.decide.solver_child import ANSWER_CHILD, Glimpse, Reading, Watch
+from satcost_gnn.decide.solving import Attempt, Progress, SolveSettings
+from satcost_gnn.errors import FormulaError
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.text_stream import STANDARD_LIMITS, ReadLimits
+from satcost_gnn.formula.sources import FormulaFile
 from satcost_gnn.runtime.output_files import replacing
-from satcost_gnn.runtime.sandbox import Limits, Outcome, Sandbox
+from satcost_gnn.runtime.sandbox import Limits, Outcome
 from satcost_gnn.runtime.scratch_space import ScratchSpace
 from satcost_gnn.search.external import ExternalSpec
-from satcost_gnn.search.solvers import satisfies, solver_spec
+from satcost_gnn.search.solvers import solver_spec
 
 if TYPE_CHECKING:
+    from satcost_gnn.core.distribution import CostDistribution
     from satcost_gnn.serve.prediction import Prediction
 
 #: A run shorter than this many seconds is not worth its start.
 SHORTEST_S = 0.01
 # Runs end by their own limits; after so many seconds more nobody waits for that.
 _LATE_S = 0.3
+# Seconds between two looks at what several runs hold together, and the least between two at what one has used.
+_MEMORY_LOOK_S, _LEAST_LOOK_S = 0.25, 0.01
+# Wall-clock seconds that a slice may take for each of its CPU seconds, and besides.
+_WAITING, _WAITING_S = 4.0, 1.0
+# Errors of a child that are of the formula, and so of every child.
+_UNREAD = ("FormulaError", "FormulaTooLargeError", "ReadingTimeoutError")
 
 
-@dataclass(frozen=True)
-class SolveSettings:
-    """How to solve.
+class _Unread(FormulaError):
+    """The error of a child that could not read the formula, as it said it."""
 
-    Parameters
-    ----------
-    time_limit_s
-        Wall-clock seconds for everything: reading, probe, prediction, runs. (The slices of a schedule are CPU seconds.)
-    memory_limit_mb
-        Mebibytes of each solver.
-    cores
-        Solvers that run at a time.
-    objective
-        What the schedule minimises.
-    copula_correlation
-        See :class:`~satcost_gnn.decide.schedule_search.ScheduleSettings`; None for the checkpoint's.
-    proof
-        File for a proof of unsatisfiability; only solvers that write one are run then.
-    programs
-        Solver of the checkpoint -> registered name of the program that is run in its place.
-    watch
-        Whether running solvers are watched, so that progress tells what they have done. It slows them down a little,
-        and changes the search of CaDiCaL.
-    read
-        How much of a file is read, and how strictly.
-
-    Raises
-    ------
-    ConfigError
-        If a number is out of range.
-    """
-
-    time_limit_s: float = 5000.0
-    memory_limit_mb: int = 4096
-    cores: int = 1
-    objective: Objective = Objective.PAR2
-    copula_correlation: float | None = None
-    proof: Path | None = None
-    programs: Mapping[str, str] = field(default_factory=dict)
-    watch: bool = False
-    read: ReadLimits = STANDARD_LIMITS
-
-    def __post_init__(self) -> None:
-        if not (np.isfinite(self.time_limit_s) and self.time_limit_s > 0):
-            raise ConfigError(f"found a time limit of {self.time_limit_s:g} s; expected a positive number of seconds")
-        if self.memory_limit_mb < 1:
-            raise ConfigError(f"found a memory limit of {self.memory_limit_mb} MiB; expected at least 1")
-        if self.cores < 1:
-            raise ConfigError(f"found {self.cores} cores; expected at least 1")
+    def __init__(self, text: str, source: str) -> None:
+        Exception.__init__(self, text)
+        self.source, self.line = source, None
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """One run of a solver on the way to an answer.
+@dataclass
+class _Core:
+    """What one core is to run, and what runs on it."""
 
-    Parameters
-    ----------
-    solver
-        The solver of the schedule; ``program`` is what was run in its place, if anything.
-    status
-        ``SAT``, ``UNSAT``, ``TIMEOUT``, ``MEMOUT``, ``CRASHED``, ``WRONG`` (its model doesn't satisfy the formula) or
-        ``CANCELLED`` (another one was first).
-    limit_s
-        CPU seconds that it was given.
-    cpu_s, wall_s
-        Seconds used, by a cancelled run too.
-    start_s
-        Wall seconds from the beginning of everything to its start.
-    core
-        Where it ran, from 0.
-    detail
-        What happened, for all but the answers.
-    """
-
-    solver: str
-    program: str
-    status: str
-    limit_s: float
-    cpu_s: float
-    wall_s: float
-    start_s: float
-    core: int
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What is going on, for a live line.
-
-    Parameters
-    ----------
-    elapsed_s
-        Wall seconds since the beginning of everything.
-    phase
-        ``reading``, ``probing`` or ``solving``.
-    running
-        Solver -> what it has been seen to have done, None as long as nothing is known.
-    """
-
-    elapsed_s: float
-    phase: str
-    running: Mapping[str, Glimpse | None] = field(default_factory=dict)
-
-
-class _Core(threading.Thread):
-    """Runs one solver after another in a helper process of its own and reports how each has ended."""
-
-    def __init__(self, number: int, runs: ConcurrentRuns) -> None:
-        super().__init__(name=f"satcost-core-{number}", daemon=True)
-        self.number = number
-        self.sandbox = Sandbox()
-        self._runs = runs
-
-    def run(self) -> None:
-        runs = self._runs
-        try:
-            while (part := runs.next_slice(self.number)) is not None:
-                runs.ended.put(runs.attempt(self, part))
-            runs.ended.put(None)
-        except BaseException as error:
-            runs.ended.put(error)
-        finally:
-            self.sandbox.close()
-
-    def stop_run(self) -> None:
-        """End what runs; what comes next has a helper of its own."""
-        former, self.sandbox = self.sandbox, Sandbox()
-        former.cancel()
+    number: int
+    waiting: list[Slice] = field(default_factory=list)
+    running: OneRun | None = None
+    #: Nothing more is begun: there is no room for it.
+    closed: bool = False
 
 
 class ConcurrentRuns:
     """The runs on one formula: first those of presolving, then, once it is known, those of a schedule.
 
-    Use as a context manager: at its end, whatever happens, no process is left behind. Proofs are written into the
-    directory ``proofs``, if there is one.
+    Use as a context manager: at its end, whatever happens, no process is left behind.
+
+    Parameters
+    ----------
+    formula
+        What children are sent.
+    order
+        Who is run where a schedule has nothing more to say, the best first.
+    settings
+        Limits, cores, programs.
+    begin
+        When everything began, on the clock.
+    proofs
+        Directory that proofs are written into; None for no proofs.
+    clock
+        What time it is, in seconds.
     """
 
     def __init__(
         self,
-        formula: Formula,
-        fallbacks: Sequence[str],
+        formula: Formula | FormulaFile,
+        order: Sequence[str],
         settings: SolveSettings,
         begin: float,
         proofs: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.formula, self.settings, self.begin, self._proofs = formula, settings, begin, proofs
-        self.ended: queue.SimpleQueue[tuple[Attempt, Outcome, Path | None] | BaseException | None] = queue.SimpleQueue()
-        self.glimpses: dict[str, Glimpse | None] = {}
-        # CPU seconds of a solver's helper and all below it at the latest look.
-        self._looked: dict[str, tuple[Sandbox, float]] = {}
+        self.formula, self.settings, self.begin, self._proofs, self._clock = formula, settings, begin, proofs, clock
+        self.ended: queue.SimpleQueue[tuple[OneRun, Outcome] | BaseException] = queue.SimpleQueue()
         self.attempts: list[Attempt] = []
         self.won: tuple[Attempt, Outcome, Path | None] | None = None
         self.failed: set[str] = set()
+        #: What the children said of reading the formula; None as long as none has read it.
+        self.reading: Reading | None = None
+        self._order = list(order)
+        self._cores = [_Core(k) for k in range(settings.cores)]
+        self._paused: dict[str, OneRun] = {}
+        # Before there is a schedule, cores that have nothing to do wait for one.
+        self._planned = False
         self._prediction: Prediction | None = None
-        self._waiting: list[list[Slice]] = [[] for _ in range(settings.cores)]
-        self._fallbacks = list(fallbacks)
-        self._limits: dict[str, float] = {}
-        # Cores have nothing to do before there is a plan: they wait for it.
-        self._planned = self._over = False
-        self._change = threading.Condition()
-        self._cores = [_Core(k, self) for k in range(settings.cores)]
-        self._busy = 0
+        self._granted: dict[str, float] = {}
+        # What was last seen of a run, and the CPU seconds of its helper and all below it then.
+        self._glimpses: dict[str, tuple[Glimpse, float]] = {}
+        self._next_memory_look = 0.0
         # Holds what solvers that run already are told later.
         self._letters = ScratchSpace.make() if settings.watch else None
 
@@ -213,224 +122,300 @@ class ConcurrentRuns:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._change:
-            self._over = True
-            self._change.notify_all()
-        for core in self._cores:
-            core.sandbox.cancel()
-        for core in self._cores:
-            if core.is_alive():
-                core.join(timeout=10)
+        alive = self._alive()
+        for run in alive:
+            run.sandbox.cancel()
+        for run in alive:
+            run.join(timeout=10)
         with contextlib.suppress(queue.Empty):
             while True:
                 item = self.ended.get_nowait()
                 if isinstance(item, tuple):
-                    self.attempts.append(item[0])
+                    self.attempts.append(self._attempt(*item)[0])
         if self._letters is not None:
             self._letters.remove()
 
+    def _alive(self) -> list[OneRun]:
+        running = [core.running for core in self._cores if core.running is not None]
+        return [*running, *self._paused.values()]
+
+    def has_answer(self) -> bool:
+        """Whether a run has found the answer."""
+        return self.won is not None
+
     def left_s(self) -> float:
         """Wall seconds that are left."""
-        return self.settings.time_limit_s - (time.monotonic() - self.begin)
+        return self.settings.time_limit_s - (self._clock() - self.begin)
 
-    def start(self, solver: str) -> None:
-        """Let a solver begin on the first core, with all the time that is left."""
-        self._waiting[0] = [Slice(solver, max(self.left_s(), SHORTEST_S))]
-        self._begin(self._cores[:1])
+    # What is to be run ----------------------------------------------------------------------------------------------
 
-    def follow(self, cores: Sequence[Sequence[Slice]], prediction: Prediction | None, running: str = "") -> None:
-        """Follow a schedule; a solver that runs already and has a slice in it goes on on the first core."""
-        goes_on = any(part.solver == running for core in cores for part in core)
-        with self._change:
-            self._prediction = prediction
-            for k, core in enumerate(cores):
-                self._waiting[k] = [part for part in core if part.solver != running]
-            self._planned = True
-            self._change.notify_all()
-        if running in self.glimpses:
-            if goes_on:
-                self._send_prior(running)
+    def begin_all(self, members: Sequence[str]) -> None:
+        """Let one member begin on each core, with all the time that is left."""
+        self._planned = True
+        for core, name in zip(self._cores, members, strict=False):
+            core.waiting = [Slice(name, self.left_s())]
+        self._turn()
+
+    def begin_presolving(self, slices: Sequence[Slice]) -> None:
+        """Let solvers have turns on the first core; the last one then goes on until there is a schedule."""
+        self._cores[0].waiting = list(slices)
+        self._turn()
+
+    def follow(self, slices: Sequence[Slice], prediction: Prediction | None) -> None:
+        """Follow a schedule on the first core; solvers that have run already go on where they are."""
+        self._planned, self._prediction = True, prediction
+        core = self._cores[0]
+        core.waiting = list(slices)
+        if core.running is not None:
+            if slices and slices[0].solver == core.running.member:
+                core.waiting = list(slices[1:])
+                core.running.sandbox.resume()
+                self._grant(core.running, slices[0].cpu_s, last=len(slices) == 1)
             else:
-                self._cores[0].stop_run()
-        self._begin([core for core in self._cores[: len(cores)] if core.ident is None])
-
-    def go_on(self) -> None:
-        """Let what runs go on, and the usual solvers take the cores that have nothing to do."""
-        with self._change:
-            self._planned = True
-            self._change.notify_all()
-        self._begin([core for core in self._cores if core.ident is None])
-
-    def _begin(self, cores: Sequence[_Core]) -> None:
-        for core in cores:
-            core.start()
-        self._busy += len(cores)
+                self._pause(core)
+        for run in self._alive():
+            self._send_prior(run.member)
+        self._turn()
 
     def pause(self) -> None:
-        """Stop the solvers where they are."""
+        """Stop the solvers where they are, until there is a schedule."""
+        for run in self._alive():
+            run.sandbox.pause()
+
+    def _turn(self) -> None:
+        """Pause who has used up a slice, and give cores that have nothing to do something."""
         for core in self._cores:
-            core.sandbox.pause()
+            if core.waiting and self._used_up(core):
+                self._pause(core)
+            if core.running is None and not core.closed and self.won is None:
+                self._next(core)
 
-    def resume(self) -> None:
-        """Let them go on."""
-        for core in self._cores:
-            core.sandbox.resume()
+    def _pause(self, core: _Core) -> None:
+        run, core.running = core.running, None
+        assert run is not None
+        run.sandbox.pause()
+        self._paused[run.member] = run
 
-    def next_slice(self, core: int) -> Slice | None:
-        """Return what a core is to run next; None for nothing more."""
-        with self._change:
-            while not (self._waiting[core] or self._planned or self._over):
-                self._change.wait()
-            left = self.left_s()
-            if left < SHORTEST_S or self._over:
-                return None
-            own = self._waiting[core]
-            if own:
-                part = own.pop(0)
-                # Nothing comes after the last one: it may have all that is left.
-                part = part if own else replace(part, cpu_s=max(part.cpu_s, left))
-            else:
-                # Runs have ended before their time: whoever has not failed begins again with more than it had.
-                able = [
-                    name
-                    for name in self._fallbacks
-                    if name not in self.failed
-                    and name not in self.glimpses
-                    and self._limits.get(name, 0.0) < 0.5 * left
-                ]
-                if not able:
-                    return None
-                part = Slice(able[0], left)
-            self._limits[part.solver] = max(self._limits.get(part.solver, 0.0), part.cpu_s)
-            self.glimpses[part.solver] = None
-            return part
+    def _next(self, core: _Core) -> None:
+        """Let a core have what comes next; nothing if there is nothing."""
+        left = self.left_s()
+        if left < SHORTEST_S:
+            return
+        part = self._part(core, left)
+        if part is None:
+            return
+        run = self._paused.pop(part.solver, None)
+        if run is None:
+            run = self._new(part.solver, core.number)
+        else:
+            run.core = core.number
+            run.sandbox.resume()
+        core.running = run
+        # Nothing comes after the last one: it may have all that is left.
+        self._grant(run, part.cpu_s, last=self._planned and not core.waiting)
 
-    def attempt(self, core: _Core, part: Slice) -> tuple[Attempt, Outcome, Path | None]:
-        """Run one slice; executed in the core's thread."""
-        start = time.monotonic()
-        settings = self.settings
-        program = settings.programs.get(part.solver, part.solver)
-        proof = None
-        if self._proofs is not None:
-            proof = self._proofs / str(core.number)
-        limits = Limits(part.cpu_s, max(self.left_s(), SHORTEST_S), settings.memory_limit_mb)
-        spec = solver_spec(program)
-        sandbox = core.sandbox
+    def _part(self, core: _Core, left: float) -> Slice | None:
+        while core.waiting:
+            part = core.waiting.pop(0)
+            if part.solver not in self.failed:
+                return part
+        if not self._planned:
+            return None
+        # Runs have ended before their time: whoever is paused goes on, then whoever has not failed begins again with
+        # more than it had.
+        busy = {run.member for run in self._alive()}
+        useless = {Member.of(name).solver for name in self.failed}
+        for name in [*self._paused, *self._order]:
+            new = name not in busy and self._granted.get(name, 0.0) < 0.5 * left
+            if Member.of(name).solver not in useless and (name in self._paused or new):
+                return Slice(name, left)
+        return None
+
+    def _grant(self, run: OneRun, cpu_s: float, *, last: bool) -> None:
+        left = self.left_s()
+        used = run.used_s()
+        run.slice_ends_s = float("inf") if last else used + cpu_s
+        # One that waits for something else than the processor must not keep the others from it.
+        run.slice_ends_at = float("inf") if last else self._clock() + _WAITING * cpu_s + _WAITING_S
+        run.limit_s = used + (max(cpu_s, left) if last else cpu_s)
+        self._granted[run.member] = max(self._granted.get(run.member, 0.0), run.limit_s)
+
+    def _new(self, name: str, core: int) -> OneRun:
+        """Start a run."""
+        member, settings = Member.of(name), self.settings
+        spec = solver_spec(settings.programs.get(member.solver, member.solver))
+        left = max(self.left_s(), SHORTEST_S)
+        limits = Limits(left, left, settings.memory_limit_mb)
+        arguments: dict[str, Any] = {"solver": spec.name, "formula": self.formula, "seed": member.seed}
+        proof = self._proofs / str(core) if self._proofs is not None else None
         if isinstance(spec, ExternalSpec):
             call = spec.child_call(
-                self.formula,
-                seed=0,
-                cpu_s=limits.cpu_s,
-                wall_s=limits.wall_s,
-                memory_mb=limits.memory_mb,
-                conflicts=None,
+                self.formula, seed=0, cpu_s=left, wall_s=left, memory_mb=limits.memory_mb, conflicts=None
             )
-            outcome = sandbox.run(call.function, {**call.kwargs, "with_model": True}, call.limits)
+            arguments["program"] = {k: v for k, v in call.kwargs.items() if k not in ("formula", "seed", "conflicts")}
+            limits = call.limits
         else:
-            watch = None
+            arguments["proof"] = str(proof) if proof is not None else None
             if self._letters is not None:
-                watch = Watch(prior=self._prior(part.solver), later=self._letter(part.solver), limit_s=limits.cpu_s)
+                arguments["watch"] = Watch(prior=self._prior(name), later=self._letter(name), limit_s=left)
+        run = OneRun(name, core, (ANSWER_CHILD, arguments), limits, self.ended, proof, self._note)
+        run.start()
+        return run
 
-            def note(glimpse: Glimpse) -> None:
-                self._looked[part.solver] = (sandbox, sandbox.spent_s())
-                self.glimpses[part.solver] = glimpse
+    # What has come of it --------------------------------------------------------------------------------------------
 
-            outcome = sandbox.run(
-                ANSWER_CHILD,
-                {
-                    "solver": program,
-                    "formula": self.formula,
-                    "proof": str(proof) if proof is not None else None,
-                    "watch": watch,
-                },
-                limits,
-                note if settings.watch else None,
-            )
-        status, detail = self._judged(outcome)
-        if status == "CANCELLED" and self.left_s() <= 0:
-            status, detail = "TIMEOUT", f"time limit of {settings.time_limit_s:g} s"
-        with self._change:
-            self.glimpses.pop(part.solver, None)
-            if status in ("MEMOUT", "CRASHED", "WRONG"):
-                self.failed.add(part.solver)
-            self._over = self._over or status in ("SAT", "UNSAT")
-        value = outcome.value if isinstance(outcome.value, dict) else {}
-        attempt = Attempt(
-            solver=part.solver,
-            program=program if program != part.solver else "",
-            status=status,
-            limit_s=part.cpu_s,
-            cpu_s=float(value.get("cpu_s", outcome.cpu_s)),
-            wall_s=time.monotonic() - start,
-            start_s=start - self.begin,
-            core=core.number,
-            detail=detail,
-        )
-        return attempt, outcome, proof
-
-    def _prior(self, solver: str) -> CostDistribution | None:
-        if self._prediction is None or self._prediction.distribution is None:
-            return None
-        return self._prediction.distribution[self._prediction.solvers.index(solver)]
-
-    def _letter(self, solver: str) -> str:
-        assert self._letters is not None
-        return str(self._letters.path / f"{self._fallbacks.index(solver)}.npy")
-
-    def _send_prior(self, solver: str) -> None:
-        prior = self._prior(solver)
-        if self._letters is not None and prior is not None:
-            with replacing(Path(self._letter(solver))) as temporary, temporary.open("wb") as stream:
-                np.save(stream, np.append(prior.cdf, bound_of(prior)), allow_pickle=False)
-
-    def _judged(self, outcome: Outcome) -> tuple[str, str]:
-        """Return the status of a run, with its model checked, and what happened."""
-        if outcome.status != "OK":
-            if outcome.status == "ERROR":
-                return "CRASHED", f"{outcome.error_type}: {outcome.detail}"
-            return outcome.status, outcome.detail
-        status, detail = str(outcome.value["status"]), str(outcome.value.get("detail", ""))
-        if status == "UNKNOWN":
-            return "CRASHED", "gave up within its limits"
-        if status == "SAT" and not satisfies(self.formula, outcome.value["model"]):
-            return "WRONG", "its model does not satisfy the formula"
-        return status, detail
-
-    def watch(self, on_progress: Callable[[Progress], None] | None, every_s: float, for_s: float = np.inf) -> bool:
+    def watch(
+        self, on_progress: Callable[[Progress], None] | None, every_s: float, for_s: float = float("inf")
+    ) -> bool:
         """Wait for an answer, until no core has anything to do, or for some time; return whether the time was up.
 
-        Before there is a schedule, it waits no longer than for the first run to end.
+        Before there is a schedule, the time is up, too, when the last slice is used up.
         """
-        end = time.monotonic() + for_s
-        while self._busy and self.won is None:
-            left = end - time.monotonic()
+        end = self._clock() + for_s
+        while self.won is None:
+            self._turn()
+            busy = [core for core in self._cores if core.running is not None]
+            if not busy:
+                return False
+            left = end - self._clock()
             if left <= 0:
                 return True
+            if not self._planned and not busy[0].waiting and self._used_up(busy[0]):
+                self._let_go_on(busy[0])
+                return True
             try:
-                item = self.ended.get(timeout=min(every_s, left))
+                item = self.ended.get(timeout=min(every_s, left, *(self._until_turn(core) for core in busy)))
             except queue.Empty:
                 if self.left_s() < -_LATE_S:
                     break
             else:
-                if isinstance(item, BaseException):
-                    raise item
-                if item is None:
-                    self._busy -= 1
-                    continue
-                self.attempts.append(item[0])
-                if item[0].status in ("SAT", "UNSAT"):
-                    self.won = item
-                elif not self._planned:
-                    break
+                self._take(item)
+            self._share_memory()
             if on_progress is not None:
-                on_progress(Progress(time.monotonic() - self.begin, "solving", self._now()))
+                on_progress(Progress(self._clock() - self.begin, "solving", self._now()))
         return False
+
+    def _used_up(self, core: _Core) -> bool:
+        run = core.running
+        return run is not None and (self._clock() >= run.slice_ends_at or run.used_s() >= run.slice_ends_s)
+
+    @staticmethod
+    def _let_go_on(core: _Core) -> None:
+        """Take the end of its slice from what runs: it goes on until something is decided."""
+        if core.running is not None:
+            core.running.slice_ends_s = core.running.slice_ends_at = float("inf")
+
+    def _until_turn(self, core: _Core) -> float:
+        """Return the seconds for which a core needs no look."""
+        run = core.running
+        if run is None or run.slice_ends_s == float("inf"):
+            return float("inf")
+        left = min(run.slice_ends_s - run.used_s(), run.slice_ends_at - self._clock())
+        return max(left, _LEAST_LOOK_S)
+
+    def _take(self, item: tuple[OneRun, Outcome] | BaseException) -> None:
+        if isinstance(item, BaseException):
+            raise item
+        run, outcome = item
+        attempt, error = self._attempt(run, outcome)
+        if error is not None:
+            raise error
+        self.attempts.append(attempt)
+        self._paused.pop(run.member, None)
+        for core in self._cores:
+            if core.running is run:
+                core.running = None
+        if attempt.status in ("MEMOUT", "CRASHED", "WRONG"):
+            self.failed.add(run.member)
+        if attempt.status in ("SAT", "UNSAT"):
+            self.won = (attempt, outcome, run.proof)
+
+    def _attempt(self, run: OneRun, outcome: Outcome) -> tuple[Attempt, FormulaError | None]:
+        """Return what came of a run, and what is wrong with the formula if it could not be read."""
+        member = Member.of(run.member)
+        program = self.settings.programs.get(member.solver, "")
+        value = outcome.value if isinstance(outcome.value, dict) else {}
+        status, detail = outcome.status, outcome.detail
+        if status == "OK":
+            status, detail = value["status"], value.get("detail", "")
+        elif status == "ERROR":
+            status, detail = "CRASHED", f"{outcome.error_type}: {outcome.detail}"
+        if status == "UNKNOWN":
+            status, detail = "CRASHED", "gave up within its limits"
+        if status == "CANCELLED" and run.member in self.failed:
+            status, detail = "MEMOUT", f"memory limit of {self.settings.memory_limit_mb} MiB, shared by all that run"
+        elif status == "CANCELLED" and self.left_s() <= 0:
+            status, detail = "TIMEOUT", f"time limit of {self.settings.time_limit_s:g} s"
+        ended = run.ended_at if run.ended_at == run.ended_at else time.monotonic()
+        attempt = Attempt(
+            solver=run.member,
+            program=program,
+            status=status,
+            limit_s=run.limit_s,
+            cpu_s=float(value.get("cpu_s", outcome.cpu_s)),
+            wall_s=ended - run.began,
+            start_s=run.began - self.begin,
+            core=run.core,
+            detail=detail,
+        )
+        unread = outcome.error_type in _UNREAD
+        return attempt, _Unread(outcome.detail, getattr(self.formula, "name", "")) if unread else None
+
+    def _share_memory(self) -> None:
+        """End the run that stands last in the order if all of them together hold more than the limit."""
+        alive, now = self._alive(), time.monotonic()
+        if len(alive) < 2 or now < self._next_memory_look:
+            return
+        self._next_memory_look = now + _MEMORY_LOOK_S
+        limit = self.settings.memory_limit_mb
+        if sum(run.memory_mb() for run in alive) <= limit:
+            return
+        if sum(run.memory_mb(shared_once=True) for run in alive) <= limit:
+            return
+        rank = {name: k for k, name in enumerate(self._order)}
+        last = max(alive, key=lambda run: (run.member in self._paused, rank.get(run.member, len(rank))))
+        self.failed.add(last.member)
+        for core in self._cores:
+            # There is no room for another one on its core.
+            core.closed = core.closed or (core.running is last and len(alive) > 1)
+        last.sandbox.cancel()
+
+    # Watched solvers ------------------------------------------------------------------------------------------------
+
+    def _note(self, run: OneRun, told: Glimpse | Reading) -> None:
+        if isinstance(told, Reading):
+            self.reading = told
+        else:
+            self._glimpses[run.member] = (told, run.sandbox.spent_s())
+
+    def _prior(self, name: str) -> CostDistribution | None:
+        if self._prediction is None or self._prediction.distribution is None:
+            return None
+        solver = Member.of(name).solver
+        known = self._prediction.solvers
+        return self._prediction.distribution[known.index(solver)] if solver in known else None
+
+    def _letter(self, name: str) -> str:
+        assert self._letters is not None
+        return str(self._letters.path / f"{name.replace(':', '-')}.npy")
+
+    def _send_prior(self, name: str) -> None:
+        prior = self._prior(name)
+        if self._letters is not None and prior is not None:
+            import numpy as np
+
+            from satcost_gnn.core.observed import bound_of
+
+            with replacing(Path(self._letter(name))) as temporary, temporary.open("wb") as stream:
+                np.save(stream, np.append(prior.cdf, bound_of(prior)), allow_pickle=False)
 
     def _now(self) -> dict[str, Glimpse | None]:
         """Return what runs, with the CPU seconds that it has used since it was looked at."""
-        found = dict(self.glimpses)
-        for solver, seen in found.items():
-            if seen is not None and solver in self._looked:
-                sandbox, then = self._looked[solver]
-                found[solver] = seen.after(max(sandbox.spent_s() - then, 0.0))
+        found: dict[str, Glimpse | None] = {}
+        for core in self._cores:
+            if core.running is not None:
+                name = core.running.member
+                seen = self._glimpses.get(name)
+                more = core.running.sandbox.spent_s() - seen[1] if seen is not None else 0.0
+                found[name] = seen[0].after(max(more, 0.0)) if seen is not None else None
         return found

@@ -10,138 +10,66 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from itertools import count, islice
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Self
 
 from satcost_gnn.decide.background import Background
-from satcost_gnn.decide.concurrent_runs import SHORTEST_S, Attempt, ConcurrentRuns, Progress, SolveSettings
-from satcost_gnn.decide.deciding import DecidesByPredictor
+from satcost_gnn.decide.concurrent_runs import SHORTEST_S, ConcurrentRuns
+from satcost_gnn.decide.late_predictor import LatePredictor
+from satcost_gnn.decide.member import Member
 from satcost_gnn.decide.planned_schedule import Schedule
-from satcost_gnn.decide.schedule import schedule_after, schedule_of
-from satcost_gnn.decide.schedule_search import ScheduleSettings
 from satcost_gnn.decide.scoring import Slice
-from satcost_gnn.decide.solver_child import can_prove
-from satcost_gnn.decide.training_statistics import TrainingStatistics
-from satcost_gnn.errors import ConfigError, OutputError, ReadingTimeoutError, SolverError
-from satcost_gnn.features.preprocessing import name_of
+from satcost_gnn.decide.solver_child import CHECK_CHILD, can_prove
+from satcost_gnn.decide.solving import EXIT_CODES, Attempt, Progress, Solution, SolveSettings
+from satcost_gnn.decide.training_statistics import UNIT, TrainingStatistics
+from satcost_gnn.errors import ConfigError, ReadingTimeoutError, SatcostError, SolverError
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.renumbering import renumbered
-from satcost_gnn.formula.sources import FormulaSource, load
-from satcost_gnn.runtime.output_files import check_outputs, publish, staging_directory, write_text
-from satcost_gnn.search.solvers import satisfies, solver_spec
-from satcost_gnn.serve.prediction import Prediction
-from satcost_gnn.serve.predictor import Predictor
+from satcost_gnn.formula.sources import FormulaFile, FormulaSource, for_children
+from satcost_gnn.runtime.output_files import check_outputs, publish, staging_directory
+from satcost_gnn.runtime.sandbox import Limits, Sandbox
+from satcost_gnn.search.solvers import SOLVERS, solver_spec
 
-#: Exit codes of the SAT competitions.
-EXIT_CODES: Mapping[str, int] = {"SAT": 10, "UNSAT": 20, "UNKNOWN": 0}
+if TYPE_CHECKING:
+    from satcost_gnn.serve.prediction import Prediction
+    from satcost_gnn.serve.predictor import Predictor
 
-# With a core to spare a prediction takes nobody's time: it waits only for what is answered at once.
-_PRESOLVING_ALONE_S = 0.2
-# With fewer seconds left nothing is predicted: it would take too much of them.
-_LEAST_TO_PREDICT_S = 4.0
+# Seconds that loading the estimators takes, about.
+_LOADING_S = 2.0
 # Shares of what is left that reading off features and probing may take, and the prediction in all: the solver that is
 # paused meanwhile has the rest.
 _SHARE, _LONGEST_SHARE = 0.4, 0.5
 _LOOK_S = 0.1
 
 
-@dataclass(frozen=True, eq=False)
-class Solution:
-    """What came of solving an instance.
+@dataclass(frozen=True)
+class Conclusion:
+    """What was decided on the way, and what the prediction has brought.
 
     Parameters
     ----------
-    path
-        Which instance.
-    status
-        ``SAT``, ``UNSAT`` or ``UNKNOWN``.
-    model
-        ``int32[n_vars]``: a literal of each variable that satisfies the formula; None unless satisfiable.
-    solver
-        Who found the answer; ``probe``, or empty for formulas that need no solver.
-    attempts
-        Runs in the order in which they ended.
-    schedule
-        What was to be run; None if nothing was.
-    proof
-        Where the proof of unsatisfiability was written.
+    schedule, prediction
+        None if there was none.
+    found
+        What is known of an answer that the early search has given: see
+        :func:`~satcost_gnn.decide.solver_child.check_child`; empty if it has given none.
     source
-        Where the prediction comes from; ``presolving`` if none was needed.
-    reason
-        Why there is no answer, or why the prediction is a fallback's.
-    wall_s
-        Wall seconds for everything.
-    timings
-        Seconds of the stages before the runs: CPU time, and for reading the file (``parse``) wall time.
-    warnings
-        What was odd about the input but readable.
+        Where the schedule comes from if nothing was predicted.
+    problem
+        Why nothing could be predicted, if that is so.
     """
 
-    path: str
-    status: str
-    model: NDArray[np.int32] | None
-    solver: str
-    attempts: tuple[Attempt, ...]
-    schedule: Schedule | None
-    proof: Path | None
-    source: str
-    reason: str
-    wall_s: float
-    timings: Mapping[str, float] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def exit_code(self) -> int:
-        """10, 20 or 0, as in the SAT competitions."""
-        return EXIT_CODES[self.status]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values for JSON, without the model; docs/portfolio.md describes them."""
-        return {
-            "path": self.path,
-            "status": self.status,
-            "solver": self.solver,
-            "attempts": [asdict(attempt) for attempt in self.attempts],
-            "schedule": self.schedule.to_json() if self.schedule is not None else None,
-            "proof": str(self.proof) if self.proof is not None else None,
-            "source": self.source,
-            "reason": self.reason,
-            "wall_s": self.wall_s,
-            "timings": dict(self.timings),
-            "warnings": list(self.warnings),
-        }
+    schedule: Schedule | None = None
+    prediction: Prediction | None = None
+    found: Mapping[str, Any] = field(default_factory=dict)
+    source: str = "presolving"
+    problem: str = ""
 
 
-def complete_model(formula: Formula, model: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
-    """Return a literal for each variable of the formula: the model's, and the negative one where it has none.
-
-    Where there are large gaps in the numbering (see :func:`~satcost_gnn.formula.renumbering.renumbered`), only
-    variables that occur have one.
-    """
-    numbering = renumbered(formula)[1]
-    if numbering.numbers is not None:
-        true = np.isin(numbering.numbers, model)
-        return np.where(true, numbering.numbers, -numbering.numbers).astype(np.int32)
-    literals = np.asarray(model, dtype=np.int64)
-    literals = literals[np.abs(literals) <= formula.n_vars]
-    full = -np.arange(1, formula.n_vars + 1, dtype=np.int32)
-    full[np.abs(literals) - 1] = literals
-    return full
-
-
-def _told(solution: Solution, given: Formula) -> Solution:
-    """Return a solution in terms of what was given: without variables of encodings, with the reader's warnings."""
-    model = None if solution.model is None else given.without_auxiliary(solution.model)
-    return replace(solution, model=model, warnings=given.warnings)
-
-
-class PortfolioSolver(DecidesByPredictor):
+class PortfolioSolver:
     """Solves instances with a checkpoint's predictions.
 
     Parameters
@@ -167,14 +95,21 @@ class PortfolioSolver(DecidesByPredictor):
     'UNSAT'
     """
 
-    def __init__(self, predictor: Predictor, settings: SolveSettings) -> None:
-        super().__init__(predictor)
+    def __init__(
+        self,
+        predictor: Predictor | LatePredictor,
+        settings: SolveSettings,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if predictor.unit != UNIT:
+            raise ConfigError(f"found a predictor of {predictor.unit}; expected one of {UNIT}")
         unknown = [name for name in settings.programs if name not in predictor.solvers]
         if unknown:
             raise ConfigError(
                 f"found a program in place of {unknown[0]!r}; expected one of {', '.join(predictor.solvers)}"
             )
         self.settings = settings
+        self._given, self._clock = predictor, clock
         programs = {name: settings.programs.get(name, name) for name in predictor.solvers}
         for name in programs.values():
             solver_spec(name)
@@ -182,6 +117,55 @@ class PortfolioSolver(DecidesByPredictor):
         if not self.solvers:
             raise ConfigError(f"none of {', '.join(programs.values())} writes a proof; choose others by --solvers")
         self.training = TrainingStatistics.of_checkpoint(predictor.checkpoint)
+        #: Whether solvers may run that nothing is predicted of: not where the user has named those that may.
+        self._others_too = set(predictor.solvers) == set(predictor.checkpoint.config.solvers)
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        where: str | Path | None,
+        settings: SolveSettings,
+        *,
+        solvers: Sequence[str] | None = None,
+        device: str = "auto",
+    ) -> Self:
+        """Open a checkpoint (None: the newest that ships with the package) to solve with it.
+
+        Nothing of its models is read, nor what computes them imported, before something is predicted.
+
+        Parameters
+        ----------
+        where
+            Directory or name of the checkpoint.
+        settings
+            Limits, cores, proof, programs.
+        solvers, device
+            See :class:`~satcost_gnn.serve.predictor.Predictor`.
+
+        Raises
+        ------
+        CheckpointError
+            If there is no such checkpoint, or it predicts no CPU seconds.
+        ConfigError
+            If a solver is not in the checkpoint.
+        """
+        options = {"device": device, "relaxed": settings.read.relaxed, "limit_s": settings.time_limit_s}
+        return cls(LatePredictor.of(where, solvers, **options), settings)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the helper process of the predictor."""
+        self._given.close()
+
+    @property
+    def predictor(self) -> Predictor:
+        """What predicts; opened when it is first asked for."""
+        return self._given.open() if isinstance(self._given, LatePredictor) else self._given
 
     def solve(
         self,
@@ -202,7 +186,7 @@ class PortfolioSolver(DecidesByPredictor):
         every_s
             Seconds.
         begin
-            Value of ``time.monotonic()`` from which the time limit counts; None for that of the call.
+            Value of the clock (``time.monotonic()``) from which the time limit counts; None for that of the call.
 
         Raises
         ------
@@ -212,190 +196,212 @@ class PortfolioSolver(DecidesByPredictor):
             If the proof can't be written where it is wanted. Should that only come out once there is an answer, the
             answer is returned, with the reason and without a proof.
         """
-        begin = time.monotonic() if begin is None else begin
+        begin = self._clock() if begin is None else begin
         check_outputs({"proof": self.settings.proof}, [source] if isinstance(source, (str, os.PathLike)) else [])
-
-        def tell(phase: str) -> None:
-            if on_progress is not None:
-                on_progress(Progress(time.monotonic() - begin, phase))
-
-        reading = time.monotonic()
-        tell("reading")
-        try:
-            given = load(source, self.settings.read, begin + self.settings.time_limit_s)
-        except ReadingTimeoutError as error:
-            return self._unread(name_of(source), str(error), begin)
-        # Answers are checked with the variables of encodings; only what is returned leaves them out.
-        formula = given.with_auxiliary(0)
-        parse_s = time.monotonic() - reading
-        trivial = self._trivial(formula, begin, parse_s)
-        if trivial is not None:
-            return _told(trivial, given)
-        usual = self.training.order(self.solvers)
-        prediction: Prediction | None = None
-        schedule: Schedule | None = None
+        if on_progress is not None:
+            on_progress(Progress(self._clock() - begin, "reading"))
         with ExitStack() as stack:
+            deadline = time.monotonic() + begin + self.settings.time_limit_s - self._clock()
+            try:
+                formula = stack.enter_context(for_children(source, self.settings.read, deadline))
+            except ReadingTimeoutError as error:
+                wall_s = self._clock() - begin
+                return Solution(error.source, "UNKNOWN", None, "", (), None, None, "", str(error), wall_s)
             proof = self.settings.proof
             staging = stack.enter_context(staging_directory(proof)) if proof is not None else None
-            with ConcurrentRuns(formula, usual, self.settings, begin, staging) as portfolio:
-                portfolio.start(usual[0])
-                presolving_s = self._presolving_s()
-                over = portfolio.watch(on_progress, every_s, presolving_s)
-                # A first run that has ended by its limit has had all the time there was.
-                if portfolio.won is None and (over or portfolio.failed) and portfolio.left_s() >= SHORTEST_S:
-                    prediction = self._predicted_in_time(formula, portfolio, on_progress, every_s)
-                    if prediction is None:
-                        # There was an answer, or no time for a prediction: the usual solvers go on.
-                        portfolio.go_on()
-                        portfolio.watch(on_progress, every_s)
-                    elif not prediction.result or not self._usable(prediction, formula):
-                        running = "" if usual[0] in portfolio.failed else usual[0]
-                        schedule = self._schedule(prediction, portfolio, running, presolving_s)
-                        portfolio.follow(schedule.cores, prediction, running)
-                        portfolio.resume()
-                        portfolio.watch(on_progress, every_s)
-            return _told(self._solution(portfolio, prediction, schedule, parse_s), given)
+            known = len(self.training.parallel) + len(self.solvers)
+            members = list(islice(self._members(), self.settings.cores + known))
+            with ConcurrentRuns(formula, members, self.settings, begin, staging, self._clock) as portfolio:
+                if self.settings.cores > 1:
+                    plan = self._without_prediction(members[: self.settings.cores])
+                    portfolio.begin_all(members)
+                    portfolio.watch(on_progress, every_s)
+                    outcome = Conclusion(plan, source="portfolio")
+                else:
+                    outcome = self._on_one_core(portfolio, on_progress, every_s)
+            return self._solution(portfolio, outcome)
 
-    def _unread(self, path: str, reason: str, begin: float) -> Solution:
-        """Return what there is to say of an input that had not ended when the time was up."""
-        wall_s = time.monotonic() - begin
-        return Solution(path, "UNKNOWN", None, "", (), None, None, "", reason, wall_s, {"parse": wall_s})
+    def _members(self) -> Iterator[str]:
+        """Return who runs on the cores, the best first: what was chosen on the training side, then seeds of these."""
+        usual = self.training.order(self.solvers)
+        chosen = [name for name in self.training.parallel if self._can_run(Member.of(name))]
+        first = usual[0]
+        # On one core the first is the one that the predictions are about.
+        order = [first] if self.settings.cores == 1 else []
+        order += [name for name in (*chosen, *usual) if name not in order]
+        distinct = list(dict.fromkeys(order))
+        yield from distinct
+        if self.settings.proof is None:
+            for seed in count(1):
+                yield from (name for one in usual if (name := Member(one, seed).name) not in distinct)
 
-    def _presolving_s(self) -> float:
-        """Return the wall seconds after which the first solver is looked at."""
-        seconds = self.training.first_look_s
-        return min(seconds, _PRESOLVING_ALONE_S) if self.settings.cores > 1 else seconds
+    def _can_run(self, member: Member) -> bool:
+        """Whether a member chosen on the training side may run here: it is there, wanted, writes proofs if need be."""
+        solver = member.solver
+        further = self._others_too and solver in SOLVERS and solver not in self.training.par2
+        if solver not in self.solvers and not further:
+            return False
+        spec = solver_spec(self.settings.programs.get(solver, solver))
+        return spec.available and (self.settings.proof is None or (not member.seed and can_prove(spec.name)))
 
-    def _solution(
-        self, portfolio: ConcurrentRuns, prediction: Prediction | None, schedule: Schedule | None, parse_s: float
-    ) -> Solution:
+    def _without_prediction(self, members: Sequence[str]) -> Schedule:
+        """Return the schedule of members that all have the whole time."""
+        limit, nothing = self.settings.time_limit_s, float("nan")
+        cores = tuple((Slice(name, limit),) for name in members)
+        return Schedule(cores, limit, str(self.settings.objective), nothing, nothing, nothing, 0.0)
+
+    def _on_one_core(
+        self, portfolio: ConcurrentRuns, on_progress: Callable[[Progress], None] | None, every_s: float
+    ) -> Conclusion:
+        """Give the single best solver and those after it their turns, then predict and go on as predicted."""
+        usual = self.training.order(self.solvers)
+        turns = [Slice(usual[0], self.training.first_look_s)]
+        turns += [part for part in self.training.presolving if part.solver in self.solvers]
+        portfolio.begin_presolving(turns)
+        over = portfolio.watch(on_progress, every_s)
+        # A first run that has ended by its limit has had all the time there was.
+        if portfolio.has_answer() or not (over or portfolio.failed) or portfolio.left_s() < SHORTEST_S:
+            return Conclusion()
+        prediction, problem = self._predicted_in_time(portfolio, on_progress, every_s)
+        if portfolio.has_answer():
+            return Conclusion(problem=problem)
+        if prediction is not None and prediction.result and (found := self._usable(prediction, portfolio)):
+            return Conclusion(prediction=prediction, found=found)
+        schedule = None if prediction is None else self._schedule(prediction, portfolio, usual[0])
+        # Where there was no time for a prediction, the usual solver goes on.
+        alone = (Slice(usual[0], max(portfolio.left_s(), SHORTEST_S)),)
+        portfolio.follow(alone if schedule is None else schedule.cores[0], prediction)
+        portfolio.watch(on_progress, every_s)
+        return Conclusion(schedule, prediction, problem=problem)
+
+    def _solution(self, portfolio: ConcurrentRuns, conclusion: Conclusion) -> Solution:
         """Return what came of it all, and keep the proof of the run that has answered."""
-        status, solver, reason = "UNKNOWN", "", "" if prediction is None else prediction.reason
-        model, written = None, None
+        prediction, found = conclusion.prediction, conclusion.found
+        status, solver, attempts = "UNKNOWN", "", tuple(portfolio.attempts)
+        source = conclusion.source if prediction is None else prediction.source
+        reason = "" if prediction is None else prediction.reason
+        written = None
         if portfolio.won is not None:
             attempt, outcome, proof = portfolio.won
-            status, solver = attempt.status, attempt.solver
+            found, status, solver = outcome.value, attempt.status, attempt.solver
+            if "trivial" in found:
+                # No solver was asked.
+                solver, attempts, source, reason = "", (), "", found["trivial"]
             if status == "UNSAT" and proof is not None and self.settings.proof is not None:
-                lost = str(outcome.value.get("proof_error", "")) or _delivered(proof, self.settings.proof)
+                lost = str(found.get("proof_error", "")) or _delivered(proof, self.settings.proof)
+                written = None if lost else self.settings.proof
                 if lost:
-                    reason = f"{self.settings.proof}: the proof is lost: {lost}"
-                else:
-                    written = self.settings.proof
-            if status == "SAT":
-                model = complete_model(portfolio.formula, outcome.value["model"])
-        elif prediction is not None and schedule is None:
+                    reason = "; ".join(filter(None, [reason, f"{self.settings.proof}: the proof is lost: {lost}"]))
+        elif found and prediction is not None:
             status, solver = prediction.result, prediction.answered_by
-            if prediction.model is not None:
-                model = complete_model(portfolio.formula, prediction.model)
         else:
             tried = [f"{one.solver} {one.status} {one.detail}".strip() for one in portfolio.attempts]
             reason = "; ".join(tried) or f"time limit of {self.settings.time_limit_s:g} s"
+        reading = portfolio.reading
         return Solution(
-            path=portfolio.formula.source,
+            path=portfolio.formula.name if isinstance(portfolio.formula, FormulaFile) else portfolio.formula.source,
             status=status,
-            model=model,
+            model=found.get("model"),
             solver=solver,
-            attempts=tuple(portfolio.attempts),
-            schedule=schedule,
+            attempts=attempts,
+            schedule=conclusion.schedule,
             proof=written,
-            source="presolving" if prediction is None else prediction.source,
+            source=source,
             reason=reason,
-            wall_s=time.monotonic() - portfolio.begin,
-            timings={**({} if prediction is None else prediction.timings), "parse": parse_s},
-        )
-
-    def _trivial(self, formula: Formula, begin: float, parse_s: float) -> Solution | None:
-        """Answer what no solver need be asked: a formula without clauses, or with an empty one."""
-        if formula.n_clauses and not formula.has_empty_clause:
-            return None
-        unsatisfiable = bool(formula.n_clauses)
-        proof = self.settings.proof if unsatisfiable else None
-        lost = ""
-        if proof is not None:
-            try:
-                write_text(proof, "0\n")
-            except OutputError as error:
-                proof, lost = None, f"; the proof is lost: {error}"
-        return Solution(
-            path=formula.source,
-            status="UNSAT" if unsatisfiable else "SAT",
-            model=None if unsatisfiable else complete_model(formula, np.zeros(0, dtype=np.int32)),
-            solver="",
-            attempts=(),
-            schedule=None,
-            proof=proof,
-            source="",
-            reason=("it has an empty clause" if unsatisfiable else "it has no clauses") + lost,
-            wall_s=time.monotonic() - begin,
-            timings={"parse": parse_s},
+            wall_s=self._clock() - portfolio.begin,
+            timings={**({} if prediction is None else prediction.timings), "parse": reading.wall_s if reading else 0.0},
+            warnings=(*(reading.warnings if reading else ()), *filter(None, [conclusion.problem])),
         )
 
     def _predicted_in_time(
-        self,
-        formula: Formula,
-        portfolio: ConcurrentRuns,
-        on_progress: Callable[[Progress], None] | None,
-        every_s: float,
-    ) -> Prediction | None:
-        """Predict, if there is time for it; what runs goes on while the estimators are loaded, and is paused then."""
-        if portfolio.left_s() < _LEAST_TO_PREDICT_S:
-            return None
-        loading = Background(self.predictor.load)
-        while not loading.done and portfolio.won is None and portfolio.left_s() >= _LEAST_TO_PREDICT_S:
-            portfolio.watch(on_progress, every_s, _LOOK_S)
-            # Nothing to wait for but the loading, if the first run has failed.
-            loading.result(0.0 if not portfolio.failed else _LOOK_S)
-        left = portfolio.left_s()
-        if portfolio.won is not None or left < _LEAST_TO_PREDICT_S:
-            return None
-        if on_progress is not None:
-            on_progress(Progress(time.monotonic() - portfolio.begin, "probing"))
-        if self.settings.cores == 1:
-            portfolio.pause()
-        found = Background(lambda: self._predict(formula, _SHARE * left)).result(_LONGEST_SHARE * left)
-        if found is None:
-            portfolio.resume()
-        return found
+        self, portfolio: ConcurrentRuns, on_progress: Callable[[Progress], None] | None, every_s: float
+    ) -> tuple[Prediction | None, str]:
+        """Predict, if there is time for it; what runs goes on while the estimators are loaded, and is paused then.
 
-    def _predict(self, formula: Formula, within_s: float) -> Prediction:
+        Returns
+        -------
+        tuple
+            The prediction, None if there is an answer or too little time; and why there can be none, if so.
+        """
+        if portfolio.left_s() < self._needed_s(loaded=False):
+            return None, ""
+        loading = Background(self._loaded)
+        try:
+            while not loading.done and not portfolio.has_answer() and portfolio.left_s() >= self._needed_s(loaded=True):
+                portfolio.watch(on_progress, every_s, _LOOK_S)
+                # Nothing to wait for but the loading, if no run is left.
+                loading.result(0.0 if not portfolio.failed else _LOOK_S)
+            left = portfolio.left_s()
+            predictor = loading.result(0.0)
+            if predictor is None or portfolio.has_answer() or left < self._needed_s(loaded=True):
+                return None, ""
+            if on_progress is not None:
+                on_progress(Progress(self._clock() - portfolio.begin, "probing"))
+            portfolio.pause()
+            work = Background(lambda: self._predict(predictor, portfolio.formula, _SHARE * left))
+            return work.result(_LONGEST_SHARE * left), ""
+        except SatcostError as error:
+            return None, f"nothing is predicted: {error}"
+
+    def _needed_s(self, *, loaded: bool) -> float:
+        """Return the seconds that must be left for a prediction: with fewer it would not be there in its share."""
+        return (0.0 if loaded else _LOADING_S) + self.training.prediction_s / _LONGEST_SHARE
+
+    def _loaded(self) -> Predictor:
+        predictor = self.predictor
+        predictor.load()
+        return predictor
+
+    def _predict(self, predictor: Predictor, formula: Formula | FormulaFile, within_s: float) -> Prediction:
         """Predict within some seconds, but for the inference; a fallback answers if that is too little."""
-        settings = self.predictor.settings
+        settings = predictor.settings
         wall_s, cpu_s = min(settings.wall_s, within_s), min(settings.cpu_s, within_s)
         # The run that is paused meanwhile is the plain run, unless another program has been put in its place.
         plain = (
             settings.plain if settings.plain is not None and settings.plain.solver in self.settings.programs else None
         )
-        self.predictor.settings = replace(settings, wall_s=wall_s, cpu_s=cpu_s, plain=plain)
+        predictor.settings = replace(settings, wall_s=wall_s, cpu_s=cpu_s, plain=plain)
         try:
-            return self.predictor.predict(formula)
+            return predictor.predict(formula)
         finally:
-            self.predictor.settings = settings
+            predictor.settings = settings
 
-    def _usable(self, prediction: Prediction, formula: Formula) -> bool:
-        """Whether the probe's answer is all that is wanted: it writes no proof, and its model must be there."""
+    def _usable(self, prediction: Prediction, portfolio: ConcurrentRuns) -> dict[str, Any]:
+        """Return the probe's answer if it is all that is wanted: it writes no proof, and its model must be right."""
         if prediction.result == "UNSAT":
-            return self.settings.proof is None
-        return prediction.model is not None and satisfies(formula, prediction.model)
+            return {"status": "UNSAT"} if self.settings.proof is None else {}
+        if prediction.model is None:
+            return {}
+        left = max(portfolio.left_s(), SHORTEST_S)
+        with Sandbox() as sandbox:
+            arguments = {"formula": portfolio.formula, "model": prediction.model}
+            outcome = sandbox.run(CHECK_CHILD, arguments, Limits(left, left, self.settings.memory_limit_mb))
+        return outcome.value if outcome.status == "OK" and outcome.value["status"] == "SAT" else {}
 
-    def _schedule(self, prediction: Prediction, portfolio: ConcurrentRuns, running: str, spent_s: float) -> Schedule:
+    def _schedule(self, prediction: Prediction, portfolio: ConcurrentRuns, first: str) -> Schedule:
         left = max(portfolio.left_s(), SHORTEST_S)
         able = [name for name in self.training.order(self.solvers) if name not in portfolio.failed] or [*self.solvers]
         if prediction.distribution is None:
             # Nothing is known: the best of the training side.
-            cores = tuple((Slice(name, left),) for name in able[: self.settings.cores])
             nothing = float("nan")
-            return Schedule(cores, left, str(self.settings.objective), nothing, nothing, nothing, 0.0)
+            return Schedule(
+                ((Slice(able[0], left),),), left, str(self.settings.objective), nothing, nothing, nothing, 0.0
+            )
         copula_correlation = (
             self.training.copula_correlation
             if self.settings.copula_correlation is None
             else self.settings.copula_correlation
         )
+        from satcost_gnn.decide import schedule as schedules
+        from satcost_gnn.decide.schedule_search import ScheduleSettings
+
         columns = [prediction.solvers.index(name) for name in able]
         among = replace(prediction, solvers=tuple(able), distribution=prediction.distribution[columns])
-        settings = ScheduleSettings(self.settings.objective, left, self.settings.cores, copula_correlation)
-        if not running:
-            return schedule_of(among, self.training, settings)
-        return schedule_after(among, self.training, settings, running, spent_s, self.settings.time_limit_s)
+        settings = ScheduleSettings(self.settings.objective, left, 1, copula_correlation)
+        if first in portfolio.failed:
+            return schedules.schedule_of(among, self.training, settings)
+        spent_s = self.training.first_look_s
+        return schedules.schedule_after(among, self.training, settings, first, spent_s, self.settings.time_limit_s)
 
 
 def _delivered(written: Path, proof: Path) -> str:
@@ -445,6 +451,5 @@ __all__ = [
     "Progress",
     "Solution",
     "SolveSettings",
-    "complete_model",
     "programs_of",
 ]

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from satcost_gnn.core.distribution import CostDistribution, grid_for
 from satcost_gnn.decide.time_left import TimeLeft
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.renumbering import Renumbering, renumbered
+from satcost_gnn.formula.shuffle import seeded, unseeded
+from satcost_gnn.formula.sources import FormulaInChild, load
 from satcost_gnn.runtime.sandbox import report
 from satcost_gnn.search.loading import append_clauses
-from satcost_gnn.search.solvers import Budget, SolverSpec, open_engine, solver_spec
+from satcost_gnn.search.solvers import Budget, SolverSpec, open_engine, satisfies, solver_spec
 
 ANSWER_CHILD = "satcost_gnn.decide.solver_child:answer_child"
+CHECK_CHILD = "satcost_gnn.decide.solver_child:check_child"
 
 #: Solvers of PySAT that write a proof: CaDiCaL in binary DRAT, the others as text (DRUP).
 PROVING = frozenset(
@@ -77,6 +82,22 @@ class Watch:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """That a formula has been read, handed over by :func:`~satcost_gnn.runtime.sandbox.report`.
+
+    Parameters
+    ----------
+    wall_s
+        Seconds that it took.
+    warnings
+        What was odd about the input but readable.
+    """
+
+    wall_s: float
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Glimpse:
     """What a running solver has done so far, handed over by :func:`~satcost_gnn.runtime.sandbox.report`.
 
@@ -114,39 +135,122 @@ class Glimpse:
 
 
 def answer_child(
-    solver: str, formula: Formula, *, proof: str | None = None, watch: Watch | None = None
+    solver: str,
+    formula: FormulaInChild,
+    *,
+    seed: int = 0,
+    proof: str | None = None,
+    watch: Watch | None = None,
+    program: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Run a solver of PySAT to its end; executed in a sandboxed child, whose limits end it.
+    """Run a solver to its end and check its model; executed in a sandboxed child, whose limits end it.
+
+    The formula is read here, once, and nothing of it need be known to whoever asks.
 
     Parameters
     ----------
     solver
-        Our name of it.
+        Our name of a solver of PySAT, or of the program.
     formula
-        The formula.
+        The formula, or the file that has it.
+    seed
+        0 for the formula as it is, else the seed of :func:`~satcost_gnn.formula.shuffle.seeded`.
     proof
         File to write a proof of unsatisfiability to; None for none.
     watch
         How to report on the run; None for not at all, which leaves the search exactly as it is.
+    program
+        Arguments of :func:`~satcost_gnn.search.external.solve_external_child` but for the formula, if a program is run.
 
     Returns
     -------
     dict
-        ``status`` (``SAT``, ``UNSAT`` or ``UNKNOWN``), ``cpu_s`` of loading and solving, ``model`` (int32), and
-        ``proof_error`` if the proof couldn't be written.
+        ``status`` (``SAT``, ``UNSAT``, ``UNKNOWN``, or ``WRONG`` for a model that does not satisfy the formula),
+        ``detail``, ``cpu_s`` of loading and solving, ``model`` (int32, a literal of each variable, without those of
+        encodings), ``trivial`` if no solver was needed, and ``proof_error`` if the proof couldn't be written.
     """
+    begin = time.monotonic()
+    given = load(formula)
+    report(Reading(time.monotonic() - begin, given.warnings))
+    # Answers are checked with the variables of encodings; only what is returned leaves them out.
+    formula = given.with_auxiliary(0)
+    if not formula.n_clauses or formula.has_empty_clause:
+        found = _trivial(formula, proof)
+    elif program is not None:
+        from satcost_gnn.search.external import solve_external_child
+
+        found = solve_external_child(**program, formula=formula, seed=seed, with_model=True)
+    else:
+        found = _answer(solver, formula, seed, proof, watch)
+    if found["status"] == "SAT":
+        if satisfies(formula, found["model"]):
+            found["model"] = given.without_auxiliary(complete_model(formula, found["model"]))
+        else:
+            del found["model"]
+            found |= {"status": "WRONG", "detail": "its model does not satisfy the formula"}
+    return {"detail": "", **found}
+
+
+def complete_model(formula: Formula, model: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
+    """Return a literal for each variable of the formula: the model's, and the negative one where it has none.
+
+    Where there are large gaps in the numbering (see :func:`~satcost_gnn.formula.renumbering.renumbered`), only
+    variables that occur have one.
+    """
+    numbering = renumbered(formula)[1]
+    if numbering.numbers is not None:
+        true = np.isin(numbering.numbers, model)
+        return np.where(true, numbering.numbers, -numbering.numbers).astype(np.int32)
+    literals = np.asarray(model, dtype=np.int64)
+    literals = literals[np.abs(literals) <= formula.n_vars]
+    full = -np.arange(1, formula.n_vars + 1, dtype=np.int32)
+    full[np.abs(literals) - 1] = literals
+    return full
+
+
+def check_child(formula: FormulaInChild, model: NDArray[np.int32]) -> dict[str, Any]:
+    """Check a model that was found elsewhere, such as by the early search; executed in a sandboxed child.
+
+    Returns
+    -------
+    dict
+        ``status``: ``SAT`` or ``WRONG``; ``model`` as :func:`answer_child` returns it.
+    """
+    given = load(formula)
+    whole = given.with_auxiliary(0)
+    if not satisfies(whole, model):
+        return {"status": "WRONG"}
+    return {"status": "SAT", "model": given.without_auxiliary(complete_model(whole, model))}
+
+
+def _trivial(formula: Formula, proof: str | None) -> dict[str, Any]:
+    """Answer what no solver need be asked: a formula without clauses, or with an empty one."""
+    if not formula.n_clauses:
+        return {"status": "SAT", "trivial": "it has no clauses", "cpu_s": 0.0, "model": np.zeros(0, dtype=np.int32)}
+    found: dict[str, Any] = {"status": "UNSAT", "trivial": "it has an empty clause", "cpu_s": 0.0}
+    if proof is not None:
+        try:
+            Path(proof).write_text("0\n")
+        except OSError as error:
+            found["proof_error"] = error.strerror or str(error)
+    return found
+
+
+def _answer(solver: str, formula: Formula, seed: int, proof: str | None, watch: Watch | None) -> dict[str, Any]:
+    """Run a solver of PySAT; the model is of the formula, whatever the seed."""
     spec = solver_spec(solver)
     begin = time.process_time()
     engine = open_engine(spec, **({"with_proof": True} if proof is not None else {}))
     dense, numbering = renumbered(formula)
-    append_clauses(engine, dense)
+    append_clauses(engine, seeded(dense, seed))
     answer = _watched(engine, spec, watch) if watch is not None else _plain(engine, spec)
     found: dict[str, Any] = {
         "status": {True: "SAT", False: "UNSAT", None: "UNKNOWN"}[answer],
         "cpu_s": time.process_time() - begin,
     }
     if answer:
-        found["model"] = numbering.original(np.array(engine.get_model() or [], dtype=np.int32))
+        model = np.array(engine.get_model() or [], dtype=np.int32)
+        found["model"] = numbering.original(unseeded(model, dense, seed))
     if answer is False and proof is not None:
         try:
             _write_proof(engine, Path(proof), numbering, binary=spec.pysat_name.startswith("cadical"))

@@ -10,14 +10,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from pydantic import Field
 
 from satcost_gnn.config import Section
-from satcost_gnn.core.feature_vector import FeatureVector
+from satcost_gnn.decide.scoring import Slice
 from satcost_gnn.errors import CheckpointError, DamagedFileError
-from satcost_gnn.features.instance import Instance
-from satcost_gnn.learn.registry import load_estimator
 from satcost_gnn.runtime.stored_files import checked
 from satcost_gnn.serve.checkpoint import Checkpoint
 
@@ -35,6 +32,17 @@ DEFAULT_COPULA_CORRELATION = 0.5
 DEFAULT_SWITCHING_MARGIN = 0.5
 
 
+# Seconds of a prediction for such a checkpoint.
+DEFAULT_PREDICTION_S = 1.0
+
+
+class _StoredSlice(Section):
+    """A turn of a solver: see :class:`~satcost_gnn.decide.scoring.Slice`."""
+
+    solver: str
+    cpu_s: float = Field(gt=0)
+
+
 class _Stored(Section):
     """What the file holds: see :class:`TrainingStatistics`."""
 
@@ -46,6 +54,9 @@ class _Stored(Section):
     copula_correlation: float = Field(default=DEFAULT_COPULA_CORRELATION, ge=0, le=1)
     presolving_s: float | None = Field(default=None, ge=0)
     switching_margin: float = DEFAULT_SWITCHING_MARGIN
+    presolving: tuple[_StoredSlice, ...] = ()
+    prediction_s: float = Field(default=DEFAULT_PREDICTION_S, ge=0)
+    parallel: tuple[str, ...] = ()
     origin: str = "runs"
 
 
@@ -73,6 +84,13 @@ class TrainingStatistics:
         say) for the cutoff, all that the training runs tell about.
     switching_margin
         Share of the objective by which other solvers must promise to do better before the single best makes room.
+    presolving
+        Turns of other solvers after that, before anything is predicted.
+    prediction_s
+        CPU seconds that a prediction takes, about.
+    parallel
+        Who runs on several cores, chosen jointly, the first one first: names of
+        :class:`~satcost_gnn.decide.member.Member`.
     origin
         ``runs`` of the training side, or ``constants`` of a checkpoint that doesn't hold them.
     """
@@ -85,6 +103,9 @@ class TrainingStatistics:
     copula_correlation: float = DEFAULT_COPULA_CORRELATION
     presolving_s: float | None = None
     switching_margin: float = DEFAULT_SWITCHING_MARGIN
+    presolving: tuple[Slice, ...] = ()
+    prediction_s: float = DEFAULT_PREDICTION_S
+    parallel: tuple[str, ...] = ()
     origin: str = "runs"
 
     @property
@@ -113,7 +134,8 @@ class TrainingStatistics:
         CheckpointError
             If a key is unknown or missing, or a value is not what it should be.
         """
-        return cls(**checked(_Stored, found, source).model_dump())
+        values = checked(_Stored, found, source).model_dump()
+        return cls(**{**values, "presolving": tuple(Slice(**part) for part in values["presolving"])})
 
     @classmethod
     def of_dataset(
@@ -132,6 +154,8 @@ class TrainingStatistics:
         cutoff_s
             CPU seconds.
         """
+        import numpy as np
+
         from satcost_gnn.data.portfolio_summary import par_scores
 
         names, penalised = par_scores(dataset, solvers, cutoff_s)
@@ -168,6 +192,10 @@ class TrainingStatistics:
                     f"{place}: found PAR2 of {', '.join(portfolio.par2)}; expected all of {', '.join(config.solvers)}"
                 )
             return portfolio
+        from satcost_gnn.core.feature_vector import FeatureVector
+        from satcost_gnn.features.instance import Instance
+        from satcost_gnn.learn.registry import load_estimator
+
         cutoff = config.cutoffs[UNIT]
         constants = load_estimator("constant", checkpoint.member(f"{UNIT}/constant"))
         nothing = Instance("", "", FeatureVector.missing(()))

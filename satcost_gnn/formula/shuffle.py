@@ -78,6 +78,27 @@ def shuffled(formula: Formula, draws: Draws, *, flip: bool = True) -> Formula:
     return Formula.from_arrays(renamed[arranged], offsets, formula.n_vars, formula.source)
 
 
+def seeded(formula: Formula, seed: int) -> Formula:
+    """Return what a run with a seed is made on: for seed 0 the formula as it is, else an isomorphic copy of it.
+
+    Seeds of different solvers mean different things and some have none; an isomorphic copy means the same to each.
+    """
+    return shuffled(formula, Draws(seed, "shuffle")) if seed else formula
+
+
+def unseeded(model: NDArray[np.int32], formula: Formula, seed: int) -> NDArray[np.int32]:
+    """Return a model of what :func:`seeded` returned as one of the formula."""
+    if not seed:
+        return model
+    became = signed_renaming(formula.n_vars, Draws(seed, "shuffle"))
+    value = np.zeros(formula.n_vars + 1, dtype=np.int64)
+    value[np.abs(model)] = np.sign(model)
+    # Variables that the model says nothing about are left out.
+    signs = value[np.abs(became)] * np.sign(became)
+    found: NDArray[np.int32] = (signs * np.arange(1, formula.n_vars + 1))[signs != 0].astype(np.int32)
+    return found
+
+
 def renamed_trace(trace: Trace, renaming: NDArray[np.int64]) -> Trace:
     """Return what a search would have left that went the same way on the copy.
 

@@ -25,7 +25,7 @@ from typing import Any, Literal, Protocol, Self
 
 from satcost_gnn.errors import SandboxError
 from satcost_gnn.runtime import interpreter
-from satcost_gnn.runtime.process_tree import below, usage
+from satcost_gnn.runtime.process_tree import below, proportional_mb, usage
 
 #: Words on a running request, between :class:`Sandbox` and its helper.
 PAUSE, RESUME = "pause", "resume"
@@ -331,6 +331,21 @@ class Sandbox:
         """Return the CPU seconds of the helper and of all below it so far; 0 before it has started."""
         server = self._server
         return usage(below(server.pid))[0] if server is not None else 0.0
+
+    def used_by_child(self, *, shared_once: bool = False) -> tuple[float, float]:
+        """Return the CPU seconds that the running child and all below it have used, and the mebibytes that they hold.
+
+        Parameters
+        ----------
+        shared_once
+            Whether pages that processes share are divided among them, which takes longer to find out; else they count
+            for each.
+        """
+        server = self._server
+        # The first process below ours is the helper, which has used and holds something of its own.
+        pids = below(server.pid)[1:] if server is not None else []
+        cpu_s, memory_mb = usage(pids)
+        return cpu_s, proportional_mb(pids) if shared_once else memory_mb
 
     def cancel(self) -> None:
         """End the running call from another thread, and refuse further ones: they return as ``CANCELLED``.

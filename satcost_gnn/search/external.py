@@ -33,6 +33,7 @@ from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import write_dimacs
 from satcost_gnn.formula.renumbering import renumbered
+from satcost_gnn.formula.shuffle import seeded, unseeded
 from satcost_gnn.formula.sources import FormulaInChild, load
 from satcost_gnn.runtime import process_limits
 from satcost_gnn.runtime.process_tree import (
@@ -52,7 +53,6 @@ from satcost_gnn.search.solvers import (
     Stop,
     register_solver,
     satisfies,
-    seeded,
 )
 
 # Seconds between the signal that asks a program to end and the one that ends it.
@@ -419,7 +419,7 @@ def solve_external_child(
         The formula, or the path of its file.
     seed
         Handed to the program if its command names ``{seed}``, else that of
-        :func:`~satcost_gnn.search.solvers.seeded`.
+        :func:`~satcost_gnn.formula.shuffle.seeded`.
     cpu_s, wall_s, memory_mb
         Limits of the program with all processes that it starts; memory is what is resident, however much address space
         is reserved. An inherited limit counts if it is lower.
@@ -444,8 +444,9 @@ def solve_external_child(
     if conflicts is not None:
         raise NotImplementedError("a program takes no limit on conflicts")
     formula, numbering = renumbered(load(formula))
-    if not any("{seed}" in part for part in command):
-        formula = seeded(formula, seed)
+    # A program that takes a seed has the formula as it is.
+    shuffle = 0 if any("{seed}" in part for part in command) else seed
+    plain, formula = formula, seeded(formula, shuffle)
     # Before the kernel's own limit strikes: the program is asked to end first, and told apart from one that was killed.
     cpu_s = process_limits.before_kernels_limit(cpu_s)
     directory = scratch()
@@ -462,7 +463,7 @@ def solve_external_child(
     output.feed_result(result)
     concluded = _conclude(watched, output, formula, cpu_s, memory_mb, with_model)
     if "model" in concluded:
-        concluded["model"] = numbering.original(concluded["model"])
+        concluded["model"] = numbering.original(unseeded(concluded["model"], plain, shuffle))
     return {
         **concluded,
         **output.counts,

@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.renumbering import renumbered
-from satcost_gnn.formula.shuffle import shuffled
+from satcost_gnn.formula.shuffle import seeded
 from satcost_gnn.formula.sources import FormulaInChild, load
 from satcost_gnn.runtime.process_limits import before_kernels_limit
-from satcost_gnn.runtime.random_stream import Draws
 from satcost_gnn.runtime.sandbox import Limits, Sandbox, report
 from satcost_gnn.search.capsule import capsule_pointer
 from satcost_gnn.search.cpu_alarm import at_cpu_limit
@@ -286,14 +285,6 @@ class SolverRun:
     unread: str = ""
 
 
-def seeded(formula: Formula, seed: int) -> Formula:
-    """Return what a run with a seed is made on: for seed 0 the formula as it is, else an isomorphic copy of it.
-
-    Seeds of different solvers mean different things and some have none; an isomorphic copy means the same to each.
-    """
-    return shuffled(formula, Draws(seed, "shuffle")) if seed else formula
-
-
 def satisfies(formula: Formula, model: NDArray[np.integer[Any]] | list[int]) -> bool:
     """Whether a (possibly partial) model makes every clause true."""
     true = np.zeros(formula.n_vars + 1, dtype=np.int8)
@@ -371,7 +362,7 @@ def solve_child(
     formula
         The formula, or the path of its file.
     seed
-        0 for the formula as it is, else the seed of :func:`seeded`.
+        0 for the formula as it is, else the seed of :func:`~satcost_gnn.formula.shuffle.seeded`.
     cpu_s
         CPU seconds for loading and solving.
     conflicts
@@ -443,7 +434,8 @@ def run_solver(
     formula
         The formula, or the path of its file (read in the child, so nothing large is sent).
     seed
-        0 for the formula as it is, else the seed of :func:`seeded` (or the program's own, if its command names it).
+        0 for the formula as it is, else the seed of :func:`~satcost_gnn.formula.shuffle.seeded` (or the program's own,
+        if its command names it).
     cpu_s, wall_s, memory_mb
         Limits. The wall limit defaults to three times the CPU limit and a minute; a run that it ends has used less
         CPU time than its limit.

@@ -7,14 +7,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from portfolio_predictions import prediction, training
 
+from satcost_gnn.decide.concurrent_runs import ConcurrentRuns
 from satcost_gnn.decide.run import PortfolioSolver, SolveSettings, programs_of
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.process_tree import process_start
 from satcost_gnn.search import solvers
+from satcost_gnn.serve.prediction import Prediction
 from satcost_gnn.serve.predictor import Predictor
 
 FAKE = Path(__file__).parents[1] / "search" / "fake_solver.py"
@@ -59,19 +62,6 @@ def test_loading_runs_beside_the_solver(predictor: Predictor, monkeypatch: pytes
     found = solver(predictor, "solve-later", 50.0).solve(TINY)
     assert called.is_set()
     assert (found.status, found.solver, found.source) == ("SAT", "cadical195", "presolving")
-    assert found.wall_s < LONG_S / 2
-
-
-@pytest.mark.parametrize("stage", ["load", "predict"])
-def test_what_takes_too_long_is_not_waited_for(
-    predictor: Predictor, monkeypatch: pytest.MonkeyPatch, stage: str
-) -> None:
-    work, called = blocking()
-    monkeypatch.setattr(predictor, stage, work)
-    found = solver(predictor, "spin", 6.0).solve(TINY)
-    assert called.is_set()
-    assert (found.status, found.source) == ("UNKNOWN", "presolving")
-    assert found.wall_s < 6.0 + 5.0
 
 
 def test_a_paused_solver_has_the_rest_of_the_time(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,13 +72,88 @@ def test_a_paused_solver_has_the_rest_of_the_time(predictor: Predictor, monkeypa
     assert (found.status, found.solver) == ("SAT", "cadical195")
 
 
-def test_nothing_is_predicted_where_little_is_left(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+class Clock:
+    """Time that goes by only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Runs:
+    """A solver that runs for ever, on a clock of its own."""
+
+    formula, begin = TINY, 100.0
+
+    def __init__(self, clock: Clock, limit_s: float) -> None:
+        self.clock, self.limit_s = clock, limit_s
+        self.failed: set[str] = set()
+        self.paused = False
+
+    def has_answer(self) -> bool:
+        return False
+
+    def left_s(self) -> float:
+        return self.limit_s - (self.clock() - self.begin)
+
+    def watch(self, on_progress: object, every_s: float, for_s: float) -> bool:
+        self.clock.now += for_s
+        # The other threads have a turn.
+        time.sleep(0.001)
+        return True
+
+    def pause(self) -> None:
+        self.paused = True
+
+
+def decided(
+    predictor: Predictor, limit_s: float, spent_s: float, prediction_s: float = 1.0
+) -> tuple[Prediction | None, Runs]:
+    """Return what is predicted so many seconds after the beginning, and the solver that ran meanwhile."""
+    clock = Clock()
+    made = PortfolioSolver(predictor, SolveSettings(limit_s), clock)
+    made.training = replace(training(["cadical195"]), prediction_s=prediction_s)
+    runs = Runs(clock, limit_s)
+    clock.now += spent_s
+    return made._predicted_in_time(cast(ConcurrentRuns, runs), None, 0.2)[0], runs
+
+
+def test_a_prediction_is_made_where_there_is_time(predictor: Predictor) -> None:
+    found, runs = decided(predictor, 30.0, 10.0)
+    assert found is not None and runs.paused
+
+
+@pytest.mark.parametrize(
+    ("limit_s", "spent_s", "prediction_s"), [(30.0, 28.0, 1.0), (30.0, 10.0, 12.0), (3.0, 0.0, 1.0)]
+)
+def test_nothing_is_predicted_where_less_is_left_than_it_takes(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch, limit_s: float, spent_s: float, prediction_s: float
+) -> None:
     for stage in ("load", "predict"):
         monkeypatch.setattr(predictor, stage, lambda *_: pytest.fail("nothing should have been predicted"))
-    # What went by before the call counts.
-    found = solver(predictor, "spin", 30.0).solve(TINY, begin=time.monotonic() - 28.0)
-    assert (found.status, found.schedule) == ("UNKNOWN", None)
-    assert 29.0 < found.wall_s < 40.0
+    found, runs = decided(predictor, limit_s, spent_s, prediction_s)
+    assert (found, runs.paused) == (None, False)
+
+
+def test_loading_takes_nobody_past_the_limit(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    load, called = blocking()
+    monkeypatch.setattr(predictor, "load", load)
+    monkeypatch.setattr(predictor, "predict", lambda *_: pytest.fail("there is no time for it"))
+    found, runs = decided(predictor, 30.0, 10.0)
+    assert called.is_set()
+    assert (found, runs.paused) == (None, False)
+    # It was given up when a prediction would have taken all that was left, not before.
+    assert 0.0 < runs.left_s() <= 2.0 + 1e-6
+
+
+def test_a_slow_prediction_has_its_share_only(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    work, called = blocking()
+    monkeypatch.setattr(predictor, "predict", work)
+    found, runs = decided(predictor, 3.0, 0.5, 0.1)
+    assert called.is_set()
+    assert (found, runs.paused) == (None, True)
 
 
 def test_start_of_the_process() -> None:

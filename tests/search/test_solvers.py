@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from satcost_gnn.cli import app
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.shuffle import seeded
 from satcost_gnn.runtime.sandbox import Outcome, Sandbox
 from satcost_gnn.search.solvers import (
     SOLVERS,
@@ -22,7 +23,6 @@ from satcost_gnn.search.solvers import (
     Stop,
     run_solver,
     satisfies,
-    seeded,
     solve_child,
     solver_spec,
 )

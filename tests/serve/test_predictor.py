@@ -266,7 +266,7 @@ def test_cpu_seconds_and_a_subset_of_the_solvers() -> None:
 
 def test_renaming_moves_the_prediction_by_less_than_an_order_of_magnitude(predictor: Predictor) -> None:
     # The graph and the features don't see names; the probe does, since another search is watched.
-    from satcost_gnn.search.solvers import seeded
+    from satcost_gnn.formula.shuffle import seeded
 
     solver = SHIPPED.config.probe_solver
     own = predictor.predict(HARD).quantile(0.5)[solver]
