@@ -32,6 +32,7 @@ COMMANDS = {
     "generate": "Generate instances, the same bytes every time.",
     "train": "Train a checkpoint: preprocess a data set, fit every estimator, calibrate, measure on the test side.",
     "train-phases": "Train the network of `predict --phases`: label satisfiable instances, learn from them.",
+    "fit-portfolio": "Choose from a data set's runs who is run on several cores, and write it into a checkpoint.",
     "fit-monitor": "Fit the model of `CostMonitor`: record runs of the calibration side, learn from them.",
     "evaluate": "Compare estimators on a data set: one table, one run, one protocol, with a report.",
     "dataset": "Look at, check and split data sets of measured costs.",

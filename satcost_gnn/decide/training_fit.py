@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.core.selection_metrics import of_choice
 from satcost_gnn.decide.objective import Objective, effect_size, scores
+from satcost_gnn.decide.parallel_portfolio import fit_parallel_portfolio
 from satcost_gnn.decide.planned_schedule import Schedule
 from satcost_gnn.decide.schedule import way_on, ways_on
 from satcost_gnn.decide.schedule_search import ScheduleSettings
 from satcost_gnn.decide.scoring import Plan, runtimes, score
 from satcost_gnn.decide.training_statistics import DEFAULT_COPULA_CORRELATION, TrainingStatistics
+from satcost_gnn.search.solvers import SOLVERS
 
 if TYPE_CHECKING:
     from satcost_gnn.data.dataset import Dataset
@@ -201,6 +203,8 @@ def fit_portfolio(
     training = TrainingStatistics.of_dataset(dataset, solvers, learnt, cutoff_s)
     if training is None:
         return None
+    parallel = fit_parallel_portfolio(dataset, SOLVERS, learnt, cutoff_s, training.single_best())
+    training = replace(training, parallel=parallel)
     measured = dict(zip(*par_scores(dataset, solvers, cutoff_s), strict=True))
     single = training.single_best()
     rows = [k for k, name in enumerate(held_out) if name in measured]
@@ -227,6 +231,7 @@ def fit_portfolio(
     )
     return replace(
         training,
+        prediction_s=overhead_s,
         min_effect_size=fit_min_effect_size(predicted[rows], par2, list(solvers).index(single), cutoff_s),
         copula_correlation=copula_correlation,
         presolving_s=presolving_s,

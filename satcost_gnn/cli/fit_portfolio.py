@@ -1,0 +1,64 @@
+"""``satcost fit-portfolio``: who a checkpoint runs on several cores, from the runs of data sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from satcost_gnn.cli.command import command_app
+from satcost_gnn.cli.numbers import SECONDS
+from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.data.joining import join_datasets
+from satcost_gnn.decide.parallel_portfolio import LEAST_INSTANCES, fit_parallel_portfolio
+from satcost_gnn.decide.training_statistics import PORTFOLIO_FILE, TrainingStatistics
+from satcost_gnn.errors import DatasetError
+from satcost_gnn.runtime.output_files import write_json
+from satcost_gnn.search.solvers import SOLVERS
+from satcost_gnn.serve.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class FitPortfolioOptions:
+    """Options of the command."""
+
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Directory of a checkpoint; it is changed.")]
+    datasets: Annotated[
+        list[Path], typer.Argument(metavar="DATASET…", help="Directories of data sets with splits, taken together.")
+    ]
+    cutoff: Annotated[
+        float | None,
+        typer.Option(parser=SECONDS, help="CPU seconds of a run; what the checkpoint was trained for by default."),
+    ] = None
+
+
+def run_fit_portfolio(options: FitPortfolioOptions) -> int:
+    """Choose from a data set's runs who is run on several cores, and write it into a checkpoint.
+
+    No model is trained again. Members are chosen jointly on the training and validation sides and printed, the first
+    one first: those that `solve --cores` runs.
+    """
+    checkpoint = Checkpoint.open(options.checkpoint)
+    training = TrainingStatistics.of_checkpoint(checkpoint)
+    dataset = join_datasets([Dataset.open(path) for path in options.datasets])
+    if dataset.splits is None:
+        raise DatasetError(f"{dataset.directory}: found no splits.json; make it with `satcost dataset split`")
+    learnt = [name for name, side in dataset.splits.side.items() if side in ("train", "validation")]
+    # A program of the user's own has runs under its name.
+    solvers = [*SOLVERS, *(name for name in dataset.solvers if name in training.par2)]
+    cutoff_s = options.cutoff or training.cutoff_s
+    chosen = fit_parallel_portfolio(dataset, solvers, learnt, cutoff_s, training.single_best())
+    if not chosen:
+        raise DatasetError(f"{dataset.directory}: found no run of {training.single_best()}, the single best solver")
+    write_json(checkpoint.directory / PORTFOLIO_FILE, replace(training, parallel=chosen).to_json(), indent=1)
+    Checkpoint.seal(checkpoint.directory)
+    for number, name in enumerate(chosen, start=1):
+        print(f"{number} {name}")
+    if len(chosen) == 1:
+        print(f"no other member takes PAR2 away on at least {LEAST_INSTANCES} instances; further cores run seeds")
+    return 0
+
+
+app = command_app("fit-portfolio", FitPortfolioOptions, run_fit_portfolio)

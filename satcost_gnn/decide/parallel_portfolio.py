@@ -1,0 +1,148 @@
+"""Who runs beside whom: a portfolio for several cores, chosen jointly from the runs of a training side.
+
+Each member is a solver in one configuration with one seed. Members are taken in turn, each the one that lowers the
+mean PAR2 of the fastest of all chosen so far most: Streeter and Golovin, "An online algorithm for maximizing
+submodular functions" (NIPS 2008), and portfolios of configurations as Hydra makes them (Xu, Hoos and Leyton-Brown,
+AAAI 2010). The first ones of the list are the portfolio for fewer cores.
+
+Not every candidate has runs on every instance. A candidate is judged by the share of the PAR2 that it takes away from
+the members so far, on the instances on which it and all of them have runs, and by :data:`LEAST_INSTANCES` at least.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satcost_gnn.core.selection_metrics import par
+from satcost_gnn.data.run_outcome import outcome_within
+from satcost_gnn.decide.member import Member
+
+if TYPE_CHECKING:
+    from satcost_gnn.data.dataset import Dataset
+
+#: Instances that all members and a candidate must have runs on for it to be judged.
+LEAST_INSTANCES = 30
+#: Members that a checkpoint lists at most.
+MOST_MEMBERS = 8
+#: Share of the PAR2 that a member must take away.
+LEAST_GAIN = 0.002
+
+
+def member_par2(
+    dataset: Dataset, members: Sequence[str], instances: Collection[str], cutoff_s: float
+) -> tuple[list[str], NDArray[np.float64]]:
+    """Return what the members take on instances.
+
+    Parameters
+    ----------
+    dataset
+        Its own runs; published ones of other programs are left out unless a member has their name.
+    members
+        Names of :class:`~satcost_gnn.decide.member.Member`.
+    instances
+        Which ones.
+    cutoff_s
+        CPU seconds.
+
+    Returns
+    -------
+    tuple
+        The instances that some member has a run on, and ``float64[n, m]``: PAR2 in seconds, NaN where no run tells.
+    """
+    column = {Member.of(name): k for k, name in enumerate(members)}
+    runs = defaultdict(list)
+    for run in dataset.runs:
+        member = Member(run.solver, run.seed)
+        if member in column and run.instance in instances:
+            runs[run.instance, column[member]].append(run)
+    names = sorted({name for name, _ in runs})
+    row = {name: k for k, name in enumerate(names)}
+    found = np.full((len(names), len(members)), np.nan)
+    for (name, k), its in runs.items():
+        outcome = outcome_within(its, cutoff_s)
+        if outcome is not None:
+            run, status = outcome
+            found[row[name], k] = par(run.cpu_s, status.solved, cutoff_s, 2.0)
+    return names, found
+
+
+def candidates(dataset: Dataset, solvers: Collection[str]) -> list[str]:
+    """Return the members that a data set has own runs of, of these solvers."""
+    found = {Member(run.solver, run.seed) for run in dataset.runs if run.solver in solvers}
+    return [member.name for member in sorted(found)]
+
+
+def parallel_portfolio(
+    par2: NDArray[np.float64], first: int | None = None, most: int = MOST_MEMBERS, least: int = LEAST_INSTANCES
+) -> list[int]:
+    """Return the members to run on several cores, the first one first.
+
+    Parameters
+    ----------
+    par2
+        ``float64[n, m]``: PAR2 in seconds, NaN where no run tells.
+    first
+        Column of the first member; None for the one with the least PAR2 of those that have most runs.
+    most
+        Largest number of members.
+    least
+        Least number of instances by which a member is judged.
+
+    Returns
+    -------
+    list of int
+        Columns; it ends where no candidate takes :data:`LEAST_GAIN` of the PAR2 away.
+    """
+    known = np.isfinite(par2)
+    if first is None:
+        counts = known.sum(axis=0)
+        if not counts.any():
+            return []
+        common = known[:, counts == counts.max()].all(axis=1)
+        means = np.where(known[common].all(axis=0), par2[common].mean(axis=0), np.inf)
+        first = int(means.argmin())
+    chosen = [first]
+    while len(chosen) < most:
+        all_known = known[:, chosen].all(axis=1)
+        best = np.full(len(par2), np.inf)
+        best[all_known] = par2[all_known][:, chosen].min(axis=1)
+        gains = np.full(par2.shape[1], -np.inf)
+        for k in range(par2.shape[1]):
+            rows = all_known & known[:, k]
+            if k not in chosen and rows.sum() >= least:
+                gains[k] = 1.0 - np.minimum(best[rows], par2[rows, k]).sum() / best[rows].sum()
+        winner = int(gains.argmax())
+        if gains[winner] < LEAST_GAIN:
+            break
+        chosen.append(winner)
+    return chosen
+
+
+def fit_parallel_portfolio(
+    dataset: Dataset, solvers: Collection[str], instances: Collection[str], cutoff_s: float, single_best: str
+) -> tuple[str, ...]:
+    """Return the names of the members to run on several cores.
+
+    Parameters
+    ----------
+    dataset
+        Its runs.
+    solvers
+        Solvers that may be members.
+    instances
+        The training side.
+    cutoff_s
+        CPU seconds.
+    single_best
+        The first member: what runs on one core.
+    """
+    names = candidates(dataset, solvers)
+    if single_best not in names:
+        return ()
+    par2 = member_par2(dataset, names, frozenset(instances), cutoff_s)[1]
+    return tuple(names[k] for k in parallel_portfolio(par2, names.index(single_best)))

@@ -1,0 +1,60 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.decide.member import Member
+from satcost_gnn.decide.parallel_portfolio import fit_parallel_portfolio, member_par2, parallel_portfolio
+from satcost_gnn.decide.training_statistics import TrainingStatistics
+from satcost_gnn.search.solvers import SOLVERS
+from satcost_gnn.serve.checkpoint import Checkpoint
+
+DATASETS = Path(__file__).parents[2] / "datasets"
+
+
+def test_names_of_members() -> None:
+    for member in (Member("a"), Member("cadical195:sat"), Member("cadical195:sat", 3)):
+        assert Member.of(member.name) == member
+    assert Member("cadical195", 1).name == "cadical195:seed=1"
+
+
+def test_members_are_chosen_jointly() -> None:
+    # The second best alone is a copy of the best; the worst alone is fast where the best is slow.
+    par2 = np.array([[1.0, 1.1, 20.0]] * 40 + [[20.0, 20.0, 1.0]] * 20)
+    assert parallel_portfolio(par2) == [0, 2]
+    assert parallel_portfolio(par2, first=2) == [2, 0]
+    assert parallel_portfolio(par2, most=1) == [0]
+    assert parallel_portfolio(np.full((3, 2), np.nan)) == []
+
+
+def test_a_member_is_judged_where_all_have_runs() -> None:
+    par2 = np.array([[10.0, 9.0, np.nan]] * 40 + [[10.0, np.nan, 1.0]] * 29)
+    # The last one looks best, on too few instances.
+    assert parallel_portfolio(par2, first=0) == [0, 1]
+    assert parallel_portfolio(par2, first=0, least=29) == [0, 2]
+
+
+def test_members_of_the_corpus() -> None:
+    dataset = Dataset.open(DATASETS / "corpus")
+    assert dataset.splits is not None
+    learnt = [name for name, side in dataset.splits.side.items() if side == "train"]
+    members = fit_parallel_portfolio(dataset, SOLVERS, learnt, 10.0, "cadical195")
+    assert members[0] == "cadical195" and len(members) == len(set(members)) > 2
+    assert fit_parallel_portfolio(dataset, SOLVERS, learnt, 10.0, "cadical300") == ()
+    names, par2 = member_par2(dataset, members, learnt, 10.0)
+    assert par2.shape == (len(names), len(members)) and set(names) <= set(learnt)
+    assert np.nanmax(par2) == 20.0 and np.isfinite(par2[:, 0]).mean() > 0.99
+
+
+def test_it_is_written_into_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from satcost_gnn.cli.fit_portfolio import FitPortfolioOptions, run_fit_portfolio
+
+    shutil.copytree(Checkpoint.open().directory, tmp_path / "mine-v1")
+    before = TrainingStatistics.of_checkpoint(Checkpoint.open(tmp_path / "mine-v1"))
+    assert run_fit_portfolio(FitPortfolioOptions(tmp_path / "mine-v1", [DATASETS / "corpus"], 10.0)) == 0
+    after = TrainingStatistics.of_checkpoint(Checkpoint.open(tmp_path / "mine-v1"))
+    assert capsys.readouterr().out.splitlines() == [f"{k} {name}" for k, name in enumerate(after.parallel, start=1)]
+    assert after.parallel[0] == before.single_best() and len(after.parallel) > 2
+    assert (after.par2, after.presolving_s) == (before.par2, before.presolving_s)
