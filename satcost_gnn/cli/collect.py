@@ -16,7 +16,8 @@ import typer
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.inputs import expand, read_list
 from satcost_gnn.cli.numbers import COUNT, MEBIBYTES, NATURAL, SECONDS, Commas
-from satcost_gnn.cli.options import Relaxed
+from satcost_gnn.cli.options import Address, OptionalJobs, Relaxed, chosen_cluster
+from satcost_gnn.cli.options import Executor as ExecutorName
 from satcost_gnn.data.collect import Progress, collect, plan
 from satcost_gnn.data.dataset import MANIFEST_FILE, Dataset
 from satcost_gnn.data.execution import CollectLimits, Executor, LocalExecutor
@@ -24,7 +25,7 @@ from satcost_gnn.data.instance_index import read_index
 from satcost_gnn.data.materialise import materialise
 from satcost_gnn.data.race import RaceRules
 from satcost_gnn.data.schema import ManifestRow, Origin, read_manifest, write_manifest
-from satcost_gnn.errors import DatasetError, ExecutorError, FormulaError
+from satcost_gnn.errors import DatasetError, FormulaError
 from satcost_gnn.formula.sources import FormulaFile, for_children, load
 from satcost_gnn.formula.text_stream import LONGEST_WAIT_S, ReadLimits, is_regular
 from satcost_gnn.runtime.file_names import escaped
@@ -69,12 +70,7 @@ class CollectOptions:
         typer.Option("--wall", parser=SECONDS, help="Wall seconds a run [default: 20 x its CPU limit + 300]."),
     ] = None
     memory_mb: Annotated[int, typer.Option("--memory", parser=MEBIBYTES, help="Mebibytes a run.")] = 4096
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            "-j", "--jobs", parser=COUNT, help="Runs at a time [default: 1; with ray, what the cluster can take]."
-        ),
-    ] = None
+    jobs: OptionalJobs = None
     root: Annotated[
         Path | None,
         typer.Option(help="What the manifest's paths are relative to [default: deepest directory with all inputs]."),
@@ -86,16 +82,8 @@ class CollectOptions:
     store: Annotated[Path, typer.Option(help="For a data set: where instances made from their recipes are kept.")] = (
         Path("cache/instances")
     )
-    executor: Annotated[
-        str, typer.Option(help="Where runs are made: local, or ray for a Ray cluster (needs the extra `ray`).")
-    ] = "local"
-    address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT",
-            help="With ray: of the cluster [default: RAY_ADDRESS; without it, a Ray on this machine only].",
-        ),
-    ] = None
+    executor: ExecutorName = "local"
+    address: Address = None
     more_solvers: Annotated[
         list[str] | None,
         typer.Option(
@@ -253,16 +241,12 @@ def _from_dataset(dataset: Dataset, options: CollectOptions) -> tuple[list[tuple
 
 
 def _executor(options: CollectOptions) -> Executor:
-    if options.executor == "ray":
-        from satcost_gnn.data.ray_executor import RayExecutor, import_ray
+    cluster = chosen_cluster(options.executor, options.address, options.jobs)
+    if cluster is None:
+        return LocalExecutor(options.jobs or 1)
+    from satcost_gnn.data.ray_executor import RayExecutor
 
-        import_ray()
-        return RayExecutor(options.address, options.jobs)
-    if options.executor != "local":
-        raise ExecutorError(f"found --executor {options.executor}, expected local or ray")
-    if options.address is not None:
-        raise ExecutorError("--address is that of a Ray cluster: expected --executor ray with it")
-    return LocalExecutor(options.jobs or 1)
+    return RayExecutor(cluster)
 
 
 def run_collect(options: CollectOptions) -> int:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from satcost_gnn.cli.numbers import COUNT, MEBIBYTES, Commas
-from satcost_gnn.errors import ConfigError
+from satcost_gnn.errors import ConfigError, ExecutorError
 from satcost_gnn.runtime.terminals import is_terminal
+
+if TYPE_CHECKING:
+    from satcost_gnn.runtime.ray_cluster import RayCluster
 
 _INPUTS = typer.Argument(
     metavar="PATH...",
@@ -48,6 +51,22 @@ Estimator = Annotated[
 Objective = Annotated[str, typer.Option(help="What is minimised: expected-cost, par2, par10 or p-solved.")]
 Unit = Annotated[str, typer.Option(help="Unit of the cost: conflicts or cpu_seconds.")]
 Jobs = Annotated[int, typer.Option("-j", "--jobs", parser=COUNT, help="Files read and probed at a time.")]
+OptionalJobs = Annotated[
+    int | None,
+    typer.Option(
+        "-j", "--jobs", parser=COUNT, help="How many at a time [default: 1; with ray, what the cluster can take]."
+    ),
+]
+Executor = Annotated[
+    str, typer.Option(help="Where files are worked on: local, or ray for a Ray cluster (needs the extra `ray`).")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="With ray: of the cluster [default: RAY_ADDRESS; without it, a Ray on this machine only].",
+    ),
+]
 Solvers = Annotated[
     list[str] | None, typer.Option(help="Comma-separated solvers [default: all of the checkpoint]."), Commas()
 ]
@@ -81,6 +100,27 @@ TableFile = Annotated[
     Path | None,
     typer.Option("-o", "--output", help="Write rows to FILE.jsonl, .csv or .parquet instead of standard output."),
 ]
+
+
+def chosen_cluster(executor: str, address: str | None, jobs: int | None) -> RayCluster | None:
+    """Return the Ray cluster that the options ask for, None for this machine.
+
+    Raises
+    ------
+    ExecutorError
+        If there is no such executor, Ray isn't installed, or an address is given without it.
+    """
+    if executor == "ray":
+        from satcost_gnn.runtime.ray_cluster import RayCluster, import_ray
+
+        import_ray()
+        return RayCluster(address, jobs)
+    if executor != "local":
+        raise ExecutorError(f"found --executor {executor}, expected local or ray")
+    if address is not None:
+        raise ExecutorError("--address is that of a Ray cluster: expected --executor ray with it")
+    return None
+
 
 #: What formats were called before -> what they are called.
 _OLD_FORMATS = {"table": "text", "jsonl": "json"}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,13 +18,15 @@ from satcost_gnn.cli.interruption import interrupted
 from satcost_gnn.cli.numbers import COST, SECONDS, Commas
 from satcost_gnn.cli.options import (
     TABLE_FORMATS,
+    Address,
     Checkpoint,
     Device,
     Estimator,
+    Executor,
     Gbd,
-    Jobs,
     Json,
     OptionalInputs,
+    OptionalJobs,
     Overwrite,
     Query,
     Relaxed,
@@ -33,6 +35,7 @@ from satcost_gnn.cli.options import (
     TableFile,
     TableFormat,
     Unit,
+    chosen_cluster,
     chosen_format,
 )
 from satcost_gnn.cli.phases import check_phases, read_twice, write_phases
@@ -49,6 +52,9 @@ from satcost_gnn.runtime.tables.table_kind import TableKind
 from satcost_gnn.serve.prediction import Prediction
 from satcost_gnn.serve.prediction_table import columns_for
 from satcost_gnn.serve.predictor import Predictor
+
+if TYPE_CHECKING:
+    from satcost_gnn.runtime.ray_cluster import RayCluster
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ class PredictOptions:
         ),
     ] = DEFAULT_LIMIT_S
     solvers: Solvers = None
-    jobs: Jobs = 1
+    jobs: OptionalJobs = None
     device: Device = "auto"
     estimator: Estimator = None
     resume: Resume = False
@@ -104,9 +110,12 @@ class PredictOptions:
     cache: Annotated[
         bool,
         typer.Option(
-            "--cache/--no-cache", help="Keep what files have taken for the next time; `satcost cache info` says where."
+            "--cache/--no-cache",
+            help="Keep what files have taken on this machine for the next time; `satcost cache info` says where.",
         ),
     ] = True
+    executor: Executor = "local"
+    address: Address = None
 
 
 def _opened(options: PredictOptions, predictor: Predictor, cutoffs: Sequence[float]) -> OpenedTable:
@@ -158,6 +167,7 @@ def run_predict(options: PredictOptions) -> int:
     check_outputs({"-o": options.output, "--phases": options.phases}, [*options.paths, *names])
     if options.phases is not None:
         check_phases(names, options.phases, options.overwrite)
+    cluster = chosen_cluster(options.executor, options.address, options.jobs)
     predictor = Predictor.from_checkpoint(
         options.checkpoint,
         unit=options.unit,
@@ -190,7 +200,7 @@ def run_predict(options: PredictOptions) -> int:
                     source = read_twice(names[0], options.relaxed, stack)
                     left = [source for _ in left]
                 predictor.on_warning = lambda path, warning: progress.message(f"satcost: {path}: {warning}")
-                for prediction in predictor.predict_many(left, jobs=options.jobs):
+                for prediction in _predictions(predictor, left, options.jobs, cluster):
                     writer.write(prediction.rows(cutoffs))
                     _tell(prediction, progress)
                     _compare(prediction, known, progress)
@@ -203,6 +213,17 @@ def run_predict(options: PredictOptions) -> int:
         if options.phases is not None and not write_phases(source, options.phases):
             failed += 1
         return 1 if failed else 0
+
+
+def _predictions(
+    predictor: Predictor, sources: Sequence[FormulaSource], jobs: int | None, cluster: RayCluster | None
+) -> Iterator[Prediction]:
+    if cluster is None:
+        return predictor.predict_many(sources, jobs=jobs or 1)
+    from satcost_gnn.features.ray_preprocessing import preprocess_on_cluster
+
+    # Other machines' seconds are not kept with this one's.
+    return predictor.predict_ready(preprocess_on_cluster(enumerate(sources), predictor.settings, cluster))
 
 
 def _tell(prediction: Prediction, progress: ProgressLine) -> None:

@@ -1,5 +1,4 @@
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,10 +8,12 @@ import zstandard
 
 from satcost_gnn.data.collect import Progress, collect, plan
 from satcost_gnn.data.execution import CollectLimits, Request
-from satcost_gnn.data.ray_executor import RayExecutor, _check_room, make_on_node
+from satcost_gnn.data.race import RaceRules
+from satcost_gnn.data.ray_executor import RayExecutor, run_on_node
 from satcost_gnn.data.schema import Run, RunStatus, read_runs
 from satcost_gnn.errors import ExecutorError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.runtime.ray_cluster import RayCluster, call_on_node, check_room
 from satcost_gnn.search import solvers
 from satcost_gnn.search.external import parse_definition, register_external
 
@@ -63,23 +64,6 @@ def counted(runs: list[Run]) -> list[tuple[object, ...]]:
     return [(*run.key, run.status, run.conflicts, run.decisions, run.propagations, run.restarts) for run in runs]
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Return a cluster of one node, to which others may be added, with this process connected to it."""
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    ray = pytest.importorskip("ray")
-    from ray.cluster_utils import Cluster
-
-    node = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "memory": 2**30, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
-    try:
-        ray.init(address=cluster.address, log_to_driver=False, logging_level="WARNING")
-        yield cluster
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
-
-
 @pytest.mark.slow
 def test_no_run_is_lost_or_counted_twice_when_a_node_dies(cluster: Any, tmp_path: Path) -> None:
     instances = write_instances(tmp_path / "cnf", 8)
@@ -101,8 +85,8 @@ def test_no_run_is_lost_or_counted_twice_when_a_node_dies(cluster: Any, tmp_path
             cluster.remove_node(doomed, allow_graceful=False)
             killed = True
 
-    requests = list(plan(instances, ["minisat22", name], (0, 1)))
-    runs = collect(requests, tmp_path / "set", limits=LIMITS, executor=RayExecutor(), on_progress=step)
+    requests, executor = list(plan(instances, ["minisat22", name], (0, 1))), RayExecutor(RayCluster())
+    runs = collect(requests, tmp_path / "set", limits=LIMITS, executor=executor, on_progress=step)
     assert killed
     assert fresh == len(runs) == len(requests) == len({run.key for run in runs}) == 32
     assert read_runs(tmp_path / "set" / "runs.parquet") == runs
@@ -118,17 +102,17 @@ def test_no_run_is_lost_or_counted_twice_when_a_node_dies(cluster: Any, tmp_path
     # A name that means something else, or nothing, to other processes: the file has to be sent.
     with instances[0][1].open() as stream:
         unseen = [("i0", Path(f"/proc/self/fd/{stream.fileno()}"))]
-        sent = collect(list(plan(unseen, ["minisat22"])), tmp_path / "sent", limits=LIMITS, executor=RayExecutor())
+        sent = collect(list(plan(unseen, ["minisat22"])), tmp_path / "sent", limits=LIMITS, executor=executor)
     assert counted(sent) == counted(alone)[:1]
 
 
 def test_limits_that_no_node_can_keep_are_refused() -> None:
     nodes = [{"Alive": True, "Resources": {"CPU": 2.0, "memory": 2.0**30}}, {"Alive": False, "Resources": {}}]
-    _check_room(SimpleNamespace(nodes=lambda: nodes), 2**30)
-    with pytest.raises(ExecutorError, match=r"room for a run of 4096 MiB: the largest has 1024 MiB"):
-        _check_room(SimpleNamespace(nodes=lambda: nodes), 2**32)
+    check_room(SimpleNamespace(nodes=lambda: nodes), 2**30)
+    with pytest.raises(ExecutorError, match=r"room for a task of 4096 MiB: the largest has 1024 MiB"):
+        check_room(SimpleNamespace(nodes=lambda: nodes), 2**32)
     with pytest.raises(ExecutorError, match="no node with a processor"):
-        _check_room(SimpleNamespace(nodes=lambda: nodes[1:]), 2**30)
+        check_room(SimpleNamespace(nodes=lambda: nodes[1:]), 2**30)
 
 
 def test_program_that_a_node_lacks_is_told(tmp_path: Path) -> None:
@@ -138,28 +122,42 @@ def test_program_that_a_node_lacks_is_told(tmp_path: Path) -> None:
     spec = parse_definition(f"gone={program}")
     program.unlink()
     [(instance, path)] = write_instances(tmp_path / "cnf", 1)
-    found = make_on_node(Request(instance, path, "gone"), path.stat().st_size, None, spec, LIMITS)
-    assert f"{program}: cannot be read" in found["failed"]
+    request = Request(instance, path, "gone")
+    kind, found = call_on_node(run_on_node, path, path.stat().st_size, None, (request, spec, LIMITS))
+    assert kind == "failed" and f"{program}: cannot be read" in found
 
 
 def test_a_file_that_the_node_does_not_see_is_sent(tmp_path: Path) -> None:
     [(instance, path)] = write_instances(tmp_path / "cnf", 1)
     content = path.read_bytes()
-    request = Request(instance, path, "minisat22")
-    seen = make_on_node(request, len(content), None, None, LIMITS)
-    assert Run.from_dict(seen["run"]).status.solved
-    assert set(make_on_node(request, len(content) + 1, None, None, LIMITS)) == {"unseen"}
+    rest = (Request(instance, path, "minisat22"), None, LIMITS)
+    kind, seen = call_on_node(run_on_node, path, len(content), None, rest)
+    assert kind == "done" and seen.status.solved
+    assert call_on_node(run_on_node, path, len(content) + 1, None, rest)[0] == "unseen"
     path.unlink()
-    assert set(make_on_node(request, len(content), None, None, LIMITS)) == {"unseen"}
-    sent = make_on_node(request, len(content), zstandard.compress(content), None, LIMITS)
-    assert counted([Run.from_dict(sent["run"])]) == counted([Run.from_dict(seen["run"])])
-    broken = make_on_node(request, 9, zstandard.compress(b"p cnf 1 x"), None, LIMITS)
+    assert call_on_node(run_on_node, path, len(content), None, rest)[0] == "unseen"
+    kind, sent = call_on_node(run_on_node, path, len(content), zstandard.compress(content), rest)
+    assert kind == "done" and counted([sent]) == counted([seen])
+    kind, broken = call_on_node(run_on_node, path, 9, zstandard.compress(b"p cnf 1 x"), rest)
     # The user's own name of the file, not that of the copy.
-    assert f"{path}:1:" in broken["unmade"] and "left out" in broken["unmade"]
+    assert kind == "done" and f"{path}:1:" in broken.reason and "left out" in broken.reason
+
+
+@pytest.mark.slow
+def test_race_on_a_cluster_makes_the_runs_of_a_race_on_this_machine(cluster: Any, tmp_path: Path) -> None:
+    requests = list(plan(write_instances(tmp_path / "cnf", 3), ["minisat22", "cadical195"]))
+    rules = RaceRules((5.0, 9.0))
+    runs = collect(requests, tmp_path / "set", limits=LIMITS, race=rules, executor=RayExecutor(RayCluster()))
+    alone = collect(requests, tmp_path / "alone", limits=LIMITS, race=rules)
+    assert {run.key[:3] for run in runs} == {(one.instance, one.solver, one.seed) for one in requests}
+    # Second starters may get another limit on another day, and the same answer.
+    assert sorted((*run.key[:3], run.status, run.conflicts) for run in runs) == sorted(
+        (*run.key[:3], run.status, run.conflicts) for run in alone
+    )
 
 
 def test_missing_ray_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     requests = list(plan(write_instances(tmp_path / "cnf", 1), ["minisat22"]))
     with pytest.raises(ExecutorError, match=r"pip install 'satcost-gnn\[ray\]'"):
-        collect(requests, tmp_path / "set", executor=RayExecutor())
+        collect(requests, tmp_path / "set", executor=RayExecutor(RayCluster()))
