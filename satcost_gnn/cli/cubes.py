@@ -253,7 +253,8 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
             kinds = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
             schema = pa.schema([pa.field(name, kinds[kind]) for name, kind in COLUMNS.items()])
-            pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema), temporary, compression="zstd")
+            with temporary.open("wb") as stream:
+                pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema), stream, compression="zstd")
             return
         with temporary.open("w", newline="", encoding="utf-8") as stream:
             if path.suffix == ".csv":

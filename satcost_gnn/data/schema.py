@@ -393,7 +393,9 @@ def _parsed(table: pa.Table, kind: Any, source: str) -> list[Any]:
 
 def _read_table(path: Path) -> pa.Table:
     try:
-        return pq.read_table(path, partitioning=None)
+        # pyarrow takes no names that are not UTF-8.
+        with path.open("rb") as stream:
+            return pq.read_table(stream)
     except FileNotFoundError:
         raise DatasetError(f"{path}: found no such file, expected a table; name a data set directory") from None
     except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:
@@ -425,8 +427,8 @@ def read_runs(path: Path | str) -> list[Run]:
 
 
 def _write_table(path: Path, table: pa.Table) -> None:
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", compression_level=9)
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        pq.write_table(table, stream, compression="zstd", compression_level=9)
 
 
 def write_manifest(path: Path | str, rows: Iterable[ManifestRow]) -> None:

@@ -64,7 +64,8 @@ class PredictionRows:
     def __enter__(self) -> Self:
         with ExitStack() as opened:
             temporary = opened.enter_context(replacing(self._path))
-            self._writer = opened.enter_context(pq.ParquetWriter(temporary, SCHEMA, compression="zstd"))
+            stream = opened.enter_context(temporary.open("wb"))
+            self._writer = opened.enter_context(pq.ParquetWriter(stream, SCHEMA, compression="zstd"))
             self._open = opened.pop_all()
         return self
 

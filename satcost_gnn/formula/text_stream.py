@@ -42,6 +42,8 @@ _FOREIGN: Final = (
     (b"\xfe\xff", "UTF-16 text"),
 )
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+# Bytes of the header of the first file of a tar archive, and where in it the format has its name.
+_TAR_HEADER, _TAR_MAGIC = 512, slice(257, 262)
 _DESCRIPTOR: Final = re.compile(r"/dev/fd/(\d+)|/proc/(?:self|thread-self|\d+)/fd/(\d+)|/dev/(stdin)")
 
 
@@ -262,8 +264,14 @@ class TextPieces:
             if start is not None:
                 # The mark may come in parts.
                 start += piece
-                if piece and len(start) < len(_BYTE_ORDER_MARK):
+                if piece and len(start) < _TAR_HEADER:
                     continue
+                if start[_TAR_MAGIC] == b"ustar":
+                    # If its first name begins with a c, its header would be taken for a comment.
+                    raise FormulaError(
+                        f"found a tar archive; expected {self._expected}, plain or packed by gzip or the like",
+                        self._source,
+                    )
                 piece, start = start.removeprefix(_BYTE_ORDER_MARK), None
             if not piece:
                 continue

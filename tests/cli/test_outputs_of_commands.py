@@ -145,3 +145,23 @@ def test_a_table_of_a_data_set_is_no_histogram(tmp_path):
     words = ["dataset", "info", str(tmp_path), "--histogram", str(tmp_path / "runs.parquet")]
     assert isinstance(CliRunner().invoke(app, words).exception, OutputError)
     assert (tmp_path / "runs.parquet").read_bytes() == before
+
+
+def test_outputs_and_data_sets_may_have_names_that_are_no_utf8(tmp_path):
+    place = Path(os.fsdecode(os.fsencode(tmp_path) + b"/m\xe9s"))
+    place.mkdir()
+    (place / "f.cnf").write_text(SAT)
+    for words in (
+        f"predict {place}/f.cnf -o {place}/p.parquet --estimator constant",
+        f"predict {place} -o {place}/p.parquet --estimator constant --resume",
+        f"batch-solve {place} -o {place}/b.parquet --limit 5",
+        f"collect {place}/f.cnf -o {place}/set --limit 5 --solvers {SOLVER}",
+        f"dataset split {place}/set",
+        f"dataset check {place}/set",
+        f"export {place}/p.parquet -o {place}/e.csv",
+        f"export {place}/p.parquet --gbd {place}/g.db",
+    ):
+        done = CliRunner().invoke(app, words.split(" "))
+        assert done.exit_code == 0, (words, done.exception, done.output)
+    names = {"f.cnf", "p.parquet", "b.parquet", "set", "e.csv", "g.db"}
+    assert {path.name for path in place.iterdir()} == names

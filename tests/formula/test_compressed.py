@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import tarfile
 
 import numpy as np
 import pytest
@@ -115,3 +116,18 @@ def test_pieces_are_bounded(suffix):
         sizes.append(len(last))
     assert sum(sizes) == (8 << 20) + 3 and max(sizes) < 9 << 20
     assert last.endswith(b"end")
+
+
+@pytest.mark.parametrize("pack", [bytes, *COMPRESSORS.values()])
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_an_archive_is_no_formula_though_its_first_line_looks_like_a_comment(pack, form):
+    """SATLIB's files end with a ``%``, behind which nothing is looked at."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w", format=form) as tar:
+        for number in range(2):
+            about, text = tarfile.TarInfo(f"cnf/{number}.cnf"), b"c x\np cnf 2 1\n1 2 0\n%\n0\n"
+            about.size = len(text)
+            tar.addfile(about, io.BytesIO(text))
+    for stream in (io.BytesIO, Drip):
+        with pytest.raises(FormulaError, match="found a tar archive; expected DIMACS text"):
+            read_dimacs(stream(pack(archive.getvalue())))

@@ -1,5 +1,6 @@
 """What only this process can read is handed to children; reading ends with its limits."""
 
+import contextlib
 import gzip
 import os
 import socket
@@ -31,7 +32,8 @@ def piped(data: bytes) -> int:
     reader, writer = os.pipe()
 
     def write() -> None:
-        with os.fdopen(writer, "wb") as stream:
+        # Who has read enough leaves the rest.
+        with contextlib.suppress(BrokenPipeError), os.fdopen(writer, "wb") as stream:
             stream.write(data)
 
     threading.Thread(target=write).start()

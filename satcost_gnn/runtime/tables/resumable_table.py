@@ -240,7 +240,8 @@ def _to_parquet(partial: Path, path: Path, kind: TableKind) -> None:
     )
     with (
         replacing(path) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+        temporary.open("wb") as stream,
+        pq.ParquetWriter(stream, schema, compression="zstd") as writer,
         partial.open(encoding="utf-8") as lines,
     ):
         next(lines)
