@@ -1,8 +1,10 @@
 """What each stage of the early search answers, costs and teaches, on files with and without labels.
 
     python benchmarks/early_search.py DIRECTORY -o docs/benchmarks/early_search.json [--per-family 2] [--resume]
+    python benchmarks/early_search.py DIRECTORY -o docs/benchmarks/early_search_labelled.json --labelled 40
 
-Of each family of DIRECTORY (a folder each) some files are taken, by hash. For each: the plain run in its stages, the
+Of each family of DIRECTORY (a folder each) some files are taken, by hash; or so many files of the test side with a
+label under 10 s, and as many with one over 10 s. For each: the plain run in its stages, the
 listening probe and the renamed replicate of it, whatever the earlier ones answered, so that every order and budget can
 be computed from the rows; and what the forests of the shipped checkpoint predict from what is known after each stage,
 beside the label, where a data set has one. The plain run is timed once more for as many conflicts as the probe made,
@@ -20,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from satcost_gnn.config import TrainingConfig
 from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.features.instance import Instance
@@ -27,13 +30,14 @@ from satcost_gnn.features.preprocessing import preprocess
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.learn.early_answers import above_survived
+from satcost_gnn.learn.labelled_instances import open_datasets
 from satcost_gnn.runtime.sandbox import Limits, Sandbox
 from satcost_gnn.search.plain_run import PlainRun, PlainSettings
 from satcost_gnn.search.probe_replicate import replicate_features
+from satcost_gnn.serve.checkpoint import Checkpoint, find_checkpoint
 from satcost_gnn.serve.predictor import Predictor
 
 SOLVER = "cadical195"
-DATASETS = ("datasets/corpus", "datasets/longer")
 # All stages are wanted, whatever they cost.
 PLAIN = PlainSettings(propagations=10**12, literals=10**9, cpu_s=60.0)
 LIMITS = Limits(150.0, 900.0, 8192)
@@ -55,17 +59,31 @@ def chosen_files(directory: Path, per_family: int, largest: int) -> list[Path]:
     return files
 
 
-def labels() -> dict[str, dict[str, tuple[float, bool]]]:
-    """Return instance -> unit -> log10 of the solver's cost and whether it is a bound; the longest run counts."""
+def labels(dataset: Dataset) -> dict[str, dict[str, tuple[float, bool]]]:
+    """Return instance -> unit -> log10 of the solver's cost and whether it is a bound."""
     found: dict[str, dict[str, tuple[float, bool]]] = {}
-    for place in DATASETS:
-        dataset = Dataset.open(place)
-        for unit in ("conflicts", "cpu_seconds"):
-            matrix = dataset.cost_matrix([SOLVER], unit)
-            for row, name in enumerate(dataset.instances):
-                if matrix.known[row, 0]:
-                    found.setdefault(name, {})[unit] = (float(matrix.cost[row, 0]), bool(matrix.censored[row, 0]))
+    for unit in ("conflicts", "cpu_seconds"):
+        matrix = dataset.cost_matrix([SOLVER], unit)
+        for row, name in enumerate(dataset.instances):
+            if matrix.known[row, 0]:
+                found.setdefault(name, {})[unit] = (float(matrix.cost[row, 0]), bool(matrix.censored[row, 0]))
     return found
+
+
+def labelled_files(directory: Path, dataset: Dataset, known: dict[str, Any], count: int, largest: int) -> list[Path]:
+    """Return files of the test side, so many with a label under 10 s and so many over, the same in each call."""
+    assert dataset.splits is not None
+    sides: dict[bool, list[Path]] = {True: [], False: []}
+    for name in sorted(known, key=lambda name: hashlib.sha256(name.encode()).digest()):
+        where = dataset.by_instance[name].path
+        if dataset.splits.side[name] != "test" or where is None or "cpu_seconds" not in known[name]:
+            continue
+        path = directory / where
+        cost, censored = known[name]["cpu_seconds"]
+        # Stopped before 10 s: on neither side.
+        if path.exists() and path.stat().st_size <= largest and not (censored and cost < 0.95):
+            sides[cost >= 0.95].append(path)
+    return sides[False][:count] + sides[True][:count]
 
 
 def medians(predictor: Predictor, instance: Instance, run: PlainRun | None) -> dict[str, float]:
@@ -126,20 +144,28 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--per-family", type=int, default=2)
+    parser.add_argument("--labelled", type=int, metavar="N", help="instead: N files with labels on each side of 10 s")
     parser.add_argument("--largest", type=int, default=2_000_000, help="bytes of a packed file")
     parser.add_argument("--resume", action="store_true")
     options = parser.parse_args()
     partial = options.output.with_suffix(".jsonl")
     rows = [json.loads(line) for line in partial.open()] if options.resume and partial.exists() else []
     done = {row["file"] for row in rows}
-    known = labels()
+    made_with = Checkpoint.open(find_checkpoint()).config.training["config"]
+    config = TrainingConfig.checked(made_with, "the checkpoint's configuration")
+    dataset = open_datasets(config)
+    known = labels(dataset)
+    if options.labelled:
+        files = labelled_files(options.directory, dataset, known, options.labelled, options.largest)
+    else:
+        files = chosen_files(options.directory, options.per_family, options.largest)
     with (
         Sandbox() as sandbox,
         Predictor.from_checkpoint(unit="conflicts", solvers=[SOLVER], machine_factor=1.0) as conflicts,
         Predictor.from_checkpoint(unit="cpu_seconds", solvers=[SOLVER], machine_factor=1.0) as seconds,
         partial.open("a" if options.resume else "w") as stream,
     ):
-        for path in chosen_files(options.directory, options.per_family, options.largest):
+        for path in files:
             if f"{path.parent.name}/{path.name}" in done:
                 continue
             rows.append(measure(path, [conflicts, seconds], sandbox, known))
@@ -215,7 +241,7 @@ def _errors(rows: list[dict[str, Any]], unit: str, side: str) -> dict[str, Any]:
     """Return, the share answered after each stage, and the RMSE (decades) of the median on the rest."""
     table: dict[str, Any] = {}
     labelled = [row for row in rows if row["label"] and unit in row["label"]]
-    labelled = [row for row in labelled if (row["label"]["cpu_seconds"][0] <= 1.0 - 1e-9) == (side == "under 10 s")]
+    labelled = [row for row in labelled if (row["label"]["cpu_seconds"][0] < 0.95) == (side == "under 10 s")]
     for name in ("none", "plain", "probe", "replicate"):
         left, errors, below = [], [], 0
         for row in labelled:
