@@ -12,61 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.runtime.output_files import write_json
+from satcost_gnn.section import Section, section_at
 
 Modality = Literal["graph", "static", "online"]
-
-
-class Section(BaseModel):
-    """A table of the configuration: fixed once read, no keys beyond its own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    #: Key of an earlier version -> key today. Both are read, only the latter is written.
-    former_keys: ClassVar[Mapping[str, str]] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _with_keys_of_today(cls, values: Any, info: ValidationInfo) -> Any:
-        if not isinstance(values, Mapping):
-            return values
-        former = [key for key in values if key in cls.former_keys and cls.former_keys[key] not in values]
-        if isinstance(info.context, list):
-            info.context.extend((key, cls.former_keys[key]) for key in former)
-        return {cls.former_keys[key] if key in former else key: value for key, value in values.items()}
-
-    @classmethod
-    def checked(
-        cls,
-        values: Mapping[str, Any] | Self | None,
-        source: str = "settings",
-        former: list[tuple[str, str]] | None = None,
-    ) -> Self:
-        """Build the section from plain values.
-
-        Parameters
-        ----------
-        values
-            Keys of earlier versions (:attr:`former_keys`) are read like those of today.
-        source
-            Where they come from, for errors.
-        former
-            Takes each such key that was found, and the one of today.
-
-        Raises
-        ------
-        ConfigError
-            If a key is unknown or missing, or a value is of the wrong type or out of range.
-        """
-        if isinstance(values, cls):
-            return values
-        try:
-            return cls.model_validate(dict(values or {}), context=former)
-        except ValidationError as error:
-            raise ConfigError(f"{source}: {_explain(cls, error)}") from None
 
 
 class RelativesConfig(Section):
@@ -397,7 +349,7 @@ def flat(values: Mapping[str, Any], section: type[BaseModel] = TrainingConfig, a
     found: dict[str, Any] = {}
     for written, value in values.items():
         key = getattr(section, "former_keys", {}).get(written, written)
-        inner = _section_at(section, (key, ""))
+        inner = section_at(section, (key, ""))
         if isinstance(value, Mapping) and inner is not section:
             found |= flat(value, inner, f"{above}{key}.")
         else:
@@ -408,30 +360,3 @@ def flat(values: Mapping[str, Any], section: type[BaseModel] = TrainingConfig, a
 def write_config(config: TrainingConfig, path: Path) -> None:
     """Write every setting of a run, defaults included, as JSON."""
     write_json(path, config.model_dump(mode="json"), indent=2)
-
-
-def _section_at(section: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseModel]:
-    """Return the section that the key at a place belongs to."""
-    for step in place[:-1]:
-        field = section.model_fields.get(str(step))
-        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
-            break
-        section = field.annotation
-    return section
-
-
-def _explain(section: type[BaseModel], error: ValidationError) -> str:
-    """Return one line for each problem: the key, what was found, what is expected."""
-    lines = []
-    for problem in error.errors():
-        place = problem["loc"]
-        key = ".".join(str(step) for step in place) or "the whole table"
-        if problem["type"] == "extra_forbidden":
-            known = ", ".join(_section_at(section, place).model_fields)
-            lines.append(f"found unknown key {key!r}; expected one of: {known}")
-        elif problem["type"] == "missing":
-            lines.append(f"found no key {key!r}, which has no default; add it")
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"found {key} = {problem['input']!r}: {message[0].lower()}{message[1:]}")
-    return "; ".join(lines)

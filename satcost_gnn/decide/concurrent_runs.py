@@ -28,8 +28,7 @@ from satcost_gnn.formula.sources import FormulaFile
 from satcost_gnn.runtime.output_files import replacing
 from satcost_gnn.runtime.sandbox import Limits, Outcome
 from satcost_gnn.runtime.scratch_space import ScratchSpace
-from satcost_gnn.search.external import ExternalSpec
-from satcost_gnn.search.solvers import solver_spec
+from satcost_gnn.search.solvers import SOLVERS, solver_spec
 
 if TYPE_CHECKING:
     from satcost_gnn.core.distribution import CostDistribution
@@ -106,6 +105,7 @@ class ConcurrentRuns:
         self._order = list(order)
         self._cores = [_Core(k) for k in range(settings.cores)]
         self._paused: dict[str, OneRun] = {}
+        self._begun: list[OneRun] = []
         # Before there is a schedule, cores that have nothing to do wait for one.
         self._planned = False
         self._prediction: Prediction | None = None
@@ -122,10 +122,10 @@ class ConcurrentRuns:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        alive = self._alive()
-        for run in alive:
+        for run in self._alive():
             run.sandbox.cancel()
-        for run in alive:
+        # Those that have ended may still be taking their helpers down.
+        for run in self._begun:
             run.join(timeout=10)
         with contextlib.suppress(queue.Empty):
             while True:
@@ -248,7 +248,8 @@ class ConcurrentRuns:
         limits = Limits(left, left, settings.memory_limit_mb)
         arguments: dict[str, Any] = {"solver": spec.name, "formula": self.formula, "seed": member.seed}
         proof = self._proofs / str(core) if self._proofs is not None else None
-        if isinstance(spec, ExternalSpec):
+        if spec.name not in SOLVERS:
+            # A program.
             call = spec.child_call(
                 self.formula, seed=0, cpu_s=left, wall_s=left, memory_mb=limits.memory_mb, conflicts=None
             )
@@ -260,6 +261,7 @@ class ConcurrentRuns:
                 arguments["watch"] = Watch(prior=self._prior(name), later=self._letter(name), limit_s=left)
         run = OneRun(name, core, (ANSWER_CHILD, arguments), limits, self.ended, proof, self._note)
         run.start()
+        self._begun.append(run)
         return run
 
     # What has come of it --------------------------------------------------------------------------------------------

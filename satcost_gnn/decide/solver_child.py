@@ -11,13 +11,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from satcost_gnn.core.distribution import CostDistribution, grid_for
-from satcost_gnn.decide.time_left import TimeLeft
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.renumbering import Renumbering, renumbered
@@ -26,6 +24,9 @@ from satcost_gnn.formula.sources import FormulaInChild, load
 from satcost_gnn.runtime.sandbox import report
 from satcost_gnn.search.loading import append_clauses
 from satcost_gnn.search.solvers import Budget, SolverSpec, open_engine, satisfies, solver_spec
+
+if TYPE_CHECKING:
+    from satcost_gnn.core.distribution import CostDistribution
 
 ANSWER_CHILD = "satcost_gnn.decide.solver_child:answer_child"
 CHECK_CHILD = "satcost_gnn.decide.solver_child:check_child"
@@ -128,6 +129,8 @@ class Glimpse:
         """Return what can be said when the solver has used so many more CPU seconds, and has not been looked at."""
         if self.total is None:
             return replace(self, cpu_s=self.cpu_s + more_s)
+        from satcost_gnn.decide.time_left import TimeLeft
+
         left = TimeLeft.of(self.total, self.cpu_s + more_s, self.limit_s, UNLIKELY)
         return replace(
             self, cpu_s=self.cpu_s + more_s, remaining_s=left.remaining_s, unknown=left.unknown, late=left.late
@@ -266,6 +269,7 @@ def _plain(engine: Any, spec: SolverSpec) -> bool | None:
 
 
 def _watched(engine: Any, spec: SolverSpec, watch: Watch) -> bool | None:
+    from satcost_gnn.core.distribution import CostDistribution, grid_for
     from satcost_gnn.decide.monitor import CostMonitor, Estimate
 
     def tell(estimate: Estimate) -> bool:

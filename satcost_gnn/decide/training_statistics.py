@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field
 
-from satcost_gnn.config import Section
 from satcost_gnn.decide.scoring import Slice
 from satcost_gnn.errors import CheckpointError, DamagedFileError
 from satcost_gnn.runtime.stored_files import checked
+from satcost_gnn.section import Section
 from satcost_gnn.serve.checkpoint import Checkpoint
 
 if TYPE_CHECKING:

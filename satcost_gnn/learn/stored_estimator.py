@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 from pydantic import Field
 
-from satcost_gnn.config import Section
 from satcost_gnn.errors import CheckpointError, DamagedFileError
 from satcost_gnn.runtime.stored_files import checked, read_json_object
+from satcost_gnn.section import Section
 
 #: Format of the files that this version writes.
 FORMAT = 1

@@ -34,10 +34,10 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from satcost_gnn import __version__
-from satcost_gnn.config import Section
 from satcost_gnn.errors import CheckpointError, DamagedFileError
 from satcost_gnn.runtime.output_files import write_json
 from satcost_gnn.runtime.stored_files import checked, parse_json, read_bytes, read_json, read_json_object, sha256
+from satcost_gnn.section import Section
 
 FORMAT_VERSION = 2
 #: Environment variable that names a directory of checkpoints, looked at before the package's own.

@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn import __version__
-from satcost_gnn.config import Section
 from satcost_gnn.errors import CheckpointError, DamagedFileError, FormulaError, PhaseError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.compact_graph import CompactGraph
@@ -34,6 +33,7 @@ from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.runtime.stored_files import checked, read_json_object, sha256
 from satcost_gnn.search.phase_graph import PHASE_GRAPH_LIMIT, PhaseGraph, read_phase_graph
 from satcost_gnn.search.probe_settings import ProbeSettings
+from satcost_gnn.section import Section
 from satcost_gnn.serve.checkpoint import checkpoint_directories
 
 if TYPE_CHECKING:

@@ -8,13 +8,14 @@ from typing import Any
 from numpy.typing import NDArray
 from pydantic import Field
 
-from satcost_gnn.config import NetworkConfig, Section
+from satcost_gnn.config import NetworkConfig
 from satcost_gnn.core.distribution import GRIDS
 from satcost_gnn.errors import CheckpointError, DamagedFileError
 from satcost_gnn.formula.compact_graph import CLAUSE_INPUTS, GRAPH_INPUTS, GRAPH_VERSION, VARIABLE_INPUTS
 from satcost_gnn.learn.network.definition import ModelShape, planned_weights
 from satcost_gnn.learn.network.stored_arrays import check_arrays, read_arrays
 from satcost_gnn.learn.stored_estimator import StoredHeader
+from satcost_gnn.section import Section
 
 
 class StoredShape(Section):

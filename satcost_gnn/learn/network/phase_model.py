@@ -17,10 +17,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from satcost_gnn.config import Section
 from satcost_gnn.formula.compact_graph import CLAUSE_INPUTS, VARIABLE_INPUTS
 from satcost_gnn.learn.network.batching import GraphBatch
 from satcost_gnn.learn.network.encoder import Aggregation, Standardiser
+from satcost_gnn.section import Section
 
 __all__ = ["CLAUSE_COLUMNS", "EVEN_COLUMNS", "ODD_COLUMNS", "PhaseModel", "PhaseModelConfig", "literal_inputs"]
 

@@ -15,13 +15,13 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from satcost_gnn.config import Section
 from satcost_gnn.learn.network.batching import PlannedBatches, plan_batches
 from satcost_gnn.learn.network.lightning_surroundings import one_process, quiet_lightning
 from satcost_gnn.learn.network.phase_model import PhaseModel, PhaseModelConfig
 from satcost_gnn.learn.network.phase_samples import PhaseBatch, PhaseSample, collate_graphs, collate_phases
 from satcost_gnn.learn.network.training import deterministic_torch, tell
 from satcost_gnn.learn.network.training_callbacks import BestWeights, Say
+from satcost_gnn.section import Section
 
 __all__ = ["PhaseTrainingConfig", "train_phases"]
 

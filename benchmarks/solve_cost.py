@@ -1,0 +1,101 @@
+"""What `satcost solve` costs in CPU seconds on instances that the single best solver answers soon, against PySAT.
+
+python benchmarks/solve_cost.py --out docs/benchmarks/solve_cost.json
+
+The other one is a script that reads the file by PySAT and runs the same solver in its own process, which no limit
+binds and whose model nobody checks. Both are run in turn, all child processes count. What starting up costs is measured
+on a formula of one clause, alike in turn, and taken off for ``beyond_start``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+# Family, seed, parameters: what cadical195 answers in .1 to 2 s or so.
+INSTANCES = [
+    ("random-ksat", 1, ["n=200"]),
+    ("random-ksat", 2, ["n=220"]),
+    ("random-ksat", 3, ["n=240"]),
+    ("modular-ksat", 1, ["n=2000"]),
+    ("pigeonhole", 1, []),
+    ("tseitin", 1, []),
+    ("graph-colouring", 1, []),
+    ("multiplier-miter", 1, []),
+]
+SCRIPT = """
+import sys
+from pysat.formula import CNF
+from pysat.solvers import Solver
+with Solver(name=sys.argv[1], bootstrap_with=CNF(from_file=sys.argv[2])) as solver:
+    print(solver.solve(), solver.get_model())
+"""
+
+
+def cpu_seconds(command: list[str]) -> float:
+    """Return the CPU seconds of a command and all its children."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--solver", default="cadical195")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--files", type=Path, nargs="*", help="CNF files in place of generated ones.")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    satcost = [sys.executable, "-m", "satcost_gnn"]
+    with tempfile.TemporaryDirectory() as scratch:
+        space = Path(scratch)
+        trivial = space / "trivial.cnf"
+        trivial.write_text("p cnf 1 1\n1 0\n")
+        files = options.files or []
+        if not files:
+            for family, seed, parameters in INSTANCES:
+                sets = [word for parameter in parameters for word in ("--set", parameter)]
+                where = space / f"{family}-{seed}"
+                generate = [*satcost, "generate", family, *sets, "--seed", str(seed), "-o", str(where)]
+                subprocess.run(generate, check=True, stdout=subprocess.DEVNULL)
+                files += sorted(where.rglob("*.cnf*"))
+        rows = []
+        for path in [trivial, *files]:
+            spent: dict[str, list[float]] = {"solve": [], "pysat": []}
+            for _ in range(options.repeats):
+                spent["solve"].append(cpu_seconds([*satcost, "solve", str(path)]))
+                spent["pysat"].append(cpu_seconds([sys.executable, "-c", SCRIPT, options.solver, str(path)]))
+            rows.append({"file": path.name, **{name: statistics.median(values) for name, values in spent.items()}})
+            print(json.dumps(rows[-1]), flush=True)
+    start, *rows = rows
+    counted = [row for row in rows if row["pysat"] - start["pysat"] >= 0.1]
+    ratios = [row["solve"] / row["pysat"] for row in counted]
+    beyond = [(row["solve"] - start["solve"]) / (row["pysat"] - start["pysat"]) for row in counted]
+    result = {
+        "start_cpu_s": {name: start[name] for name in ("solve", "pysat")},
+        "instances_of_a_tenth_second_or_more": len(counted),
+        "median_ratio": statistics.median(ratios) if ratios else None,
+        "median_ratio_beyond_start": statistics.median(beyond) if beyond else None,
+        "largest_ratio_beyond_start": max(beyond, default=None),
+        "ratio_of_sums_beyond_start": (
+            sum(row["solve"] - start["solve"] for row in counted)
+            / sum(row["pysat"] - start["pysat"] for row in counted)
+            if counted
+            else None
+        ),
+        "rows": rows,
+    }
+    print(json.dumps({key: value for key, value in result.items() if key != "rows"}, indent=2))
+    if options.out is not None:
+        options.out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
