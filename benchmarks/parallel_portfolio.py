@@ -4,7 +4,7 @@ python benchmarks/parallel_portfolio.py --out docs/benchmarks/parallel_portfolio
 
 Members are chosen on the training and validation sides of the own data sets (joined) and compared on the test side, on
 the instances on which all of them have runs. The data sets have a second seed of cadical195 on few instances. Further
-seeds are drawn from a model, which is said wherever it is used: the log cost with another seed is an instance's own plus
+seeds are drawn from a model, which is said wherever it is used: the log cost with another seed is the own one plus
 a difference drawn from pairs of seeds of the training side that have the same answer and a cost within half a decade.
 A run that is censored stays so with every seed, which favours neither side. The published table (28 solvers,
 5,000 s, one run each: no seeds) is cross-validated by instance in five folds: members chosen on four, compared on the
