@@ -17,7 +17,8 @@ from satcost_gnn.decide.parallel_portfolio import fit_parallel_portfolio
 from satcost_gnn.decide.planned_schedule import Schedule
 from satcost_gnn.decide.schedule import way_on, ways_on
 from satcost_gnn.decide.schedule_search import ScheduleSettings
-from satcost_gnn.decide.scoring import Plan, runtimes, score
+from satcost_gnn.decide.scoring import Plan, Slice, runtimes, score
+from satcost_gnn.decide.static_schedule import schedule_par2, static_schedule
 from satcost_gnn.decide.training_statistics import DEFAULT_COPULA_CORRELATION, TrainingStatistics
 from satcost_gnn.search.solvers import SOLVERS
 
@@ -166,6 +167,53 @@ def fit_presolving(
     return PRESOLVING_SHARES[presolving] * cutoff_s, SWITCHING_MARGINS[gain]
 
 
+def fit_turns(
+    learnt: NDArray[np.float64],
+    fresh: NDArray[np.float64],
+    solvers: Sequence[str],
+    single: str,
+    presolving_s: float,
+    cutoff_s: float,
+) -> tuple[Slice, ...]:
+    """Return the turns of solvers after presolving, before anything is predicted, if they pay.
+
+    Parameters
+    ----------
+    learnt
+        ``float64[n, n_solvers]``: measured PAR2 of the training side, which the static schedule is chosen on.
+    fresh
+        The same of instances that it is not chosen on.
+    solvers, single
+        Names of the columns, and the single best of them.
+    presolving_s
+        CPU seconds that the single best has had before.
+    cutoff_s
+        Cutoff of the PAR2.
+
+    Returns
+    -------
+    tuple of Slice
+        The static schedule without its last run, if it lowers the PAR2 of the fresh instances that presolving leaves by
+        more than two standard errors of the difference; else nothing.
+    """
+    column, left = list(solvers).index(single), cutoff_s - presolving_s
+
+    def still_open(par2: NDArray[np.float64]) -> NDArray[np.float64]:
+        runtimes = np.where(par2 <= cutoff_s, par2, np.inf)[par2[:, column] > presolving_s]
+        # It goes on where it was.
+        runtimes[:, column] -= presolving_s
+        return runtimes
+
+    chosen_on, judged_on = still_open(learnt), still_open(fresh)
+    if left <= 0 or not len(chosen_on) or not len(judged_on):
+        return ()
+    schedule = static_schedule(chosen_on, left, last=column)
+    gain = schedule_par2(judged_on, [(column, left)], left) - schedule_par2(judged_on, schedule, left)
+    if gain.sum() <= 2.0 * gain.std() * np.sqrt(len(gain)):
+        return ()
+    return tuple(Slice(solvers[k], seconds) for k, seconds in schedule[:-1])
+
+
 def fit_portfolio(
     dataset: Dataset,
     solvers: Sequence[str],
@@ -229,8 +277,13 @@ def fit_portfolio(
         cutoff_s,
         copula_correlation,
     )
+    trained = [measured[name] for name, side in sides.items() if side == "train" and name in measured]
+    turns = fit_turns(
+        np.reshape(trained, (len(trained), len(solvers))), everything, solvers, single, presolving_s, cutoff_s
+    )
     return replace(
         training,
+        presolving=turns,
         prediction_s=overhead_s,
         min_effect_size=fit_min_effect_size(predicted[rows], par2, list(solvers).index(single), cutoff_s),
         copula_correlation=copula_correlation,

@@ -19,6 +19,7 @@ from reverse_unit_propagation import is_refutation
 from satcost_gnn.core.distribution import GRIDS, CostDistribution
 from satcost_gnn.decide import solver_child
 from satcost_gnn.decide.run import PortfolioSolver, Progress, SolveSettings, programs_of
+from satcost_gnn.decide.scoring import Slice
 from satcost_gnn.decide.solver_child import PROVING, Glimpse, Watch, answer_child, complete_model
 from satcost_gnn.errors import ConfigError, FormulaError, SolverError
 from satcost_gnn.formula.cnf import Formula
@@ -146,6 +147,27 @@ def test_who_has_had_presolving_makes_room_if_the_others_promise_more(
     solver.settings = replace(solver.settings, time_limit_s=2.0)
     first = solver.solve(SAT).attempts[0]
     assert (first.solver, first.status) == ("cadical195", "TIMEOUT")
+
+
+def test_solvers_have_turns_before_anything_is_predicted(shipped: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = programs_of([f"cadical195={fake('spin')}"])
+    solver = fixed(shipped, monkeypatch, SolveSettings(60, programs=programs), presolving_s=0.2)
+    for stage in ("load", "predict"):
+        monkeypatch.setattr(shipped, stage, lambda *_: pytest.fail("the turns are not over"))
+    solver.training = replace(solver.training, presolving=(Slice("glucose42", 20.0),))
+    found = solver.solve(SAT)
+    assert (found.status, found.solver, found.source) == ("SAT", "glucose42", "presolving")
+    assert {a.solver: a.status for a in found.attempts} == {"glucose42": "SAT", "cadical195": "CANCELLED"}
+
+
+def test_whose_turn_comes_again_goes_on(shipped: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = programs_of([f"cadical195={fake('solve-later')}", f"glucose42={fake('spin')}"])
+    solver = fixed(shipped, monkeypatch, SolveSettings(60, programs=programs), presolving_s=0.01)
+    solver.training = replace(solver.training, presolving=(Slice("glucose42", 0.3), Slice("cadical195", 30.0)))
+    found = solver.solve(TINY)
+    assert (found.status, found.solver) == ("SAT", "cadical195")
+    # It was begun once, paused for the other one, and has answered.
+    assert sorted((a.solver, a.status) for a in found.attempts) == [("cadical195", "SAT"), ("glucose42", "CANCELLED")]
 
 
 def test_the_second_search_is_enough_where_it_solves(shipped: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:

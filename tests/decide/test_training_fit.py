@@ -13,6 +13,7 @@ from satcost_gnn.decide.training_fit import (
     fit_min_effect_size,
     fit_portfolio,
     fit_presolving,
+    fit_turns,
 )
 from satcost_gnn.decide.training_statistics import TrainingStatistics
 
@@ -85,3 +86,16 @@ def test_fit_does_not_look_at_the_test_side() -> None:
     assert found is not None
     assert found.par2 == TrainingStatistics.of_dataset(dataset, solvers, learnt, 10.0).par2  # type: ignore[union-attr]
     assert fit_portfolio(dataset, solvers, {}, 10.0, [], predicted, 0.2) is None
+
+
+def test_turns_are_kept_only_where_they_pay() -> None:
+    # b answers in .1 s what a takes 8 s for, on half of the instances.
+    par2 = np.array([[8.0, 0.1], [3.0, 20.0]] * 50)
+    turns = fit_turns(par2, par2, ["a", "b"], "a", 0.5, 10.0)
+    assert [part.solver for part in turns] == ["b"] and 0.1 <= turns[0].cpu_s < 1.0
+    # Elsewhere it answers nothing.
+    useless = np.array([[8.0, 20.0], [3.0, 20.0]] * 50)
+    assert fit_turns(par2, useless, ["a", "b"], "a", 0.5, 10.0) == ()
+    # Presolving has all the time, or leaves nothing.
+    assert fit_turns(par2, par2, ["a", "b"], "a", 10.0, 10.0) == ()
+    assert fit_turns(par2, par2[:1] * 0.01, ["a", "b"], "a", 0.5, 10.0) == ()
