@@ -1,8 +1,8 @@
 """Hooks of the documentation site (``mkdocs.yml``): what its pages take from the rest of the repository.
 
 The pages link to cards, configurations, examples and modules that lie outside ``docs/``. A checkout shows those; the
-site has them as pages of their own below ``repository/``, with the same links between them. And the reference of
-commands is made from the commands.
+site has them as pages of their own below ``repository/``, with the same links between them. Notebooks are pages, too.
+And the reference of commands is made from the commands.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from command_reference import command_reference
 from mkdocs.structure.files import File, Files
+from nbconvert import MarkdownExporter
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -35,7 +36,8 @@ def origin(uri: str) -> Path:
 def address(path: Path) -> str:
     """Return the page of the site that a file or directory of the checkout is shown on."""
     if path.is_relative_to(DOCS) and path.is_file():
-        return path.relative_to(DOCS).as_posix()
+        place = path.relative_to(DOCS)
+        return (place.with_suffix(".md") if place.suffix == ".ipynb" else place).as_posix()
     if path.is_dir():
         inside = path / "README.md"
         return address(inside) if inside.exists() else f"repository/{path.relative_to(ROOT).as_posix()}.view.md"
@@ -74,10 +76,26 @@ def _shown(path: Path) -> str:
     return f"# {name}\n\n````{_LANGUAGES.get(path.suffix, 'text')}\n{path.read_text()}\n````\n"
 
 
+def _notebook(path: Path, config: Any) -> Iterator[File]:
+    """Yield a notebook as a page, with the pictures in it."""
+    text, resources = MarkdownExporter().from_filename(
+        str(path), resources={"output_files_dir": f"{path.stem}_pictures", "unique_key": path.stem}
+    )
+    uri = path.relative_to(DOCS).with_suffix(".md").as_posix()
+    text = text.replace("```bash\n%%bash\n", "```sh\n").replace("![png](", "![plot](")
+    yield File.generated(config, uri, content=text)
+    for name, picture in resources["outputs"].items():
+        yield File.generated(config, (Path(uri).parent / name).as_posix(), content=picture)
+
+
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages for what the pages link to outside ``docs/``, and for what those link to."""
+    """Add the pages for what the pages link to outside ``docs/``, and for what those link to; and the notebooks."""
     seen: set[Path] = set()
     waiting = [DOCS / file.src_uri for file in files if file.src_uri.endswith(".md")]
+    for file in [file for file in files if file.src_uri.endswith(".ipynb")]:
+        files.remove(file)
+        for made in _notebook(DOCS / file.src_uri, config):
+            files.append(made)
     while waiting:
         for target in _targets(waiting.pop()):
             uri = address(target)

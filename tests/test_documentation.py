@@ -44,7 +44,9 @@ def test_there_are_links() -> None:
 
 
 def test_docs_are_small() -> None:
-    assert sum(path.stat().st_size for path in (ROOT / "docs").rglob("*") if path.is_file()) < 2_000_000
+    # The notebook has a limit of its own: tests/test_notebook.py.
+    files = [path for path in (ROOT / "docs").rglob("*") if path.is_file() and path.suffix != ".ipynb"]
+    assert sum(path.stat().st_size for path in files) < 2_000_000
 
 
 def test_tables_that_the_checkpoint_is_trained_on_are_there() -> None:
