@@ -149,7 +149,7 @@ def main() -> None:
         mean[n]["coverage_of_80"] = float(np.mean([value for value in covered if value is not None]))
     report = {"solver": SOLVER, "unit": "conflicts", "error": "RMS of log10(estimate / true sum)", "mean": mean}
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({**report, "instances": results, "runs": done}, indent=1) + "\n")
+    options.out.write_text(json.dumps({**report, "instances": results, "runs": done}) + "\n")
     print(json.dumps(mean, indent=1))
 
 
