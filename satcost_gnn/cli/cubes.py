@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-import queue
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,6 +41,7 @@ from satcost_gnn.formula.text_stream import LONGEST_WAIT_S, ReadLimits
 from satcost_gnn.runtime.output_files import check_outputs, replacing
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.runtime.sandbox import Sandbox
+from satcost_gnn.runtime.sandbox_pool import SandboxPool
 from satcost_gnn.search.solvers import SolverRun, run_solver
 from satcost_gnn.serve.prediction import QUANTILES
 from satcost_gnn.serve.predictor import Predictor
@@ -142,35 +141,25 @@ def _run_sample(
     formula: Formula, chosen: Sequence[CubePrediction], solver: str, options: CubesOptions
 ) -> dict[int, SolverRun]:
     """Run cubes with a real solver in limited children, several at a time."""
-    sandboxes: queue.SimpleQueue[Sandbox] = queue.SimpleQueue()
-    pool = [Sandbox() for _ in range(min(options.jobs, len(chosen)))]
-    for sandbox in pool:
-        sandboxes.put(sandbox)
 
-    def run(cube: CubePrediction) -> SolverRun:
-        sandbox = sandboxes.get()
-        try:
+    def call(cube: CubePrediction) -> Callable[[Sandbox], tuple[int, SolverRun]]:
+        def run(sandbox: Sandbox) -> tuple[int, SolverRun]:
             made = with_units(formula, cube.literals, formula.source)
-            return run_solver(sandbox, solver, made, cpu_s=options.cpu_s, memory_mb=options.memory_mb)
-        finally:
-            sandboxes.put(sandbox)
+            return cube.number, run_solver(sandbox, solver, made, cpu_s=options.cpu_s, memory_mb=options.memory_mb)
+
+        return run
 
     found: dict[int, SolverRun] = {}
-    try:
-        with ThreadPoolExecutor(len(pool)) as workers, ProgressLine(len(chosen), "sampled cubes") as progress:
-            try:
-                for cube, result in zip(chosen, workers.map(run, chosen), strict=True):
-                    found[cube.number] = result
-                    progress.advance()
-            except BaseException:
-                # An interrupt waits neither for what runs nor for what would come next.
-                for sandbox in pool:
-                    sandbox.cancel()
-                workers.shutdown(wait=True, cancel_futures=True)
-                raise
-    finally:
-        for sandbox in pool:
-            sandbox.close()
+    with (
+        ProgressLine(len(chosen), "sampled cubes") as progress,
+        SandboxPool[tuple[int, SolverRun]](min(options.jobs, len(chosen))) as pool,
+    ):
+        for cube in chosen:
+            pool.submit(call(cube))
+        while pool.pending:
+            number, run = pool.next()
+            found[number] = run
+            progress.advance()
     return found
 
 

@@ -14,13 +14,10 @@ from satcost_gnn.cli.options import Checkpoint as CheckpointOption
 from satcost_gnn.data.aslib_export import write_scenario
 from satcost_gnn.data.aslib_features import feature_steps
 from satcost_gnn.data.dataset import Dataset
-from satcost_gnn.data.materialise import materialise
+from satcost_gnn.data.materialise import fill_cache
 from satcost_gnn.errors import DatasetError
-from satcost_gnn.features.cache import InstanceCache
-from satcost_gnn.features.instance import Instance
 from satcost_gnn.features.preprocessing import PreprocessSettings
 from satcost_gnn.runtime.output_files import check_directory
-from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.serve.checkpoint import Checkpoint
 
 
@@ -67,7 +64,12 @@ def run_export_aslib(options: ExportAslibOptions) -> int:
     if options.root is not None:
         ran = {name: {run.solver for run in dataset.runs_of.get(name, ())} for name in dataset.instances}
         wanted = [name for name in dataset.instances if ran[name] >= set(solvers)]
-        found = _preprocessed(dataset, wanted, options)
+        settings = PreprocessSettings.from_dict(Checkpoint.open(options.checkpoint).config.preprocess)
+        cache, failed = fill_cache(dataset, wanted, options.cache, settings, root=options.root, jobs=options.jobs)
+        for item in failed:
+            print(f"satcost: left out: {item.error}", file=sys.stderr)
+        loaded = zip(wanted, cache.load(wanted), strict=True)
+        found = {name: one for name, one in loaded if one is not None}
         left_out = len(wanted) - len(found)
         features, steps = feature_steps(found)
         dataset = dataset.restricted(found)
@@ -95,18 +97,3 @@ def most_run(dataset: Dataset) -> list[str]:
         solver: len({run.instance for run in dataset.runs if run.solver == solver}) for solver in dataset.solvers
     }
     return [solver for solver, n in instances.items() if n == max(instances.values())]
-
-
-def _preprocessed(dataset: Dataset, names: list[str], options: ExportAslibOptions) -> dict[str, Instance]:
-    """Return the instances that could be found and read, from the cache where they are."""
-    settings = PreprocessSettings.from_dict(Checkpoint.open(options.checkpoint).config.preprocess)
-    cache = InstanceCache(options.cache, settings)
-    with ProgressLine(len(names), "instances preprocessed") as progress:
-        missing = [name for name in names if not cache.has(name)]
-        progress.skip(len(names) - len(missing))
-        files = materialise(
-            dataset, options.root, options.cache / "instances", instances=missing, on_problem=progress.message
-        )
-        for item in cache.fill(files, jobs=options.jobs, on_step=lambda _: progress.advance()):
-            progress.message(f"satcost: left out: {item.error}")
-    return {name: one for name, one in zip(names, cache.load(names), strict=True) if one is not None}

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
-import queue
-import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -20,7 +18,8 @@ from satcost_gnn.formula.sources import FormulaFile
 from satcost_gnn.formula.text_stream import ReadLimits
 from satcost_gnn.runtime.file_names import one_line
 from satcost_gnn.runtime.process_limits import inherited_address_space_mb, inherited_cpu_s
-from satcost_gnn.runtime.sandbox import Sandbox, cancel_all
+from satcost_gnn.runtime.sandbox import Sandbox
+from satcost_gnn.runtime.sandbox_pool import SandboxPool
 from satcost_gnn.search.solvers import run_solver, solver_spec
 
 # Wall-clock limit of a run where none is named, from its CPU limit.
@@ -115,7 +114,7 @@ class Executor(Protocol):
         Parameters
         ----------
         requests
-            Runs to make; the next is taken when there is room for it, by one thread at a time but not always the same.
+            Runs to make; the next is taken when there is room for it.
             None where what comes next depends on a run under way: to be asked again when one has ended and what
             was yielded has been dealt with, that is, when the next one is asked for.
         limits
@@ -208,54 +207,20 @@ class LocalExecutor:
     def execute(self, requests: Iterator[Request | None], limits: CollectLimits) -> Generator[Run | Unmade, None, None]:
         """Make runs and yield them as they end; see :class:`Executor`."""
         machine = machine_description()
-        # Held by whoever takes a request; told when a run has been dealt with.
-        taking, stop = threading.Condition(), threading.Event()
-        nothing_left = object()
-        # None from a worker that has nothing left to do.
-        ended: queue.SimpleQueue[Run | Unmade | BaseException | None] = queue.SimpleQueue()
 
-        def take() -> Request | None:
-            with taking:
-                while not stop.is_set():
-                    request = next(requests, nothing_left)
-                    if isinstance(request, Request):
-                        return request
-                    if request is nothing_left:
-                        break
-                    taking.wait()
-            return None
+        def call(request: Request) -> Callable[[Sandbox], Run | Unmade]:
+            return lambda sandbox: make_run(sandbox, request, limits, machine)
 
-        def work(own: Sandbox) -> None:
-            try:
-                with own as sandbox:
-                    while (request := take()) is not None:
-                        ended.put(make_run(sandbox, request, limits, machine))
-            except BaseException as error:
-                ended.put(error)
-            else:
-                ended.put(None)
+        with SandboxPool[Run | Unmade](self.jobs) as pool:
 
-        workers = max(1, self.jobs)
-        sandboxes = [Sandbox() for _ in range(workers)]
-        threads = [threading.Thread(target=work, args=(one,), daemon=True, name="collect") for one in sandboxes]
-        try:
-            for thread in threads:
-                thread.start()
-            while workers:
-                found = ended.get()
-                if isinstance(found, BaseException):
-                    raise found
-                if found is None:
-                    workers -= 1
-                else:
-                    yield found
-                    with taking:
-                        taking.notify_all()
-        finally:
-            stop.set()
-            # Before the lock: whoever holds it may wait for what runs.
-            for sandbox in sandboxes:
-                sandbox.cancel()
-            with taking:
-                taking.notify_all()
-            cancel_all(sandboxes, threads)
+            def fill() -> None:
+                # None: what comes next depends on runs that have not been dealt with.
+                while pool.pending < pool.size and (request := next(requests, None)) is not None:
+                    pool.submit(call(request))
+
+            fill()
+            while pool.pending:
+                found = pool.next()
+                fill()
+                yield found
+                fill()

@@ -1,4 +1,4 @@
-"""The files of a data set's instances: found in a directory that the user names, or made again from their recipes."""
+"""The files of a data set's instances, found or made again from their recipes, and what is computed from them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from pathlib import Path
 from satcost_gnn.data.dataset import Dataset, indexed_files
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.errors import DatasetError, SatcostError
+from satcost_gnn.features.cache import InstanceCache
+from satcost_gnn.features.preprocessing import Preprocessed, PreprocessSettings
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.formula.identity import gbdhash
 from satcost_gnn.runtime.output_files import write_bytes
+from satcost_gnn.runtime.progress import ProgressLine
 
 
 def materialise(
@@ -90,3 +93,43 @@ def materialise(
         files[name] = path
         step(1)
     return files
+
+
+def fill_cache(
+    dataset: Dataset,
+    names: Sequence[str],
+    directory: Path,
+    settings: PreprocessSettings,
+    *,
+    root: Path | None,
+    jobs: int,
+    progress: Callable[[int, str], ProgressLine] = ProgressLine,
+) -> tuple[InstanceCache, list[Preprocessed]]:
+    """Preprocess the instances of a data set that aren't cached yet.
+
+    Parameters
+    ----------
+    dataset, root
+        See :func:`materialise`; what can't be had is said by the progress line.
+    names
+        Instances wanted.
+    directory
+        Of the cache; instances made from their recipes are kept in ``instances`` below it.
+    settings
+        How they are preprocessed.
+    jobs
+        Instances at a time.
+    progress
+        Makes a progress line of a number of steps and what they are.
+
+    Returns
+    -------
+    InstanceCache, list of Preprocessed
+        The cache, and those that could not be read: their ``error`` says why.
+    """
+    cache = InstanceCache(directory, settings)
+    with progress(len(names), "instances preprocessed") as bar:
+        missing = [name for name in names if not cache.has(name)]
+        bar.skip(len(names) - len(missing))
+        files = materialise(dataset, root, directory / "instances", instances=missing, on_problem=bar.message)
+        return cache, cache.fill(files, jobs=jobs, on_step=lambda _: bar.advance())

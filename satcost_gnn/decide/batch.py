@@ -15,8 +15,6 @@ and the longest are begun first (Graham 1969, "Bounds on multiprocessing timing 
 from __future__ import annotations
 
 import heapq
-import queue
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -35,7 +33,8 @@ from satcost_gnn.decide.training_statistics import UNIT, TrainingStatistics
 from satcost_gnn.errors import ConfigError, FormulaError
 from satcost_gnn.features.preprocessing import Preprocessed, PreprocessSettings
 from satcost_gnn.formula.sources import FormulaFile, UnreadableName, for_children
-from satcost_gnn.runtime.sandbox import Sandbox, cancel_all
+from satcost_gnn.runtime.sandbox import Sandbox
+from satcost_gnn.runtime.sandbox_pool import SandboxPool
 from satcost_gnn.search.solvers import SolverRun, run_solver
 from satcost_gnn.serve.predictor import Predictor
 
@@ -445,42 +444,26 @@ def _predict_and_run(
 def _run_all(
     work: BatchQueue, jobs: Sequence[_Job], settings: BatchSettings, finish: Callable[[dict[str, Any]], None]
 ) -> None:
-    tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
-    ended: queue.SimpleQueue[tuple[Task, SolverRun] | BaseException] = queue.SimpleQueue()
-    sandboxes = [Sandbox() for _ in range(min(settings.cores, len(jobs)))]
+    def call(task: Task) -> Callable[[Sandbox], tuple[Task, SolverRun]]:
+        def run(sandbox: Sandbox) -> tuple[Task, SolverRun]:
+            found = run_solver(
+                sandbox,
+                settings.programs.get(task.solver, task.solver),
+                jobs[task.instance].file,
+                cpu_s=task.cpu_s,
+                memory_mb=settings.memory_limit_mb,
+            )
+            return task, found
 
-    def serve(sandbox: Sandbox) -> None:
-        try:
-            while (task := tasks.get()) is not None:
-                run = run_solver(
-                    sandbox,
-                    settings.programs.get(task.solver, task.solver),
-                    jobs[task.instance].file,
-                    cpu_s=task.cpu_s,
-                    memory_mb=settings.memory_limit_mb,
-                )
-                ended.put((task, run))
-        except BaseException as error:
-            ended.put(error)
-        finally:
-            sandbox.close()
+        return run
 
-    threads = [threading.Thread(target=serve, args=(sandbox,), daemon=True) for sandbox in sandboxes]
-    for thread in threads:
-        thread.start()
-    try:
-        running = 0
+    with SandboxPool[tuple[Task, SolverRun]](min(settings.cores, len(jobs))) as pool:
         while True:
-            while running < len(threads) and (task := work.next()) is not None:
-                tasks.put(task)
-                running += 1
-            if not running:
+            while pool.pending < pool.size and (waiting := work.next()) is not None:
+                pool.submit(call(waiting))
+            if not pool.pending:
                 return
-            item = ended.get()
-            if isinstance(item, BaseException):
-                raise item
-            running -= 1
-            task, run = item
+            task, run = pool.next()
             job = jobs[task.instance]
             job.cpu_s += run.cpu_s
             job.runs += 1
@@ -498,7 +481,3 @@ def _run_all(
                     "error": run.detail,
                 }
             )
-    finally:
-        for _ in threads:
-            tasks.put(None)
-        cancel_all(sandboxes, threads)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Self
+from pathlib import Path
+from typing import Any, Self
 
 from satcost_gnn.decide.training_statistics import UNIT
 from satcost_gnn.errors import ConfigError
+from satcost_gnn.features.early_budget import DEFAULT_LIMIT_S
 from satcost_gnn.serve.predictor import Predictor
 
 
@@ -37,3 +39,27 @@ class DecidesByPredictor:
     def close(self) -> None:
         """Stop the helper process of the predictor."""
         self.predictor.close()
+
+
+def open_predictor(where: str | Path | None, limit_s: float | None, **options: Any) -> Predictor:
+    """Open a checkpoint (None: the newest that ships with the package) for decisions.
+
+    Parameters
+    ----------
+    where
+        Directory or name of the checkpoint.
+    limit_s
+        CPU seconds of a run: the cutoff, and what bounds the early search (see
+        :func:`~satcost_gnn.features.early_budget.early_share`). None for the checkpoint's cutoff.
+    options
+        Of :class:`~satcost_gnn.serve.predictor.Predictor`.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such checkpoint, or it predicts no CPU seconds.
+    ConfigError
+        If a solver is unknown or the limit out of range.
+    """
+    early_s = DEFAULT_LIMIT_S if limit_s is None else limit_s
+    return Predictor.from_checkpoint(where, unit=UNIT, cutoff=limit_s, limit_s=early_s, **options)

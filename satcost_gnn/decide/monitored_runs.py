@@ -13,7 +13,8 @@ from satcost_gnn.decide.monitor import CostMonitor
 from satcost_gnn.decide.reestimate import RecordedRun, SearchState
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.sandbox import Limits, Sandbox, report
-from satcost_gnn.search.solvers import satisfies, solver_spec
+from satcost_gnn.search.loading import open_solver
+from satcost_gnn.search.solvers import satisfies
 
 
 @dataclass(frozen=True)
@@ -70,18 +71,11 @@ class MonitoredRun:
 
 def monitored_child(solver: str, formula: Formula | str, cpu_s: float) -> dict[str, Any]:
     """Run a solver under the monitor; executed in a sandboxed child."""
-    from pysat.solvers import Solver
-
     from satcost_gnn.formula.renumbering import renumbered
     from satcost_gnn.formula.sources import load
 
-    spec = solver_spec(solver)
     formula = renumbered(load(formula))[0]
-    with Solver(name=spec.pysat_name) as engine:
-        if spec.options:
-            engine.configure(dict(spec.options))
-        for clause in formula.clauses():
-            engine.add_clause(clause)
+    with open_solver(solver, formula) as engine:
         monitor = CostMonitor(engine, reestimator=None)
 
         def passed_on(_: object) -> None:

@@ -28,7 +28,7 @@ import numpy as np
 
 from satcost_gnn.core.distribution import CostDistribution, Floats, grid_for
 from satcost_gnn.core.observed import bound_of, extrapolated
-from satcost_gnn.decide.deciding import DecidesByPredictor
+from satcost_gnn.decide.deciding import DecidesByPredictor, open_predictor
 from satcost_gnn.decide.objective import Objective
 from satcost_gnn.decide.planned_schedule import Schedule
 from satcost_gnn.decide.schedule_search import (
@@ -43,7 +43,6 @@ from satcost_gnn.decide.scoring import Slice, charge
 from satcost_gnn.decide.select import SelectionSettings, decide
 from satcost_gnn.decide.training_statistics import UNIT, TrainingStatistics
 from satcost_gnn.errors import ConfigError
-from satcost_gnn.features.early_budget import DEFAULT_LIMIT_S
 from satcost_gnn.formula.sources import FormulaSource
 from satcost_gnn.serve.prediction import Prediction
 from satcost_gnn.serve.predictor import Predictor
@@ -383,16 +382,7 @@ class Scheduler(DecidesByPredictor):
         ConfigError
             If a solver or the objective is unknown, or a number out of range.
         """
-        predictor = Predictor.from_checkpoint(
-            where,
-            unit=UNIT,
-            solvers=solvers,
-            cutoff=time_limit_s,
-            device=device,
-            start=start,
-            relaxed=relaxed,
-            limit_s=DEFAULT_LIMIT_S if time_limit_s is None else time_limit_s,
-        )
+        predictor = open_predictor(where, time_limit_s, solvers=solvers, device=device, start=start, relaxed=relaxed)
         if copula_correlation is None:
             copula_correlation = TrainingStatistics.of_checkpoint(predictor.checkpoint).copula_correlation
         return cls(predictor, ScheduleSettings(Objective.of(objective), predictor.cutoff, cores, copula_correlation))

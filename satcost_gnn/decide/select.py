@@ -17,12 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from satcost_gnn.core.distribution import CostDistribution, Floats
 from satcost_gnn.core.observed import bound_of, extrapolated, known
-from satcost_gnn.decide.deciding import DecidesByPredictor
+from satcost_gnn.decide.deciding import DecidesByPredictor, open_predictor
 from satcost_gnn.decide.objective import Objective, effect_size, scores
 from satcost_gnn.decide.scoring import charge
 from satcost_gnn.decide.training_statistics import UNIT, TrainingStatistics
 from satcost_gnn.errors import ConfigError
-from satcost_gnn.features.early_budget import DEFAULT_LIMIT_S
 from satcost_gnn.formula.sources import FormulaSource
 from satcost_gnn.serve.prediction import Prediction
 from satcost_gnn.serve.predictor import Predictor
@@ -426,16 +425,7 @@ class Selector(DecidesByPredictor):
         ConfigError
             If a solver or the objective is unknown, or the cutoff or risk is out of range.
         """
-        predictor = Predictor.from_checkpoint(
-            where,
-            unit=UNIT,
-            solvers=solvers,
-            cutoff=cutoff_s,
-            device=device,
-            start=start,
-            relaxed=relaxed,
-            limit_s=DEFAULT_LIMIT_S if cutoff_s is None else cutoff_s,
-        )
+        predictor = open_predictor(where, cutoff_s, solvers=solvers, device=device, start=start, relaxed=relaxed)
         settings = SelectionSettings(Objective.of(objective), predictor.cutoff, risk, predictor.solvers)
         return cls(predictor, settings)
 

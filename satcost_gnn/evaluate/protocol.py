@@ -35,7 +35,7 @@ from satcost_gnn.learn.base import Estimator, TrainingTable
 from satcost_gnn.learn.fitting import fit_network
 from satcost_gnn.learn.labelled_instances import (
     LabelledInstances,
-    fill_cache,
+    cached_instances,
     load_labelled,
     open_datasets,
     preprocess_settings,
@@ -215,7 +215,7 @@ def open_setup(
     keep = set[str]()
     for one in methods:
         keep |= _needs(one)
-    cache = fill_cache(dataset, config, say, progress)
+    cache = cached_instances(dataset, config, say, progress)
     splits = dataset.splits
     assert splits is not None  # open_datasets asks for them
     roles = (

@@ -7,13 +7,11 @@ after each stage; if a stage dies, the instance is what the earlier stages found
 
 from __future__ import annotations
 
-import contextlib
 import os
 import queue
 import re
-import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeVar
 
@@ -30,7 +28,8 @@ from satcost_gnn.formula.renumbering import Renumbering, renumbered
 from satcost_gnn.formula.sources import FormulaFile, FormulaSource, for_children, load
 from satcost_gnn.formula.static_feature_list import STATIC_FEATURE_NAMES, STATIC_VERSION
 from satcost_gnn.runtime.cpu_clock import cpu_seconds
-from satcost_gnn.runtime.sandbox import Limits, Outcome, Sandbox, cancel_all, report
+from satcost_gnn.runtime.sandbox import Limits, Outcome, Sandbox, report
+from satcost_gnn.runtime.sandbox_pool import SandboxPool
 from satcost_gnn.search.online import ONLINE_VERSION, online_features
 from satcost_gnn.search.plain_run import PlainRun, PlainSettings, run_plain
 from satcost_gnn.search.probe import run_probe
@@ -425,27 +424,14 @@ def preprocess_many(
     SandboxError
         If the helper processes cannot be used.
     """
-    waiting: queue.SimpleQueue[tuple[Key, FormulaSource] | None] = queue.SimpleQueue()
-    ready: queue.SimpleQueue[tuple[Key, Preprocessed] | BaseException] = queue.SimpleQueue()
 
-    def work(own: Sandbox) -> None:
-        try:
-            # The helper process is started by the first that needs it.
-            while (job := waiting.get()) is not None:
-                ready.put((job[0], preprocess(job[1], settings, own)))
-            own.close()
-        except BaseException as error:
-            ready.put(error)
+    def call(key: Key, source: FormulaSource) -> Callable[[Sandbox], tuple[Key, Preprocessed]]:
+        return lambda sandbox: (key, preprocess(source, settings, sandbox))
 
-    # Daemons: an interrupted caller need not wait until a child has reached its limit.
-    sandboxes = [Sandbox() for _ in range(max(1, jobs))]
-    threads = [threading.Thread(target=work, args=(sandbox,), daemon=True) for sandbox in sandboxes]
-    for thread in threads:
-        thread.start()
-    stream, under_way, exhausted = iter(sources), 0, False
-    try:
+    stream, exhausted = iter(sources), False
+    with SandboxPool[tuple[Key, Preprocessed]](jobs) as pool:
         while True:
-            while not exhausted and under_way < 3 * len(threads):
+            while not exhausted and pool.pending < 3 * pool.size:
                 job = next(stream, None)
                 exhausted = job is None
                 if job is None:
@@ -454,23 +440,12 @@ def preprocess_many(
                 if isinstance(source, Preprocessed):
                     yield key, source
                 else:
-                    waiting.put((key, source))
-                    under_way += 1
-            if not under_way:
+                    pool.submit(call(key, source))
+            if not pool.pending:
                 return
             try:
-                item = ready.get(timeout=idle_s)
+                item = pool.next(idle_s)
             except queue.Empty:
                 yield None
                 continue
-            if isinstance(item, BaseException):
-                raise item
-            under_way -= 1
             yield item
-    finally:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                waiting.get_nowait()
-        for _ in threads:
-            waiting.put(None)
-        cancel_all(sandboxes, threads)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from satcost_gnn.config import TrainingConfig
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.joining import Relatives, join_datasets
-from satcost_gnn.data.materialise import materialise
+from satcost_gnn.data.materialise import fill_cache
 from satcost_gnn.data.splits import SIDES
 from satcost_gnn.errors import DatasetError
 from satcost_gnn.features.cache import InstanceCache
@@ -187,25 +187,26 @@ def prepare(
         If the data set has no splits, or no instance of it can be had.
     """
     dataset = open_datasets(config)
-    cache = fill_cache(dataset, config, say, progress)
+    cache = cached_instances(dataset, config, say, progress)
     data = load_labelled(dataset, cache, config.data.solvers, config.data.units, split_sides(dataset, config), say)
     say(", ".join(f"{side}: {len(data.side(side))}" for side in SIDES))
     return dataset, data
 
 
-def fill_cache(
+def cached_instances(
     dataset: Dataset, config: TrainingConfig, say: Say, progress: Callable[[int, str], ProgressLine]
 ) -> InstanceCache:
     """Preprocess the instances that have runs and aren't cached yet, and return the cache."""
-    cache = InstanceCache(config.data.cache, preprocess_settings(config))
     labelled = sorted({run.instance for run in dataset.runs} & set(dataset.instances))
-    with progress(len(labelled), "instances preprocessed") as bar:
-        missing = [name for name in labelled if not cache.has(name)]
-        bar.skip(len(labelled) - len(missing))
-        files = materialise(
-            dataset, config.data.root, config.data.cache / "instances", instances=missing, on_problem=bar.message
-        )
-        failed = cache.fill(files, jobs=config.preprocess.jobs, on_step=lambda _: bar.advance())
+    cache, failed = fill_cache(
+        dataset,
+        labelled,
+        config.data.cache,
+        preprocess_settings(config),
+        root=config.data.root,
+        jobs=config.preprocess.jobs,
+        progress=progress,
+    )
     for item in failed:
         say(f"left out: {item.error}")
     return cache

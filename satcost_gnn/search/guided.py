@@ -23,7 +23,7 @@ from satcost_gnn.formula.shuffle import shuffled, signed_renaming
 from satcost_gnn.formula.sources import FormulaInChild, load
 from satcost_gnn.runtime.random_stream import Draws
 from satcost_gnn.runtime.sandbox import Limits, Sandbox
-from satcost_gnn.search.loading import append_clauses
+from satcost_gnn.search.loading import open_solver
 from satcost_gnn.search.solvers import satisfies, solver_spec
 
 __all__ = ["DEFAULT_PHASE", "Guidance", "GuidedRun", "guided_child", "run_guided"]
@@ -79,8 +79,6 @@ def guided_child(
     dict
         ``status``, ``conflicts`` and ``cpu_s``.
     """
-    from pysat.solvers import Solver
-
     formula, numbering = renumbered(load(formula))
     literals = np.zeros(0, dtype=np.int64) if phases is None else numbering.dense(phases).astype(np.int64)
     if seed:
@@ -91,12 +89,8 @@ def guided_child(
         sign = np.ones(formula.n_vars, dtype=np.int64)
         sign[np.abs(literals) - 1] = np.sign(literals) * DEFAULT_PHASE[solver]
         formula = _negated(formula, sign)
-    spec = solver_spec(solver)
     begin = time.process_time()
-    with Solver(name=spec.pysat_name) as engine:
-        if spec.options:
-            engine.configure(dict(spec.options))
-        append_clauses(engine, formula)
+    with open_solver(solver, formula) as engine:
         if guidance == Guidance.SET and len(literals):
             engine.set_phases(literals.tolist())
         engine.conf_budget(conflicts)

@@ -18,7 +18,7 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.renumbering import renumbered
 from satcost_gnn.formula.sources import FormulaInChild, load
 from satcost_gnn.runtime.random_stream import Draws
-from satcost_gnn.search.loading import append_clauses
+from satcost_gnn.search.loading import open_solver
 from satcost_gnn.search.solvers import satisfies
 
 __all__ = ["SampledModels", "find_backbone", "sample_models", "sample_models_child"]
@@ -79,8 +79,6 @@ def sample_models(
     SolverError
         If the formula is unsatisfiable, or a model does not satisfy it.
     """
-    from pysat.solvers import Solver
-
     draws = Draws(seed, "models")
     found = []
     for _ in range(count):
@@ -91,8 +89,8 @@ def sample_models(
         order = draws.permutation(formula.n_clauses)
         flipped = formula.literals * sign[np.abs(formula.literals) - 1]
         bounds = formula.offsets
-        clauses = [flipped[bounds[i] : bounds[i + 1]].tolist() for i in order]
-        with Solver(name="cadical195", bootstrap_with=clauses) as solver:
+        with open_solver("cadical195") as solver:
+            solver.append_formula([flipped[bounds[i] : bounds[i + 1]].tolist() for i in order])
             solver.conf_budget(conflicts)
             answer = solver.solve_limited()
             if answer is None:
@@ -132,14 +130,11 @@ def find_backbone(formula: Formula, models: NDArray[np.bool_], *, deadline: floa
     NDArray
         ``int8[n_vars]``: the sign of each proved literal, 0 for all other variables.
     """
-    from pysat.solvers import Solver
-
     backbone = np.zeros(formula.n_vars, dtype=np.int8)
     used = np.zeros(formula.n_vars + 1, dtype=bool)
     used[np.abs(formula.literals)] = True
     candidate = used[1:] & (models == models[0]).all(axis=0)
-    with Solver(name="glucose42") as solver:
-        append_clauses(solver, formula)
+    with open_solver("glucose42", formula) as solver:
         for variable in np.flatnonzero(candidate).tolist():
             if time.process_time() > deadline:
                 break

@@ -34,7 +34,7 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.sandbox import read_frame, write_frame
 from satcost_gnn.search import solvers
 from satcost_gnn.search.cpu_alarm import at_cpu_limit
-from satcost_gnn.search.loading import append_clauses
+from satcost_gnn.search.loading import open_solver
 
 PLAIN_RUN_VERSION = 1
 """Raised whenever the same settings would give other counts."""
@@ -247,8 +247,7 @@ def run_plain(formula: Formula, settings: PlainSettings | None = None) -> PlainR
     stages: list[PlainStage] = []
     forked_s = 0.0
     model: NDArray[np.int32] | None = None
-    with solvers.open_engine(spec) as engine:
-        append_clauses(engine, formula)
+    with open_solver(settings.solver, formula) as engine:
         load_s = time.process_time() - begin
         for budget in settings.stages:
             if stages and not _worth_it(stages[-1], budget, settings.propagations):

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.search.loading import append_clauses
+from satcost_gnn.search.loading import open_solver
 
 DIVES_VERSION = "1"
 """Changes whenever the same settings would give other dives."""
@@ -121,8 +121,6 @@ def random_dives(formula: Formula, settings: DiveSettings | None = None) -> Dive
     Dives
         At most as many as asked for; None for a formula beyond the limit on literals.
     """
-    from pysat.solvers import Solver
-
     settings = settings or DiveSettings()
     if formula.n_literals > settings.max_literals:
         return None
@@ -135,8 +133,7 @@ def random_dives(formula: Formula, settings: DiveSettings | None = None) -> Dive
     # Variables fixed by propagation from the start; the solver tells of them only when asked to assume one.
     fixed: set[int] = set()
     work = 0
-    with Solver(name=_SOLVER) as solver:
-        append_clauses(solver, formula)
+    with open_solver(_SOLVER, formula) as solver:
         # No dive begins that would probably be cut short: what it had reached says little of its leaf.
         while len(depths) < settings.dives and work + work / max(len(depths), 1) <= settings.max_work:
             signs = generator.randbytes(len(order))
