@@ -97,7 +97,6 @@ def label(options: argparse.Namespace) -> None:
         store=options.store,
         cache=whole_graphs(options.cache),
         cpu_s=options.cpu_s,
-        say=print,
     )
 
 

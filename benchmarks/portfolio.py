@@ -38,6 +38,7 @@ from satcost_gnn.decide.training_statistics import TrainingStatistics
 from satcost_gnn.evaluate.metrics import paired_bootstrap
 from satcost_gnn.features.cache import InstanceCache
 from satcost_gnn.features.preprocessing import Preprocessed
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.serve.prediction import Prediction
 from satcost_gnn.serve.predictor import Predictor
@@ -141,7 +142,7 @@ def main() -> None:
     missing = [name for group in wanted.values() for name in group if not cache.has(name)]
     with ProgressLine(len(missing), "instances preprocessed") as bar:
         files = materialise(
-            dataset, options.root, options.cache / "instances", instances=missing, on_problem=bar.message
+            dataset, options.root, options.cache / "instances", instances=missing, on_problem=log.warning
         )
         cache.fill(files, jobs=options.jobs, on_step=lambda _: bar.advance())
     with predictor:

@@ -60,7 +60,7 @@ def pack(options: argparse.Namespace) -> None:
     from satcost_gnn.runtime.progress import ProgressLine
 
     config = read_config(options.config, root=options.root, cache=options.cache)
-    _, data = prepare(config, print, ProgressLine)
+    _, data = prepare(config, ProgressLine)
     rows = data.side("train", "validation")[: options.instances]
     tables = {unit: table.subset(rows) for unit, table in data.tables.items()}
     instances = next(iter(tables.values())).instances

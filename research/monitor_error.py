@@ -76,7 +76,7 @@ def run_record(options: argparse.Namespace) -> None:
     wanted = chosen_runs(dataset, TEST, options.solvers.split(","), options.share)
     options.work.mkdir(parents=True, exist_ok=True)
     record_runs(
-        dataset, wanted, options.work / "test.jsonl", root=options.root, store=store_of(options), say=print_error
+        dataset, wanted, options.work / "test.jsonl", root=options.root, store=store_of(options)
     )
 
 
@@ -318,10 +318,6 @@ def run_report(options: argparse.Namespace) -> None:
 
 def store_of(options: argparse.Namespace) -> Path:
     return options.store or options.work / "cnf"
-
-
-def print_error(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from satcost_gnn.errors import DatasetError
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.formula.features import static_features
 from satcost_gnn.formula.static_feature_list import STATIC_FEATURES
-from satcost_gnn.runtime.progress import ProgressLine
+from satcost_gnn.runtime.progress import ProgressLine, print_above
 from satcost_gnn.search.online import WAITING_CONFLICTS
 
 STRUCTURE = tuple(
@@ -110,7 +110,7 @@ def main() -> None:
                     try:
                         recording = Recording.load(paths[name, solver])
                     except DatasetError as error:
-                        progress.message(str(error))
+                        print_above(str(error))
                         continue
                     for length, some in rows_of(recording, options.waiting, lengths).items():
                         rows[length] += [{**common, **row} for row in some]

@@ -21,7 +21,7 @@ from recording import LONG, record
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.materialise import materialise
 from satcost_gnn.formula.dimacs import read_dimacs
-from satcost_gnn.runtime.progress import ProgressLine
+from satcost_gnn.runtime.progress import ProgressLine, print_above
 from satcost_gnn.runtime.sandbox import Sandbox
 
 HERE = Path(__file__).resolve().parent
@@ -67,7 +67,7 @@ def main() -> None:
                 if name in files and not path.exists():
                     made = record(read_dimacs(files[name]), path, replace(LONG, solver=solver), sandbox)
                     if made.status not in ("SAT", "UNSAT", "UNKNOWN"):
-                        progress.message(f"{name} {solver}: {made.status}: {made.detail}")
+                        print_above(f"{name} {solver}: {made.status}: {made.detail}")
                 progress.advance()
 
 

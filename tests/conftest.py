@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from listening import listening
 
 # One thread a process: the suite runs several processes, and small tensors gain nothing from more.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -27,3 +28,10 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     finally:
         ray.shutdown()
         cluster.shutdown()
+
+
+@pytest.fixture
+def heard() -> Iterator[list[str]]:
+    """What the package logs during the test."""
+    with listening() as lines:
+        yield lines

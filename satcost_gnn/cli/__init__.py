@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator, MutableMapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -120,8 +121,16 @@ def _main(
         Color,
         typer.Option("--color", help="Colours: auto means on terminals, unless NO_COLOR is set. Before the command."),
     ] = Color.auto,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Warnings and errors only, no progress.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say what explains a result, too.")] = False,
+    log_file: Annotated[
+        Path | None, typer.Option(help="Append all messages to this file, with their times.")
+    ] = None,
 ) -> None:
     choose(color)
+    from satcost_gnn.cli.messages import start_messages
+
+    start_messages(quiet=quiet, verbose=verbose, log_file=log_file)
 
 
 def main() -> None:
@@ -150,10 +159,19 @@ def _run() -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 1 if ended.code else 0
     except SatcostError as error:
-        print(f"satcost: {error}", file=sys.stderr)
+        _failed(str(error))
         return 2
     except KeyboardInterrupt:
         # Between the steps of a command, or in one that has nothing to keep.
-        print("satcost: interrupted", file=sys.stderr)
+        _failed("interrupted")
         return 130
     return 0
+
+
+def _failed(text: str) -> None:
+    from satcost_gnn.cli.messages import start_messages, started
+    from satcost_gnn.runtime.logs import log
+
+    if not started():
+        start_messages()
+    log.error(text)

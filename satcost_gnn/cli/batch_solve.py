@@ -35,6 +35,7 @@ from satcost_gnn.decide.batch import BATCH_COLUMNS, Aim, BatchSettings, solve_ba
 from satcost_gnn.decide.run import programs_of
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.runtime.file_names import escaped, one_line
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_outputs
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.runtime.tables.resumable_table import OpenedTable, open_table
@@ -131,7 +132,7 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
     if unknown:
         raise ConfigError(f"--program: found {unknown[0]!r}; expected one of {', '.join(predictor.solvers)}")
     if note := predictor.cutoff_note(options.limit):
-        print(f"satcost: {note}", file=sys.stderr)
+        log.warning(note)
     table = _opened(options, predictor)
     writer, left = table.writer, table.left(names)
     failed = table.failed(names)
@@ -139,13 +140,13 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
     try:
         with predictor, writer, ProgressLine(len(names), "files", first="loading and probing") as progress:
             progress.skip(len(names) - len(left))
-            predictor.on_warning = lambda path, warning: progress.message(f"satcost: {path}: {warning}")
+            predictor.on_warning = lambda path, warning: log.warning(f"{path}: {warning}")
 
             def take(row: dict[str, Any]) -> None:
                 writer.write([row])
                 counts[row["status"]] += 1
                 if row["status"] == "error":
-                    progress.message(f"satcost: {row['error']}")
+                    log.warning(f"{row['error']}")
                 progress.advance()
 
             solve_batch(predictor, left, settings, take)
@@ -154,7 +155,7 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
     print(", ".join(f"{count} {status}" for status, count in sorted(counts.items())), file=sys.stderr)
     failed += counts["error"]
     if failed:
-        print(f"{failed} of {len(names)} files could not be read; see the column error", file=sys.stderr)
+        log.warning(f"{failed} of {len(names)} files could not be read; see the column error")
     return 1 if failed else 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from satcost_gnn.cli.command import add_command, new_app
 from satcost_gnn.cli.options import Format, Json, chosen_format
 from satcost_gnn.errors import OutputError
+from satcost_gnn.runtime.logs import log
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def run_clear(_: ClearOptions) -> int:
         count = 0 if directory is None else clear(directory)
     except OSError as error:
         raise OutputError(f"{Path(error.filename or str(directory))}: cannot be removed: {error.strerror}") from error
-    print(f"{count} entries removed", file=sys.stderr)
+    log.info(f"{count} entries removed")
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +14,7 @@ from satcost_gnn.cli.numbers import COUNT
 from satcost_gnn.cli.options import Format, Json, chosen_format
 from satcost_gnn.data.execution import machine_description
 from satcost_gnn.errors import ConfigError
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_outputs
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.runtime.sandbox import Sandbox
@@ -64,9 +64,9 @@ def run_calibrate(options: CalibrateOptions) -> int:
     write_speed(speed, place)
     used = machine_file()
     if used is not None and used.absolute() == place.absolute():
-        print(f"kept in {place}; predictions in cpu_seconds use it from now on", file=sys.stderr)
+        log.info(f"kept in {place}; predictions in cpu_seconds use it from now on")
     else:
-        print(f"kept in {place}; predictions use it where {VARIABLE} names it: {VARIABLE}={place}", file=sys.stderr)
+        log.info(f"kept in {place}; predictions use it where {VARIABLE} names it: {VARIABLE}={place}")
     return 0
 
 

@@ -29,6 +29,7 @@ from satcost_gnn.errors import DatasetError, FormulaError
 from satcost_gnn.formula.sources import FormulaFile, for_children, load
 from satcost_gnn.formula.text_stream import LONGEST_WAIT_S, ReadLimits, is_regular
 from satcost_gnn.runtime.file_names import escaped
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_directory
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.runtime.sandbox import Limits, Sandbox
@@ -192,7 +193,7 @@ def _from_files(
                 try:
                     file = stack.enter_context(for_children(name, limits, time.monotonic() + LONGEST_WAIT_S))
                 except FormulaError as error:
-                    progress.message(f"left out: {error}")
+                    log.warning(f"left out: {error}")
                     bad += 1
                     continue
                 assert isinstance(file, FormulaFile)
@@ -202,11 +203,11 @@ def _from_files(
                 )
                 value: dict[str, Any] = outcome.value or {"error": f"{name}: {outcome.status} {outcome.detail}"}
                 if "error" in value:
-                    progress.message(f"left out: {value['error']}")
+                    log.warning(f"left out: {value['error']}")
                     bad += 1
                     continue
                 for warning in value.pop("warnings"):
-                    progress.message(f"satcost: {file.name}: {warning}")
+                    log.warning(f"{file.name}: {warning}")
                 family = escaped(Path(os.path.realpath(name)).parent.name) if relative is not None else "standard input"
                 row = ManifestRow(family=family, path=relative, origin=Origin.REAL, **value)
             found.append((row, place))
@@ -232,7 +233,7 @@ def _from_dataset(dataset: Dataset, options: CollectOptions) -> tuple[list[tuple
 
         def problem(text: str) -> None:
             missing.append(text)
-            progress.message(f"left out: {text}")
+            log.warning(f"left out: {text}")
 
         files = materialise(
             dataset, options.root, options.store, instances=names, on_step=progress.advance, on_problem=problem
@@ -300,11 +301,11 @@ def _collect(options: CollectOptions, stack: ExitStack) -> int:
 
         def problem(text: str) -> None:
             problems.append(text)
-            bar.message(text)
+            log.warning(text)
 
         limits = CollectLimits(options.cpu_s or 10.0, options.wall_s, options.memory_mb, options.relaxed)
         if isinstance(executor, LocalExecutor) and (here := limits.lowered()) != limits:
-            bar.message(
+            log.warning(
                 f"limits that were inherited (`ulimit`, a batch system) are lower and count: {here.cpu_s:g} CPU s, "
                 f"{here.memory_mb} MiB"
             )
@@ -319,14 +320,14 @@ def _collect(options: CollectOptions, stack: ExitStack) -> int:
                 on_problem=problem,
             )
         except KeyboardInterrupt:
-            bar.message(f"interrupted; to continue: {shlex.join(['satcost', *sys.argv[1:]])}")
+            log.warning(f"interrupted; to continue: {shlex.join(['satcost', *sys.argv[1:]])}")
             return 130
-    print(f"{len(runs)} runs in {options.output / 'runs.parquet'}", file=sys.stderr)
+    log.info(f"{len(runs)} runs in {options.output / 'runs.parquet'}")
     collected = {row.instance for row, _ in instances}
     for contradiction in Dataset(options.output, (), tuple(runs)).contradictions:
         if contradiction.instance in collected:
             name = known[contradiction.instance].path or "made from its recipe"
-            print(f"contradicting answers: {name}: {contradiction}", file=sys.stderr)
+            log.warning(f"contradicting answers: {name}: {contradiction}")
     return 1 if bad or problems else 0
 
 

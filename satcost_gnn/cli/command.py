@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import sys
 from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Annotated, Any, Optional, TypeVar, get_args, get_origin, get_type_hints
@@ -13,6 +12,7 @@ import typer
 import typer.core
 
 from satcost_gnn.cli.numbers import Commas
+from satcost_gnn.runtime.logs import log
 
 Options = TypeVar("Options")
 
@@ -59,7 +59,7 @@ class Command(typer.core.TyperCommand):
         return new + equals + value
 
     def _warn(self, old: str, new: str) -> None:
-        print(f"satcost: {old} is now called {new}; the old name will go", file=sys.stderr)
+        log.warning(f"{old} is now called {new}; the old name will go")
 
 
 def _with_value(args: list[str], old: str, new: str) -> list[str] | None:

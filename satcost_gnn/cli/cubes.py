@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -38,6 +37,7 @@ from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.formula.icnf import read_cubes
 from satcost_gnn.formula.identity import gbdhash
 from satcost_gnn.formula.text_stream import LONGEST_WAIT_S, ReadLimits
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_outputs, replacing
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.runtime.sandbox import Sandbox
@@ -174,7 +174,7 @@ def _sampled(
     """Run a stratified sample of the cubes that aren't known, and estimate the sum over those from it."""
     open_ = [cube for cube in cubes if cube.known is None and cube.cost is not None]
     if len(open_) < 2:
-        print("satcost: fewer than two cubes are left to sample; no sample is run", file=sys.stderr)
+        log.warning("fewer than two cubes are left to sample; no sample is run")
         return None, {}
     plan = design([cube.size for cube in open_], max(options.sample, 2))
     rows = plan.draw(np.random.default_rng(options.seed))
@@ -185,7 +185,7 @@ def _sampled(
         cube, run = open_[k], runs[open_[k].number]
         cost = _cost(run, options.unit)
         if run.status not in ("SAT", "UNSAT", "TIMEOUT", "MEMOUT") or cost is None:
-            print(f"satcost: cube {cube.number}: {run.status}: {run.detail or 'no counters'}", file=sys.stderr)
+            log.warning(f"cube {cube.number}: {run.status}: {run.detail or 'no counters'}")
             continue
         bounds.append(cost)
         if run.status in ("SAT", "UNSAT"):
@@ -197,7 +197,7 @@ def _sampled(
             measured.append(float(expected_of_censored([cost], [beyond])[0]))
         kept.append(k)
     if len(kept) < 2:
-        print("satcost: fewer than two sampled cubes have a cost; the predictions stand alone", file=sys.stderr)
+        log.warning("fewer than two sampled cubes have a cost; the predictions stand alone")
         return None, runs
     found = estimate(plan, kept, measured)
     return replace(found, censored=censored, lower_bound=estimate(plan, kept, bounds).value), runs
@@ -289,7 +289,7 @@ def run_cubes(options: CubesOptions) -> int:
     form = chosen_format(options.output_format, options.as_json)
     formula, cubes = _read(options)
     for warning in formula.warnings:
-        print(f"satcost: {formula.source}: {warning}", file=sys.stderr)
+        log.warning(f"{formula.source}: {warning}")
     start = STATIC_ESTIMATOR if options.features == "static" else None
     predictor = Predictor.from_checkpoint(options.checkpoint, unit=options.unit, device=options.device, start=start)
     solver = options.solver or predictor.checkpoint.config.probe_solver
@@ -338,7 +338,7 @@ def run_cubes(options: CubesOptions) -> int:
             _print_table(rows, order)
         _print_summary(summary)
     if failed:
-        print(f"{failed} of {len(rows)} cubes could not be predicted; see the column error", file=sys.stderr)
+        log.warning(f"{failed} of {len(rows)} cubes could not be predicted; see the column error")
     return 1 if failed else 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +21,7 @@ from satcost_gnn.data.source_speed import source_speeds, speed_rows, write_speed
 from satcost_gnn.data.split_following import follow_splits
 from satcost_gnn.data.splits import make_splits
 from satcost_gnn.data.summary import check, info
+from satcost_gnn.runtime.logs import log
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Data set directory.")]
 
@@ -128,7 +128,8 @@ def run_check(options: CheckOptions) -> int:
     if chosen_format(options.output_format, options.as_json) == "json":
         print(json.dumps({"problems": problems}))
     else:
-        print("\n".join(problems), end="\n" if problems else "", file=sys.stderr)
+        for problem in problems:
+            log.warning(problem)
     return 1 if problems else 0
 
 
@@ -165,7 +166,7 @@ def run_import(options: ImportOptions) -> int:
         limit_s=options.limit,
     )
     for line in report.lines():
-        print(line, file=sys.stderr)
+        log.warning(line)
     return 1 if report.bad else 0
 
 

@@ -17,6 +17,7 @@ from satcost_gnn.cli.numbers import COST, COUNT, Commas
 from satcost_gnn.cli.options import Format, Json, chosen_format
 from satcost_gnn.config import NetworkConfig, TrainingConfig, read_config
 from satcost_gnn.errors import CheckpointError, ConfigError
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_directory
 from satcost_gnn.runtime.output_lock import locked
 from satcost_gnn.runtime.progress import ProgressLine
@@ -136,7 +137,7 @@ def _evaluated(options: EvaluateOptions, output: Path, seeds: list[int]) -> int:
         return _on_dataset(options, options.dataset, output, seeds)
     except KeyboardInterrupt:
         again = [*sys.argv[1:], *(["--resume"] if not options.resume and not options.aslib else [])]
-        print(f"interrupted; to continue: {shlex.join(['satcost', *again])}", file=sys.stderr)
+        log.warning(f"interrupted; to continue: {shlex.join(['satcost', *again])}")
         return 130
 
 
@@ -167,9 +168,6 @@ def _on_dataset(options: EvaluateOptions, dataset: Path, output: Path, seeds: li
     from satcost_gnn.evaluate.run import EvaluationSettings, run_evaluation
     from satcost_gnn.serve.checkpoint import Checkpoint
 
-    def say(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
-
     if options.checkpoints:
         checkpoints = [Checkpoint.open(name) for name in options.checkpoints]
     elif options.config is None:
@@ -178,7 +176,7 @@ def _on_dataset(options: EvaluateOptions, dataset: Path, output: Path, seeds: li
         checkpoints = []
     settings = EvaluationSettings(
         config=_config(options, dataset, checkpoints),
-        methods=chosen_methods(options.estimators, say),
+        methods=chosen_methods(options.estimators),
         split=options.split,
         seeds=seeds,
         network_seeds=None if options.network_seeds is None else _seeds(options.network_seeds, "--network-seeds"),
@@ -191,7 +189,7 @@ def _on_dataset(options: EvaluateOptions, dataset: Path, output: Path, seeds: li
         resume=options.resume,
         command=shlex.join(["satcost", *sys.argv[1:]]),
     )
-    report, failed = run_evaluation(settings, output, say, ProgressLine)
+    report, failed = run_evaluation(settings, output, ProgressLine)
     if chosen_format(options.output_format, options.as_json) == "json":
         print(json.dumps({"report": str(report), "metrics": str(output / "metrics.json"), "failed": failed}))
     else:

@@ -14,6 +14,7 @@ from typing import Any
 
 from satcost_gnn.errors import ConfigError, DatasetError, SatcostError
 from satcost_gnn.runtime.interpreter import safe_path
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import write_json
 
 
@@ -91,7 +92,7 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
         if stored is None:
             waiting.append(source)
         else:
-            _say(f"{_name(source)}: taken from {folder}")
+            log.info(f"{_name(source)}: taken from {folder}")
             done[_name(source)] = stored
 
     def keep(source: tuple[Path, ...], make: Callable[[], dict[str, Any]]) -> None:
@@ -101,11 +102,11 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
         # Whatever is wrong with a scenario must not cost the others.
         except Exception as error:
             failed[name] = str(error) if isinstance(error, SatcostError) else f"{type(error).__name__}: {error}"
-            _say(f"{name}: {failed[name]}")
+            log.info(f"{name}: {failed[name]}")
             return
         done[name] = result
         _write(folder / f"{name}.json", result)
-        _say(f"{name}: done in {result['cpu_seconds']:.0f} CPU seconds")
+        log.info(f"{name}: done in {result['cpu_seconds']:.0f} CPU seconds")
 
     stopped = False
     try:
@@ -138,9 +139,9 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
     else:
         print(markdown.read_text(encoding="utf-8"), end="", flush=True)
     for name, reason in failed.items():
-        _say(f"not evaluated: {name}: {reason}")
+        log.info(f"not evaluated: {name}: {reason}")
     if stopped:
-        _say(f"interrupted with {len(results)} of {len(sources)} scenarios; the same command goes on: {command}")
+        log.info(f"interrupted with {len(results)} of {len(sources)} scenarios; the same command goes on: {command}")
         return 130
     return 1 if failed or any(result["errors"] for result in results) else 0
 
@@ -152,18 +153,14 @@ def _evaluated(source: tuple[Path, ...], seed: int, names: list[str]) -> dict[st
 
     scenario = read_scenario(source[0]) if len(source) == 1 else read_runtime_table(source[0], source[1], seed)
     for warning in scenario.warnings:
-        _say(f"{_name(source)}: {warning}")
-    return evaluate_scenario(scenario, seed, [c for c in METHODS if c.name in names], _say)
+        log.info(f"{_name(source)}: {warning}")
+    return evaluate_scenario(scenario, seed, [c for c in METHODS if c.name in names], log.info)
 
 
 def _name(source: tuple[Path, ...]) -> str:
     name = source[0].resolve().name
     # Of a scenario the directory's name, which may have dots; of a table its file's without .csv or .csv.xz.
     return name if len(source) == 1 else name.split(".")[0]
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _stored(path: Path, seed: int, names: list[str]) -> dict[str, Any] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,10 +11,11 @@ import typer
 
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.inputs import expand_all
+from satcost_gnn.cli.messages import tell_warning
 from satcost_gnn.cli.options import Checkpoint, Device, Estimator, Format, Inputs, Json, Relaxed, Unit, chosen_format
-from satcost_gnn.cli.reader_warnings import tell_warning
 from satcost_gnn.cli.terminal import columns, wrapped
 from satcost_gnn.errors import ConfigError
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_outputs
 from satcost_gnn.serve.explanation import Explainer, Explanation
 from satcost_gnn.serve.predictor import Predictor
@@ -71,23 +71,22 @@ def run_explain(options: ExplainOptions) -> int:
     ) as predictor:
         predictor.on_warning = tell_warning
         for note in predictor.notes:
-            print(f"satcost: {predictor.checkpoint.config.label}: {note}", file=sys.stderr)
+            log.warning(f"{predictor.checkpoint.config.label}: {note}")
         explainer = Explainer(predictor, options.solver)
         for name in names:
             found = explainer.explain(name)
             failed += found.prediction.status == "error"
             if found.prediction.status == "ok" and found.prediction.reason:
-                print(
-                    f"satcost: {name}: predicted by {found.prediction.source}, since {found.prediction.reason}",
-                    file=sys.stderr,
+                log.warning(
+                    f"{name}: predicted by {found.prediction.source}, since {found.prediction.reason}"
                 )
             print(json.dumps(found.to_json()) if form == "json" else explanation_text(found), flush=True)
             if options.plot is not None and found.effects:
                 found.plot(options.plot)
             elif options.plot is not None:
-                print(f"satcost: {name}: there is nothing to draw", file=sys.stderr)
+                log.warning(f"{name}: there is nothing to draw")
     if failed:
-        print(f"{failed} of {len(names)} files could not be read", file=sys.stderr)
+        log.warning(f"{failed} of {len(names)} files could not be read")
     return 1 if failed else 0
 
 

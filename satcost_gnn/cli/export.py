@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from satcost_gnn.data.gbd import feature_name, write_features
 from satcost_gnn.errors import ConfigError, OutputError
 from satcost_gnn.features.preprocessing import PreprocessSettings, preprocess_many
 from satcost_gnn.runtime.file_names import unescaped
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_outputs, write_text
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.runtime.tables.row_reading import read_rows
@@ -92,12 +92,12 @@ def _add_features(found: dict[str, dict[str, str]], files: Mapping[str, str], jo
             progress.advance()
             if instance is None:
                 failed += 1
-                progress.message(f"satcost: {preprocessed.error}")
+                log.warning(f"{preprocessed.error}")
                 continue
             if instance.gbdhash != one:
                 failed += 1
-                progress.message(
-                    f"satcost: {files[one]}: found the formula {instance.gbdhash}, expected {one}; predict it again"
+                log.warning(
+                    f"{files[one]}: found the formula {instance.gbdhash}, expected {one}; predict it again"
                 )
                 continue
             for name, number in zip(instance.static.names, instance.static.values.tolist(), strict=True):
@@ -146,7 +146,7 @@ def run_export(options: ExportOptions) -> int:
     if options.output is not None:
         write_text(options.output, _csv(found))
     names = {name for row in found.values() for name in row}
-    print(f"{len(names)} features of {len(found)} instances", file=sys.stderr)
+    log.info(f"{len(names)} features of {len(found)} instances")
     return 1 if failed else 0
 
 

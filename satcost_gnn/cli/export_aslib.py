@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +16,7 @@ from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.materialise import fill_cache
 from satcost_gnn.errors import DatasetError
 from satcost_gnn.features.preprocessing import PreprocessSettings
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_directory
 from satcost_gnn.serve.checkpoint import Checkpoint
 
@@ -67,7 +67,7 @@ def run_export_aslib(options: ExportAslibOptions) -> int:
         settings = PreprocessSettings.from_dict(Checkpoint.open(options.checkpoint).config.preprocess)
         cache, failed = fill_cache(dataset, wanted, options.cache, settings, root=options.root, jobs=options.jobs)
         for item in failed:
-            print(f"satcost: left out: {item.error}", file=sys.stderr)
+            log.warning(f"left out: {item.error}")
         loaded = zip(wanted, cache.load(wanted), strict=True)
         found = {name: one for name, one in loaded if one is not None}
         left_out = len(wanted) - len(found)
@@ -83,10 +83,9 @@ def run_export_aslib(options: ExportAslibOptions) -> int:
         steps=steps,
         folds=options.folds,
     )
-    print(
+    log.info(
         f"{options.output}: {len(scenario.instances)} instances, {len(scenario.algorithms)} solvers, "
-        f"{len(scenario.feature_names)} features in {len(scenario.steps)} steps, cutoff {scenario.cutoff_s:g} s",
-        file=sys.stderr,
+        f"{len(scenario.feature_names)} features in {len(scenario.steps)} steps, cutoff {scenario.cutoff_s:g} s"
     )
     return 1 if left_out else 0
 

@@ -14,6 +14,7 @@ from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.options import Checkpoint, Overwrite
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.errors import OutputError
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_directory, check_outputs, write_json
 from satcost_gnn.runtime.output_lock import locked
 from satcost_gnn.train.monitor import fit_monitor
@@ -36,10 +37,6 @@ def run_fit_monitor(options: FitMonitorOptions) -> int:
 
     Start the same command again after an interruption: runs that are there are not made again.
     """
-
-    def say(text: str) -> None:
-        print(f"satcost: {text}", file=sys.stderr, flush=True)
-
     if options.output.exists() and not options.overwrite:
         raise OutputError(f"-o: {options.output} exists; name another file, or give --overwrite")
     check_outputs({"-o": options.output}, [])
@@ -48,9 +45,9 @@ def run_fit_monitor(options: FitMonitorOptions) -> int:
     try:
         with locked(options.work):
             options.work.mkdir(parents=True, exist_ok=True)
-            model = fit_monitor(dataset, options.work, checkpoint=options.checkpoint, root=options.root, say=say)
+            model = fit_monitor(dataset, options.work, checkpoint=options.checkpoint, root=options.root)
     except KeyboardInterrupt:
-        say(f"interrupted; to continue: {shlex.join(['satcost', *sys.argv[1:]])}")
+        log.warning(f"interrupted; to continue: {shlex.join(['satcost', *sys.argv[1:]])}")
         return 130
     write_json(options.output, model.to_json(), indent=1)
     print(options.output)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.sources import UnreadableName
+from satcost_gnn.runtime.logs import log
 
 
 def from_gbd(databases: str, query: str) -> dict[str, str]:
@@ -44,5 +43,5 @@ def from_gbd(databases: str, query: str) -> dict[str, str]:
         else:
             names[path] = instance.gbdhash
     if absent:
-        print(f"satcost: {absent} of {len(found)} instances have no path (feature {LOCAL})", file=sys.stderr)
+        log.warning(f"{absent} of {len(found)} instances have no path (feature {LOCAL})")
     return names

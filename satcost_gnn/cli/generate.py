@@ -37,6 +37,7 @@ from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.formula.identity import gbdhash
 from satcost_gnn.formula.renumbering import renumbered
 from satcost_gnn.formula.text_stream import LONGEST_WAIT_S, ReadLimits
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_outputs, write_bytes
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.runtime.sandbox import Sandbox
@@ -219,24 +220,23 @@ def run_generate(options: GenerateOptions) -> int:
             stem = stem_of(formula.source)
             twin = writer.add(formula, stem, family.name, origin="generated")
             if twin is not None:
-                progress.message(f"left out: {formula.source} is the same formula as {twin}")
+                log.warning(f"left out: {formula.source} is the same formula as {twin}")
             else:
                 written += 1
                 if cost is not None:
-                    progress.message(f"{writer.path(stem).name}: {cost:.0f} conflicts")
+                    log.info(f"{writer.path(stem).name}: {cost:.0f} conflicts")
             progress.advance()
     if written < options.count:
-        print(
+        log.warning(
             f"{written} of {options.count} instances written to {options.output}: "
             + (
                 f"no more of {options.target_cost} conflicts were found; widen the range or set other parameters"
                 if options.target_cost is not None
                 else f"other seeds of {family.name} give the same formula; set {SHUFFLE} for isomorphic copies"
-            ),
-            file=sys.stderr,
+            )
         )
         return 1
-    print(f"{written} instances in {writer.index}", file=sys.stderr)
+    log.info(f"{written} instances in {writer.index}")
     return 0
 
 
@@ -245,7 +245,7 @@ def _read_source(source: Path, relaxed: bool) -> Formula:
     limits = ReadLimits(relaxed=relaxed)
     formula = read_dimacs(source, limits=limits, deadline=time.monotonic() + LONGEST_WAIT_S)
     for warning in formula.warnings:
-        print(f"satcost: {formula.source}: {warning}", file=sys.stderr)
+        log.warning(f"{formula.source}: {warning}")
     return formula
 
 
@@ -295,9 +295,9 @@ def run_cubes(options: CubeOptions) -> int:
             writer.add(cube, name, family, origin="cube", parent=parent, licence=row.get("licence", ""))
             progress.advance()
     if len(made) < options.count:
-        print(f"{len(made)} of {options.count} cubes written: no more different ones were found", file=sys.stderr)
+        log.warning(f"{len(made)} of {options.count} cubes written: no more different ones were found")
         return 1
-    print(f"{len(made)} cubes in {writer.index}", file=sys.stderr)
+    log.info(f"{len(made)} cubes in {writer.index}")
     return 0
 
 
@@ -320,7 +320,7 @@ def run_cnfgen(options: CnfgenOptions) -> int:
     _check_one(options.output, None, options.overwrite)
     formula = cnfgen_command.generate(options.arguments, options.seed)
     _write_one(formula, options.output)
-    print(formula.source, file=sys.stderr)
+    log.info(formula.source)
     return 0
 
 
@@ -339,7 +339,7 @@ def run_recipe(options: RecipeOptions) -> int:
     _check_one(options.output, options.source, options.overwrite)
     formula = from_recipe(options.text, parent)
     for warning in formula.warnings:
-        print(f"satcost: {warning}", file=sys.stderr)
+        log.warning(warning)
     _write_one(formula, options.output)
     return 0
 

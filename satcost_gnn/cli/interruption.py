@@ -6,12 +6,14 @@ import shlex
 import sys
 from pathlib import Path
 
+from satcost_gnn.runtime.logs import log
+
 
 def interrupted(output: Path | None) -> int:
     """Print the command that continues into the output, if there is one, on stderr; return the exit code."""
     if output is None:
-        print("interrupted", file=sys.stderr)
+        log.warning("interrupted")
     else:
         words = [word for word in sys.argv[1:] if word not in ("--resume", "--overwrite")]
-        print(f"interrupted; to continue: {shlex.join(['satcost', *words, '--resume'])}", file=sys.stderr)
+        log.warning(f"interrupted; to continue: {shlex.join(['satcost', *words, '--resume'])}")
     return 130

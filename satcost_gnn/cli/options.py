@@ -10,6 +10,7 @@ import typer
 
 from satcost_gnn.cli.numbers import COUNT, MEBIBYTES, Commas
 from satcost_gnn.errors import ConfigError, ExecutorError
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.terminals import is_terminal
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def chosen_format(output_format: str, as_json: bool, formats: tuple[str, ...] = 
     """
     name = _OLD_FORMATS.get(output_format, output_format)
     if name != output_format:
-        print(f"satcost: --format {output_format} is now called {name}; the old name will go", file=sys.stderr)
+        log.warning(f"--format {output_format} is now called {name}; the old name will go")
     if as_json:
         if name not in ("text", "auto", "json"):
             raise ConfigError(f"found both --json and --format {name}; expected one of them")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -11,6 +10,7 @@ from pathlib import Path
 from satcost_gnn.errors import ConfigError, FormulaError, OutputError, PhaseError
 from satcost_gnn.formula.sources import FormulaFile, FormulaSource, UnreadableName, for_children
 from satcost_gnn.formula.text_stream import LONGEST_WAIT_S, ReadLimits
+from satcost_gnn.runtime.logs import log
 
 
 def check_phases(names: Sequence[str], out: Path, overwrite: bool) -> None:
@@ -47,7 +47,7 @@ def write_phases(source: FormulaSource, out: Path) -> bool:
             phases = predictor.predict(source)
         phases.write(out)
     except (PhaseError, OutputError) as error:
-        print(f"satcost: --phases: {error}", file=sys.stderr)
+        log.warning(f"--phases: {error}")
         return False
-    print(f"phases of {len(phases.variables)} variables by {phases.label} in {out}", file=sys.stderr)
+    log.info(f"phases of {len(phases.variables)} variables by {phases.label} in {out}")
     return True

@@ -44,6 +44,7 @@ from satcost_gnn.errors import ConfigError
 from satcost_gnn.features.early_budget import DEFAULT_LIMIT_S
 from satcost_gnn.features.user_cache import UserCache
 from satcost_gnn.formula.sources import FormulaSource
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_outputs
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.runtime.tables.resumable_table import OpenedTable, open_table
@@ -182,11 +183,11 @@ def run_predict(options: PredictOptions) -> int:
     if options.cache:
         predictor.cache = UserCache.of_user(predictor.settings)
     for note in predictor.notes:
-        print(f"satcost: {predictor.checkpoint.config.label}: {note}", file=sys.stderr)
+        log.warning(f"{predictor.checkpoint.config.label}: {note}")
     # The column of a single cutoff is p_solved.
     cutoffs = list(dict.fromkeys(options.cutoffs)) if options.cutoffs and len(options.cutoffs) > 1 else []
     if note := predictor.cutoff_note(max(options.cutoffs, default=None) if options.cutoffs else None):
-        print(f"satcost: {note}", file=sys.stderr)
+        log.warning(note)
     table = _opened(options, predictor, cutoffs)
     writer, failed = table.writer, table.failed(names)
     left: list[FormulaSource] = [*table.left(names)]
@@ -199,7 +200,7 @@ def run_predict(options: PredictOptions) -> int:
                     # A pipe can be read once only, and is wanted for the phases, too.
                     source = read_twice(names[0], options.relaxed, stack)
                     left = [source for _ in left]
-                predictor.on_warning = lambda path, warning: progress.message(f"satcost: {path}: {warning}")
+                predictor.on_warning = lambda path, warning: log.warning(f"{path}: {warning}")
                 for prediction in _predictions(predictor, left, options.jobs, cluster):
                     writer.write(prediction.rows(cutoffs))
                     _tell(prediction, progress)
@@ -209,7 +210,7 @@ def run_predict(options: PredictOptions) -> int:
         except KeyboardInterrupt:
             return interrupted(options.output)
         if failed:
-            print(f"{failed} of {len(names)} files could not be predicted; see the column error", file=sys.stderr)
+            log.warning(f"{failed} of {len(names)} files could not be predicted; see the column error")
         if options.phases is not None and not write_phases(source, options.phases):
             failed += 1
         return 1 if failed else 0
@@ -228,17 +229,17 @@ def _predictions(
 
 def _tell(prediction: Prediction, progress: ProgressLine) -> None:
     if prediction.status == "error":
-        progress.message(f"satcost: {prediction.reason}")
+        log.warning(f"{prediction.reason}")
     elif prediction.reason:
-        progress.message(f"satcost: {prediction.path}: predicted by {prediction.source}, since {prediction.reason}")
+        log.warning(f"{prediction.path}: predicted by {prediction.source}, since {prediction.reason}")
 
 
 def _compare(prediction: Prediction, known: Mapping[str, str], progress: ProgressLine) -> None:
     """Say if a file is another formula than the GBD database says."""
     expected = known.get(prediction.path, prediction.gbdhash)
     if prediction.gbdhash and prediction.gbdhash != expected:
-        progress.message(
-            f"satcost: {prediction.path}: found the formula {prediction.gbdhash}, the GBD database says {expected}"
+        log.warning(
+            f"{prediction.path}: found the formula {prediction.gbdhash}, the GBD database says {expected}"
         )
 
 

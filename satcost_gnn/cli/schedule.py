@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +13,7 @@ import typer
 from satcost_gnn.cli.colour import styled
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.inputs import expand_all
+from satcost_gnn.cli.messages import tell_warning
 from satcost_gnn.cli.numbers import SECONDS, SHARE
 from satcost_gnn.cli.options import (
     Checkpoint,
@@ -27,11 +27,11 @@ from satcost_gnn.cli.options import (
     Solvers,
     chosen_format,
 )
-from satcost_gnn.cli.reader_warnings import tell_warning
 from satcost_gnn.cli.terminal import wrapped
 from satcost_gnn.decide.planned_schedule import Schedule, write_aslib_schedules
 from satcost_gnn.decide.schedule import Scheduler
 from satcost_gnn.errors import ConfigError
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_outputs
 
 
@@ -141,7 +141,7 @@ def run_schedule(options: ScheduleOptions) -> int:
         write_aslib_schedules(options.aslib, {path: schedule for schedule in planned for path in schedule.paths})
     problems = [line for schedule in found for line in schedule.error.splitlines()]
     for line in problems:
-        print(f"satcost: {line}", file=sys.stderr)
+        log.warning(line)
     return 1 if problems else 0
 
 

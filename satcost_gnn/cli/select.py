@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,6 +11,7 @@ import typer
 from satcost_gnn.cli.colour import styled
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.inputs import expand_all
+from satcost_gnn.cli.messages import tell_warning
 from satcost_gnn.cli.numbers import NOT_NEGATIVE, SECONDS
 from satcost_gnn.cli.options import (
     Checkpoint,
@@ -26,10 +26,10 @@ from satcost_gnn.cli.options import (
     Solvers,
     chosen_format,
 )
-from satcost_gnn.cli.reader_warnings import tell_warning
 from satcost_gnn.cli.terminal import wrapped
 from satcost_gnn.core.cost_text import cost_text, probability_text
 from satcost_gnn.decide.select import Decision, Selector
+from satcost_gnn.runtime.logs import log
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,12 @@ def run_select(options: SelectOptions) -> int:
     ) as selector:
         selector.predictor.on_warning = tell_warning
         for note in selector.predictor.notes:
-            print(f"satcost: {selector.predictor.checkpoint.config.label}: {note}", file=sys.stderr)
+            log.warning(f"{selector.predictor.checkpoint.config.label}: {note}")
         for decision in selector.select_many(names, jobs=options.jobs):
             failed += decision.status == "error"
             print(json.dumps(decision.to_json()) if form == "json" else decision_text(decision), flush=True)
     if failed:
-        print(f"{failed} of {len(names)} files could not be read", file=sys.stderr)
+        log.warning(f"{failed} of {len(names)} files could not be read")
     return 1 if failed else 0
 
 

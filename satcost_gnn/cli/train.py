@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -13,11 +12,13 @@ from typing import Annotated
 import typer
 
 from satcost_gnn.cli.command import command_app
+from satcost_gnn.cli.messages import tell_times
 from satcost_gnn.cli.options import Changes, Format, Json, chosen_format
 from satcost_gnn.config import read_changes, read_config
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_directory
 from satcost_gnn.runtime.output_lock import locked
-from satcost_gnn.runtime.progress import ProgressLine, duration
+from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.train.experiment import run_experiment
 
 
@@ -43,20 +44,16 @@ def run_train(options: TrainOptions) -> int:
     Start the same command again after an interruption: preprocessing and training go on where they were.
     """
     form = chosen_format(options.output_format, options.as_json)
-    start = time.monotonic()
-
-    def say(text: str) -> None:
-        print(f"[{duration(time.monotonic() - start)}] {text}", file=sys.stderr, flush=True)
-
+    tell_times()
     changes = read_changes(options.changes)
     settings = read_config(options.config, root=options.root, cache=options.cache, changes=changes)
     for name, directory in (("directory", settings.directory), ("checkpoint.directory", settings.checkpoint.directory)):
         check_directory(f"{options.config}: {name}", directory)
     try:
         with locked(settings.directory):
-            checkpoint = run_experiment(settings, say, ProgressLine)
+            checkpoint = run_experiment(settings, ProgressLine)
     except KeyboardInterrupt:
-        print(f"interrupted; to continue: {shlex.join(['satcost', *sys.argv[1:]])}", file=sys.stderr)
+        log.warning(f"interrupted; to continue: {shlex.join(['satcost', *sys.argv[1:]])}")
         return 130
     place = str(checkpoint.directory)
     print(json.dumps({"checkpoint": place, "metrics": f"{place}/metrics.json"}) if form == "json" else place)

@@ -14,6 +14,7 @@ from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import SECONDS
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.errors import OutputError
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_directory
 from satcost_gnn.runtime.output_lock import locked
 from satcost_gnn.train.phase_labels import TRAINING_SPLITS, label_instances, whole_graphs
@@ -40,10 +41,6 @@ def run_train_phases(options: TrainPhasesOptions) -> int:
 
     Start the same command again after an interruption: labels that are there are not made again.
     """
-
-    def say(text: str) -> None:
-        print(f"satcost: {text}", file=sys.stderr, flush=True)
-
     if options.output.exists():
         raise OutputError(f"-o: {options.output} exists; checkpoints are never overwritten, choose the next version")
     check_directory("-o", options.output)
@@ -60,13 +57,10 @@ def run_train_phases(options: TrainPhasesOptions) -> int:
                 store=options.work / "instances",
                 cache=whole_graphs(options.cache),
                 cpu_s=options.cpu_s,
-                say=say,
             )
-            train_phase_checkpoint(
-                options.work, options.output, dataset=dataset.directory.name, command=command, say=say
-            )
+            train_phase_checkpoint(options.work, options.output, dataset=dataset.directory.name, command=command)
     except KeyboardInterrupt:
-        say(f"interrupted; to continue: {command}")
+        log.warning(f"interrupted; to continue: {command}")
         return 130
     print(options.output)
     return 0

@@ -15,6 +15,7 @@ from satcost_gnn.features.preprocessing import Preprocessed, PreprocessSettings
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.formula.identity import gbdhash
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import write_bytes
 from satcost_gnn.runtime.progress import ProgressLine
 
@@ -26,7 +27,7 @@ def materialise(
     *,
     instances: Sequence[str] | None = None,
     on_step: Callable[[int], None] | None = None,
-    on_problem: Callable[[str], None] | None = None,
+    on_problem: Callable[[str], None] = log.warning,
 ) -> dict[str, Path]:
     """Return the file of every instance that can be had.
 
@@ -51,14 +52,13 @@ def materialise(
         Identity -> file.
     """
     names = list(dataset.instances if instances is None else instances)
-    say = on_problem or (lambda _: None)
     step = on_step or (lambda _: None)
     files: dict[str, Path] = {}
     if root is not None:
         found = dataset.locate(root, instances=names, scan=False)
         files.update(found.paths)
         for name in found.missing:
-            say(f"{dataset.by_instance[name].path or name}: not found under {root}")
+            on_problem(f"{dataset.by_instance[name].path or name}: not found under {root}")
     step(len(files))
     store.mkdir(parents=True, exist_ok=True)
 
@@ -86,7 +86,7 @@ def materialise(
                 if made != name:
                     raise DatasetError(f"recipe {row.recipe!r} made instance {made}, expected {name}")
             except SatcostError as error:
-                say(str(error))
+                on_problem(str(error))
                 step(1)
                 continue
             write_bytes(path, lzma.compress(formula.to_dimacs().encode(), preset=0))
@@ -131,5 +131,5 @@ def fill_cache(
     with progress(len(names), "instances preprocessed") as bar:
         missing = [name for name in names if not cache.has(name)]
         bar.skip(len(names) - len(missing))
-        files = materialise(dataset, root, directory / "instances", instances=missing, on_problem=bar.message)
+        files = materialise(dataset, root, directory / "instances", instances=missing)
         return cache, cache.fill(files, jobs=jobs, on_step=lambda _: bar.advance())

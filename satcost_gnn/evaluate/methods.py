@@ -8,13 +8,14 @@ The stacked mixture fits each of its members a dozen times and averages over wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from satcost_gnn.config import Modality
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.learn.registry import NAMES, make_estimator
+from satcost_gnn.runtime.logs import log
 
 NETWORK = "gnn"
 MODALITIES: tuple[str, ...] = get_args(Modality)
@@ -175,15 +176,13 @@ def method(name: str) -> Method:
     )
 
 
-def chosen_methods(names: Sequence[str] | None, say: Callable[[str], None]) -> list[Method]:
+def chosen_methods(names: Sequence[str] | None) -> list[Method]:
     """Return what is compared, each once, the network last since it is the dearest.
 
     Parameters
     ----------
     names
         Names, None for the default: all of :data:`DEFAULT` and every other estimator of the registry.
-    say
-        Called with a message for each default that this package doesn't have.
 
     Raises
     ------
@@ -194,7 +193,7 @@ def chosen_methods(names: Sequence[str] | None, say: Callable[[str], None]) -> l
         present = [one for one in DEFAULT if one.kind in NAMES]
         for one in DEFAULT:
             if one not in present:
-                say(f"left out: {one.name}: there is no estimator {one.kind!r}")
+                log.info(f"left out: {one.name}: there is no estimator {one.kind!r}")
         listed = {one.kind for one in DEFAULT}
         found = [*present, *(method(name) for name in NAMES if name not in listed)]
     else:

@@ -42,10 +42,10 @@ from satcost_gnn.learn.labelled_instances import (
 )
 from satcost_gnn.learn.registry import load_estimator, make_estimator
 from satcost_gnn.runtime.forked import run_forked
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.serve.checkpoint import Checkpoint
 
-Say = Callable[[str], None]
 Progress = Callable[[int, str], ProgressLine]
 
 SPLITS = ("instance", "family")
@@ -178,7 +178,6 @@ def open_setup(
     unit: str,
     solver: str,
     methods: Sequence[Method],
-    say: Say,
     progress: Progress,
 ) -> EvaluationSetup:
     """Open the data set, preprocess what isn't cached, and join instances and labels.
@@ -191,7 +190,7 @@ def open_setup(
         What the table is of.
     methods
         Who is compared: parts of instances that none of them needs are not held in memory.
-    say, progress
+    progress
         For the log.
 
     Raises
@@ -215,7 +214,7 @@ def open_setup(
     keep = set[str]()
     for one in methods:
         keep |= _needs(one)
-    cache = cached_instances(dataset, config, say, progress)
+    cache = cached_instances(dataset, config, progress)
     splits = dataset.splits
     assert splits is not None  # open_datasets asks for them
     roles = (
@@ -228,7 +227,7 @@ def open_setup(
             if f is not None
         }
     )
-    data = load_labelled(dataset, cache, solvers, wanted, roles, say, keep)
+    data = load_labelled(dataset, cache, solvers, wanted, roles, keep)
     return EvaluationSetup(dataset, data, config, split, units, solvers)
 
 
@@ -250,7 +249,6 @@ def plan(
     methods: Sequence[Method],
     seeds: Sequence[int],
     checkpoints: Sequence[Checkpoint],
-    say: Say,
     network_seeds: Sequence[int] | None = None,
 ) -> tuple[list[Fit], dict[str, str]]:
     """Return what has to be fitted, and method -> why it can't be.
@@ -265,7 +263,7 @@ def plan(
             shared = {"version": __version__, "data": data_keys[fold], "kind": one.kind}
             if one.is_network:
                 own = seeds if network_seeds is None else network_seeds
-                fits += [_network_fit(setup, one, seed, fold, shared, checkpoints, say) for seed in own]
+                fits += [_network_fit(setup, one, seed, fold, shared, checkpoints) for seed in own]
                 continue
             try:
                 for number, seed in enumerate(seeds[:1] if one.one_seed else seeds):
@@ -311,7 +309,6 @@ def _network_fit(
     fold: int | None,
     shared: Mapping[str, Any],
     checkpoints: Sequence[Checkpoint],
-    say: Say,
 ) -> Fit:
     config = network_config(setup.config, method, seed)
     for checkpoint in checkpoints:
@@ -320,7 +317,7 @@ def _network_fit(
             content = hashlib.sha256((checkpoint.directory / "config.json").read_bytes()).hexdigest()
             return Fit(method, seed, fold, {}, key_of(**shared, checkpoint=content), setup.units, checkpoint)
         if seed * config.members == (checkpoint.config.training.get("config") or {}).get("seed"):
-            say(f"{checkpoint.config.label} is not used for {method.name}, seed {seed}: {why}")
+            log.info(f"{checkpoint.config.label} is not used for {method.name}, seed {seed}: {why}")
     settings = config.network.model_dump(mode="json")
     units = _network_units(setup, config)
     return Fit(method, seed, fold, settings, key_of(**shared, settings=settings, units=units), setup.units)
@@ -357,7 +354,7 @@ def _unfit(setup: EvaluationSetup, checkpoint: Checkpoint, config: TrainingConfi
 
 
 def run_fits(
-    setup: EvaluationSetup, fits: Sequence[Fit], output: Path, jobs: int, say: Say, progress: Progress
+    setup: EvaluationSetup, fits: Sequence[Fit], output: Path, jobs: int, progress: Progress
 ) -> dict[str, str]:
     """Fit what has no predictions yet; return file -> what went wrong.
 
@@ -369,7 +366,7 @@ def run_fits(
         Directory of the evaluation.
     jobs
         Classical estimators fitted at a time; networks are trained one after the other.
-    say, progress
+    progress
         For the log.
     """
     folder = output / "predictions"
@@ -387,14 +384,15 @@ def run_fits(
                 fit = group[number]
                 if problem or not has_predictions(fit, output):
                     problems[fit.file] = problem or "it left no predictions"
-                    bar.message(f"{fit.label}: {problems[fit.file]}")
+                    log.warning(f"{fit.label}: {problems[fit.file]}")
                 bar.advance()
 
-            run_forked([partial(_fit, setup, fit, output) for fit in group], at_a_time, ended, bar.message)
+            jobs_of_group = [partial(_fit, setup, fit, output) for fit in group]
+            run_forked(jobs_of_group, [fit.label for fit in group], at_a_time, ended)
     return problems
 
 
-def _fit(setup: EvaluationSetup, fit: Fit, output: Path, say: Say) -> None:
+def _fit(setup: EvaluationSetup, fit: Fit, output: Path) -> None:
     """Fit, predict, and write the predictions; runs in a process of its own."""
     data = setup.at(fit.fold)
     estimators: dict[str, Estimator] = {}
@@ -402,7 +400,7 @@ def _fit(setup: EvaluationSetup, fit: Fit, output: Path, say: Say) -> None:
     note = ""
     if fit.method.is_network:
         start = time.monotonic()
-        network, note = _network(setup, data, fit, output, say)
+        network, note = _network(setup, data, fit, output)
         for unit in fit.units:
             estimators[unit] = network.for_unit(unit)
             fit_seconds[unit] = time.monotonic() - start
@@ -465,7 +463,7 @@ def _predict(
     return cdf, int((~usable).sum())
 
 
-def _network(setup: EvaluationSetup, data: LabelledInstances, fit: Fit, output: Path, say: Say) -> tuple[Any, str]:
+def _network(setup: EvaluationSetup, data: LabelledInstances, fit: Fit, output: Path) -> tuple[Any, str]:
     """Return the network of a fit, from its checkpoint or newly trained, and where it comes from."""
     if fit.checkpoint is not None:
         loaded = load_estimator(NETWORK, fit.checkpoint.directory / "gnn")
@@ -482,7 +480,7 @@ def _network(setup: EvaluationSetup, data: LabelledInstances, fit: Fit, output: 
         }
     )
     folder = output / "networks" / "classical"
-    return fit_network(data, config, lambda text: say(f"{fit.label}: {text}"), folder), ""
+    return fit_network(data, config, folder), ""
 
 
 # Results --------------------------------------------------------------------------------------------------------------

@@ -19,12 +19,13 @@ from satcost_gnn.errors import EvaluationError
 from satcost_gnn.evaluate.comparison import RELIABILITY_LEVELS, Comparison, compare_all
 from satcost_gnn.evaluate.methods import Method
 from satcost_gnn.evaluate.prediction_rows import PredictionRows
-from satcost_gnn.evaluate.protocol import EvaluationSetup, Fit, Progress, Say, open_setup, plan, run_fits
+from satcost_gnn.evaluate.protocol import EvaluationSetup, Fit, Progress, open_setup, plan, run_fits
 from satcost_gnn.evaluate.report import report
 from satcost_gnn.evaluate.results import Results, gather
 from satcost_gnn.evaluate.scores import MEASURES
 from satcost_gnn.evaluate.selection import SelectionProblem
 from satcost_gnn.learn.labelled_instances import default_cutoffs
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import write_json
 from satcost_gnn.serve.checkpoint import Checkpoint
 
@@ -79,7 +80,7 @@ class EvaluationSettings:
 
 
 def run_evaluation(
-    settings: EvaluationSettings, output: Path, say: Say, progress: Progress
+    settings: EvaluationSettings, output: Path, progress: Progress
 ) -> tuple[Path, dict[str, str]]:
     """Compare the methods.
 
@@ -89,7 +90,7 @@ def run_evaluation(
         What is compared, and how.
     output
         Directory of ``predictions/``, ``predictions.parquet``, ``metrics.json``, ``report.md`` and ``report.html``.
-    say, progress
+    progress
         For the log.
 
     Returns
@@ -113,16 +114,16 @@ def run_evaluation(
             "another directory"
         )
     methods = settings.methods
-    setup = open_setup(settings.config, settings.split, settings.unit, settings.solver, methods, say, progress)
-    say(f"{len(setup.test)} test instances, {len(setup.solved_in_test())} more solved by the probe")
-    fits, failed = plan(setup, methods, settings.seeds, settings.checkpoints, say, settings.network_seeds)
+    setup = open_setup(settings.config, settings.split, settings.unit, settings.solver, methods, progress)
+    log.info(f"{len(setup.test)} test instances, {len(setup.solved_in_test())} more solved by the probe")
+    fits, failed = plan(setup, methods, settings.seeds, settings.checkpoints, settings.network_seeds)
     for name, why in failed.items():
-        say(f"{name}: {why}")
+        log.info(f"{name}: {why}")
     cutoffs = default_cutoffs(setup.dataset, setup.units)
     if settings.cutoff is not None:
         cutoffs[settings.unit] = settings.cutoff
     if note := _beyond_labels(setup, settings.unit, cutoffs[settings.unit]):
-        say(note)
+        log.info(note)
 
     def finish(done: Sequence[Fit], problems: dict[str, str]) -> tuple[Path, Results]:
         results = gather(setup, done, failed, problems, output)
@@ -140,9 +141,9 @@ def run_evaluation(
 
     classical = [fit for fit in fits if not fit.method.is_network]
     networks = [fit for fit in fits if fit.method.is_network]
-    problems = run_fits(setup, classical, output, settings.jobs, say, progress)
+    problems = run_fits(setup, classical, output, settings.jobs, progress)
     if networks:
-        problems |= run_fits(setup, networks, output, 1, say, progress)
+        problems |= run_fits(setup, networks, output, 1, progress)
     html, results = finish(fits, problems)
     return html, dict(results.failed)
 

@@ -17,7 +17,8 @@ from satcost_gnn.learn.registry import make_estimator
 if TYPE_CHECKING:
     from satcost_gnn.learn.network.estimator import GnnEstimator
 
-from satcost_gnn.learn.labelled_instances import LabelledInstances, Say
+from satcost_gnn.learn.labelled_instances import LabelledInstances
+from satcost_gnn.runtime.logs import log
 
 #: Estimators besides the network, saved with every checkpoint; those in the chain are fallbacks, the others baselines.
 #: Name in the checkpoint -> estimator and its settings.
@@ -33,19 +34,19 @@ CLASSICAL: Mapping[str, tuple[str, dict[str, Any]]] = {
 BASELINES = frozenset({"size"})
 
 
-def fit_classical(data: LabelledInstances, unit: str, say: Say) -> dict[str, Estimator]:
+def fit_classical(data: LabelledInstances, unit: str) -> dict[str, Estimator]:
     """Fit the estimators other than the network on the training and validation sides: they need no early stopping."""
     table = data.tables[unit].subset(data.side("train", "validation"))
     fitted = {}
     for name, (kind, settings) in CLASSICAL.items():
-        say(f"fitting {name} for {unit} on {len(table)} instances")
+        log.info(f"fitting {name} for {unit} on {len(table)} instances")
         try:
             fitted[name] = make_estimator(kind, **settings).fit(table)
         except EstimatorError as error:
             # Instances of one size, say: there is nothing to learn from the size.
             if name not in BASELINES:
                 raise
-            say(f"{name} for {unit} is left out: {error}")
+            log.info(f"{name} for {unit} is left out: {error}")
     return fitted
 
 
@@ -64,7 +65,7 @@ def not_learnt_from(config: TrainingConfig) -> tuple[str, ...]:
 
 
 def fit_network(
-    data: LabelledInstances, config: TrainingConfig, say: Say, classical: Path | None = None
+    data: LabelledInstances, config: TrainingConfig, classical: Path | None = None
 ) -> GnnEstimator:
     """Train the network on all units at once; early stopping looks at the validation side, if it is asked for.
 
@@ -85,7 +86,6 @@ def fit_network(
         run_directory=directory,
         resume=directory.exists(),
         classical=classical,
-        say=say,
     )
 
 

@@ -20,10 +20,9 @@ from satcost_gnn.features.instance import Instance
 from satcost_gnn.features.preprocessing import PreprocessSettings
 from satcost_gnn.learn.base import TrainingTable
 from satcost_gnn.learn.early_answers import probe_cost
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.search.probe_settings import ProbeSettings
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +63,6 @@ def load_labelled(
     solvers: Sequence[str],
     units: Sequence[str],
     sides: Mapping[str, str],
-    say: Say,
     keep: Collection[str] = ("graph", "trace"),
 ) -> LabelledInstances:
     """Join the cached instances of a data set with its labels.
@@ -79,8 +77,6 @@ def load_labelled(
         Columns and tables wanted.
     sides
         Instance -> side; an instance without one is left out.
-    say
-        Called with what a reader of the log should know.
     keep
         Large parts of instances to hold in memory: ``graph``, ``trace``.
 
@@ -104,7 +100,7 @@ def load_labelled(
             instances.append(_with_parts(instance, keep))
     if not kept:
         raise DatasetError(f"{dataset.directory}: found no labelled instance that was read and not solved by the probe")
-    say(f"{len(kept)} instances to learn from, {len(solved)} solved by the probe, {absent} not found or not probed")
+    log.info(f"{len(kept)} instances to learn from, {len(solved)} solved by the probe, {absent} absent or not probed")
     satisfiable = dataset.satisfiable(kept)
     groups = dataset.families(kept)
     tables = {}
@@ -177,7 +173,7 @@ def open_datasets(config: TrainingConfig) -> Dataset:
 
 
 def prepare(
-    config: TrainingConfig, say: Say, progress: Callable[[int, str], ProgressLine]
+    config: TrainingConfig, progress: Callable[[int, str], ProgressLine]
 ) -> tuple[Dataset, LabelledInstances]:
     """Open the data set, preprocess what isn't cached, and join instances and labels.
 
@@ -187,14 +183,14 @@ def prepare(
         If the data set has no splits, or no instance of it can be had.
     """
     dataset = open_datasets(config)
-    cache = cached_instances(dataset, config, say, progress)
-    data = load_labelled(dataset, cache, config.data.solvers, config.data.units, split_sides(dataset, config), say)
-    say(", ".join(f"{side}: {len(data.side(side))}" for side in SIDES))
+    cache = cached_instances(dataset, config, progress)
+    data = load_labelled(dataset, cache, config.data.solvers, config.data.units, split_sides(dataset, config))
+    log.info(", ".join(f"{side}: {len(data.side(side))}" for side in SIDES))
     return dataset, data
 
 
 def cached_instances(
-    dataset: Dataset, config: TrainingConfig, say: Say, progress: Callable[[int, str], ProgressLine]
+    dataset: Dataset, config: TrainingConfig, progress: Callable[[int, str], ProgressLine]
 ) -> InstanceCache:
     """Preprocess the instances that have runs and aren't cached yet, and return the cache."""
     labelled = sorted({run.instance for run in dataset.runs} & set(dataset.instances))
@@ -208,7 +204,7 @@ def cached_instances(
         progress=progress,
     )
     for item in failed:
-        say(f"left out: {item.error}")
+        log.info(f"left out: {item.error}")
     return cache
 
 

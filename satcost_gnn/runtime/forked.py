@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import signal
 import sys
@@ -12,10 +13,10 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 
 from satcost_gnn.errors import SatcostError
+from satcost_gnn.runtime.logs import log
 
-Say = Callable[[str], None]
-#: Does the work; called in the child with a function that passes a line for the log to the parent.
-Job = Callable[[Say], None]
+#: Does the work; called in the child. What it logs goes to the parent.
+Job = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -25,35 +26,50 @@ class _Running:
     channel: Connection
 
 
+class _ToParent(logging.Handler):
+    """Passes messages to the parent, which knows where to write them."""
+
+    def __init__(self, channel: Connection) -> None:
+        super().__init__()
+        self._channel = channel
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass a message on."""
+        self._channel.send((record.levelno, record.getMessage()))
+
+
 def _work(job: Job, channel: Connection) -> None:
     # An interrupt goes to the whole group of processes; the parent ends the children itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        job(lambda text: channel.send(("say", text)))
-        channel.send(("done", ""))
+        log.handlers[:] = [_ToParent(channel)]
+        job()
+        channel.send((None, ""))
     except SatcostError as error:
-        channel.send(("error", str(error)))
+        channel.send((None, str(error)))
     except BaseException as error:
-        channel.send(("say", traceback.format_exc().rstrip()))
-        channel.send(("error", f"{type(error).__name__}: {error}"))
+        log.error(traceback.format_exc().rstrip())
+        channel.send((None, f"{type(error).__name__}: {error}"))
     finally:
         channel.close()
         sys.stderr.flush()
 
 
-def run_forked(jobs: Sequence[Job], at_a_time: int, on_end: Callable[[int, str], None], say: Say) -> None:
+def run_forked(
+    jobs: Sequence[Job], names: Sequence[str], at_a_time: int, on_end: Callable[[int, str], None]
+) -> None:
     """Run jobs, each in a forked process of its own.
 
     Parameters
     ----------
     jobs
         What to do; a result must be left where the parent finds it, such as in a file.
+    names
+        What each is called; messages of theirs begin with it.
     at_a_time
         Processes at a time.
     on_end
         Called with the number of each job that has ended and what went wrong, empty if nothing did.
-    say
-        Called with the lines that the jobs say.
     """
     context = multiprocessing.get_context("fork")
     waiting = list(enumerate(jobs))[::-1]
@@ -71,11 +87,11 @@ def run_forked(jobs: Sequence[Job], at_a_time: int, on_end: Callable[[int, str],
                 assert isinstance(channel, Connection)
                 one = running[channel]
                 try:
-                    what, text = channel.recv()
+                    level, text = channel.recv()
                 except (EOFError, OSError):
-                    what, text = "error", _why_dead(one.process)
-                if what == "say":
-                    say(text)
+                    level, text = None, _why_dead(one.process)
+                if level is not None:
+                    log.log(level, f"{names[one.number]}: {text}")
                     continue
                 del running[channel]
                 one.process.join()

@@ -11,6 +11,23 @@ from satcost_gnn.runtime.terminals import is_terminal
 
 # Steps that must have ended before the time left is told.
 _ENOUGH = 10
+# Whether progress is shown at all, and the bar on the terminal.
+_wanted = True
+_bar_shown: Any = None
+
+
+def show_progress(wanted: bool) -> None:
+    """Say whether progress is shown at all."""
+    global _wanted
+    _wanted = wanted
+
+
+def print_above(text: str) -> None:
+    """Print a line on standard error without spoiling a bar that is there."""
+    if _bar_shown is not None:
+        _bar_shown.console.print(text, markup=False, highlight=False, soft_wrap=True)
+    else:
+        print(text, file=sys.stderr, flush=True)
 
 
 def duration(seconds: float | None) -> str:
@@ -48,7 +65,8 @@ class ProgressLine:
         self._task: Any = None
 
     def __enter__(self) -> Self:
-        if is_terminal(sys.stderr):
+        global _bar_shown
+        if _wanted and is_terminal(sys.stderr):
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -61,14 +79,17 @@ class ProgressLine:
                 transient=True,
             )
             self._bar.start()
+            _bar_shown = self._bar
             self._task = self._bar.add_task(self._what, total=self._total, rate=self._first)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        global _bar_shown
         if self._bar is not None:
             self._bar.stop()
+            _bar_shown = None
         elif self._done != self._told:
             self._say()
 
@@ -90,7 +111,8 @@ class ProgressLine:
 
     def _say(self) -> None:
         self._said, self._told = time.monotonic(), self._done
-        print(f"{self._done}/{self._total} {self._what}, {self._speed() or self._first}", file=sys.stderr)
+        if _wanted:
+            print(f"{self._done}/{self._total} {self._what}, {self._speed() or self._first}", file=sys.stderr)
 
     def _speed(self) -> str:
         """Return the rate and, once enough is done to tell, the time left; empty before the first step."""
@@ -101,10 +123,3 @@ class ProgressLine:
         # The first steps of a long job are seldom like the rest.
         enough = made >= min(_ENOUGH, max(self._total - self._skipped, 1))
         return f"{rate:.1f}/s" + (f", {duration((self._total - self._done) / rate)} left" if enough else "")
-
-    def message(self, text: str) -> None:
-        """Print a line on standard error without spoiling the bar."""
-        if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
-        else:
-            print(text, file=sys.stderr)

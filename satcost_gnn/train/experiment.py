@@ -35,7 +35,6 @@ from satcost_gnn.learn.early_answers import write_relative_costs
 from satcost_gnn.learn.fitting import calibrate, fit_classical, fit_network, not_learnt_from, predict_all
 from satcost_gnn.learn.labelled_instances import (
     LabelledInstances,
-    Say,
     default_cutoffs,
     largest_solved,
     own_limit,
@@ -44,6 +43,7 @@ from satcost_gnn.learn.labelled_instances import (
     split_sides,
 )
 from satcost_gnn.learn.out_of_distribution import OODDetector
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import write_json
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.search.probe_settings import ProbeSettings
@@ -61,15 +61,13 @@ if TYPE_CHECKING:
 CHAIN = ("gnn", "forest", "forest_static", "linear", "tree_size", "constant")
 
 
-def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, str], ProgressLine]) -> Checkpoint:
+def run_experiment(config: TrainingConfig, progress: Callable[[int, str], ProgressLine]) -> Checkpoint:
     """Do everything from the data set to the checkpoint; whatever is cached or finished is not done again.
 
     Parameters
     ----------
     config
         The whole run.
-    say
-        Called with lines for the log.
     progress
         Makes a progress reporter of a number of steps and what they are.
 
@@ -86,7 +84,7 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
     target = config.checkpoint.directory / f"{config.checkpoint.name}-v{config.checkpoint.version}"
     if target.exists():
         raise CheckpointError(f"{target} exists; checkpoints are never overwritten, choose the next version")
-    dataset, data = prepare(config, say, progress)
+    dataset, data = prepare(config, progress)
     config.directory.mkdir(parents=True, exist_ok=True)
     write_config(config, config.directory / "config.json")
     sides = dict(sorted(split_sides(dataset, config).items()))
@@ -100,9 +98,9 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
         learnt = data.side("train", "validation")
         groups = data.tables[config.data.units[0]].groups
         detector = OODDetector(judged_by="static").fit([data.instances[k] for k in learnt], [groups[k] for k in learnt])
-        fitted = {unit: fit_classical(data, unit, say) for unit in config.data.units}
-        say("training the network")
-        network = fit_network(data, config, say)
+        fitted = {unit: fit_classical(data, unit) for unit in config.data.units}
+        log.info("training the network")
+        network = fit_network(data, config)
         if config.checkpoint.earlier:
             earlier = earlier_network(Checkpoint.open(config.checkpoint.earlier), config)
             network.earlier = earlier.calibrated_out_of_distribution(
@@ -127,7 +125,7 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
         told = {unit: network.for_unit(unit).predict(table.instances) for unit, table in known.items()}
         metrics["warnings"] = warnings = training_warnings(known, told, fresh)
         for line in warnings:
-            say(f"warning: {line}")
+            log.info(f"warning: {line}")
         (staging / "calibration.json").write_text(json.dumps(calibrations) + "\n")
         (staging / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
         if PORTFOLIO_UNIT in config.data.units:
@@ -165,7 +163,7 @@ def run_experiment(config: TrainingConfig, say: Say, progress: Callable[[int, st
             + card_section(warnings)
         )
         checkpoint = Checkpoint.write(staging, target, about)
-    say(f"wrote {checkpoint.directory}")
+    log.info(f"wrote {checkpoint.directory}")
     return checkpoint
 
 

@@ -14,11 +14,11 @@ from satcost_gnn.decide.monitored_runs import MonitoredRun, read_monitored_runs
 from satcost_gnn.decide.reestimate import Reestimator
 from satcost_gnn.errors import DatasetError
 from satcost_gnn.features.cache import InstanceCache
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.serve.checkpoint import Checkpoint
 from satcost_gnn.train.monitor_runs import (
     TRAINING,
     UNITS,
-    Say,
     by_stratum,
     chosen_runs,
     joined_runs,
@@ -69,7 +69,6 @@ def fit_monitor(
     root: Path | None = None,
     caches: Sequence[InstanceCache] = (),
     share: float = 1.0,
-    say: Say,
 ) -> Reestimator:
     """Record runs, predict their instances, and fit the monitor's model; what is there is not made again.
 
@@ -87,8 +86,6 @@ def fit_monitor(
         Preprocessed instances.
     share
         Share of the usual sample of runs to record.
-    say
-        Called with messages.
 
     Raises
     ------
@@ -100,7 +97,7 @@ def fit_monitor(
     wanted = chosen_runs(dataset, TRAINING, config.solvers, share)
     if not wanted:
         raise DatasetError(f"{dataset.directory}: found no run of the {TRAINING.side} side that is long enough")
-    record_runs(dataset, wanted, work / "training.jsonl", root=root, store=work / "cnf", say=say)
+    record_runs(dataset, wanted, work / "training.jsonl", root=root, store=work / "cnf")
     recorded = list(read_monitored_runs(work / "training.jsonl"))
     others = {instance for members in by_stratum(dataset, TRAINING).values() for instance, _ in members}
     predict_before(
@@ -112,7 +109,6 @@ def fit_monitor(
         root=root,
         store=work / "cnf",
         caches=caches,
-        say=say,
     )
     loaded = joined_runs(dataset, TRAINING, recorded, read_priors(work / "priors.jsonl"))
     runs = [run.run(priors) for run, priors in loaded]
@@ -125,5 +121,5 @@ def fit_monitor(
         "censored": sum(run.censored for run in runs),
         "instances": len({run.group for run in runs}),
     }
-    say(", ".join(f"{name}: {about[name]}" for name in ("runs", "recorded", "censored", "instances")))
+    log.info(", ".join(f"{name}: {about[name]}" for name in ("runs", "recorded", "censored", "instances")))
     return Reestimator.fit(runs, anyone, provenance=about)

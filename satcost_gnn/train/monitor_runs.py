@@ -12,7 +12,7 @@ import hashlib
 import itertools
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ from satcost_gnn.decide.reestimate import SearchState
 from satcost_gnn.errors import DatasetError
 from satcost_gnn.features.cache import InstanceCache
 from satcost_gnn.features.preprocessing import Preprocessed, preprocess
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.serve.predictor import Predictor
 
@@ -39,7 +40,6 @@ Item = TypeVar("Item")
 RunName = tuple[str, str]
 #: Unit -> solver -> prediction before the run.
 Priors = Mapping[str, Mapping[str, CostDistribution]]
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def chosen_runs(dataset: Dataset, sample: Sample, solvers: Collection[str], shar
 
 
 def record_runs(
-    dataset: Dataset, wanted: Sequence[RunName], target: Path, *, root: Path | None, store: Path, say: Say
+    dataset: Dataset, wanted: Sequence[RunName], target: Path, *, root: Path | None, store: Path
 ) -> None:
     """Make runs under the monitor, those that a file of JSON lines has not got yet.
 
@@ -131,12 +131,10 @@ def record_runs(
         The file.
     root, store
         See :func:`~satcost_gnn.data.materialise.materialise`.
-    say
-        Called with messages.
     """
     done = {(run["instance"], run["solver"]) for run in _lines(target)}
     todo = [item for item in wanted if item not in done]
-    files = materialise(dataset, root, store, instances=sorted({item[0] for item in todo}), on_problem=say)
+    files = materialise(dataset, root, store, instances=sorted({item[0] for item in todo}))
     todo = [item for item in todo if item[0] in files]
     spent = 0.0
     with Sandbox() as sandbox, target.open("a") as stream:
@@ -146,7 +144,7 @@ def record_runs(
             stream.flush()
             spent += found.states[-1].cpu_s if found.states else 0.0
             if k % 20 == 0:
-                say(f"{k} of {len(todo)} runs, {spent:.0f} CPU s")
+                log.info(f"{k} of {len(todo)} runs, {spent:.0f} CPU s")
 
 
 def predict_before(
@@ -159,7 +157,6 @@ def predict_before(
     root: Path | None,
     store: Path,
     caches: Sequence[InstanceCache] = (),
-    say: Say,
 ) -> None:
     """Predict instances as before any of the runs, those that a file of JSON lines has not got yet.
 
@@ -177,8 +174,6 @@ def predict_before(
         See :func:`~satcost_gnn.data.materialise.materialise`.
     caches
         Preprocessed instances.
-    say
-        Called with messages.
     """
     known = {row["instance"] for row in _lines(target)}
     predictors = [Predictor.from_checkpoint(checkpoint, unit=unit, device="cpu") for unit in UNITS]
@@ -193,7 +188,7 @@ def predict_before(
                 missing.append(name)
         if missing:
             with Sandbox() as sandbox:
-                for name, path in materialise(dataset, root, store, instances=missing, on_problem=say).items():
+                for name, path in materialise(dataset, root, store, instances=missing).items():
                     yield name, preprocess(path, predictors[0].settings, sandbox)
 
     try:

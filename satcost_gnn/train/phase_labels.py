@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.compact_graph import CompactGraph
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.learn.network.phase_samples import PhaseSample
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.sandbox import Limits, Sandbox
 from satcost_gnn.search.model_sampling import SampledModels
 from satcost_gnn.search.phase_graph import node_variables, read_phase_graph
@@ -104,7 +105,7 @@ def searched_graph(sandbox: Sandbox, formula: Formula, cached: Instance | None) 
 
 
 def label_instance(
-    sandbox: Sandbox, path: Path, cached: Instance | None, say: Callable[[str], None]
+    sandbox: Sandbox, path: Path, cached: Instance | None
 ) -> tuple[PhaseSample | None, float]:
     """Return the sample of one instance and the CPU seconds spent; None if it is too large or had too few models."""
     formula = read_dimacs(path)
@@ -125,7 +126,7 @@ def label_instance(
     )
     spent += outcome.cpu_s
     if outcome.value is None or outcome.status != "OK":
-        say(f"{path.name}: {outcome.status} {outcome.detail}")
+        log.info(f"{path.name}: {outcome.status} {outcome.detail}")
         return None, spent
     sampled = SampledModels(**outcome.value)
     if len(sampled.models) < MODELS:
@@ -151,7 +152,6 @@ def label_instances(
     store: Path,
     cache: InstanceCache | None = None,
     cpu_s: float = float("inf"),
-    say: Callable[[str], None],
 ) -> None:
     """Make the samples of all sides that aren't there yet.
 
@@ -169,8 +169,6 @@ def label_instances(
         Instances that are preprocessed already.
     cpu_s
         CPU seconds after which no further instance is begun.
-    say
-        Called with messages.
 
     Raises
     ------
@@ -184,22 +182,22 @@ def label_instances(
             folder.mkdir(parents=True, exist_ok=True)
             # An instance that gave no label isn't tried again.
             todo = [n for n in names if not any((folder / f"{n}{end}").exists() for end in (".npz", ".refused"))]
-            files = materialise(dataset, root, store, instances=todo, on_problem=say)
+            files = materialise(dataset, root, store, instances=todo)
             for name in (name for name in todo if name in files):
                 if spent > cpu_s:
-                    say(f"stopped at {spent:.0f} CPU seconds")
+                    log.info(f"stopped at {spent:.0f} CPU seconds")
                     return
                 try:
-                    sample, used = label_instance(sandbox, files[name], cache.get(name) if cache else None, say)
+                    sample, used = label_instance(sandbox, files[name], cache.get(name) if cache else None)
                 except SatcostError as error:
-                    say(str(error))
+                    log.info(str(error))
                     continue
                 spent += used
                 if sample is None:
                     (folder / f"{name}.refused").touch()
                 else:
                     sample.write(folder / f"{name}.npz")
-            say(f"{side}: {len(list(folder.glob('*.npz')))} of {len(names)} labelled; {spent:.0f} CPU s")
+            log.info(f"{side}: {len(list(folder.glob('*.npz')))} of {len(names)} labelled; {spent:.0f} CPU s")
 
 
 def read_samples(work: Path, side: str, most_edges: int = MOST_EDGES) -> dict[str, PhaseSample]:

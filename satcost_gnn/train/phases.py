@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ SETTINGS: dict[str, Any] = {
 MOST_EDGES_IN_TRAINING = 12_000
 
 
-def train_phase_checkpoint(work: Path, target: Path, *, dataset: str, command: str, say: Callable[[str], None]) -> None:
+def train_phase_checkpoint(work: Path, target: Path, *, dataset: str, command: str) -> None:
     """Train the network of the phases on the labels in a directory, and write its checkpoint.
 
     Parameters
@@ -33,8 +32,6 @@ def train_phase_checkpoint(work: Path, target: Path, *, dataset: str, command: s
         Directory of the new checkpoint.
     dataset, command
         Kept in the checkpoint, for the record.
-    say
-        Called with one line an epoch.
 
     Raises
     ------
@@ -59,7 +56,7 @@ def train_phase_checkpoint(work: Path, target: Path, *, dataset: str, command: s
     torch.set_num_threads(1)
     config = PhaseTrainingConfig.checked(SETTINGS)
     start = time.process_time()
-    model = train_phases(config, list(sides["train"].values()), list(sides["validation"].values()), say=say)
+    model = train_phases(config, list(sides["train"].values()), list(sides["validation"].values()))
     about = {
         "command": command,
         "dataset": f"{dataset}, split by instance",

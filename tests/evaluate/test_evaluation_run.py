@@ -209,7 +209,7 @@ def test_no_estimator_at_all_is_an_error(tmp_path: Path, monkeypatch: pytest.Mon
 def test_networks_of_two_seeds_have_no_member_in_common(tmp_path: Path) -> None:
     setup = make_setup(tmp_path, 100)
     setup = replace(setup, config=setup.config.model_copy(update={"members": 3}))
-    fits, failed = plan(setup, [method("gnn"), method("gnn:graph")], (0, 1), [], print)
+    fits, failed = plan(setup, [method("gnn"), method("gnn:graph")], (0, 1), [])
     assert not failed
     assert [fit.settings["seed"] for fit in fits] == [0, 3, 0, 3]
     assert {tuple(fit.settings["model"]["modalities"]) for fit in fits} == {("graph", "static", "online"), ("graph",)}
@@ -219,7 +219,7 @@ def test_networks_of_two_seeds_have_no_member_in_common(tmp_path: Path) -> None:
 
 def test_networks_can_have_fewer_seeds(tmp_path: Path) -> None:
     setup = make_setup(tmp_path, 100)
-    fits, _ = plan(setup, [method("forest"), method("gnn")], (0, 1), [], print, (1,))
+    fits, _ = plan(setup, [method("forest"), method("gnn")], (0, 1), [], (1,))
     assert [(fit.method.name, fit.seed) for fit in fits] == [("forest", 0), ("forest", 1), ("gnn", 1)]
 
 

@@ -59,9 +59,9 @@ def poisoned(setup: EvaluationSetup, *sides: str, seed: int = 1) -> EvaluationSe
 
 def predicted(setup: EvaluationSetup, output: Path) -> tuple[dict[str, StoredPredictions], dict[str, Any]]:
     """Return what all methods predicted, and the same calibrated."""
-    fits, failed = plan(setup, METHODS, [0], [], lambda _: None)
+    fits, failed = plan(setup, METHODS, [0], [])
     assert not failed
-    problems = run_fits(setup, fits, output, 1, lambda _: None, ProgressLine)
+    problems = run_fits(setup, fits, output, 1, ProgressLine)
     assert not problems
     stored = {fit.file: StoredPredictions.read(output / "predictions" / fit.file) for fit in fits}
     results = gather(setup, fits, failed, problems, output)
@@ -141,7 +141,7 @@ def checkpoint_files(setup: EvaluationSetup, root: Path, name: str, monkeypatch:
     monkeypatch.setattr(experiment, "card", lambda *_: "")
     few = {"constant": ("constant", {}), "forest": ("forest", {"n_trees": 5}), "linear": ("linear", {})}
     monkeypatch.setattr(fitting, "CLASSICAL", few)
-    return run_experiment(config, lambda _: None, ProgressLine).config.files
+    return run_experiment(config, ProgressLine).config.files
 
 
 def changed(one: dict[str, str], other: dict[str, str]) -> set[str]:

@@ -29,11 +29,11 @@ def test_parts_of_the_network_are_named_by_their_modalities() -> None:
 
 def test_unknown_name_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(EstimatorError, match=r"oracle.*forest_static"):
-        chosen_methods(["forest", "oracle"], print)
+        chosen_methods(["forest", "oracle"])
 
 
 def test_names_are_taken_once() -> None:
-    assert [one.name for one in chosen_methods(["gnn", "size", " size"], print)] == ["size", "gnn"]
+    assert [one.name for one in chosen_methods(["gnn", "size", " size"])] == ["size", "gnn"]
 
 
 def test_ablations_are_contenders() -> None:

@@ -135,7 +135,7 @@ def test_from_a_data_set_to_a_model(tmp_path: Path) -> None:
     priors = (work / "priors.jsonl").read_text()
     with (work / "priors.jsonl").open("a") as stream:
         stream.write('{"instance": "cut')
-    again = fit_monitor(dataset, work, say=lambda _: None)
+    again = fit_monitor(dataset, work)
     assert again.to_json() == model.to_json()
     assert (work / "training.jsonl").read_text().splitlines() == [recorded]
     assert (work / "priors.jsonl").read_text() == priors

@@ -30,11 +30,11 @@ from satcost_gnn.learn.network.earlier import EarlierNetwork
 from satcost_gnn.learn.network.network_files import NetworkHeader, check_header, graph_inputs, read_weights
 from satcost_gnn.learn.registry import load_estimator
 from satcost_gnn.learn.stored_estimator import FORMAT, read_header
+from satcost_gnn.runtime.logs import log
 
 if TYPE_CHECKING:
     from satcost_gnn.learn.network.cost_model import CostModel
     from satcost_gnn.learn.network.torch_inference import TorchInference
-    from satcost_gnn.learn.network.training_callbacks import Say
 
 _WEIGHTS = "model.safetensors"
 _HEADER = "config.json"
@@ -136,7 +136,6 @@ class GnnEstimator(Estimator):
         run_directory: Path | None = None,
         resume: bool = False,
         classical: Path | None = None,
-        say: Say | None = None,
     ) -> Self:
         """Learn from a table, and from tables of other units on the same or other instances.
 
@@ -156,8 +155,6 @@ class GnnEstimator(Estimator):
             Go on with the run in ``run_directory``.
         classical
             Directory that keeps the classical members of the ensemble, for other networks on the same tables.
-        say
-            Called with one line an epoch; by default they go to stderr.
 
         Raises
         ------
@@ -175,7 +172,7 @@ class GnnEstimator(Estimator):
                 f"network: found validation tables in {', '.join(one.unit for one in validation)}; "
                 f"expected {', '.join(units)}"
             )
-        self._options = _FitOptions(tuple(extra), tuple(validation), run_directory, resume, classical, say)
+        self._options = _FitOptions(tuple(extra), tuple(validation), run_directory, resume, classical)
         try:
             return super().fit(table)
         finally:
@@ -183,10 +180,9 @@ class GnnEstimator(Estimator):
 
     def _fit(self, table: TrainingTable) -> None:
         from satcost_gnn.learn.network.joined_tables import JoinedTables, marginal_logits
-        from satcost_gnn.learn.network.training import open_run, tell, train_network
+        from satcost_gnn.learn.network.training import open_run, train_network
 
         options = self._options
-        say = options.say or tell
         tables = {one.unit: one for one in (table, *options.extra)}
         for one in tables.values():
             if not len(one) or not one.known.any(axis=0).all():
@@ -217,7 +213,7 @@ class GnnEstimator(Estimator):
         kind = self.settings.model.ensemble_member
         if kind != "none":
             for unit, one in train.tables.items():
-                say(f"fitting the ensemble member {kind}, in {unit}")
+                log.info(f"fitting the ensemble member {kind}, in {unit}")
                 labelled = one.subset(one.known.any(axis=1))
                 self._ensemble_members[unit] = cached_fit(kind, _MEMBERS[kind], labelled, options.classical)
         self._fallback = (
@@ -239,7 +235,6 @@ class GnnEstimator(Estimator):
                 {unit: marginal_logits(one) for unit, one in train.tables.items()},
                 directory=options.run_directory,
                 resume=options.resume,
-                say=say,
             )
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
@@ -468,4 +463,3 @@ class _FitOptions:
     run_directory: Path | None = None
     resume: bool = False
     classical: Path | None = None
-    say: Say | None = None

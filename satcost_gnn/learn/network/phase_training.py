@@ -19,8 +19,9 @@ from satcost_gnn.learn.network.batching import PlannedBatches, plan_batches
 from satcost_gnn.learn.network.lightning_surroundings import one_process, quiet_lightning
 from satcost_gnn.learn.network.phase_model import PhaseModel, PhaseModelConfig
 from satcost_gnn.learn.network.phase_samples import PhaseBatch, PhaseSample, collate_graphs, collate_phases
-from satcost_gnn.learn.network.training import deterministic_torch, tell
-from satcost_gnn.learn.network.training_callbacks import BestWeights, Say
+from satcost_gnn.learn.network.training import deterministic_torch
+from satcost_gnn.learn.network.training_callbacks import BestWeights
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.section import Section
 
 __all__ = ["PhaseTrainingConfig", "train_phases"]
@@ -142,11 +143,8 @@ class _PhaseModule(lightning.LightningModule):  # type: ignore[misc]
 
 
 class _EpochLine(Callback):  # type: ignore[misc]
-    def __init__(self, say: Say) -> None:
-        self.say = say
-
     def on_train_epoch_end(self, trainer: Any, pl_module: _PhaseModule) -> None:
-        self.say(
+        log.info(
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: loss {pl_module.mean('train'):.4f}, "
             f"validation {pl_module.mean('validation'):.4f}"
         )
@@ -156,8 +154,6 @@ def train_phases(
     config: PhaseTrainingConfig,
     train: Sequence[PhaseSample],
     validation: Sequence[PhaseSample],
-    *,
-    say: Say = tell,
 ) -> PhaseModel:
     """Train a network.
 
@@ -167,8 +163,6 @@ def train_phases(
         Settings.
     train, validation
         Labelled formulas; the second only stop the training.
-    say
-        Called with one line an epoch.
 
     Returns
     -------
@@ -187,7 +181,7 @@ def train_phases(
             max_epochs=config.epochs,
             gradient_clip_val=config.gradient_clip,
             deterministic=deterministic,
-            callbacks=[best, EarlyStopping("loss", patience=config.patience, verbose=False), _EpochLine(say)],
+            callbacks=[best, EarlyStopping("loss", patience=config.patience, verbose=False), _EpochLine()],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,

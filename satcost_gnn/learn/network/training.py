@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import copy
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,15 +42,11 @@ from satcost_gnn.learn.network.definition import ModelShape
 from satcost_gnn.learn.network.lightning_surroundings import one_process, quiet_lightning
 from satcost_gnn.learn.network.losses import batch_losses
 from satcost_gnn.learn.network.stored_weights import check_training_state, load_weights
-from satcost_gnn.learn.network.training_callbacks import BestWeights, EpochLog, Say
+from satcost_gnn.learn.network.training_callbacks import BestWeights, EpochLog
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import write_json
 
 _LAST_RATE = 0.02
-
-
-def tell(message: str) -> None:
-    """Write a line to stderr, where all progress goes."""
-    print(message, file=sys.stderr, flush=True)
 
 
 class CostModule(lightning.LightningModule):  # type: ignore[misc]
@@ -269,7 +264,6 @@ def train_member(
     member: int = 0,
     directory: Path | None = None,
     resume: bool = False,
-    say: Say = tell,
     callbacks: Sequence[Callback] = (),
 ) -> CostModel:
     """Train one network.
@@ -290,8 +284,6 @@ def train_member(
         Directory of the run; None to keep nothing on disk.
     resume
         Go on from ``last.ckpt`` if there is one.
-    say
-        Called with one line an epoch.
     callbacks
         Further Lightning callbacks.
 
@@ -310,7 +302,7 @@ def train_member(
         model.set_statistics(train, marginal)
         hooks: list[Callback] = [
             best,
-            EpochLog(member, best, directory / "log.csv" if directory is not None else None, say),
+            EpochLog(member, best, directory / "log.csv" if directory is not None else None),
             *callbacks,
         ]
         if validation:
@@ -365,7 +357,6 @@ def train_network(
     *,
     directory: Path | None = None,
     resume: bool = False,
-    say: Say = tell,
 ) -> list[CostModel]:
     """Train all members of an ensemble one after the other; parameters as for :func:`train_member`.
 
@@ -377,12 +368,12 @@ def train_network(
         if resume and done is not None and done.exists():
             try:
                 members.append(load_weights(done, CostModel(config.model, shape)))
-                say(f"member {member}: finished before")
+                log.info(f"member {member}: finished before")
                 continue
             except DamagedFileError as error:
-                say(f"{error}; the member is trained again")
+                log.info(f"{error}; the member is trained again")
         model = train_member(
-            config, shape, train, validation, marginal, member=member, directory=directory, resume=resume, say=say
+            config, shape, train, validation, marginal, member=member, directory=directory, resume=resume
         )
         if done is not None:
             temporary = done.with_suffix(".tmp")

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import replacing
 
 if TYPE_CHECKING:
     from satcost_gnn.learn.network.training import CostModule
 
 
-Say = Callable[[str], None]
 
 _LOG_COLUMNS = ("member", "epoch", "train_loss", "validation_nll", "validation_crps", "learning_rate", "seconds")
 
@@ -48,10 +47,10 @@ class BestWeights(Callback):  # type: ignore[misc]
 
 
 class EpochLog(Callback):  # type: ignore[misc]
-    """One row of ``log.csv`` and one line on stderr for each epoch."""
+    """One row of ``log.csv`` and one line for each epoch."""
 
-    def __init__(self, member: int, best: BestWeights, path: Path | None, say: Say) -> None:
-        self.member, self.best, self.path, self.say = member, best, path, say
+    def __init__(self, member: int, best: BestWeights, path: Path | None) -> None:
+        self.member, self.best, self.path = member, best, path
         self._start = 0.0
 
     def on_train_start(self, trainer: Any, pl_module: CostModule) -> None:
@@ -97,4 +96,4 @@ class EpochLog(Callback):  # type: ignore[misc]
         if metrics:
             line += f"validation nll {metrics['nll']:.4f}, crps {metrics['crps']:.4f}, "
         best = " (best)" if metrics and self.best.epoch == trainer.current_epoch else ""
-        self.say(f"{line}{seconds:.1f} s{best}")
+        log.info(f"{line}{seconds:.1f} s{best}")

@@ -30,10 +30,6 @@ TINY = {
 }
 
 
-def quiet(_):
-    pass
-
-
 def tiny(**changes):
     return {**TINY, **{k: {**TINY.get(k, {}), **v} if isinstance(v, dict) else v for k, v in changes.items()}}
 
@@ -41,7 +37,7 @@ def tiny(**changes):
 @pytest.fixture(scope="module")
 def fitted():
     table, seconds = make_graph_table(10, 0), make_graph_table(10, 0, "cpu_seconds")
-    return GnnEstimator(TINY, device="cpu").fit(table, extra=[seconds], say=quiet), table
+    return GnnEstimator(TINY, device="cpu").fit(table, extra=[seconds]), table
 
 
 def test_predicts_in_every_unit_of_its_tables(fitted):
@@ -176,16 +172,15 @@ def test_embedding(fitted):
     assert estimator.embedding([]).shape == (0, 16)
 
 
-def test_instances_are_joined_over_units():
+def test_instances_are_joined_over_units(heard):
     table, seconds = make_graph_table(8, 0), make_graph_table(8, 0, "cpu_seconds")
     # Another order, and one instance that only this table has.
     partial = seconds.subset([6, 2, 7, 0])
     first = table.subset(np.arange(7))
-    lines = []
     estimator = GnnEstimator(tiny(members=1), device="cpu").fit(
-        first, extra=[partial], validation=[table, seconds], say=lines.append
+        first, extra=[partial], validation=[table, seconds]
     )
-    assert len(lines) == 2
+    assert len(heard) == 2
     assert estimator.units == ("conflicts", "cpu_seconds")
     joined = JoinedTables.of({"conflicts": first, "cpu_seconds": partial})
     assert [one.path for one in joined.instances] == [one.path for one in table.instances]
@@ -199,11 +194,11 @@ def test_bad_tables():
     table = make_graph_table(6, 0)
     estimator = GnnEstimator(TINY, device="cpu")
     with pytest.raises(EstimatorError, match="each unit once"):
-        estimator.fit(table, extra=[table], say=quiet)
+        estimator.fit(table, extra=[table])
     with pytest.raises(EstimatorError, match="validation tables in cpu_seconds"):
-        estimator.fit(table, validation=[make_graph_table(6, 0, "cpu_seconds")], say=quiet)
+        estimator.fit(table, validation=[make_graph_table(6, 0, "cpu_seconds")])
     with pytest.raises(EstimatorError, match="has an instance twice"):
-        estimator.fit(table.subset([0, 1, 1, 2]), say=quiet)
+        estimator.fit(table.subset([0, 1, 1, 2]))
     bare = TrainingTable(
         [replace(one, graph=None) for one in table.instances],
         table.solvers,
@@ -215,14 +210,14 @@ def test_bad_tables():
         table.satisfiable,
     )
     with pytest.raises(EstimatorError, match=r"0\.cnf: found no graph"):
-        estimator.fit(bare, say=quiet)
+        estimator.fit(bare)
     with pytest.raises(EstimatorError, match="not fitted"):
         estimator.predict(table.instances)
     with pytest.raises(EstimatorError, match="not fitted"):
         estimator.save("nowhere")
     other = table.for_solvers(SOLVERS[::-1])
     with pytest.raises(EstimatorError, match="solvers of the training tables, in order"):
-        estimator.fit(table, validation=[other], say=quiet)
+        estimator.fit(table, validation=[other])
     assert not estimator.is_fitted
 
 
@@ -271,8 +266,8 @@ def test_marginal_hazards_by_hand():
 def test_is_mixed_with_a_forest(tmp_path):
     table = make_graph_table(24, 2, noise=0.1)
     config = tiny(model={"ensemble_member": "forest", "ensemble_member_weight": 0.25}, members=1)
-    estimator = GnnEstimator(config, device="cpu").fit(table, say=quiet, classical=tmp_path / "kept")
-    alone = GnnEstimator(tiny(members=1), device="cpu").fit(table, say=quiet)
+    estimator = GnnEstimator(config, device="cpu").fit(table, classical=tmp_path / "kept")
+    alone = GnnEstimator(tiny(members=1), device="cpu").fit(table)
     forest = estimator._ensemble_members["conflicts"]
     assert forest.name == "forest"
     new = make_graph_table(6, 3).instances
@@ -290,8 +285,8 @@ def test_is_mixed_with_a_forest(tmp_path):
 def test_new_formulas_are_mostly_left_to_the_early_search(tmp_path):
     table = make_graph_table(40, 2, noise=0.1)
     config = tiny(model={"ood_fallback_weight": 0.7, "ood_fallback_constant": 0.3}, members=1)
-    estimator = GnnEstimator(config, device="cpu").fit(table, say=quiet)
-    alone = GnnEstimator(tiny(model={"ood_fallback_weight": 0.0}, members=1), device="cpu").fit(table, say=quiet)
+    estimator = GnnEstimator(config, device="cpu").fit(table)
+    alone = GnnEstimator(tiny(model={"ood_fallback_weight": 0.0}, members=1), device="cpu").fit(table)
     assert estimator.for_new and not alone.for_new
     known = table.instances[:4]
     new = [replace(one, static=FeatureVector(one.static.names, one.static.values + 1e3)) for one in known]
@@ -314,7 +309,7 @@ def test_new_formulas_are_mostly_left_to_the_early_search(tmp_path):
 def test_what_it_reads_off_the_early_search_shares_new_formulas_with_a_forest():
     table = make_graph_table(40, 2, noise=0.1)
     config = tiny(model={"online_only_dropout": 0.3, "ood_fallback_weight": 0.8}, members=1)
-    estimator = GnnEstimator(config, device="cpu").fit(table, say=quiet)
+    estimator = GnnEstimator(config, device="cpu").fit(table)
     known = table.instances[:4]
     new = [replace(one, static=FeatureVector(one.static.names, one.static.values + 1e3)) for one in known]
     forest = estimator._fallback._forests["conflicts"].predict(new).cdf
@@ -335,14 +330,13 @@ def test_what_it_reads_off_the_early_search_shares_new_formulas_with_a_forest():
     np.testing.assert_allclose(estimator.predict(new).cdf, expected, atol=1e-5)
 
 
-def test_without_stopping_nothing_is_held_out(tmp_path):
+def test_without_stopping_nothing_is_held_out(tmp_path, heard):
     table = make_graph_table(12, 2)
-    lines = []
     config = tiny(optimiser={"stopping": "none", "epochs": 3, "encoder_epochs": 1}, members=1)
-    estimator = GnnEstimator(config, device="cpu").fit(table, say=lines.append, run_directory=tmp_path / "run")
+    estimator = GnnEstimator(config, device="cpu").fit(table, run_directory=tmp_path / "run")
     split = json.loads((tmp_path / "run/split.json").read_text())
     assert len(split["train"]) == 12 and not split["validation"]
-    assert len(lines) == 3 and not any("validation" in line for line in lines)
+    assert len(heard) == 3 and not any("validation" in line for line in heard)
     assert np.isfinite(estimator.predict(table.instances).cdf).all()
 
 
@@ -445,11 +439,11 @@ def test_features_of_the_order_are_read_by_no_network_that_is_fitted_now_and_by_
         ]
 
     known = replace(table, instances=with_order(0.5))
-    now = GnnEstimator({**TINY, "members": 1}, device="cpu").fit(known, say=quiet)
+    now = GnnEstimator({**TINY, "members": 1}, device="cpu").fit(known)
     np.testing.assert_array_equal(now.predict(with_order(9.0)).cdf, now.predict(known.instances).cdf)
     with monkeypatch.context() as patch:
         patch.setattr("satcost_gnn.learn.network.estimator.ORDER_FEATURE_NAMES", frozenset({"gap_mean"}))
-        before = GnnEstimator({**TINY, "members": 1}, device="cpu").fit(known, say=quiet)
+        before = GnnEstimator({**TINY, "members": 1}, device="cpu").fit(known)
     before.save(tmp_path)
     header = json.loads((tmp_path / "config.json").read_text())
     assert header["inputs"]["static"] == list(names[:-1])

@@ -11,6 +11,7 @@ import pytest
 import torch
 from damaging import DAMAGES
 from lightning.pytorch.callbacks import Callback
+from listening import listening
 from synthetic_graphs import SMALL_MODEL, make_graph_table
 
 from satcost_gnn.config import NetworkConfig
@@ -38,9 +39,9 @@ def tables():
 
 
 def fit(tables, config, **options):
-    lines = []
     train, validation = tables
-    estimator = GnnEstimator(config, device="cpu").fit(train, validation=[validation], say=lines.append, **options)
+    with listening() as lines:
+        estimator = GnnEstimator(config, device="cpu").fit(train, validation=[validation], **options)
     return estimator, lines
 
 
@@ -67,7 +68,7 @@ def test_learns_a_tiny_set_by_heart(tables):
         batches={"graphs": 8},
     )
     train = tables[0]
-    estimator = GnnEstimator(config, device="cpu").fit(train, validation=[train], say=lambda _: None)
+    estimator = GnnEstimator(config, device="cpu").fit(train, validation=[train])
     predicted = estimator.predict(train.instances)
     usable = train.known & ~train.censored
     error = (predicted.mean() - train.cost)[usable]
@@ -103,8 +104,8 @@ def test_the_running_mean_starts_at_the_first_weights_and_follows_them(tables, m
             for kept, model in ((means, pl_module.averaged), (weights, pl_module.model)):
                 kept.append(model.fusion.layers[0].weight.detach().clone())
 
-    def watched(*args, say, **_):
-        return [train_member(*args, say=say, callbacks=[Watch()])]
+    def watched(*args, **_):
+        return [train_member(*args, callbacks=[Watch()])]
 
     monkeypatch.setattr("satcost_gnn.learn.network.training.train_network", watched)
     fit(tables, config)
