@@ -14,6 +14,7 @@ from satcost_gnn.cli.colour import styled
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.inputs import expand_all
 from satcost_gnn.cli.interruption import interrupted
+from satcost_gnn.cli.messages import tell_warning
 from satcost_gnn.cli.numbers import SECONDS
 from satcost_gnn.cli.options import (
     TABLE_FORMATS,
@@ -140,7 +141,7 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
     try:
         with predictor, writer, ProgressLine(len(names), "files", first="loading and probing") as progress:
             progress.skip(len(names) - len(left))
-            predictor.on_warning = lambda path, warning: log.warning(f"{path}: {warning}")
+            predictor.on_warning = tell_warning
 
             def take(row: dict[str, Any]) -> None:
                 writer.write([row])

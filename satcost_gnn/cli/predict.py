@@ -15,6 +15,7 @@ from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.gbd_inputs import from_gbd
 from satcost_gnn.cli.inputs import expand_all
 from satcost_gnn.cli.interruption import interrupted
+from satcost_gnn.cli.messages import tell_warning
 from satcost_gnn.cli.numbers import COST, SECONDS, Commas
 from satcost_gnn.cli.options import (
     TABLE_FORMATS,
@@ -200,11 +201,11 @@ def run_predict(options: PredictOptions) -> int:
                     # A pipe can be read once only, and is wanted for the phases, too.
                     source = read_twice(names[0], options.relaxed, stack)
                     left = [source for _ in left]
-                predictor.on_warning = lambda path, warning: log.warning(f"{path}: {warning}")
+                predictor.on_warning = tell_warning
                 for prediction in _predictions(predictor, left, options.jobs, cluster):
                     writer.write(prediction.rows(cutoffs))
-                    _tell(prediction, progress)
-                    _compare(prediction, known, progress)
+                    _tell(prediction)
+                    _compare(prediction, known)
                     failed += prediction.status == "error"
                     progress.advance()
         except KeyboardInterrupt:
@@ -227,20 +228,20 @@ def _predictions(
     return predictor.predict_ready(preprocess_on_cluster(enumerate(sources), predictor.settings, cluster))
 
 
-def _tell(prediction: Prediction, progress: ProgressLine) -> None:
+def _tell(prediction: Prediction) -> None:
+    times = ", ".join(f"{stage} {seconds:.3g} s" for stage, seconds in prediction.timings.items())
+    log.debug(f"{prediction.path}: {prediction.status} by {prediction.source or 'nothing'}; {times}")
     if prediction.status == "error":
-        log.warning(f"{prediction.reason}")
+        log.warning(prediction.reason)
     elif prediction.reason:
         log.warning(f"{prediction.path}: predicted by {prediction.source}, since {prediction.reason}")
 
 
-def _compare(prediction: Prediction, known: Mapping[str, str], progress: ProgressLine) -> None:
+def _compare(prediction: Prediction, known: Mapping[str, str]) -> None:
     """Say if a file is another formula than the GBD database says."""
     expected = known.get(prediction.path, prediction.gbdhash)
     if prediction.gbdhash and prediction.gbdhash != expected:
-        log.warning(
-            f"{prediction.path}: found the formula {prediction.gbdhash}, the GBD database says {expected}"
-        )
+        log.warning(f"{prediction.path}: found the formula {prediction.gbdhash}, the GBD database says {expected}")
 
 
 app = command_app("predict", PredictOptions, run_predict)
