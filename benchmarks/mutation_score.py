@@ -257,7 +257,9 @@ def main() -> None:
         with contextlib.suppress(ImportError), contextlib.redirect_stderr(io.StringIO()):
             importlib.import_module(library)
     end = time.monotonic() + options.seconds
-    usual: dict[str, float] = {}
+    # What the tests take without a fault: kept, too, since measuring it anew takes as long as several faults.
+    kept = options.output.with_suffix(".usual.json")
+    usual: dict[str, float] = json.loads(kept.read_text()) if kept.exists() else {}
     for mutant in sample:
         if (mutant.module, mutant.node, mutant.what) in done:
             continue
@@ -266,9 +268,10 @@ def main() -> None:
         tests = _tests_of(mutant.module)
         if mutant.module not in usual:
             start = time.monotonic()
-            if outcome(None, tests, 600.0) != "survived":
+            if outcome(None, tests, 1800.0) != "survived":
                 raise SystemExit(f"{', '.join(tests)}: fails without any fault; expected tests that pass")
             usual[mutant.module] = time.monotonic() - start
+            kept.write_text(json.dumps(usual) + "\n")
         start = time.monotonic()
         status = outcome(mutant, tests, 20.0 + 6.0 * usual[mutant.module])
         rows.append({**asdict(mutant), "status": status, "seconds": round(time.monotonic() - start, 1)})

@@ -6,6 +6,7 @@ what an instance must have. It is saved as JSON and arrays, never as a pickle.
 
 from __future__ import annotations
 
+import inspect
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -331,8 +332,11 @@ class Estimator(ABC):
         header = read_header(path, EstimatorHeader, cls.name)
         array_path = Path(directory) / _ARRAYS
         arrays: Arrays = read_arrays(array_path) if array_path.exists() else {}
+        # A setting of an earlier version that is gone today is passed over if it was not used.
+        unused = {name for name, value in header.parameters.items() if value in (None, [])}
+        gone = unused - set(inspect.signature(cls).parameters)
         try:
-            estimator = cls(**header.parameters)
+            estimator = cls(**{name: value for name, value in header.parameters.items() if name not in gone})
             estimator._solvers, estimator._unit = header.solvers, header.unit
             grid_for(estimator._unit)
             estimator._restore(header.state, arrays)

@@ -150,16 +150,6 @@ class FeatureMatrix:
                 chosen[:, column] = matrix[:, position[name]]
         return cls(tuple(names), chosen)
 
-    def joined(self, other: FeatureMatrix) -> FeatureMatrix:
-        """Return the features of both side by side; EstimatorError for other instances or a name that both have."""
-        shared = sorted(set(self.names) & set(other.names))
-        if len(self) != len(other) or shared:
-            raise EstimatorError(
-                f"found features of {len(self)} and of {len(other)} instances, with {shared[:3] or 'none'} in both; "
-                "expected the same instances and different names"
-            )
-        return FeatureMatrix((*self.names, *other.names), np.concatenate([self.values, other.values], axis=1))
-
     def rows(self, indices: NDArray[np.int64]) -> FeatureMatrix:
         """Return the features of some instances."""
         return FeatureMatrix(self.names, self.values[indices])

@@ -3,16 +3,13 @@
 After Haim and Walsh, "Online estimation of SAT solving runtime" (SAT 2008): features of the formula and of the search
 over an observation window early in the run, the most useful ones selected, log cost regressed on them; satisfiable and
 unsatisfiable instances cost differently and have models of their own, weighed by a classifier while the answer is
-unknown; what was predicted from earlier windows joins the features. The observation window here is the probe, or as
-much of it as is asked for. For searches over many restarts, :meth:`Linear.fit_features` takes features from anywhere.
+unknown. The observation window here is the probe.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import reduce
-from itertools import pairwise
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -24,7 +21,6 @@ from satcost_gnn.features.instance import Instance
 from satcost_gnn.learn.base import Arrays, Estimator, TrainingTable, columns, group_folds, register
 from satcost_gnn.learn.feature_matrix import FeatureMatrix, Standardiser, feature_parts, features_for_unit
 from satcost_gnn.learn.selected_ridge import Bools, Floats, Integers, SelectedRidge
-from satcost_gnn.search.online import WAITING_CONFLICTS, online_features
 
 CRITERIA = ("aic", "bic", "none")
 
@@ -133,15 +129,6 @@ class Linear(Estimator):
         its probabilities as weights.
     min_answers
         See ``by_answer``.
-    waiting
-        Conflicts at the start that the observation window leaves out; None for those of the probe's features
-        (:data:`satcost_gnn.search.online.WAITING_CONFLICTS`).
-    window
-        Conflicts at which the observation window ends; None for all of the probe. What was counted over the whole
-        probe only (per variable, the solver's totals) is not seen then. Other than None, either needs the trace.
-    earlier
-        Ends of earlier windows, ascending: a model of its own predicts from each, and what it predicts joins the
-        features of those after it (in training, what it predicts for instances that it was not fitted on).
 
     Notes
     -----
@@ -153,8 +140,6 @@ class Linear(Estimator):
     name = "linear"
     needs = frozenset({"static", "online"})
 
-    _given: FeatureMatrix | None = None
-
     def __init__(
         self,
         features: str = "both",
@@ -162,24 +147,8 @@ class Linear(Estimator):
         criterion: str = "aic",
         by_answer: bool = True,
         min_answers: int = 40,
-        waiting: int | None = None,
-        window: int | None = None,
-        earlier: Sequence[int] = (),
     ) -> None:
         self.needs = frozenset(feature_parts(features))
-        self.waiting, self.window, self.earlier = waiting, window, tuple(int(end) for end in earlier)
-        ends = [*self.earlier, *([] if window is None else [window])]
-        if (waiting is not None and waiting < 0) or any(a >= b for a, b in pairwise([0, *ends])):
-            raise EstimatorError(
-                f"found waiting={waiting}, window={window}, earlier={list(self.earlier)}; expected a wait of 0 "
-                "conflicts or more, and windows that end later and later"
-            )
-        if self._windowed:
-            if "online" not in self.needs:
-                raise EstimatorError(
-                    f"found an observation window, but features {features!r}; expected online ones too"
-                )
-            self.needs |= {"trace"}
         if criterion not in CRITERIA:
             raise EstimatorError(f"found criterion {criterion!r}; expected one of {', '.join(CRITERIA)}")
         if penalty is not None and not penalty >= 0:
@@ -195,117 +164,10 @@ class Linear(Estimator):
             "criterion": self.criterion,
             "by_answer": self.by_answer,
             "min_answers": self.min_answers,
-            "waiting": self.waiting,
-            "window": self.window,
-            "earlier": list(self.earlier),
         }
 
-    @property
-    def _windowed(self) -> bool:
-        return self.waiting is not None or self.window is not None or bool(self.earlier)
-
-    # From features of any origin --------------------------------------------------------------------------------------
-
-    def fit_features(self, matrix: FeatureMatrix, table: TrainingTable) -> Self:
-        """Learn from features that come from elsewhere, such as from later in a search than the probe.
-
-        Predictions from earlier in the search may be among them (:meth:`FeatureMatrix.joined`); for training they must
-        be of instances that their model was not fitted on (:meth:`out_of_fold_features`).
-
-        Parameters
-        ----------
-        matrix
-            Features of the table's instances, in its order.
-        table
-            What they cost. Nothing else of the instances is looked at.
-
-        Raises
-        ------
-        EstimatorError
-            As :meth:`fit`, or if the numbers of instances differ.
-        """
-        if self._windowed:
-            raise EstimatorError("found an observation window and features from elsewhere; expected one of them")
-        if len(matrix) != len(table):
-            raise EstimatorError(f"found features of {len(matrix)} instances; expected {len(table)}, as in the table")
-        self._given = matrix
-        try:
-            return self.fit(table)
-        finally:
-            self._given = None
-
-    def predict_features(self, matrix: FeatureMatrix) -> CostDistribution:
-        """Predict from features as :meth:`fit_features` took them; EstimatorError if one is lacking."""
-        shape = (len(matrix), len(self.solvers))
-        if not len(matrix):
-            return CostDistribution(self.grid, np.zeros((*shape, self.grid.bins + 1)))
-        x = self._standardiser.transform(matrix.select(self._standardiser.input_names))
-        p = np.ones(len(x)) if self._classifier is None else self._classifier.predict(x)
-        return columns([model.predict(self.grid, x, p) for model in self._models])
-
-    def out_of_fold_features(
-        self, matrix: FeatureMatrix, table: TrainingTable, folds: int = 5, seed: int = 0
-    ) -> CostDistribution:
-        """Predict every instance of a table from its features by a model that was fitted without its family.
-
-        Parameters
-        ----------
-        matrix, table
-            As for :meth:`fit_features`; this object itself is not fitted.
-        folds, seed
-            As for :meth:`out_of_fold`; with fewer families than two, single instances are assigned.
-        """
-        names = table.groups if len(set(table.groups)) > 1 else [f"{k}" for k in range(len(table))]
-        fold_of = group_folds(names, folds, seed)
-        cdf = np.empty((len(table), len(table.solvers), table.grid.bins + 1))
-        for fold in np.unique(fold_of):
-            inside, outside = np.flatnonzero(fold_of == fold), np.flatnonzero(fold_of != fold)
-            model = self.clone().fit_features(matrix.rows(outside), table.subset(outside))
-            cdf[inside] = model.predict_features(matrix.rows(inside)).cdf
-        return CostDistribution(table.grid, cdf)
-
-    # From instances ---------------------------------------------------------------------------------------------------
-
-    def _observed(self, instances: Sequence[Instance], end: int | None) -> FeatureMatrix:
-        """Return the features as they are at the end of a window."""
-        features = features_for_unit(self.features, self.unit)
-        if not self._windowed:
-            return FeatureMatrix.from_instances(instances, features)
-        return FeatureMatrix.from_instances([self._cut(instance, end) for instance in instances], features)
-
-    def _cut(self, instance: Instance, end: int | None) -> Instance:
-        trace = None if instance.probe is None else instance.probe.trace
-        if trace is None:
-            raise EstimatorError(f"{instance.path}: found no trace; an observation window needs one")
-        if end is not None:
-            trace = trace.truncated_to(end)
-        known = None if instance.online is None else instance.online.as_dict()
-        waiting = WAITING_CONFLICTS if self.waiting is None else self.waiting
-        return replace(instance, online=online_features(trace, known, waiting))
-
-    def _model(self) -> Linear:
-        """Return an unfitted model like this one for features that have been prepared."""
-        return Linear(self.features, self.penalty, self.criterion, self.by_answer, self.min_answers)
-
-    def _predicted(self, end: int, found: CostDistribution) -> FeatureMatrix:
-        names = tuple(f"earlier.{end}.{solver}" for solver in self.solvers)
-        return FeatureMatrix(names, found.mean())
-
     def _fit(self, table: TrainingTable) -> None:
-        if self._given is not None:
-            self._before: list[Linear] = []
-            self._fit_matrix(self._given, table)
-            return
-        before: list[Linear] = []
-        extra: list[FeatureMatrix] = []
-        for end in self.earlier:
-            matrix = reduce(FeatureMatrix.joined, extra, self._observed(table.instances, end))
-            extra.append(self._predicted(end, self._model().out_of_fold_features(matrix, table)))
-            before.append(self._model().fit_features(matrix, table))
-        self._before = before
-        self._fit_matrix(reduce(FeatureMatrix.joined, extra, self._observed(table.instances, self.window)), table)
-
-    def _fit_matrix(self, matrix: FeatureMatrix, table: TrainingTable) -> None:
+        matrix = FeatureMatrix.from_instances(table.instances, features_for_unit(self.features, self.unit))
         self._standardiser = Standardiser.fit(matrix)
         x = self._standardiser.transform(matrix)
         answers = table.satisfiable
@@ -339,16 +201,12 @@ class Linear(Estimator):
         return SolverModel(common, tuple(parts), float(y.min()), float(y.max()) + _BEYOND_COSTS)
 
     def _predict(self, instances: list[Instance]) -> CostDistribution:
-        if not self._windowed:
-            features = features_for_unit(self.features, self.unit)
-            return self.predict_features(
-                FeatureMatrix.from_instances(instances, features, self._standardiser.input_names)
-            )
-        extra: list[FeatureMatrix] = []
-        for end, model in zip(self.earlier, self._before, strict=True):
-            matrix = reduce(FeatureMatrix.joined, extra, self._observed(instances, end))
-            extra.append(self._predicted(end, model.predict_features(matrix)))
-        return self.predict_features(reduce(FeatureMatrix.joined, extra, self._observed(instances, self.window)))
+        features = features_for_unit(self.features, self.unit)
+        x = self._standardiser.transform(
+            FeatureMatrix.from_instances(instances, features, self._standardiser.input_names)
+        )
+        p = np.ones(len(x)) if self._classifier is None else self._classifier.predict(x)
+        return columns([model.predict(self.grid, x, p) for model in self._models])
 
     def selected_features(self) -> dict[str, list[list[str]]]:
         """Return the features that each solver's models read: the common one's, and those by answer (SAT, UNSAT)."""
@@ -363,7 +221,6 @@ class Linear(Estimator):
             "standardiser": self._standardiser.to_json(),
             "classifier": None if self._classifier is None else self._classifier.to_json(),
             "models": [model.to_json() for model in self._models],
-            "earlier": [model._state()[0] for model in self._before],
         }, {}
 
     def _restore(self, state: Mapping[str, Any], arrays: Arrays) -> None:
@@ -373,15 +230,6 @@ class Linear(Estimator):
         self._models = [SolverModel.from_json(model) for model in state["models"]]
         if len(self._models) != len(self.solvers):
             raise ValueError(f"found models of {len(self._models)} solvers for {len(self.solvers)}")
-        self._before = []
-        # Saved models without a word of earlier windows have none.
-        for before in state.get("earlier", []):
-            model = self._model()
-            model._solvers, model._unit = self._solvers, self._unit
-            model._restore(before, {})
-            self._before.append(model)
-        if len(self._before) != len(self.earlier):
-            raise ValueError(f"found models of {len(self._before)} earlier windows; expected {len(self.earlier)}")
 
 
 def _usable_folds(assigned: Sequence[Integers], n: int) -> list[Integers]:

@@ -5,16 +5,11 @@ from synthetic_table import make_instances, make_table, rmse, true_mean
 from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.features.instance import Instance
-from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.learn.base import TrainingTable, group_folds
 from satcost_gnn.learn.baselines.size import Size
 from satcost_gnn.learn.censored_regression import CensoredRidge
-from satcost_gnn.learn.feature_matrix import FeatureMatrix
 from satcost_gnn.learn.linear import AnswerClassifier, Linear, _usable_folds
 from satcost_gnn.learn.selected_ridge import SelectedRidge, _best_penalty, _held_out, _prefix_sizes, _ridge_path
-from satcost_gnn.search.online import ONLINE_FEATURE_NAMES, online_features
-from satcost_gnn.search.probe import run_probe
-from satcost_gnn.search.probe_settings import ProbeSettings
 
 
 @pytest.mark.parametrize("criterion", ["aic", "bic", "none"])
@@ -185,92 +180,3 @@ def test_bad_settings_are_refused():
     for settings in ({"features": "graph"}, {"criterion": "cp"}, {"penalty": -1.0}):
         with pytest.raises(EstimatorError, match="expected"):
             Linear(**settings)
-
-
-# Observation windows
-
-
-@pytest.fixture(scope="module")
-def probed():
-    """Instances that were probed for 400 conflicts, some of which have shorter traces, as a table."""
-    table = make_table(24)
-    instances = []
-    for k, instance in enumerate(table.instances):
-        rng = np.random.default_rng(k)
-        clauses = [
-            [int(v + 1) * int(rng.choice((-1, 1))) for v in rng.choice(150, 3, replace=False)] for _ in range(640)
-        ]
-        probe = run_probe(Formula.from_clauses(clauses, 150), ProbeSettings(conflicts=400))
-        instances.append(Instance(instance.path, "", instance.static, online_features(probe.trace), probe))
-    fields = {field: getattr(table, field) for field in table.__dataclass_fields__}
-    return TrainingTable(**{**fields, "instances": instances})
-
-
-def test_a_window_sees_what_had_been_seen_by_its_end(probed):
-    estimator = Linear(window=200, waiting=20, by_answer=False)
-    assert estimator.needs == {"static", "online", "trace"}
-    matrix = estimator.fit(probed)._observed(probed.instances, 200)
-    trace = probed.instances[3].probe.trace
-    expected = online_features(trace.truncated_to(200), waiting=20).as_dict()
-    for name in ("level.all.mean", "tree.wbe_longest", "rates.conflicts_log", "variables.flips_per_assignment"):
-        found = matrix.values[3, matrix.names.index(name)]
-        np.testing.assert_equal(found, expected[name])
-    other = online_features(trace.truncated_to(200)).as_dict()
-    assert other["level.all.mean"] != expected["level.all.mean"]
-    assert estimator.predict(probed.instances[:2]).shape == (2, 2)
-
-
-def test_what_earlier_windows_predict_joins_the_features(probed, tmp_path):
-    estimator = Linear(earlier=(50, 200), by_answer=False, criterion="none").fit(probed)
-    read = {name for lists in estimator.selected_features().values() for names in lists for name in names}
-    assert {f"earlier.{end}.{solver}" for end in (50, 200) for solver in probed.solvers} <= read
-    assert [len(m._standardiser.input_names) for m in estimator._before] == sorted(
-        len(m._standardiser.input_names) for m in estimator._before
-    )
-    # The second window has the first one's predictions among its features.
-    second = set(estimator._before[1]._standardiser.input_names)
-    assert {name for name in second if name.startswith("earlier.")} == {f"earlier.50.{s}" for s in probed.solvers}
-    estimator.save(tmp_path)
-    loaded = Linear.load(tmp_path)
-    found = estimator.predict(probed.instances[:5])
-    np.testing.assert_array_equal(loaded.predict(probed.instances[:5]).cdf, found.cdf)
-    np.testing.assert_allclose(estimator.predict(probed.instances[4:5]).cdf[0], found.cdf[4], atol=1e-12)
-
-
-def test_windows_need_traces_and_an_order(probed):
-    bare = [Instance(i.path, "", i.static, i.online) for i in probed.instances]
-    fields = {field: getattr(probed, field) for field in probed.__dataclass_fields__}
-    with pytest.raises(EstimatorError, match="no trace"):
-        Linear(window=100).fit(TrainingTable(**{**fields, "instances": bare}))
-    for settings in ({"window": 0}, {"earlier": (200, 100)}, {"earlier": (300,), "window": 200}, {"waiting": -1}):
-        with pytest.raises(EstimatorError, match="later and later"):
-            Linear(**settings)
-    with pytest.raises(EstimatorError, match="expected online ones"):
-        Linear(features="static", window=100)
-    assert set(probed.instances[0].online.names) == set(ONLINE_FEATURE_NAMES)
-
-
-def test_features_from_elsewhere():
-    table = make_table(200)
-    rng = np.random.default_rng(4)
-    told = FeatureMatrix(("a", "b"), np.stack([table.cost[:, 0] + 0.1 * rng.normal(size=200), rng.normal(size=200)], 1))
-    model = Linear(by_answer=False).fit_features(told, table)
-    assert rmse(model.predict_features(told), table.cost) < 0.35
-    assert model.predict_features(told.rows(np.arange(0))).shape == (0, 2)
-    held_out = Linear(by_answer=False).out_of_fold_features(told, table)
-    assert held_out.shape == (200, 2) and rmse(held_out, table.cost) < 0.35
-    # An earlier prediction as a feature of a later one.
-    late = FeatureMatrix(("c",), rng.normal(size=(200, 1)))
-    before = FeatureMatrix(("earlier",), held_out.mean()[:, :1])
-    with_it = Linear(by_answer=False).fit_features(late.joined(before), table)
-    without = Linear(by_answer=False, criterion="none").fit_features(late, table)
-    assert rmse(with_it.predict_features(late.joined(before)), table.cost) < 0.4
-    assert rmse(without.predict_features(late), table.cost) > 0.8
-    with pytest.raises(EstimatorError, match="features of 3 instances"):
-        Linear().fit_features(told.rows(np.arange(3)), table)
-    with pytest.raises(EstimatorError, match="one of them"):
-        Linear(window=100).fit_features(told, table)
-    with pytest.raises(EstimatorError, match="no feature 'a'"):
-        model.predict_features(late)
-    with pytest.raises(EstimatorError, match="different names"):
-        told.joined(told)
