@@ -153,7 +153,7 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
             solve_batch(predictor, left, settings, take)
     except KeyboardInterrupt:
         return interrupted(options.output)
-    print(", ".join(f"{count} {status}" for status, count in sorted(counts.items())), file=sys.stderr)
+    log.info(", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
     failed += counts["error"]
     if failed:
         log.warning(f"{failed} of {len(names)} files could not be read; see the column error")
