@@ -12,6 +12,7 @@ from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
+from satcost_gnn.cli.messages import in_another_process
 from satcost_gnn.errors import ConfigError, DatasetError, SatcostError
 from satcost_gnn.runtime.interpreter import safe_path
 from satcost_gnn.runtime.logs import log
@@ -102,7 +103,7 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
         # Whatever is wrong with a scenario must not cost the others.
         except Exception as error:
             failed[name] = str(error) if isinstance(error, SatcostError) else f"{type(error).__name__}: {error}"
-            log.info(f"{name}: {failed[name]}")
+            log.warning(f"{name}: {failed[name]}")
             return
         done[name] = result
         _write(folder / f"{name}.json", result)
@@ -112,7 +113,8 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
     try:
         if options.jobs > 1 and len(waiting) > 1:
             context = get_context("spawn")
-            with safe_path(), ProcessPoolExecutor(min(options.jobs, len(waiting)), mp_context=context) as pool:
+            size, told = min(options.jobs, len(waiting)), in_another_process()
+            with safe_path(), ProcessPoolExecutor(size, mp_context=context, initializer=told) as pool:
                 running = {pool.submit(_evaluated, source, options.seed, names): source for source in waiting}
                 try:
                     for future in as_completed(running):
@@ -139,9 +141,9 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
     else:
         print(markdown.read_text(encoding="utf-8"), end="", flush=True)
     for name, reason in failed.items():
-        log.info(f"not evaluated: {name}: {reason}")
+        log.warning(f"not evaluated: {name}: {reason}")
     if stopped:
-        log.info(f"interrupted with {len(results)} of {len(sources)} scenarios; the same command goes on: {command}")
+        log.warning(f"interrupted with {len(results)} of {len(sources)} scenarios; the same command goes on: {command}")
         return 130
     return 1 if failed or any(result["errors"] for result in results) else 0
 
@@ -153,7 +155,7 @@ def _evaluated(source: tuple[Path, ...], seed: int, names: list[str]) -> dict[st
 
     scenario = read_scenario(source[0]) if len(source) == 1 else read_runtime_table(source[0], source[1], seed)
     for warning in scenario.warnings:
-        log.info(f"{_name(source)}: {warning}")
+        log.warning(f"{_name(source)}: {warning}")
     return evaluate_scenario(scenario, seed, [c for c in METHODS if c.name in names], log.info)
 
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.runtime.file_names import one_line
 from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.progress import duration, print_above, show_progress
+
+_chosen: dict[str, Any] = {}
 
 
 class Messages(logging.Handler):
@@ -51,6 +56,7 @@ def start_messages(*, quiet: bool = False, verbose: bool = False, log_file: Path
     """
     if quiet and verbose:
         raise ConfigError("found --quiet and --verbose; expected one of them")
+    _chosen.update(quiet=quiet, verbose=verbose, log_file=log_file)
     for handler in [one for one in log.handlers if not isinstance(one, logging.NullHandler)]:
         log.removeHandler(handler)
         handler.close()
@@ -71,6 +77,11 @@ def start_messages(*, quiet: bool = False, verbose: bool = False, log_file: Path
         log.debug("%s", one_line(" ".join(sys.argv)))
 
 
+def in_another_process() -> Callable[[], None]:
+    """Return what sets the logger up in another process as it is in this one."""
+    return partial(start_messages, **_chosen)
+
+
 def started() -> bool:
     """Whether the logger has been set up."""
     return any(isinstance(one, Messages) for one in log.handlers)
@@ -88,4 +99,4 @@ def tell_warning(path: str, warning: str) -> None:
     log.warning("%s: %s", path, warning)
 
 
-__all__ = ["Messages", "start_messages", "started", "tell_times", "tell_warning"]
+__all__ = ["Messages", "in_another_process", "start_messages", "started", "tell_times", "tell_warning"]

@@ -317,7 +317,7 @@ def _network_fit(
             content = hashlib.sha256((checkpoint.directory / "config.json").read_bytes()).hexdigest()
             return Fit(method, seed, fold, {}, key_of(**shared, checkpoint=content), setup.units, checkpoint)
         if seed * config.members == (checkpoint.config.training.get("config") or {}).get("seed"):
-            log.info(f"{checkpoint.config.label} is not used for {method.name}, seed {seed}: {why}")
+            log.warning(f"{checkpoint.config.label} is not used for {method.name}, seed {seed}: {why}")
     settings = config.network.model_dump(mode="json")
     units = _network_units(setup, config)
     return Fit(method, seed, fold, settings, key_of(**shared, settings=settings, units=units), setup.units)

@@ -118,7 +118,7 @@ def run_evaluation(
     log.info(f"{len(setup.test)} test instances, {len(setup.solved_in_test())} more solved by the probe")
     fits, failed = plan(setup, methods, settings.seeds, settings.checkpoints, settings.network_seeds)
     for name, why in failed.items():
-        log.info(f"{name}: {why}")
+        log.warning(f"{name}: {why}")
     cutoffs = default_cutoffs(setup.dataset, setup.units)
     if settings.cutoff is not None:
         cutoffs[settings.unit] = settings.cutoff

@@ -46,7 +46,7 @@ def fit_classical(data: LabelledInstances, unit: str) -> dict[str, Estimator]:
             # Instances of one size, say: there is nothing to learn from the size.
             if name not in BASELINES:
                 raise
-            log.info(f"{name} for {unit} is left out: {error}")
+            log.warning(f"{name} for {unit} is left out: {error}")
     return fitted
 
 

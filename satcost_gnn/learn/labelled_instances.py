@@ -204,7 +204,7 @@ def cached_instances(
         progress=progress,
     )
     for item in failed:
-        log.info(f"left out: {item.error}")
+        log.warning(f"left out: {item.error}")
     return cache
 
 

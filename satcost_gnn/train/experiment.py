@@ -125,7 +125,7 @@ def run_experiment(config: TrainingConfig, progress: Callable[[int, str], Progre
         told = {unit: network.for_unit(unit).predict(table.instances) for unit, table in known.items()}
         metrics["warnings"] = warnings = training_warnings(known, told, fresh)
         for line in warnings:
-            log.info(f"warning: {line}")
+            log.warning(line)
         (staging / "calibration.json").write_text(json.dumps(calibrations) + "\n")
         (staging / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
         if PORTFOLIO_UNIT in config.data.units:

@@ -190,7 +190,7 @@ def label_instances(
                 try:
                     sample, used = label_instance(sandbox, files[name], cache.get(name) if cache else None)
                 except SatcostError as error:
-                    log.info(str(error))
+                    log.warning(str(error))
                     continue
                 spent += used
                 if sample is None:

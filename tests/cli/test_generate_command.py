@@ -100,7 +100,7 @@ def test_target_cost(tmp_path: Path) -> None:
     costs = sorted(
         int(line.rsplit(" ", 2)[1])
         for line in result.stderr.splitlines()
-        if line.startswith("random-ksat-") and line.endswith(" conflicts")
+        if line.startswith("satcost: random-ksat-") and line.endswith(" conflicts")
     )
     assert len(costs) == len(index(tmp_path)) == 3
     # One in each third of the range in logarithms.

@@ -187,7 +187,7 @@ def test_full_disk_is_told_and_nothing_finished_is_lost(tmp_path: Path, monkeypa
 
 
 def test_command_takes_programs_and_tells_contradicting_answers(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, heard: list[str]
 ) -> None:
     instances = write_instances(tmp_path / "cnf", 2)
     (tmp_path / "cnf" / "i02.cnf").write_text("p cnf 1 2\n1 0\n-1 0\n")
@@ -199,7 +199,7 @@ def test_command_takes_programs_and_tells_contradicting_answers(
         None, 2048, 1, None,
     )  # fmt: skip
     assert run_collect(options) == 0
-    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("contradicting answers: ")]
+    told = [line for line in heard if line.startswith("contradicting answers: ")]
     by_status = {(run.solver, run.status) for run in read_runs(tmp_path / "set" / "runs.parquet")}
     assert ("liar", RunStatus.UNSAT) in by_status and ("minisat22", RunStatus.SAT) in by_status
     satisfiable = [

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from satcost_gnn.cli.evaluate_aslib import AslibOptions, run_evaluate_aslib
+from satcost_gnn.cli.messages import start_messages
 from satcost_gnn.core.distribution import CostDistribution, grid_for
 from satcost_gnn.data.aslib_scenario import AslibScenario, FeatureStep
 from satcost_gnn.data.runtime_table import read_runtime_table
@@ -14,6 +15,12 @@ from satcost_gnn.evaluate import aslib_protocol as protocol
 from satcost_gnn.evaluate.aslib_report import aslib_report
 from satcost_gnn.evaluate.aslib_selection import FoldSelection
 from satcost_gnn.evaluate.metrics import expected_coded
+
+
+@pytest.fixture(autouse=True)
+def messages_on_standard_error():
+    start_messages()
+
 
 QUICK = tuple(
     protocol.TabularMethod(c.name, c.estimator, c.label, {**c.settings, "n_trees": 10})

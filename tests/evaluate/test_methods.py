@@ -7,13 +7,12 @@ from satcost_gnn.evaluate.protocol import network_config
 from satcost_gnn.learn.registry import NAMES
 
 
-def test_default_is_every_estimator_with_the_network_last() -> None:
-    said: list[str] = []
-    found = chosen_methods(None, said.append)
+def test_default_is_every_estimator_with_the_network_last(heard: list[str]) -> None:
+    found = chosen_methods(None)
     assert {one.kind for one in found} == set(NAMES)
     assert found[-1].name == "gnn"
     assert len({one.name for one in found}) == len(found)
-    assert not said
+    assert not heard
 
 
 def test_parts_of_the_network_are_named_by_their_modalities() -> None:

@@ -371,7 +371,7 @@ def train_network(
                 log.info(f"member {member}: finished before")
                 continue
             except DamagedFileError as error:
-                log.info(f"{error}; the member is trained again")
+                log.warning(f"{error}; the member is trained again")
         model = train_member(
             config, shape, train, validation, marginal, member=member, directory=directory, resume=resume
         )
