@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -345,10 +346,11 @@ def run_cubes(options: CubesOptions) -> int:
 def _print_summary(summary: Mapping[str, Any]) -> None:
     label, total, sampled = UNIT_LABELS[summary["cost_unit"]], summary["predicted_total"], summary["sampled_total"]
     print(f"{summary['cubes']} cubes for {summary['solver']}, {summary['solved_already']} solved already")
-    print(
-        f"all together, predicted: {cost_text(total['median'], total['at_least'])} {label}"
-        f" (80 %: {cost_text(total['low'], total['at_least'])} to {cost_text(total['high'], total['at_least'])})"
-    )
+    # A quantile that is not known is above those that are.
+    lower = [total[name] for name in ("at_least", "low", "median") if total[name] is not None]
+    least = max((value for value in lower if math.isfinite(value)), default=None)
+    low, median, high = (cost_text(total[name], least) for name in ("low", "median", "high"))
+    print(f"all together, predicted: {median} {label} (80 %: {low} to {high})")
     if sampled is not None:
         print(
             f"all together, from {sampled['runs']} runs: {_number(sampled['value'])} {label}"
