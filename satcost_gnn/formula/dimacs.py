@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from io import BytesIO
-from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Final, NoReturn, cast
 
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.errors import FormulaError, FormulaTooLargeError
+from satcost_gnn.formula.clause_text import clause_text
 from satcost_gnn.formula.cnf import MAX_VARIABLE, Formula
 from satcost_gnn.formula.compressed import Readable
 from satcost_gnn.formula.foreign_formats import foreign_header, foreign_name, foreign_word
@@ -27,11 +27,11 @@ from satcost_gnn.formula.text_stream import STANDARD_LIMITS, ReadLimits, TextPie
 
 __all__ = [
     "ReadLimits",
-    "clause_text",
+
     "parse_clauses",
     "parse_dimacs",
     "read_dimacs",
-    "render_integers",
+
     "write_dimacs",
 ]
 
@@ -123,45 +123,6 @@ def write_dimacs(formula: Formula, path: str | os.PathLike[str] | BinaryIO) -> N
     path.write(b"p cnf %d %d\n" % (formula.n_vars, formula.n_clauses))
     for text in clause_text(formula, newline=True):
         path.write(text)
-
-
-def clause_text(formula: Formula, *, newline: bool) -> Iterator[bytes]:
-    """Yield the clauses' text in pieces: every number is followed by a blank, or a closing 0 by a line end if asked."""
-    # Where each clause starts in the text's sequence of numbers; pieces are cut at about every `step` numbers.
-    starts = formula.offsets + np.arange(len(formula.offsets))
-    step = 1 << 16
-    cuts = np.unique(np.append(np.searchsorted(starts, np.arange(0, starts[-1], step)), formula.n_clauses))
-    for first, last in pairwise(cuts.tolist()):
-        bounds = formula.offsets[first : last + 1]
-        closed = np.insert(formula.literals[bounds[0] : bounds[-1]], bounds[1:] - bounds[0], 0)
-        yield render_integers(closed, line_end_after_zero=newline)
-
-
-def render_integers(values: NDArray[np.integer], *, line_end_after_zero: bool = False) -> bytes:
-    """Return integers below 2^32 in size as decimal text, each followed by a blank (or zeros by a line end)."""
-    if not len(values):
-        return b""
-    size = np.abs(values).astype(np.uint32)
-    negative = values < 0
-    digits = np.ones(len(size), dtype=np.int8)
-    largest = int(size.max())
-    for power in range(1, len(str(largest))):
-        digits += size >= 10**power
-    after = np.cumsum(digits + negative + np.int8(1), dtype=np.int64)
-    text = np.full(int(after[-1]), ord(" "), dtype=np.uint8)
-    place = after - 2
-    text[(place - digits)[negative]] = ord("-")
-    if line_end_after_zero:
-        text[(after - 1)[values == 0]] = ord("\n")
-    ten = np.uint32(10)
-    for power in range(len(str(largest))):
-        if power:
-            longer = np.flatnonzero(digits > power)
-            place, size, digits = place[longer] - 1, size[longer], digits[longer]
-        quotient = size // ten
-        text[place] = (size - quotient * ten).astype(np.uint8) + np.uint8(ord("0"))
-        size = quotient
-    return text.tobytes()
 
 
 # ------------------------------------------------------------------------------------------------------------ parser

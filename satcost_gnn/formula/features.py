@@ -96,6 +96,8 @@ class _Counts(NamedTuple):
     degree: NDArray[np.int64]
     used: NDArray[np.bool_]  # whether the variable occurs
     n_used: int
+    positive_weight: NDArray[np.float64]  # of each variable: the sum of 2^-length over its positive occurrences
+    negative_weight: NDArray[np.float64]
 
     @classmethod
     def of(cls, formula: Formula) -> _Counts:
@@ -109,6 +111,11 @@ class _Counts(NamedTuple):
         used = degree > 0
         n_positive = _clause_sums(is_positive.astype(np.int64), starts)
         negative = degree - positive
+        weight = np.repeat(np.exp2(-lengths.astype(np.float64)), lengths)
+        positive_weight, negative_weight = (
+            np.bincount(variable[chosen], weights=weight[chosen], minlength=size).astype(np.float64)
+            for chosen in (is_positive, ~is_positive)
+        )
         return cls(
             variable,
             lengths,
@@ -120,12 +127,27 @@ class _Counts(NamedTuple):
             degree,
             used,
             int(np.count_nonzero(used)),
+            positive_weight,
+            negative_weight,
         )
 
 
 def _clause_sums(values: NDArray[_T], starts: NDArray[np.int64]) -> NDArray[_T]:
     """Sum a value of each literal over each clause that has one."""
     return np.add.reduceat(values, starts) if len(starts) else values[:0]
+
+
+def _distinct(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where one of each distinct key is, in order of the keys, and how often there is such a key.
+
+    Which one is not said, so that the sort need not be stable; those of a key are alike here.
+    """
+    order = np.argsort(keys)
+    ordered = keys[order]
+    is_bound = np.ones(len(keys) + 1, dtype=np.bool_)
+    is_bound[1:-1] = ordered[1:] != ordered[:-1]
+    bounds = np.flatnonzero(is_bound)
+    return order[bounds[:-1]], np.diff(bounds)
 
 
 def _ratio(part: float | np.number, whole: float | np.number) -> float:
@@ -206,22 +228,9 @@ def _length(formula: Formula, counts: _Counts) -> dict[str, float]:
     }
 
 
-def _weights(formula: Formula, counts: _Counts) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return, by variable, the sum of 2^-length over its positive and over its negative occurrences."""
-    weight = np.repeat(np.exp2(-counts.lengths.astype(np.float64)), counts.lengths)
-    size = len(counts.degree)
-    is_positive = formula.literals > 0
-    positive, negative = (
-        np.bincount(counts.variable[chosen], weights=weight[chosen], minlength=size).astype(np.float64)
-        for chosen in (is_positive, ~is_positive)
-    )
-    return positive, negative
-
-
 def _degree(formula: Formula, counts: _Counts) -> dict[str, float]:
     degree = counts.degree[counts.used]
-    positive, negative = _weights(formula, counts)
-    weight = (positive + negative)[counts.used]
+    weight = (counts.positive_weight + counts.negative_weight)[counts.used]
     return {
         **_distribution("degree", degree),
         "degree_max_share": _ratio(float(degree.max(initial=0)), formula.n_clauses) if len(degree) else np.nan,
@@ -238,7 +247,7 @@ def _balance(formula: Formula, counts: _Counts) -> dict[str, float]:
     imbalance = (np.abs(counts.positive - counts.negative) / np.maximum(counts.degree, 1))[counts.used]
     pure = counts.used & ((counts.positive == 0) | (counts.negative == 0))
     in_pure_clause = _clause_sums(pure[counts.variable].astype(np.int64), counts.starts) > 0
-    positive, negative = _weights(formula, counts)
+    positive, negative = counts.positive_weight, counts.negative_weight
     weighted = np.abs(positive - negative)[counts.used] / (positive + negative)[counts.used]
     return {
         "balance_mean": imbalance.mean(),
@@ -287,17 +296,19 @@ def _pattern(formula: Formula, counts: _Counts) -> dict[str, float]:
     if not n_clauses:
         return {}
     lengths = counts.lengths[counts.filled]
-    of_variable = mixed(counts.variable.astype(np.uint64))
-    of_literal = np.where(formula.literals < 0, ~of_variable * np.uint64(0xD6E8FEB86659FD93), of_variable)
+    of_variable = mixed(np.arange(len(counts.degree), dtype=np.uint64))
+    of_literal = np.concatenate([of_variable, ~of_variable * np.uint64(0xD6E8FEB86659FD93)])
     # Sums do not depend on the order of a clause's literals, so nothing has to be sorted within clauses.
-    clause_key, variables_key = _clause_sums(of_literal, counts.starts), _clause_sums(of_variable, counts.starts)
-    distinct, first = np.unique(clause_key, return_index=True)
-    n_distinct = len(distinct) + (len(lengths) < n_clauses)  # all empty clauses are the same
+    variables_key = _clause_sums(of_variable[counts.variable], counts.starts)
+    place = counts.variable + np.int32(len(of_variable)) * (formula.literals < 0)
+    clause_key = _clause_sums(of_literal[place], counts.starts)
+    first, _ = _distinct(clause_key)
+    n_distinct = len(first) + (len(lengths) < n_clauses)  # all empty clauses are the same
     length = lengths[first]
     parity = (length - counts.n_positive[first]) & 1
     short = (length >= 2) & (length <= LONGEST_XOR)
     group_key = variables_key[first][short] * np.uint64(2) + parity[short].astype(np.uint64)
-    _, one, size = np.unique(group_key, return_index=True, return_counts=True)
+    one, size = _distinct(group_key)
     width = length[short][one]
     is_xor = size >= 2 ** (width - 1)
     n_positive = counts.n_positive

@@ -393,11 +393,22 @@ def _picked_clauses(colours: Colours, lengths: NDArray[np.int32], n_edges: int, 
     # formula's graph goes by.
     by_length = mixed(colours) * 2.0**-64
     by_length += lengths
-    order = np.argsort(by_length, kind="stable")
+    order = _stable_order(by_length)
     count = int(len(lengths) * (max_edges / n_edges))
     picked = order[((np.arange(count) + 0.5) * (len(lengths) / max(1, count))).astype(np.int64)]
     # Rounding may leave a few edges too many; the longest clauses are the last.
     return np.asarray(np.sort(picked[np.cumsum(lengths[picked]) <= max_edges]), dtype=np.int64)
+
+
+def _stable_order(values: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+    """Return ``argsort(values, kind="stable")``, a few times as fast where few values are equal."""
+    order = np.argsort(values)
+    ordered = values[order]
+    equal = np.flatnonzero(ordered[1:] == ordered[:-1])
+    if len(equal):
+        among = np.union1d(equal, equal + 1)
+        order[among] = order[among][np.lexsort((order[among], ordered[among]))]
+    return order
 
 
 def to_pyg(graph: CompactGraph) -> HeteroData:

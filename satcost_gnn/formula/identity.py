@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from satcost_gnn.formula.clause_text import clause_text, render_integers
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.dimacs import clause_text, read_dimacs, render_integers, write_dimacs
+from satcost_gnn.formula.dimacs import read_dimacs, write_dimacs
 from satcost_gnn.formula.gbdc_process import call_gbdc
 from satcost_gnn.runtime.scratch_space import scratch_directory
 

@@ -23,7 +23,7 @@ Clauses = tuple[NDArray[np.integer[Any]], NDArray[np.integer[Any]]]
 #: four tell apart what any number of rounds does on almost all formulas; without it, circuits and counters need more.
 ROUNDS: Final = 4
 
-# Sums of so many bits of a hash are exact in double precision for as many terms as any formula has.
+# Of a hash so many of its lowest and of its highest bits are heard.
 _HALF_BITS: Final = 26
 _HALF: Final = np.uint64((1 << _HALF_BITS) - 1)
 
@@ -63,21 +63,22 @@ def clause_colours(pieces: Callable[[], Iterable[Clauses]], literals: Colours, r
         bits. Renaming variables or shuffling clauses or literals changes no colour.
     """
     for _ in range(rounds):
-        low = np.zeros(len(literals))
-        high = np.zeros(len(literals))
+        hashes = mixed(literals)
+        heard = np.zeros(len(literals), dtype=np.uint64)
         for nodes, lengths in pieces():
-            sent = np.repeat(mixed(_heard(nodes, lengths, literals)), lengths)
-            low += np.bincount(nodes, weights=sent & _HALF, minlength=len(literals))
-            high += np.bincount(nodes, weights=sent >> np.uint64(64 - _HALF_BITS), minlength=len(literals))
-        heard = low.astype(np.uint64) + (high.astype(np.uint64) << np.uint64(_HALF_BITS))
+            sent = mixed(_heard(nodes, lengths, hashes))
+            sent = (sent & _HALF) + ((sent >> np.uint64(64 - _HALF_BITS)) << np.uint64(_HALF_BITS))
+            np.add.at(heard, nodes, np.repeat(sent, lengths))
         negated = literals.reshape(-1, 2)[:, ::-1].reshape(-1)
-        literals = mixed(mixed(mixed(literals) ^ negated) ^ heard)
-    return np.concatenate([np.zeros(0, dtype=np.uint64), *(_heard(*piece, literals) for piece in pieces())])
+        literals = mixed(mixed(hashes ^ negated) ^ heard)
+    hashes = mixed(literals)
+    return np.concatenate([np.zeros(0, dtype=np.uint64), *(_heard(*piece, hashes) for piece in pieces())])
 
 
-def _heard(nodes: NDArray[np.integer[Any]], lengths: NDArray[np.integer[Any]], literals: Colours) -> Colours:
-    """Return the colours of clauses: a hash of the sum over their literals, which no order changes."""
+def _heard(nodes: NDArray[np.integer[Any]], lengths: NDArray[np.integer[Any]], hashes: Colours) -> Colours:
+    """Return the colours of clauses: a hash of the sum over their literals' hashes, which no order changes."""
     ends = np.cumsum(lengths, dtype=np.int64)
     # Wrapping round is no loss: differences of running sums are exact again.
-    running = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(mixed(literals)[nodes], dtype=np.uint64)])
+    running = np.zeros(len(nodes) + 1, dtype=np.uint64)
+    np.cumsum(hashes[nodes], out=running[1:])
     return mixed(running[ends] - running[ends - lengths])

@@ -15,6 +15,7 @@ from reader_fuzzing import reference
 
 from satcost_gnn.errors import FormulaError, FormulaTooLargeError
 from satcost_gnn.formula import Formula, ReadLimits, dimacs, parse_dimacs, read_dimacs, write_dimacs
+from satcost_gnn.formula.clause_text import render_integers
 
 COMPRESSORS = {
     "plain": lambda data: data,
@@ -394,7 +395,7 @@ def test_agrees_with_a_plain_parser_on_any_text(text, header, size, longest):
 
 @given(values=st.lists(st.integers(-(2**31) + 1, 2**31 - 1), max_size=40) | st.lists(st.integers(-9, 9), max_size=40))
 def test_render_integers(values):
-    text = dimacs.render_integers(np.array(values, dtype=np.int32))
+    text = render_integers(np.array(values, dtype=np.int32))
     assert text == b"".join(b"%d " % value for value in values)
 
 
