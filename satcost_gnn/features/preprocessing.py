@@ -12,7 +12,7 @@ import queue
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
 from satcost_gnn.core.feature_vector import FeatureVector
@@ -21,27 +21,16 @@ from satcost_gnn.features.instance import Instance
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.compact_graph import GRAPH_VERSION
 from satcost_gnn.formula.dimacs import ReadLimits
-from satcost_gnn.formula.features import static_features
-from satcost_gnn.formula.graph import FormulaTooLargeForGraphError, clause_variable_graph
-from satcost_gnn.formula.identity import gbdhash
-from satcost_gnn.formula.renumbering import Renumbering, renumbered
-from satcost_gnn.formula.sources import FormulaFile, FormulaSource, for_children, load
+from satcost_gnn.formula.sources import FormulaFile, FormulaSource, for_children
 from satcost_gnn.formula.static_feature_list import STATIC_FEATURE_NAMES, STATIC_VERSION
-from satcost_gnn.runtime.cpu_clock import cpu_seconds
-from satcost_gnn.runtime.sandbox import Limits, Outcome, Sandbox, report
+from satcost_gnn.runtime.sandbox import Limits, Outcome, Sandbox
 from satcost_gnn.runtime.sandbox_pool import SandboxPool
 from satcost_gnn.search.online import ONLINE_VERSION, online_features
-from satcost_gnn.search.plain_run import PlainRun, PlainSettings, run_plain
-from satcost_gnn.search.probe import run_probe
-from satcost_gnn.search.probe_replicate import PROBE_REPLICATE_VERSION, replicate_features, run_probe_replicate
-from satcost_gnn.search.probe_settings import ProbeResult, ProbeSettings
-from satcost_gnn.search.random_dives import DiveSettings, random_dives
-
-#: What children import in some cases; see :mod:`satcost_gnn.runtime.sandbox_server`.
-CHILDREN_IMPORT = ("numpy.ma", "numpy.random")
+from satcost_gnn.search.plain_run import PlainRun, PlainSettings
+from satcost_gnn.search.probe_settings import PROBE_REPLICATE_VERSION, ProbeResult, ProbeSettings
+from satcost_gnn.search.random_dives import DiveSettings
 
 Key = TypeVar("Key")
-_Search = TypeVar("_Search", ProbeResult, PlainRun)
 
 # Of the CPU time for all attempts at a file the least that one has: it is to read the file, at least.
 _LEAST_SHARE = 0.25
@@ -166,102 +155,6 @@ class Preprocessed:
     warnings: tuple[str, ...] = ()
 
 
-def preprocess_child(
-    formula: Formula | FormulaFile, settings: PreprocessSettings, with_probe: bool, with_plain: bool
-) -> dict[str, Any]:
-    """Do all stages and report after each; executed in a sandboxed child.
-
-    Parameters
-    ----------
-    formula
-        The formula or its file.
-    settings
-        How to do it.
-    with_probe, with_plain
-        False when a probe or a plain run has already failed and only the rest is wanted.
-
-    Returns
-    -------
-    dict
-        Fields of an :class:`~.Instance`, and ``read_error`` for an unreadable input.
-    """
-    found: dict[str, Any] = {"timings": {}}
-    timings: dict[str, float] = found["timings"]
-
-    def stage(name: str, start: float) -> None:
-        timings[name] = cpu_seconds() - start
-        report(found)
-
-    start = cpu_seconds()
-    if not isinstance(formula, Formula):
-        try:
-            formula = load(formula)
-        except FormulaError as error:
-            return {"read_error": str(error), "timings": {"parse": cpu_seconds() - start}}
-    found["warnings"] = formula.warnings
-    found["n_literals"] = formula.n_literals
-    stage("parse", start)
-    start = cpu_seconds()
-    found["gbdhash"] = gbdhash(formula)
-    given = formula
-    formula, numbering = renumbered(formula)
-    hashed_s = cpu_seconds() - start
-    if with_plain and settings.plain is not None:
-        report(found)
-        start = cpu_seconds()
-        plain = run_plain(formula, settings.plain)
-        found["plain"] = plain and _with_original_model(plain, given, numbering)
-        stage("plain run", start)
-        if plain is not None and plain.solved:
-            return found
-    start = cpu_seconds() - hashed_s
-
-    def partial(features: FeatureVector) -> None:
-        # gbdc is C++: should it die, what was found before is kept.
-        found["static"] = features
-        report(found)
-
-    found["static"] = static_features(formula, on_partial=partial)
-    stage("features", start)
-    trace, probe = None, None
-    if with_probe and settings.probe is not None:
-        start = cpu_seconds()
-        # Past it the probe hands over what it has seen so far instead of being killed.
-        probe = run_probe(formula, settings.probe, deadline=time.process_time() + settings.probe.cpu_s)
-        trace = probe.trace
-        found["probe"] = _with_original_model(probe, given, numbering)
-        if trace is not None:
-            dives = None
-            if settings.dives is not None and not probe.solved:
-                report(found)
-                dives = random_dives(formula, settings.dives)
-            found["online"] = online_features(trace, dives)
-        stage("probe", start)
-    start = cpu_seconds()
-    try:
-        found["graph"] = clause_variable_graph(
-            formula, trace, max_edges=settings.max_graph_edges, size_limit=settings.graph_size_limit
-        )
-    except FormulaTooLargeForGraphError as error:
-        found["graph_error"] = str(error)
-    stage("graph", start)
-    # A search that ran out of time isn't made twice.
-    if settings.probe_replicate and settings.probe is not None and probe is not None and probe.status == "UNKNOWN":
-        start = cpu_seconds()
-        replicate = run_probe_replicate(formula, settings.probe, deadline=time.process_time() + settings.probe.cpu_s)
-        found["replicate_features"] = replicate_features(replicate)
-        found["replicate"] = replace(_with_original_model(replicate, given, numbering), trace=None, numbers=None)
-        # The last stage: all of it is handed over at once, by returning.
-        timings["probe replicate"] = cpu_seconds() - start
-    return found
-
-
-def _with_original_model(result: _Search, given: Formula, numbering: Renumbering) -> _Search:
-    if result.model is None:
-        return result
-    return replace(result, model=given.without_auxiliary(numbering.original(result.model)))
-
-
 def _unfinished(found: Mapping[str, Any], with_plain: bool) -> str:
     """Return the stage in which a child ended that has left this much."""
     if "gbdhash" in found and "static" not in found and with_plain and "plain" not in found:
@@ -329,7 +222,7 @@ def _preprocessed(
         # All attempts share the limit, but for what it takes to read the file again.
         limits = Limits(max(left_s, _LEAST_SHARE * settings.cpu_s), settings.wall_s, settings.memory_mb)
         outcome = sandbox.run(
-            "satcost_gnn.features.preprocessing:preprocess_child",
+            "satcost_gnn.features.stages:preprocess_child",
             {"formula": argument, "settings": settings, "with_probe": with_probe, "with_plain": with_plain},
             limits,
         )
@@ -373,6 +266,9 @@ def _preprocessed(
         notes.append(found["graph_error"])
     online: FeatureVector | None = found.get("online")
     if settings.probe_replicate and online is not None:
+        # Not for a formula that the plain run has answered.
+        from satcost_gnn.search.probe_replicate import replicate_features
+
         online = FeatureVector.concatenate(online, found.get("replicate_features", replicate_features(None)))
     timings = dict(found["timings"])
     if ended_in:

@@ -20,8 +20,6 @@ from satcost_gnn.search.probe_settings import ProbeResult, ProbeSettings
 
 #: Begins the names of features of the probe replicate.
 PREFIX = "again."
-# Raised whenever another copy is made or other features are told of it.
-PROBE_REPLICATE_VERSION = 1
 
 REPLICATE_FEATURES: dict[str, tuple[str, str]] = {
     **{

@@ -15,6 +15,9 @@ from satcost_gnn.search.trace import Trace
 PROBE_VERSION = "1"
 """Changes whenever the same settings would give another trace."""
 
+PROBE_REPLICATE_VERSION = 1
+"""Raised whenever another copy is made or other features are told of it; see :mod:`.probe_replicate`."""
+
 ProbeStatus = Literal["SAT", "UNSAT", "UNKNOWN", "TIMEOUT", "MEMOUT", "CRASHED", "ERROR", "CANCELLED"]
 
 # Chronological backtracking leaves literals of lower levels out of order on the trail, and conflicts can then be told

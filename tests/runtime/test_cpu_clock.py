@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from satcost_gnn.features import preprocessing as preprocess
+from satcost_gnn.features import stages
 from satcost_gnn.features.preprocessing import PreprocessSettings
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.cpu_clock import cpu_seconds
@@ -39,8 +39,8 @@ def test_a_child_that_was_waited_for_counts() -> None:
 
 def test_stages_of_preprocessing_are_timed_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = itertools.count()
-    monkeypatch.setattr(preprocess, "cpu_seconds", lambda: float(next(ticks)))
-    monkeypatch.setattr(preprocess, "report", lambda value: None)
+    monkeypatch.setattr(stages, "cpu_seconds", lambda: float(next(ticks)))
+    monkeypatch.setattr(stages, "report", lambda value: None)
     settings = replace(PreprocessSettings(), probe=None)
-    found = preprocess.preprocess_child(Formula.from_clauses([[1, 2], [-1, -2], [1, -2]]), settings, True, False)
+    found = stages.preprocess_child(Formula.from_clauses([[1, 2], [-1, -2], [1, -2]]), settings, True, False)
     assert found["timings"]["parse"] == 1.0 and found["timings"]["graph"] == 1.0
