@@ -22,13 +22,16 @@ _RUN = "import sys; sys.path.insert(0, sys.argv.pop(1)); from satcost_gnn.cli im
 
 def once(checkout: Path, command: list[str]) -> tuple[float, float]:
     """Return CPU seconds and mebibytes of one run; those who ended are counted by the kernel, whoever started them."""
+    environment = {**os.environ, "SATCOST_CACHE_MIB": "0", "PYTHONPATH": str(checkout)}
+    # Modules are compiled once, as they are where a package is installed.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", _RUN, str(checkout), *command],
         cwd=checkout,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "SATCOST_CACHE_MIB": "0", "PYTHONPATH": str(checkout)},
+        env=environment,
     )
     _, status, spent = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -40,6 +40,7 @@ COMMANDS = {
     "estimators": "List the estimators: what each needs of an instance, what it costs, and what it predicts from.",
     "cache": "What predictions keep for the next time: where, how much; remove it.",
     "calibrate-machine": "Time a fixed set of small solver runs, so that seconds are predicted for this machine.",
+    "bench": "Measure how fast predictions are on this machine, beside reference figures; under a minute.",
     "solvers": "List the solvers that can be run.",
     "config": "Print every setting and where it comes from: the environment's, and those of a training.",
 }
