@@ -109,3 +109,17 @@ def test_censored_runs_never_count_less_than_they_used() -> None:
 def test_too_few_cubes_or_runs_are_refused(m: int, n: int) -> None:
     with pytest.raises(ConfigError, match="at least 2"):
         design(np.ones(m), n)
+
+
+def test_the_estimate_is_that_of_the_formula() -> None:
+    # One stratum: two values of its sum over all cubes, shrunk to the ratio by twelve pairs' weight.
+    predicted = np.array([1.0, 2.0, 4.0, 5.0, 8.0])
+    plan = design(predicted, 2)
+    assert len(plan.counts) == 1
+    rows, y = np.array([0, 2, 4]), np.array([2.0, 5.0, 6.0])
+    x = predicted[rows]
+    ratio = y.sum() / x.sum()
+    slope = np.polyfit(x, y, 1)[0]
+    trust = 2 / (2 + 12)
+    expected = 5 * y.mean() + (trust * slope + (1 - trust) * ratio) * (predicted.sum() - 5 * x.mean())
+    assert estimate(plan, rows, y).value == pytest.approx(expected, rel=1e-12)

@@ -14,6 +14,7 @@ from satcost_gnn.decide.schedule_search import (
     ScheduleSettings,
     expectation,
     given_common_factor,
+    greedy_plan,
     optimal_plan,
     time_grid,
 )
@@ -253,3 +254,13 @@ def test_the_score_after_a_head_start() -> None:
     assert par2(None, 3.0) == 1.5
     # Nothing is predicted when presolving is all there is.
     assert par2(None, 9.8, presolving_s=10.0) == 9.8 and par2(None, np.inf, presolving_s=10.0) == 20.0
+
+
+def test_no_core_is_given_more_than_the_limit() -> None:
+    # The longest slice promises by far the most, and is longer than the limit.
+    promising = normal((9.0, 0.1), (9.5, 0.1)).reshape(1, 2)
+    times = np.array([0.0, 4.0, 6.0, 14.0])
+    for cores in (1, 2):
+        found = greedy_plan(promising, np.ones(1), settings(cores=cores), times)
+        spent = [sum(length for _, length in core) for core in found]
+        assert max(spent) <= 10.0 and min(spent) > 0.0

@@ -16,6 +16,7 @@ from reader_fuzzing import reference
 from satcost_gnn.errors import FormulaError, FormulaTooLargeError
 from satcost_gnn.formula import Formula, ReadLimits, dimacs, parse_dimacs, read_dimacs, write_dimacs
 from satcost_gnn.formula.clause_text import render_integers
+from satcost_gnn.formula.dimacs import _fast_integers
 
 COMPRESSORS = {
     "plain": lambda data: data,
@@ -154,6 +155,12 @@ def test_largest_literals():
     formula = parse_dimacs(b"p cnf 2147483647 1\n2147483647 -2147483647 -999999999 100000000 12345678 0\n", limits=wide)
     assert formula.clauses() == [[2147483647, -2147483647, -999999999, 100000000, 12345678]]
     assert formula.literals.dtype == np.int32
+
+
+def test_the_fast_way_reads_long_numbers_itself():
+    found = _fast_integers(b"123456789 -2147483647 987654321\n-0000000012 100000008 7 0")
+    assert found is not None
+    assert found.tolist() == [123456789, -2147483647, 987654321, -12, 100000008, 7, 0]
 
 
 # --------------------------------------------------------------------------------------------------- what cannot be
