@@ -40,7 +40,7 @@ Integers = NDArray[np.int64]
 
 COVERAGE = 0.8
 #: Raised when results change their meaning or form, so that stored ones are not taken for new ones.
-RESULT_VERSION = 3
+RESULT_VERSION = 4
 _INNER_FOLDS = 3
 _LOG10_2 = float(np.log10(2.0))
 
@@ -189,6 +189,7 @@ def evaluate_scenario(
                 errors[method.name] = f"{type(error).__name__}: {error}"
                 say(f"{scenario.name}: {method.name}: {error}")
         members = [method for method in members if method.name not in errors]
+        expected = None
         if members:
             inner = _assigned(len(rest), _INNER_FOLDS, seed + number)
             parts = [_made(method).out_of_fold(train, inner) for method in members]
@@ -199,7 +200,8 @@ def evaluate_scenario(
             level[held] = conformal_level(interval_scores(own, train.cost, train.censored, cutoff), COVERAGE)
             new = CostDistribution.mixture([CostDistribution(table.grid, cdf[c.name][held]) for c in members], share)
             mixture[held] = new.cdf
-            selection.select(rest, held, own.expected_par(2.0, par_cutoff), new.expected_par(2.0, par_cutoff))
+            expected = own.expected_par(2.0, par_cutoff), new.expected_par(2.0, par_cutoff)
+        selection.select(rest, held, expected)
         say(f"{scenario.name}: fold {number + 1} of {len(np.unique(problem.folds))}")
     found = {name: CostDistribution(table.grid, part) for name, part in cdf.items() if name not in errors}
     levels = {name: np.full(n, COVERAGE) for name in found}
@@ -222,7 +224,7 @@ def evaluate_scenario(
             "weights": {name: float(np.mean([one.get(name, 0.0) for one in weights])) for name in names},
             "level": float(level.mean()),
         }
-        result["selection"] = selection.result()
+    result["selection"] = selection.result()
     result["methods"] = {name: _measures(found[name], problem, levels[name]) for name in found}
     if REFERENCE in found:
         result["versus_reference"] = {

@@ -181,21 +181,28 @@ def _selection(selection: Mapping[str, Any]) -> list[Block]:
         "par10": "policy, charged, PAR10",
         "par2_single": "single best of the training folds, PAR2",
         "par10_single": "single best of the training folds, PAR10",
-        "par2_plain": "mixture, all features, charged, no presolver, PAR2",
-        "par2_free": "mixture, all features for nothing, PAR2",
-        "par10_free": "mixture, all features for nothing, PAR10",
+        "par2_presolving": "presolving, then the single best, PAR2",
+        "par10_presolving": "presolving, then the single best, PAR10",
+        "par2_plain": "plain forest for pairs, all features, charged, PAR2",
     }
     rows = []
     for key, label in labels.items():
         row = selection[key]
         seconds = [f"{row[name]:.0f}" for name in ("selector_s", "single_best_s", "virtual_best_s")]
-        rows.append([label, *seconds, f"{row['closed_gap']:.3f}"])
-    gaps = ", ".join(f"{name} {gap:.3f}" for name, gap in selection["closed_gap_free_by_picker"].items())
+        low, high = row["closed_gap_95"]
+        rows.append([label, *seconds, f"{row['unsolved']}", f"{row['closed_gap']:.3f}", f"{low:.3f} to {high:.3f}"])
+    alone = {
+        label: ", ".join(f"{name} {gap:.3f}" for name, gap in selection[f"closed_gap_{kind}_by_picker"].items())
+        for kind, label in (("charged", "charged"), ("free", "for nothing"))
+    }
     shares = selection["pick_shares"]
     picks = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
     blocks: list[Block] = [
-        Table(["selection", "selector s", "single best s", "virtual best s", "closed gap"], rows),
-        Paragraph(f"Closed gap by PAR2 of each picker alone, all features for nothing: {gaps}."),
+        Table(["selection", "selector s", "single best s", "virtual best s", "unsolved", "closed gap", "95 %"], rows),
+        *(
+            Paragraph(f"Closed gap by PAR2 of each picker alone, all features {label}: {gaps}.")
+            for label, gaps in alone.items()
+        ),
         Paragraph(f"Policies of the folds: {_policies(selection['policies'])}."),
         Paragraph(f"Picks: {picks}."),
     ]
@@ -214,5 +221,5 @@ def _policies(policies: Sequence[Mapping[str, Any]]) -> str:
     for policy in policies:
         picker = policy["picker"]
         way = "single best" if picker is None else f"{picker} on {len(policy['steps'])} feature steps"
-        counts[way + ("" if policy["presolver"] is None else " after a presolver")] += 1
+        counts[way + (" after presolving" if policy["presolving"] else "")] += 1
     return ", ".join(f"{way} ({count})" for way, count in counts.most_common())

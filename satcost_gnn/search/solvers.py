@@ -99,6 +99,8 @@ class SolverSpec:
         Module of the package that it comes with, where that may be missing.
     extra
         Extra of this package that installs it.
+    complete
+        Whether it takes every formula. A run of one that doesn't ends as ``UNSUPPORTED`` on the others, at once.
     """
 
     name: str
@@ -111,6 +113,7 @@ class SolverSpec:
     engine: str = ""
     package: str = ""
     extra: str = ""
+    complete: bool = True
 
     @property
     def available(self) -> bool:
@@ -197,14 +200,13 @@ def _specs() -> dict[str, SolverSpec]:
             stop=Stop.TERMINATE,
         ),
         SolverSpec(
-            "cryptominisat",
-            "",
-            "CryptoMiniSat 5 with Gauss-Jordan elimination",
-            counters=frozenset(),
-            stop=Stop.BUDGET,
-            engine="satcost_gnn.search.cryptominisat:CryptoMiniSat",
-            package="pycryptosat",
-            extra="cryptominisat",
+            "cryptominisat", "", "CryptoMiniSat 5 with Gauss-Jordan elimination",
+            counters=frozenset(), stop=Stop.BUDGET,
+            engine="satcost_gnn.search.cryptominisat:CryptoMiniSat", package="pycryptosat", extra="cryptominisat",
+        ),
+        SolverSpec(
+            "parity", "", "Gaussian elimination of XOR constraints; declines what they do not decide", complete=False,
+            counters=frozenset(), stop=Stop.BUDGET, budget=Budget.NONE, engine="satcost_gnn.search.parity:Parity",
         ),
     ]
     return {spec.name: spec for spec in specs}

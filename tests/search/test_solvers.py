@@ -40,6 +40,7 @@ def random_3sat(n: int, ratio: float, seed: int) -> Formula:
 
 # Unsatisfiable, and out of reach for all.
 HARD = random_3sat(400, 4.6, 3)
+COMPLETE = [name for name, spec in SOLVERS.items() if spec.complete]
 COUNTED = [name for name, spec in SOLVERS.items() if "conflicts" in spec.counters]
 
 
@@ -49,14 +50,14 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("name", COMPLETE)
 def test_every_solver_answers(name: str, sandbox: Sandbox) -> None:
     assert run_solver(sandbox, name, UNSATISFIABLE, cpu_s=5).status == "UNSAT"
     assert run_solver(sandbox, name, SATISFIABLE, cpu_s=5).status == "SAT"
     assert run_solver(sandbox, name, Formula.from_clauses([[1], []]), cpu_s=5).status == "UNSAT"
 
 
-@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("name", COMPLETE)
 def test_timeout_keeps_the_counters(name: str, sandbox: Sandbox) -> None:
     run = run_solver(sandbox, name, random_3sat(600, 4.26, 1), cpu_s=0.3)
     assert run.status == "TIMEOUT"
@@ -105,7 +106,7 @@ def test_conflict_limit_where_there_is_none_is_unsupported(sandbox: Sandbox) -> 
     assert "conflicts" in run.detail
 
 
-@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("name", COMPLETE)
 def test_counters_that_are_told_move(name: str, sandbox: Sandbox) -> None:
     spec = SOLVERS[name]
     run = run_solver(sandbox, name, HARD, cpu_s=1.5)
@@ -154,7 +155,8 @@ def test_a_solver_whose_package_is_missing_is_unsupported(sandbox: Sandbox, monk
     assert "installed" not in next(line for line in shown if line.startswith("cadical195 "))
 
 
-def test_cryptominisat_solves_parity_by_elimination(sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("name", ["cryptominisat", "parity"])
+def test_parity_is_solved_by_elimination(name: str, sandbox: Sandbox) -> None:
     # Parities of a random cubic graph's edges with an odd sum: exponential for clause learning alone.
     rng = random.Random(0)
     nodes = 60
@@ -171,10 +173,17 @@ def test_cryptominisat_solves_parity_by_elimination(sandbox: Sandbox) -> None:
             if sum(bits) % 2 != (node == 0):
                 clauses.append([-edge if bit else edge for edge, bit in zip(edges, bits, strict=True)])
     formula = Formula.from_clauses(clauses)
-    run = run_solver(sandbox, "cryptominisat", formula, cpu_s=30)
+    run = run_solver(sandbox, name, formula, cpu_s=30)
     plain = run_solver(sandbox, "minisat22", formula, cpu_s=60, conflicts=20_000)
     assert run.status == "UNSAT"
     assert plain.status == "TIMEOUT"
+
+
+def test_a_solver_that_takes_not_every_formula_says_so_at_once(sandbox: Sandbox) -> None:
+    run = run_solver(sandbox, "parity", HARD, cpu_s=60)
+    assert run.status == "UNSUPPORTED"
+    assert "parity constraints alone" in run.detail
+    assert set(SOLVERS) - set(COMPLETE) == {"parity"}
 
 
 class Ended:

@@ -15,6 +15,7 @@ from satcost_gnn.errors import EstimatorError
 PICKERS: dict[str, tuple[str, str]] = {
     "par": ("par_regression", "ParRegression"),
     "par_difference": ("par_regression", "ParDifferenceRegression"),
+    "root_par": ("par_regression", "RootParRegression"),
     "pairwise": ("pairwise", "PairwiseClassification"),
 }
 

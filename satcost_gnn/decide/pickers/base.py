@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from satcost_gnn.errors import EstimatorError
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
 class Picker(ABC):
@@ -28,14 +29,14 @@ class Picker(ABC):
     -----
     Pickers are forests of trees on bootstrap samples, so that a single fit tells also how good they are: each training
     instance is scored by the trees that have not seen it (out of bag; Breiman, "Random forests", Machine Learning 45,
-    2001).
+    2001), nor any other of its group.
     """
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
         self._out_of_bag: Floats | None = None
 
-    def fit(self, x: Floats, penalised: Floats) -> Self:
+    def fit(self, x: Floats, penalised: Floats, groups: Integers | None = None) -> Self:
         """Learn from training instances.
 
         Parameters
@@ -44,6 +45,8 @@ class Picker(ABC):
             ``float64[n, d]``: features without missing values.
         penalised
             ``float64[n, m]``: PAR2 in seconds.
+        groups
+            ``int64[n]``: what is new at a time, such as the families; by default each instance by itself.
 
         Raises
         ------
@@ -57,7 +60,7 @@ class Picker(ABC):
             )
         if not np.isfinite(x).all() or not np.isfinite(penalised).all():
             raise EstimatorError("found a feature or run time that is not finite; expected them filled in")
-        self._out_of_bag = self._fit(x, penalised)
+        self._out_of_bag = self._fit(x, penalised, np.arange(len(x)) if groups is None else groups)
         return self
 
     @property
@@ -68,7 +71,7 @@ class Picker(ABC):
         return self._out_of_bag
 
     @abstractmethod
-    def _fit(self, x: Floats, penalised: Floats) -> Floats:
+    def _fit(self, x: Floats, penalised: Floats, groups: Integers) -> Floats:
         """Learn, and return the scores out of bag."""
 
     @abstractmethod

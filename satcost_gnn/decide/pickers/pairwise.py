@@ -8,11 +8,12 @@ as the choice matters on it, and the solver with the most votes is run.
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from satcost_gnn.decide.members import members
+from satcost_gnn.decide.pickers.bagged_trees import BaggedTrees
 from satcost_gnn.decide.pickers.base import Picker
 
 Floats = NDArray[np.float64]
@@ -27,18 +28,6 @@ MOST_SOLVERS = 5
 _FEWEST = 20
 
 
-def complementary(penalised: Floats, count: int) -> Integers:
-    """Return up to ``count`` columns, each the one that makes the mean of the best so far least (greedily)."""
-    chosen: list[int] = []
-    best = np.full(len(penalised), np.inf)
-    for _ in range(min(count, penalised.shape[1])):
-        means = np.minimum(best[:, None], penalised).mean(axis=0)
-        means[chosen] = np.inf
-        chosen.append(int(means.argmin()))
-        best = np.minimum(best, penalised[:, chosen[-1]])
-    return np.array(chosen, dtype=np.int64)
-
-
 class PairwiseClassification(Picker):
     """Classification forests for pairs of complementary solvers, weighted by the difference of PAR2.
 
@@ -46,13 +35,13 @@ class PairwiseClassification(Picker):
     take part score 1, behind all that do.
     """
 
-    def _fit(self, x: Floats, penalised: Floats) -> Floats:
+    def _fit(self, x: Floats, penalised: Floats, groups: Integers) -> Floats:
         self._m = penalised.shape[1]
-        self._solvers = complementary(penalised, MOST_SOLVERS)
+        self._solvers = members(penalised, MOST_SOLVERS, 0.0)
         self._pairs: list[tuple[int, int, WeightedForest]] = []
         shares = []
         for i, j in combinations(self._solvers.tolist(), 2):
-            forest = WeightedForest(x, penalised[:, j] - penalised[:, i], self.seed)
+            forest = WeightedForest(x, penalised[:, j] - penalised[:, i], groups, self.seed)
             self._pairs.append((i, j, forest))
             shares.append(forest.out_of_bag)
         return self._votes(shares, len(x))
@@ -80,42 +69,26 @@ class WeightedForest:
         ``float64[n, d]``: features of training instances.
     gain
         ``float64[n]``: seconds gained by the first solver.
+    groups
+        ``int64[n]``: see :class:`~satcost_gnn.decide.pickers.base.Picker`.
     seed
         Seed.
 
     Notes
     -----
-    Regression trees on 0 and 1 split as classification trees by Gini impurity do. The bootstrap samples are drawn here,
-    each instance as likely as any other: scikit-learn's forests draw heavy ones more often since version 1.8, so that
-    the heaviest are in no sample's rest.
+    Regression trees on 0 and 1 split as classification trees by Gini impurity do.
     """
 
-    def __init__(self, x: Floats, gain: Floats, seed: int) -> None:
-        from sklearn.tree import ExtraTreeRegressor
-
-        n, weight = len(x), np.abs(gain)
-        self._trees: list[Any] = []
+    def __init__(self, x: Floats, gain: Floats, groups: Integers, seed: int) -> None:
         self._constant = float(gain.sum() > 0)
-        self.out_of_bag = np.full(n, self._constant)
+        self._trees: BaggedTrees | None = None
+        self.out_of_bag = np.full(len(x), self._constant)
         if (gain <= 0).all() or (gain >= 0).all() or np.count_nonzero(gain) < _FEWEST:
             return
-        rng = np.random.default_rng(seed)
-        x32 = np.ascontiguousarray(x, dtype=np.float32)
-        positive = (gain > 0).astype(np.float64)
-        total, unseen_by = np.zeros(n), np.zeros(n)
-        for number in range(_TREES):
-            drawn = np.bincount(rng.integers(0, n, n), minlength=n)
-            tree = ExtraTreeRegressor(max_features=1 / 3, min_samples_leaf=_MIN_LEAF, random_state=seed + number)
-            tree.fit(x32, positive, sample_weight=weight / weight.mean() * drawn)
-            self._trees.append(tree)
-            unseen = drawn == 0
-            total[unseen] += tree.predict(x32[unseen])
-            unseen_by += unseen
-        self.out_of_bag = np.where(unseen_by > 0, total / np.maximum(unseen_by, 1), self._constant)
+        weight, positive = np.abs(gain), (gain > 0).astype(np.float64)
+        self._trees = BaggedTrees(x, positive, groups, seed, _TREES, _MIN_LEAF, weight / weight.mean())
+        self.out_of_bag = self._trees.out_of_bag
 
     def share(self, x: Floats) -> Floats:
         """Return ``float64[n]``: how far the trees agree that the gain is positive, 0 to 1."""
-        if not self._trees:
-            return np.full(len(x), self._constant)
-        x32 = np.ascontiguousarray(x, dtype=np.float32)
-        return np.asarray(np.mean([tree.predict(x32) for tree in self._trees], axis=0))
+        return np.full(len(x), self._constant) if self._trees is None else self._trees.predict(x)
