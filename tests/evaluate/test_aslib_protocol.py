@@ -177,9 +177,9 @@ def test_what_is_learnt_for_a_fold_does_not_see_it(monkeypatch):
     seen = []
 
     class Spy(FoldSelection):
-        def select(self, rest, held, expected_rest, expected_held):
-            seen.append((expected_rest, expected_held))
-            super().select(rest, held, expected_rest, expected_held)
+        def select(self, rest, held, expected):
+            seen.append(expected)
+            super().select(rest, held, expected)
             seen.append((self._policies[-1], self._picks[held].tolist()))
 
     monkeypatch.setattr(protocol, "FoldSelection", Spy)
