@@ -42,6 +42,8 @@ _LATE_S = 0.3
 _MEMORY_LOOK_S, _LEAST_LOOK_S = 0.25, 0.01
 # Wall-clock seconds that a slice may take for each of its CPU seconds, and besides.
 _WAITING, _WAITING_S = 4.0, 1.0
+# A program with more threads than this may have more than its slice.
+_THREADS = 4.0
 # Errors of a child that are of the formula, and so of every child.
 _UNREAD = ("FormulaError", "FormulaTooLargeError", "ReadingTimeoutError")
 
@@ -237,6 +239,7 @@ class ConcurrentRuns:
         run.slice_ends_s = float("inf") if last else used + cpu_s
         # One that waits for something else than the processor must not keep the others from it.
         run.slice_ends_at = float("inf") if last else self._clock() + _WAITING * cpu_s + _WAITING_S
+        run.look_at = float("inf") if last else 0.0
         run.limit_s = used + (max(cpu_s, left) if last else cpu_s)
         self._granted[run.member] = max(self._granted.get(run.member, 0.0), run.limit_s)
 
@@ -298,22 +301,24 @@ class ConcurrentRuns:
         return False
 
     def _used_up(self, core: _Core) -> bool:
-        run = core.running
-        return run is not None and (self._clock() >= run.slice_ends_at or run.used_s() >= run.slice_ends_s)
+        """Whether the slice of what runs is used up; it is looked at only when it may be."""
+        run, now = core.running, self._clock()
+        if run is None or now < run.look_at:
+            return False
+        left = min(run.slice_ends_s - run.used_s(), run.slice_ends_at - now)
+        run.look_at = now + max(left / _THREADS, _LEAST_LOOK_S)
+        return left <= 0
 
     @staticmethod
     def _let_go_on(core: _Core) -> None:
         """Take the end of its slice from what runs: it goes on until something is decided."""
         if core.running is not None:
-            core.running.slice_ends_s = core.running.slice_ends_at = float("inf")
+            run = core.running
+            run.slice_ends_s = run.slice_ends_at = run.look_at = float("inf")
 
     def _until_turn(self, core: _Core) -> float:
         """Return the seconds for which a core needs no look."""
-        run = core.running
-        if run is None or run.slice_ends_s == float("inf"):
-            return float("inf")
-        left = min(run.slice_ends_s - run.used_s(), run.slice_ends_at - self._clock())
-        return max(left, _LEAST_LOOK_S)
+        return max(core.running.look_at - self._clock(), _LEAST_LOOK_S) if core.running is not None else float("inf")
 
     def _take(self, item: tuple[OneRun, Outcome] | BaseException) -> None:
         if isinstance(item, BaseException):

@@ -50,6 +50,8 @@ class OneRun(threading.Thread):
         self.ended_at = float("nan")
         #: CPU seconds that it has been given; those after which its slice is used up, and when it is at the latest.
         self.limit_s, self.slice_ends_s, self.slice_ends_at = 0.0, float("inf"), float("inf")
+        #: When it is to be looked at whether the slice is used up.
+        self.look_at = 0.0
         self._call, self._limits, self._ended, self._on_report = call, limits, ended, on_report
 
     def run(self) -> None:
