@@ -18,16 +18,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Family, seed, parameters: what cadical195 answers in .1 to 2 s or so.
-INSTANCES = [
-    ("random-ksat", 1, ["n=200"]),
-    ("random-ksat", 2, ["n=220"]),
-    ("random-ksat", 3, ["n=240"]),
-    ("modular-ksat", 1, ["n=2000"]),
-    ("pigeonhole", 1, []),
-    ("tseitin", 1, []),
-    ("graph-colouring", 1, []),
-    ("multiplier-miter", 1, []),
+# What cadical195 answers in .1 to 2 s or so.
+SAMPLES = [
+    Path("datasets/samples") / f"{name}.cnf"
+    for name in (
+        "random3-240",
+        "golfer-4-3-5",
+        "clique-colouring-9",
+        "colouring-120",
+        "keccak-20",
+        "multiplier-miter-6",
+        "modular-600",
+        "van-der-waerden-77",
+    )
 ]
 SCRIPT = """
 import sys
@@ -50,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--solver", default="cadical195")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--files", type=Path, nargs="*", help="CNF files in place of generated ones.")
+    parser.add_argument("--files", type=Path, nargs="+", default=SAMPLES, help="CNF files.")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     satcost = [sys.executable, "-m", "satcost_gnn"]
@@ -58,16 +61,8 @@ def main() -> None:
         space = Path(scratch)
         trivial = space / "trivial.cnf"
         trivial.write_text("p cnf 1 1\n1 0\n")
-        files = options.files or []
-        if not files:
-            for family, seed, parameters in INSTANCES:
-                sets = [word for parameter in parameters for word in ("--set", parameter)]
-                where = space / f"{family}-{seed}"
-                generate = [*satcost, "generate", family, *sets, "--seed", str(seed), "-o", str(where)]
-                subprocess.run(generate, check=True, stdout=subprocess.DEVNULL)
-                files += sorted(where.rglob("*.cnf*"))
         rows = []
-        for path in [trivial, *files]:
+        for path in [trivial, *options.files]:
             spent: dict[str, list[float]] = {"solve": [], "pysat": []}
             for _ in range(options.repeats):
                 spent["solve"].append(cpu_seconds([*satcost, "solve", str(path)]))
