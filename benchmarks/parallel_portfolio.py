@@ -34,6 +34,15 @@ DRAWS = 200
 FOLDS = 5
 
 
+def rounded(value: Any) -> Any:
+    """Return plain values with four decimals."""
+    if isinstance(value, dict):
+        return {key: rounded(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [rounded(one) for one in value]
+    return round(value, 4) if isinstance(value, float) else value
+
+
 def interval(first: Floats, second: Floats, rng: np.random.Generator) -> list[float]:
     """Return the ends of the 95 % interval of 1 - sum(first) / sum(second), instances drawn with replacement."""
     rows = rng.integers(0, len(first), (1000, len(first)))
@@ -186,7 +195,7 @@ def main() -> None:
         "own runs, 100 s": own_runs(options.own, 100.0, rng),
         "published runs": published(options.published, 5000.0, rng),
     }
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    options.out.write_text(json.dumps(rounded(result)) + "\n")
     print(json.dumps(result, indent=1))
 
 
