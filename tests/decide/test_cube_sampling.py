@@ -19,8 +19,9 @@ def costs(seed: int, m: int = 200, error: float = 0.15) -> tuple[Floats, Floats]
 
 @pytest.mark.parametrize("n", [2, 5, 8, 20, 60])
 @pytest.mark.parametrize("m", [2, 3, 9, 200])
-def test_a_design_spends_what_it_may(n: int, m: int) -> None:
-    predicted, _ = costs(0, m)
+@pytest.mark.parametrize("unit", [1.0, 1e-6])
+def test_a_design_spends_what_it_may(n: int, m: int, unit: float) -> None:
+    predicted = unit * costs(0, m)[0]
     plan = design(predicted, n)
     sizes = np.bincount(plan.stratum)
     assert plan.counts.sum() == min(n, m)

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.stats import skew
 from synthetic_table import ONLINE, STATIC, make_instances
 
 from satcost_gnn.core.feature_vector import FeatureVector
@@ -11,6 +12,7 @@ from satcost_gnn.learn.feature_matrix import (
     FeatureMatrix,
     Imputer,
     Standardiser,
+    _skewness,
     feature_parts,
     features_for_unit,
 )
@@ -108,3 +110,8 @@ def test_standardiser_survives_a_nearly_constant_feature():
     values[3, 1] = 1e6
     x = Standardiser.fit(FeatureMatrix(("a", "b"), values)).transform(FeatureMatrix(("a", "b"), values))
     assert np.isfinite(x).all() and np.abs(x).max() <= Standardiser.LIMIT + Standardiser.MARGIN
+
+
+def test_skewness_is_that_of_the_third_moment():
+    values = np.random.default_rng(2).gamma(0.5, size=(50, 3))
+    np.testing.assert_allclose(_skewness(np.hstack([values, np.ones((50, 1))])), [*skew(values), 0.0], rtol=1e-12)

@@ -7,6 +7,7 @@ import pytest
 from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.errors import CheckpointError, EstimatorError
 from satcost_gnn.features.instance import Instance
+from satcost_gnn.learn.feature_matrix import FeatureMatrix
 from satcost_gnn.learn.out_of_distribution import OODDetector
 
 STATIC, ONLINE = tuple(f"s{k}" for k in range(12)), tuple(f"o{k}" for k in range(8))
@@ -181,3 +182,17 @@ def test_twins_do_not_make_the_usual_distance_nothing():
     detector = OODDetector("static").fit([*crowd, *crowd])
     between = detector.judge([at(0.1 * (k % 6) + 0.05, 0.1 * (k // 6) + 0.05) for k in range(36)])
     assert all(item.inside for item in between)
+
+
+def test_far_is_beyond_the_second_nearest_of_all_other_families():
+    rng = np.random.default_rng(3)
+    known = [at(*rng.normal(centre, 0.3, 2)) for centre in (0.0, 2.0, 5.0) for _ in range(12)]
+    families = [f"{k // 12}" for k in range(36)]
+    detector = OODDetector("static").fit(known, families)
+    places, lost = detector._project(detector._coordinates(FeatureMatrix.from_instances(known, "static")))
+    second = [
+        sorted(np.linalg.norm(places[i] - places[j]) for j in range(36) if families[i] != families[j])[1]
+        for i in range(36)
+    ]
+    expected = np.quantile(np.hypot(second, lost) / np.sqrt(len(detector._centre)), 0.99)
+    assert detector._far == pytest.approx(expected, rel=1e-5)
