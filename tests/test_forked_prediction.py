@@ -1,8 +1,14 @@
 """A process that is forked after a prediction predicts, too."""
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
+
+from satcost_gnn.formula import Formula
+from satcost_gnn.runtime.sandbox import Limits
+from satcost_gnn.serve.predictor import Predictor
 
 # Two threads, whose team a forked process doesn't have; large enough that torch shares the work out among them.
 PROGRAM = """
@@ -38,3 +44,17 @@ def test_a_prediction_in_a_forked_process_is_the_same() -> None:
     command = [sys.executable, "-c", PROGRAM]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert "all the same" in done.stdout, done.stderr
+
+
+def test_a_predictor_that_has_predicted_can_be_sent_to_another_process_and_copied() -> None:
+    """As ``Pool.map(predictor.predict, files)`` does; the helper process stays with the one that has started it."""
+    formula = Formula.from_clauses([[1, 2], [-1, 2], [1, -2]])
+    with Predictor.from_checkpoint(start="constant") as predictor:
+        first = predictor.predict(formula)
+        for other in (pickle.loads(pickle.dumps(predictor)), copy.deepcopy(predictor), copy.copy(predictor._sandbox)):
+            with other:
+                if isinstance(other, Predictor):
+                    assert other.predict(formula).result == first.result == "SAT"
+                else:
+                    assert other.run("math:sqrt", {"args": (4.0,)}, Limits(5, 60, 256)).value == 2.0
+        assert predictor.predict(formula).result == "SAT"

@@ -393,9 +393,8 @@ def _parsed(table: pa.Table, kind: Any, source: str) -> list[Any]:
 
 def _read_table(path: Path) -> pa.Table:
     try:
-        # pyarrow takes no names that are not UTF-8.
-        with path.open("rb") as stream:
-            return pq.read_table(stream)
+        # pyarrow takes no names that are not UTF-8, and its threads may outlive a stream of Python's.
+        return pq.read_table(pa.BufferReader(path.read_bytes()))
     except FileNotFoundError:
         raise DatasetError(f"{path}: found no such file, expected a table; name a data set directory") from None
     except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:

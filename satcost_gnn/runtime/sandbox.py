@@ -234,6 +234,10 @@ class Sandbox:
             # Not our child: nothing to wait for.
             server.returncode = 0
 
+    def __reduce__(self) -> tuple[type[Self], tuple[()]]:
+        # In another process it has a helper of its own: what holds one can be sent there, and be copied.
+        return type(self), ()
+
     def __enter__(self) -> Self:
         self._start()
         return self

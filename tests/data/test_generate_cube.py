@@ -190,3 +190,27 @@ def test_cubes_split_a_hard_instance_into_easier_ones() -> None:
     whole = conflicts(parent)
     parts = [conflicts(cube) for cube in cubes(parent, 4, "lookahead", seed=1, count=4)]
     assert max(parts) < whole
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_gaps_in_the_numbering_change_no_cube(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Solvers hold memory for every number: they get the variables that occur.
+    step = 3_000
+    wide = Formula.from_clauses([[literal * step for literal in clause] for clause in PARENT.clauses()])
+    largest = []
+
+    class Watched(Solver):
+        def __init__(self, name: str, bootstrap_with: list[list[int]]) -> None:
+            largest.append(max(abs(literal) for clause in bootstrap_with for literal in clause))
+            super().__init__(name=name, bootstrap_with=bootstrap_with)
+
+    monkeypatch.setattr("satcost_gnn.data.generate.cube.Solver", Watched)
+    activity = np.arange(PARENT.n_vars) % 7
+    spread = np.zeros(wide.n_vars)
+    spread[step - 1 :: step] = activity
+    expected = cubes(PARENT, 3, method, 5, 4, activity=activity, parent="x")
+    found = cubes(wide, 3, method, 5, 4, activity=spread, parent="x")
+    assert largest == [PARENT.n_vars, PARENT.n_vars]
+    assert [units_of(cube, wide) for cube in found] == [
+        [literal * step for literal in units_of(cube, PARENT)] for cube in expected
+    ]

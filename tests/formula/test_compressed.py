@@ -131,3 +131,14 @@ def test_an_archive_is_no_formula_though_its_first_line_looks_like_a_comment(pac
     for stream in (io.BytesIO, Drip):
         with pytest.raises(FormulaError, match="found a tar archive; expected DIMACS text"):
             read_dimacs(stream(pack(archive.getvalue())))
+
+
+def test_a_frame_that_has_lost_the_mark_of_its_check_sum_does_not_end_the_formula():
+    """Found by flipping bits: what is left over is the sum, and behind it the next frame."""
+    first, second = map(COMPRESSORS["zst"], (b"7 0 6 0 ", b"5 0 4 0 "))
+    assert parse_dimacs(first + second).clauses() == [[7], [6], [5], [4]]
+    damaged = bytearray(first + second)
+    damaged[4] ^= 4
+    with pytest.raises(FormulaError, match="damaged"):
+        parse_dimacs(bytes(damaged))
+    assert parse_dimacs(bytes(damaged[: len(first)])).warnings

@@ -18,6 +18,7 @@ from pysat.solvers import Solver
 
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.renumbering import renumbered
 from satcost_gnn.runtime.random_stream import Draws
 
 METHODS = ("random", "lookahead", "activity")
@@ -241,12 +242,15 @@ def cubes(
             raise ConfigError(
                 f"cubes: activity: found shape {values.shape}, expected ({formula.n_vars},): one number a variable"
             )
-        rule = _pick_active(values, 2 * k)
+    # Numbers that stand for nothing cost memory in the solver; the order of those that are left is the same.
+    dense, numbering = renumbered(formula)
+    if method == "activity":
+        rule = _pick_active(values if numbering.numbers is None else values[numbering.numbers - 1], 2 * k)
     name = parent or identity(formula)
     draws = Draws(seed, f"cube-{method}")
     found: dict[tuple[int, ...], list[int]] = {}
     longest = 0
-    with closing(_Propagator(formula)) as propagator:
+    with closing(_Propagator(dense)) as propagator:
         root = propagator.root
         for _ in range(10 * count):
             if root is None or len(found) == count:
@@ -267,4 +271,7 @@ def cubes(
             f"cubes of {formula.source}: unit propagation decides the formula after {longest} units, expected k={k} "
             "free ones; choose a smaller k"
         )
-    return [with_units(formula, decisions, name) for decisions in found.values()]
+    return [
+        with_units(formula, numbering.original(np.array(decisions, dtype=np.int32)).tolist(), name)
+        for decisions in found.values()
+    ]

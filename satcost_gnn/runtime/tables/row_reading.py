@@ -82,7 +82,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
     number = 0
     try:
-        with path.open("rb") as stream, pq.ParquetFile(stream) as file:
+        with pq.ParquetFile(pa.BufferReader(path.read_bytes())) as file:
             for batch in file.iter_batches(10_000):
                 for row in batch.to_pylist():
                     number += 1

@@ -213,13 +213,13 @@ def recognise_parquet(path: Path, kind: TableKind) -> tuple[Found, Callable[[], 
     import pyarrow.parquet as pq
 
     def batches() -> Iterator[list[dict[str, Any]]]:
-        with path.open("rb") as stream, pq.ParquetFile(stream) as file:
+        with pq.ParquetFile(pa.BufferReader(path.read_bytes())) as file:
             for batch in file.iter_batches(10_000):
                 yield batch.to_pylist()
 
     instances = _Instances(path, kind)
     try:
-        with path.open("rb") as stream, pq.ParquetFile(stream) as file:
+        with pq.ParquetFile(pa.BufferReader(path.read_bytes())) as file:
             schema = file.schema_arrow
         about = (schema.metadata or {}).get(KEY.encode())
         if schema.names != list(kind.columns) or (about is not None and not about.startswith(b"{")):
