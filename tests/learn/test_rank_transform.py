@@ -54,3 +54,7 @@ def test_json():
     text["values"][0].reverse()
     with pytest.raises(ValueError, match="must rise"):
         RankTransform.from_json(text)
+    twice = json.loads(json.dumps(transform.to_json()))
+    twice["values"][0][1] = twice["values"][0][0]
+    with pytest.raises(ValueError, match="must rise"):
+        RankTransform.from_json(twice)

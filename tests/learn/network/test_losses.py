@@ -81,6 +81,20 @@ def test_crps_and_mean_agree_with_the_distribution():
     np.testing.assert_allclose(restricted_mean(torch.from_numpy(logits), GRID).numpy(), distribution.mean(), atol=1e-7)
 
 
+@pytest.mark.parametrize("censored", [False, True])
+@pytest.mark.parametrize("unit", sorted(GRIDS))
+def test_likelihood_and_crps_at_the_ends_of_every_grid(unit, censored):
+    grid = GRIDS[unit]
+    cost = np.array([grid.low, grid.low + grid.width, 0.3 * grid.low + 0.7 * grid.high, grid.high])
+    logits = np.random.default_rng(5).normal(-2, 2, size=(len(cost), grid.bins))
+    stopped = np.full(len(cost), censored)
+    given = torch.from_numpy(logits), torch.from_numpy(cost), torch.from_numpy(stopped), grid
+    expected = [brute_force_nll(*case, grid) for case in zip(logits, cost, stopped, strict=True)]
+    np.testing.assert_allclose(hazard_nll(*given).numpy(), expected, rtol=1e-6, atol=1e-9)
+    distribution = CostDistribution.from_hazard(grid, sigmoid(logits))
+    np.testing.assert_allclose(grid_crps(*given).numpy(), distribution.crps(cost, stopped), atol=1e-7)
+
+
 def test_crps_against_numerical_integration():
     logits, cost, censored = cases(4, 8)
     distribution = CostDistribution.from_hazard(GRID, sigmoid(logits))
