@@ -72,3 +72,10 @@ def test_dense_variables_close_large_gaps_only():
     variables, size = Formula.from_clauses([[3, -2_000_000_000], [9]]).dense_variables()
     assert variables.tolist() == [0, 2, 1]
     assert size == 3
+
+
+def test_a_model_is_told_without_the_variables_of_an_encoding() -> None:
+    formula = Formula.from_clauses([[1, -2], [3, 4]])
+    model = np.array([1, -2, 3, -4], dtype=np.int32)
+    assert formula.without_auxiliary(model).tolist() == [1, -2, 3, -4]
+    assert formula.with_auxiliary(2).without_auxiliary(model).tolist() == [1, -2]
