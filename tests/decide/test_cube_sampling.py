@@ -124,3 +124,8 @@ def test_the_estimate_is_that_of_the_formula() -> None:
     trust = 2 / (2 + 12)
     expected = 5 * y.mean() + (trust * slope + (1 - trust) * ratio) * (predicted.sum() - 5 * x.mean())
     assert estimate(plan, rows, y).value == pytest.approx(expected, rel=1e-12)
+
+
+def test_what_is_left_goes_to_the_costly_stratum() -> None:
+    plan = design(np.array([1.0] * 50 + [156.25] * 4), 6)
+    assert plan.counts.tolist() == [2, 4]

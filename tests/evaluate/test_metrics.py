@@ -253,3 +253,7 @@ def test_bootstrap_leaves_out_resamples_without_a_value():
     assert (found.low, found.high) == (1.0, 1.0) and math.isnan(found.value)
     nothing = metrics.paired_bootstrap(lambda rows: NAN, lambda rows: 1.0, 5, count=10)
     assert math.isnan(nothing.low) and math.isnan(nothing.p_value)
+
+
+def test_a_run_that_is_solved_at_the_cutoff_is_solved():
+    assert metrics.coded_cost([3.0, 3.0], [False, True], "par2", 3.0).tolist() == [3.0, 3.0 + math.log10(2)]

@@ -102,3 +102,9 @@ def test_information_criteria_and_json():
     assert model.bic(100) == pytest.approx(np.log(100) * (model.degrees + 1) - 2 * model.log_likelihood)
     again = CensoredRidge.from_json(json.loads(json.dumps(model.to_json())))
     np.testing.assert_array_equal(again.predict(x), model.predict(x))
+
+
+def test_the_noise_has_a_largest_and_a_least():
+    rng = np.random.default_rng(0)
+    x, noise = rng.normal(size=(200, 2)), rng.normal(size=200)
+    assert [CensoredRidge.fit(x, scale * noise, np.zeros(200, bool)).sd for scale in (20.0, 1e-3)] == [3.0, 0.05]
