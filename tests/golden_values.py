@@ -180,8 +180,13 @@ def distributions(stored: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return found
 
 
-def differences(expected: Any, found: Any, place: str = "", tolerance: float = 1e-6) -> list[str]:
-    """Return where two values differ: numbers by more than a relative (or absolute) 1e-6, all else at all."""
+# The network's sums are float32 and differ with the processor in the last bits. Probabilities keep to 1e-6 (the test of
+# distributions says so), but where a distribution is flat that moves a quantile further: 6e-6 between AMD and Intel.
+_TOLERANCE = 2e-5
+
+
+def differences(expected: Any, found: Any, place: str = "", tolerance: float = _TOLERANCE) -> list[str]:
+    """Return where two values differ: numbers by more than a relative (or absolute) tolerance, all else at all."""
     if isinstance(expected, dict) and isinstance(found, dict):
         if sorted(expected) != sorted(found):
             return [f"{place}: expected {sorted(expected)}, found {sorted(found)}"]
