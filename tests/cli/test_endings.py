@@ -68,13 +68,17 @@ def test_a_command_that_is_ended(hard: Path, tmp_path: Path, arguments: list[str
     process = subprocess.Popen(
         [*COMMAND, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    found = wait_for_work(process.pid, 3)
-    time.sleep(0.5)
-    found = [*{*found, *below(process.pid)}]
-    process.send_signal(number)
-    # A solver that is asked to end says so by its exit code, as other solvers do.
-    ended = 128 + number if arguments[0] == "solve" else -number
-    assert process.wait(SOON_S) in (130, ended)
+    try:
+        found = wait_for_work(process.pid, 3)
+        time.sleep(0.5)
+        found = [*{*found, *below(process.pid)}]
+        process.send_signal(number)
+        # A solver that is asked to end says so by its exit code, as other solvers do.
+        ended = 128 + number if arguments[0] == "solve" else -number
+        assert process.wait(SOON_S) in (130, ended)
+    finally:
+        # If it goes on, nobody else would end it.
+        process.kill()
     deadline = time.monotonic() + SOON_S
     while any(_runs(pid) for pid in found):
         assert time.monotonic() < deadline
