@@ -362,7 +362,8 @@ def solve_batch(
 
     with ExitStack() as stack:
         readable = _Readable(stack, predictor.settings)
-        items = left_open(predictor, map(readable.one, sources), settings.limit_s, settings.cores, finish)
+        files, memory_mb = map(readable.one, sources), settings.memory_limit_mb
+        items = left_open(predictor, files, settings.limit_s, settings.cores, finish, memory_mb)
         _predict_and_run(predictor, items, settings, finish, readable.files)
 
 

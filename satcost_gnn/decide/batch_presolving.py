@@ -1,14 +1,24 @@
-"""Presolving of a batch: what the single best solver answers in about the time of a prediction needs none."""
+"""Presolving of a batch: what the single best solver answers in about the time of a prediction needs none.
+
+What it leaves open is shown to ``parity`` (see :mod:`satcost_gnn.decide.turns`), and predicted if that declines.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
+from satcost_gnn.decide.turns import PARITY, parity_s
 from satcost_gnn.features.early_budget import presolving
 from satcost_gnn.features.preprocessing import Preprocessed, preprocess_many
-from satcost_gnn.formula.sources import FormulaFile, UnreadableName
+from satcost_gnn.formula.sources import FormulaFile, FormulaSource, UnreadableName
+from satcost_gnn.runtime.sandbox import Sandbox
+from satcost_gnn.search.plain_run import PlainRun, PlainStage, PlainStatus
+from satcost_gnn.search.solvers import run_solver
 from satcost_gnn.serve.predictor import Predictor
+
+_ANSWERS: dict[str, PlainStatus] = {"SAT": "SAT", "UNSAT": "UNSAT"}
 
 
 def left_open(
@@ -17,6 +27,7 @@ def left_open(
     limit_s: float,
     jobs: int,
     finish: Callable[[dict[str, Any]], None],
+    memory_mb: int = 4096,
 ) -> Iterator[tuple[int, Preprocessed] | None]:
     """Preprocess the files of a batch, and yield those that presolving has not answered.
 
@@ -34,14 +45,23 @@ def left_open(
         Files at a time, each in a child of a helper process of its own.
     finish
         Called with the row of each instance that has been answered.
+    memory_mb
+        Mebibytes of the run of ``parity``.
 
     Yields
     ------
     (int, Preprocessed) or None
         As :func:`~satcost_gnn.features.preprocessing.preprocess_many` does.
     """
-    settings = presolving(predictor.settings, limit_s, predictor.checkpoint.config.probe_solver)
-    for item in preprocess_many(enumerate(sources), settings, jobs=jobs):
+    config = predictor.checkpoint.config
+    settings = presolving(predictor.settings, limit_s, config.probe_solver)
+    # Where the user has named the solvers, no other one runs.
+    parity = set(predictor.solvers) == set(config.solvers) and PARITY not in config.solvers
+
+    def ask_parity(source: FormulaSource, found: Preprocessed, sandbox: Sandbox) -> Preprocessed:
+        return _ask_parity(source, found, sandbox, limit_s, memory_mb) if parity else found
+
+    for item in preprocess_many(enumerate(sources), settings, jobs=jobs, then=ask_parity):
         instance = item[1].instance if item is not None else None
         if item is None or instance is None or instance.plain is None or not instance.plain.solved:
             yield item
@@ -63,3 +83,20 @@ def left_open(
                 "warnings": "; ".join(item[1].warnings),
             }
         )
+
+
+def _ask_parity(
+    source: FormulaSource, found: Preprocessed, sandbox: Sandbox, limit_s: float, memory_mb: int
+) -> Preprocessed:
+    """Run ``parity`` on what is open; its answer stands for that of the plain run, and its time counts in any case."""
+    instance = found.instance
+    if instance is None or any(run is not None and run.solved for run in (instance.plain, instance.probe)):
+        return found
+    seconds = min(parity_s(limit_s), limit_s - sum(instance.timings.values()))
+    if seconds <= 0 or not isinstance(source, FormulaFile):
+        return found
+    run = run_solver(sandbox, PARITY, source, cpu_s=seconds, memory_mb=memory_mb)
+    instance = replace(instance, timings={**instance.timings, PARITY: run.cpu_s})
+    if (answer := _ANSWERS.get(run.status)) is not None:
+        instance = replace(instance, plain=PlainRun(PARITY, (PlainStage(0, answer, cpu_s=run.cpu_s),), run.cpu_s))
+    return replace(found, instance=instance)

@@ -22,6 +22,7 @@ from satcost_gnn.decide.one_run import OneRun
 from satcost_gnn.decide.scoring import Slice
 from satcost_gnn.decide.solver_child import ANSWER_CHILD, Glimpse, Reading, Watch
 from satcost_gnn.decide.solving import Attempt, Progress, SolveSettings
+from satcost_gnn.decide.turns import PARITY, with_parity
 from satcost_gnn.errors import FormulaError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.sources import FormulaFile
@@ -102,6 +103,7 @@ class ConcurrentRuns:
         self.attempts: list[Attempt] = []
         self.won: tuple[Attempt, Outcome, Path | None] | None = None
         self.failed: set[str] = set()
+        self._declined: set[str] = set()
         #: What the children said of reading the formula; None as long as none has read it.
         self.reading: Reading | None = None
         self._order = list(order)
@@ -151,11 +153,14 @@ class ConcurrentRuns:
 
     # What is to be run ----------------------------------------------------------------------------------------------
 
-    def begin_all(self, members: Sequence[str]) -> None:
-        """Let one member begin on each core, with all the time that is left."""
+    def begin_all(self, members: Sequence[str], *, parity: bool = False) -> None:
+        """Let one member begin on each core, with all the time that is left; the last may make room for ``parity``."""
         self._planned = True
         for core, name in zip(self._cores, members, strict=False):
             core.waiting = [Slice(name, self.left_s())]
+        if parity:
+            core = self._cores[-1]
+            core.waiting = with_parity(core.waiting, self.settings.time_limit_s) if core.waiting else []
         self._turn()
 
     def begin_presolving(self, slices: Sequence[Slice]) -> None:
@@ -195,6 +200,11 @@ class ConcurrentRuns:
     def _pause(self, core: _Core) -> None:
         run, core.running = core.running, None
         assert run is not None
+        if run.member == PARITY:
+            # It has one turn only.
+            run.turn_over = True
+            run.sandbox.cancel()
+            return
         run.sandbox.pause()
         self._paused[run.member] = run
 
@@ -226,7 +236,7 @@ class ConcurrentRuns:
         # Runs have ended before their time: whoever is paused goes on, then whoever has not failed begins again with
         # more than it had.
         busy = {run.member for run in self._alive()}
-        useless = {Member.of(name).solver for name in self.failed}
+        useless = {Member.of(name).solver for name in (*self.failed, *self._declined)}
         for name in [*self._paused, *self._order]:
             new = name not in busy and self._granted.get(name, 0.0) < 0.5 * left
             if Member.of(name).solver not in useless and (name in self._paused or new):
@@ -334,6 +344,8 @@ class ConcurrentRuns:
                 core.running = None
         if attempt.status in ("MEMOUT", "CRASHED", "WRONG"):
             self.failed.add(run.member)
+        if attempt.status == "DECLINED":
+            self._declined.add(run.member)
         if attempt.status in ("SAT", "UNSAT"):
             self.won = (attempt, outcome, run.proof)
 
@@ -342,14 +354,19 @@ class ConcurrentRuns:
         member = Member.of(run.member)
         program = self.settings.programs.get(member.solver, "")
         value = outcome.value if isinstance(outcome.value, dict) else {}
-        status, detail = outcome.status, outcome.detail
+        status: str = outcome.status
+        detail = outcome.detail
         if status == "OK":
             status, detail = value["status"], value.get("detail", "")
+        elif status == "ERROR" and outcome.error_type == "NotImplementedError":
+            status = "DECLINED"
         elif status == "ERROR":
             status, detail = "CRASHED", f"{outcome.error_type}: {outcome.detail}"
         if status == "UNKNOWN":
             status, detail = "CRASHED", "gave up within its limits"
-        if status == "CANCELLED" and run.member in self.failed:
+        if status == "CANCELLED" and run.turn_over:
+            status, detail = "TIMEOUT", f"its turn of {run.limit_s:g} CPU seconds is over"
+        elif status == "CANCELLED" and run.member in self.failed:
             status, detail = "MEMOUT", f"memory limit of {self.settings.memory_limit_mb} MiB, shared by all that run"
         elif status == "CANCELLED" and self.left_s() <= 0:
             status, detail = "TIMEOUT", f"time limit of {self.settings.time_limit_s:g} s"

@@ -52,6 +52,8 @@ class OneRun(threading.Thread):
         self.limit_s, self.slice_ends_s, self.slice_ends_at = 0.0, float("inf"), float("inf")
         #: When it is to be looked at whether the slice is used up.
         self.look_at = 0.0
+        #: Whether it was ended because its only turn was over.
+        self.turn_over = False
         self._call, self._limits, self._ended, self._on_report = call, limits, ended, on_report
 
     def run(self) -> None:

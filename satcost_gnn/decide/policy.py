@@ -12,6 +12,7 @@ from satcost_gnn.decide.schedule_search import ScheduleSettings
 from satcost_gnn.decide.scoring import Plan, Slice
 from satcost_gnn.decide.select import SelectionSettings, decide
 from satcost_gnn.decide.training_statistics import TrainingStatistics
+from satcost_gnn.decide.turns import presolving_turns
 from satcost_gnn.serve.prediction import Prediction
 
 
@@ -63,19 +64,22 @@ class SchedulePolicy:
 class SolvePolicy:
     """The single best solver at once, and others in its place if they promise much more when it is late.
 
-    The settings' limit is that of everything. It is `satcost solve` on one core, where the solver is paused while the
-    instance is predicted.
+    The settings' limit is that of everything. It is `satcost solve` on one core, where the turns before a prediction
+    are those of :func:`~satcost_gnn.decide.turns.presolving_turns`, and the solver is paused while the instance is
+    predicted. Without ``parity`` the solver of that name has no turn, as where the user has named the solvers.
     """
 
     settings: ScheduleSettings
+    parity: bool = True
 
     def decide(self, prediction: Prediction, overhead_s: float, statistics: TrainingStatistics) -> Plan:
         """Return presolving, and the runs after it (see :class:`Policy`)."""
-        first, first_s = statistics.single_best(prediction.solvers), statistics.first_look_s
-        spent, limit_s = first_s + overhead_s, self.settings.time_limit_s
+        first, limit_s = statistics.single_best(prediction.solvers), self.settings.time_limit_s
+        turns = tuple(presolving_turns(statistics, prediction.solvers, limit_s, parity=self.parity))
+        spent = sum(part.cpu_s for part in turns) + overhead_s
         if prediction.result:
-            return Plan((), first, first_s)
+            return Plan((), turns)
         if prediction.distribution is None or spent >= limit_s:
-            return Plan(((Slice(first, np.inf),),), first, first_s)
+            return Plan(((Slice(first, np.inf),),), turns)
         left = self.settings.after(spent)
-        return Plan(schedule_after(prediction, statistics, left, first, first_s, limit_s).cores, first, first_s)
+        return Plan(schedule_after(prediction, statistics, left, first, statistics.first_look_s, limit_s).cores, turns)

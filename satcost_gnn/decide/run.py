@@ -26,6 +26,7 @@ from satcost_gnn.decide.scoring import Slice
 from satcost_gnn.decide.solver_child import CHECK_CHILD, can_prove
 from satcost_gnn.decide.solving import EXIT_CODES, Attempt, Progress, Solution, SolveSettings
 from satcost_gnn.decide.training_statistics import UNIT, TrainingStatistics
+from satcost_gnn.decide.turns import presolving_turns
 from satcost_gnn.errors import ConfigError, ReadingTimeoutError, SatcostError, SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.sources import FormulaFile, FormulaSource, for_children
@@ -214,7 +215,7 @@ class PortfolioSolver:
             with ConcurrentRuns(formula, members, self.settings, begin, staging, self._clock) as portfolio:
                 if self.settings.cores > 1:
                     plan = self._without_prediction(members[: self.settings.cores])
-                    portfolio.begin_all(members)
+                    portfolio.begin_all(members, parity=self._parity)
                     portfolio.watch(on_progress, every_s)
                     outcome = Conclusion(plan, source="portfolio")
                 else:
@@ -234,6 +235,11 @@ class PortfolioSolver:
         if self.settings.proof is None:
             for seed in count(1):
                 yield from (name for one in usual if (name := Member(one, seed).name) not in distinct)
+
+    @property
+    def _parity(self) -> bool:
+        """Whether the solver of parity constraints may run beside those of the checkpoint; it writes no proof."""
+        return self._others_too and self.settings.proof is None
 
     def _can_run(self, member: Member) -> bool:
         """Whether a member chosen on the training side may run here: it is there, wanted, writes proofs if need be."""
@@ -255,9 +261,8 @@ class PortfolioSolver:
     ) -> Conclusion:
         """Give the single best solver and those after it their turns, then predict and go on as predicted."""
         usual = self.training.order(self.solvers)
-        turns = [Slice(usual[0], self.training.first_look_s)]
-        turns += [part for part in self.training.presolving if part.solver in self.solvers]
-        portfolio.begin_presolving(turns)
+        limit_s = self.settings.time_limit_s
+        portfolio.begin_presolving(presolving_turns(self.training, self.solvers, limit_s, parity=self._parity))
         over = portfolio.watch(on_progress, every_s)
         # A first run that has ended by its limit has had all the time there was.
         if portfolio.has_answer() or not (over or portfolio.failed) or portfolio.left_s() < SHORTEST_S:

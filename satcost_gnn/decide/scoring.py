@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from satcost_gnn.core.selection_metrics import par
 
 #: Stages whose seconds are charged to a decision. Reading the file is not among them: every solver has to do it.
 CHARGED_STAGES = ("plain run", "features", "probe", "probe replicate", "graph", "inference")
+#: No solver declines.
+NOTHING_DECLINED: Mapping[str, float] = MappingProxyType({})
 # Stages that only estimators with certain needs ask for.
 _NEEDED_FOR = {"features": "static", "graph": "graph", "probe replicate": "online"}
 
@@ -59,17 +62,46 @@ class Plan:
     ----------
     cores
         For each core its runs in order, once the instance is predicted; empty if the early search has solved it.
-    first, first_s
-        The solver that runs before anything is predicted, and for how many CPU seconds; it is paused meanwhile. Where
-        it is one of ``cores``, it goes on.
+    turns
+        What runs before anything is predicted; a solver that comes again, there or in ``cores``, goes on.
     """
 
     cores: tuple[tuple[Slice, ...], ...]
-    first: str = ""
-    first_s: float = 0.0
+    turns: tuple[Slice, ...] = ()
 
 
-def score(plan: Plan, runtime_s: Mapping[str, float], limit_s: float, overhead_s: float = 0.0, k: float = 2.0) -> float:
+class _Runs:
+    """Runs on one instance, one after the other; who comes again goes on."""
+
+    def __init__(
+        self,
+        runtime_s: Mapping[str, float],
+        declined_s: Mapping[str, float],
+        spent_s: float,
+        had_s: Mapping[str, float],
+    ) -> None:
+        self.runtime_s, self.declined_s, self.spent_s, self.had_s = runtime_s, declined_s, spent_s, dict(had_s)
+
+    def answered_s(self, slices: Sequence[Slice]) -> float:
+        """Return the seconds in all when a slice has answered; infinite if none has."""
+        for part in slices:
+            had = self.had_s.get(part.solver, 0.0)
+            need = self.runtime_s.get(part.solver, float("inf")) - had
+            if need <= part.cpu_s:
+                return self.spent_s + need
+            self.spent_s += min(part.cpu_s, self.declined_s.get(part.solver, float("inf")))
+            self.had_s[part.solver] = had + part.cpu_s
+        return float("inf")
+
+
+def score(
+    plan: Plan,
+    runtime_s: Mapping[str, float],
+    limit_s: float,
+    overhead_s: float = 0.0,
+    k: float = 2.0,
+    declined_s: Mapping[str, float] = NOTHING_DECLINED,
+) -> float:
     """Return the PAR-k of a plan on an instance, given what each solver takes.
 
     Parameters
@@ -77,33 +109,23 @@ def score(plan: Plan, runtime_s: Mapping[str, float], limit_s: float, overhead_s
     plan
         What is run.
     runtime_s
-        Solver -> CPU seconds it takes; infinite if it gives no answer.
+        Solver -> CPU seconds it takes; infinite or missing if it gives no answer.
     limit_s
         Seconds for everything; from there on nothing is predicted either.
     overhead_s
         Seconds that the prediction takes: see :func:`charge`.
     k
         Penalty factor.
+    declined_s
+        Solver -> CPU seconds after which it declines the instance; any other has all of its slice.
     """
-    alone = runtime_s[plan.first] if plan.first else float("inf")
-    spent = plan.first_s + overhead_s
-    seconds = float("inf")
-    if plan.first and alone <= min(plan.first_s, limit_s):
-        seconds = alone
-    elif plan.first and spent >= limit_s:
-        pass
-    elif not plan.cores:
-        seconds = spent
-    else:
-        for core in plan.cores:
-            start = spent
-            for part in core:
-                # What has run first goes on where it was.
-                used = plan.first_s if part.solver == plan.first else 0.0
-                if runtime_s[part.solver] - used <= part.cpu_s:
-                    seconds = min(seconds, start + runtime_s[part.solver] - used)
-                    break
-                start += part.cpu_s
+    before = _Runs(runtime_s, declined_s, 0.0, {})
+    seconds = before.answered_s(plan.turns)
+    spent = before.spent_s + overhead_s
+    if np.isinf(seconds) and not (plan.turns and spent >= limit_s):
+        ends = [_Runs(runtime_s, declined_s, spent, before.had_s).answered_s(core) for core in plan.cores]
+        # Without runs it is the early search that has answered.
+        seconds = min(ends, default=spent)
     return float(par(seconds, np.isfinite(seconds), limit_s, k))
 
 

@@ -83,8 +83,8 @@ class Attempt:
         The solver, with its seed if that is not 0 (see :class:`~satcost_gnn.decide.member.Member`); ``program`` is
         what was run in its place, if anything.
     status
-        ``SAT``, ``UNSAT``, ``TIMEOUT``, ``MEMOUT``, ``CRASHED``, ``WRONG`` (its model doesn't satisfy the formula) or
-        ``CANCELLED`` (another one was first).
+        ``SAT``, ``UNSAT``, ``TIMEOUT``, ``MEMOUT``, ``CRASHED``, ``WRONG`` (its model doesn't satisfy the formula),
+        ``DECLINED`` (it takes no such formula) or ``CANCELLED`` (another one was first).
     limit_s
         CPU seconds that it was given.
     cpu_s, wall_s

@@ -156,8 +156,9 @@ def fit_presolving(
             if left > 0 and not probe_solved[row]:
                 settings = ScheduleSettings(Objective.PAR2, left, 1, copula_correlation)
                 ways = ways_on(predicted[row], solvers, settings, single, presolving_s)
+            first = (Slice(single, presolving_s),)
             came = {
-                way: score(Plan(way.cores if way else (), single, presolving_s), runtime, cutoff_s, overhead_s)
+                way: score(Plan(way.cores if way else (), first), runtime, cutoff_s, overhead_s)
                 for way in (ways or (None,))
             }
             costs[k, :, row] = [came[way_on(ways, gain) if ways else None] for gain in SWITCHING_MARGINS]

@@ -289,12 +289,17 @@ def _preprocessed(
     return Preprocessed(path, instance, note="; ".join(notes), warnings=tuple(found.get("warnings", ())))
 
 
+def _as_it_is(_: FormulaSource, found: Preprocessed, __: Sandbox) -> Preprocessed:
+    return found
+
+
 def preprocess_many(
     sources: Iterable[tuple[Key, FormulaSource | Preprocessed]],
     settings: PreprocessSettings,
     *,
     jobs: int = 1,
     idle_s: float = 0.05,
+    then: Callable[[FormulaSource, Preprocessed, Sandbox], Preprocessed] = _as_it_is,
 ) -> Iterator[tuple[Key, Preprocessed] | None]:
     """Preprocess many inputs at a time, each by a helper process of its own.
 
@@ -309,6 +314,8 @@ def preprocess_many(
         Inputs at a time.
     idle_s
         Seconds after which None is yielded if nothing has got ready: time for the caller to do something else.
+    then
+        What is done next with each, in the same helper process.
 
     Yields
     ------
@@ -322,7 +329,7 @@ def preprocess_many(
     """
 
     def call(key: Key, source: FormulaSource) -> Callable[[Sandbox], tuple[Key, Preprocessed]]:
-        return lambda sandbox: (key, preprocess(source, settings, sandbox))
+        return lambda sandbox: (key, then(source, preprocess(source, settings, sandbox), sandbox))
 
     stream, exhausted = iter(sources), False
     with SandboxPool[tuple[Key, Preprocessed]](jobs) as pool:

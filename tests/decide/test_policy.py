@@ -13,6 +13,7 @@ from satcost_gnn.decide.schedule import schedule_after, schedule_of
 from satcost_gnn.decide.schedule_search import ScheduleSettings
 from satcost_gnn.decide.scoring import Plan, Slice, runtimes, score
 from satcost_gnn.decide.select import SelectionSettings, choose, decide
+from satcost_gnn.decide.turns import AFTER_S
 
 #: The single best, a, is predicted to be hopeless; b to be quick.
 COSTS = {"a": (500.0, 0.3), "b": (0.5, 0.2), "c": (400.0, 0.3)}
@@ -46,7 +47,7 @@ def test_select_and_schedule_are_the_policies_of_these_names() -> None:
     settings = ScheduleSettings(time_limit_s=10.0)
     made = SchedulePolicy(settings).decide(found, 0.2, training("abc"))
     expected = schedule_of(found, training("abc"), replace(settings, time_limit_s=9.8), 0.2)
-    assert made == Plan(expected.cores) and made.first == ""
+    assert made == Plan(expected.cores) and not made.turns
 
 
 def test_solve_goes_on_or_gives_way_after_its_head_start() -> None:
@@ -55,7 +56,7 @@ def test_solve_goes_on_or_gives_way_after_its_head_start() -> None:
     policy, found = SolvePolicy(settings), prediction(COSTS)
     made = policy.decide(found, 0.2, statistics)
     left = replace(settings, time_limit_s=8.8)
-    assert made == Plan(schedule_after(found, statistics, left, "a", 1.0, 10.0).cores, "a", 1.0)
+    assert made == Plan(schedule_after(found, statistics, left, "a", 1.0, 10.0).cores, (Slice("a", 1.0),))
     assert made.cores[0][0].solver == "b"
     # Out of distribution the single best goes on: the two seconds that it takes, and the overhead.
     unlike = policy.decide(replace(found, in_distribution=False), 0.2, statistics)
@@ -68,6 +69,30 @@ def test_solve_goes_on_or_gives_way_after_its_head_start() -> None:
     assert score(policy.decide(found, 9.5, statistics), {**seconds, "a": 0.9}, 10.0, 9.5) == 0.9
 
 
+def test_solve_gives_parity_its_turn_and_follows_the_static_schedule() -> None:
+    statistics = replace(training("abc"), presolving_s=10.0, presolving=(Slice("c", 5.0), Slice("a", 20.0)))
+    policy, found = SolvePolicy(ScheduleSettings(time_limit_s=1000.0)), prediction(COSTS)
+    made = policy.decide(found, 0.5, statistics)
+    own = [Slice("a", 10.0 - AFTER_S), Slice("c", 5.0), Slice("a", 20.0)]
+    assert made.turns == (Slice("a", AFTER_S), Slice("parity", 1.0), *own)
+    never = dict.fromkeys("abc", np.inf)
+    assert score(made, {**never, "a": 1.5}, 1000.0, 0.5) == 1.5
+    assert score(made, {**never, "parity": 0.1}, 1000.0, 0.5) == AFTER_S + 0.1
+    # What declines gives its time back; what does not is charged its whole turn.
+    declined_s = {"parity": 0.25}
+    assert score(made, {**never, "a": 5.0}, 1000.0, 0.5, declined_s=declined_s) == 5.25
+    assert score(made, {**never, "a": 5.0}, 1000.0, 0.5) == 6.0
+    # Its second turn is the rest of one run.
+    assert score(made, {**never, "a": 12.0}, 1000.0, 0.5, declined_s=declined_s) == 17.25
+    # After the turns, and the prediction, it goes on where it was.
+    goes_on = Plan(((Slice("a", np.inf),),), made.turns)
+    assert score(goes_on, {**never, "a": 40.0}, 1000.0, 0.5, declined_s=declined_s) == pytest.approx(45.75)
+    # Not for so little time, nor where only some solvers may run.
+    short = SolvePolicy(ScheduleSettings(time_limit_s=10.0)).decide(found, 0.5, statistics)
+    alone = SolvePolicy(ScheduleSettings(time_limit_s=1000.0), parity=False).decide(found, 0.5, statistics)
+    assert short.turns == alone.turns == (Slice("a", 10.0), Slice("c", 5.0), Slice("a", 20.0))
+
+
 @pytest.mark.parametrize(
     "policy", [SelectPolicy(SelectionSettings()), SchedulePolicy(ScheduleSettings()), SolvePolicy(ScheduleSettings())]
 )
@@ -75,4 +100,4 @@ def test_what_the_probe_has_solved_costs_what_was_spent_by_then(policy: Policy) 
     statistics = replace(training("abc"), presolving_s=1.0)
     made = policy.decide(prediction(COSTS, status="solved", result="SAT"), 0.2, statistics)
     never = runtimes(np.array([20.0, 20.0, 20.0]), "abc", 10.0)
-    assert score(made, never, 10.0, 0.2) == pytest.approx(1.2 if made.first else 0.2)
+    assert score(made, never, 10.0, 0.2) == pytest.approx(1.2 if made.turns else 0.2)

@@ -240,13 +240,13 @@ def test_the_score_after_a_head_start() -> None:
     goes_on, instead = ways_on(normal((1.0, 0.5), (1.5, 0.3)), ["a", "b"], settings(), "a", 1.0)
 
     def par2(way: Schedule | None, a: float, b: float = 1.0, presolving_s: float = 1.0) -> float:
-        return score(Plan(way.cores if way else (), "a", presolving_s), {"a": a, "b": b}, 10.0, 0.5)
+        return score(Plan(way.cores if way else (), (Slice("a", presolving_s),)), {"a": a, "b": b}, 10.0, 0.5)
 
     assert par2(instead, 0.9) == 0.9
     assert par2(goes_on, 3.0) == 3.5 and par2(goes_on, 9.8) == 20.0
     assert par2(instead, 3.0) == 2.5 and par2(instead, 3.0, np.inf) == 20.0
     # On a core beside it another solver may answer first.
-    beside = Plan(((Slice("a", 8.5),), (Slice("b", 8.5),)), "a", 1.0)
+    beside = Plan(((Slice("a", 8.5),), (Slice("b", 8.5),)), (Slice("a", 1.0),))
     assert (
         score(beside, {"a": 3.0, "b": 1.0}, 10.0, 0.5) == 2.5 and score(beside, {"a": 3.0, "b": 5.0}, 10.0, 0.5) == 3.5
     )

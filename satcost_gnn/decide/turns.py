@@ -1,0 +1,69 @@
+"""Who has a turn before anything is predicted, and for how long: one rule for ``solve``, its policy and batches.
+
+The single best solver begins. What it has not answered after :data:`AFTER_S` is shown to ``parity`` (Gaussian
+elimination, :mod:`satcost_gnn.search.parity`), which answers or declines; then the single best goes on. Clause learning
+doesn't answer what ``parity`` is for, however long it runs, so nothing is lost by the wait. It is no member of a
+checkpoint's portfolio: what it declines tells nothing on its costs, and what it answers takes milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from satcost_gnn.decide.scoring import Slice
+from satcost_gnn.decide.training_statistics import TrainingStatistics
+
+#: The solver that answers or declines.
+PARITY = "parity"
+#: CPU seconds that the single best solver has before. On the training side it answers 89 % of the instances by then,
+#: none of which a helper process then delays; docs/portfolio.md has the numbers.
+AFTER_S = 2.0
+#: What ``parity`` may use, reading the file included: a share of the limit, and CPU seconds at most.
+SHARE, MOST_S = 0.01, 1.0
+#: With less than this it isn't asked: starting it takes as long.
+LEAST_S = 0.2
+
+
+def parity_s(limit_s: float) -> float:
+    """Return the CPU seconds that ``parity`` may use under a limit of everything; 0 if it isn't worth asking."""
+    share = min(SHARE * limit_s, MOST_S)
+    return share if share >= LEAST_S else 0.0
+
+
+def with_parity(turns: Sequence[Slice], limit_s: float) -> list[Slice]:
+    """Return turns of which the first is divided: ``parity`` has its own after :data:`AFTER_S` of it.
+
+    Parameters
+    ----------
+    turns
+        At least one.
+    limit_s
+        Seconds of everything.
+    """
+    first, *others = turns
+    seconds = parity_s(limit_s)
+    if not seconds:
+        return list(turns)
+    before = min(first.cpu_s, AFTER_S)
+    return [Slice(first.solver, before), Slice(PARITY, seconds), Slice(first.solver, first.cpu_s - before), *others]
+
+
+def presolving_turns(
+    training: TrainingStatistics, among: Sequence[str], limit_s: float, *, parity: bool = True
+) -> list[Slice]:
+    """Return the turns on one core before anything is predicted; whoever had the last one goes on meanwhile.
+
+    Parameters
+    ----------
+    training
+        What the training side says.
+    among
+        Solvers that may run.
+    limit_s
+        Seconds of everything.
+    parity
+        Whether ``parity`` may run beside them.
+    """
+    turns = [Slice(training.single_best(among), training.first_look_s)]
+    turns += [part for part in training.presolving if part.solver in among]
+    return with_parity(turns, limit_s) if parity and PARITY not in among else turns
