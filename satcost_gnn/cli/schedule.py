@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -33,6 +34,8 @@ from satcost_gnn.decide.schedule import Scheduler
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_outputs
+from satcost_gnn.runtime.progress import ProgressLine
+from satcost_gnn.serve.prediction import Prediction
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,12 @@ def _copula_correlation(options: ScheduleOptions) -> float | None:
     return options.dependence if options.copula_correlation is None else options.copula_correlation
 
 
+def _counted(predictions: Iterable[Prediction], progress: ProgressLine) -> Iterator[Prediction]:
+    for prediction in predictions:
+        progress.advance()
+        yield prediction
+
+
 def run_schedule(options: ScheduleOptions) -> int:
     """Say which solvers to run for how long, in turn or on several cores.
 
@@ -129,11 +138,12 @@ def run_schedule(options: ScheduleOptions) -> int:
         relaxed=options.relaxed,
     ) as scheduler:
         scheduler.predictor.on_warning = tell_warning
-        if options.each or len(names) == 1:
-            predictions = scheduler.predictor.predict_many(names, jobs=options.jobs)
-            found = [scheduler.schedule_prediction(prediction) for prediction in predictions]
-        else:
-            found = [scheduler.schedule_set(names, jobs=options.jobs)]
+        with ProgressLine(len(names), "files", first="loading and probing") as progress:
+            predictions = _counted(scheduler.predictor.predict_many(names, jobs=options.jobs), progress)
+            if options.each or len(names) == 1:
+                found = [scheduler.schedule_prediction(prediction) for prediction in predictions]
+            else:
+                found = [scheduler.schedule_predictions(predictions)]
     for schedule in found:
         print(json.dumps(schedule.to_json()) if form == "json" else schedule_text(schedule))
     if options.aslib is not None:

@@ -30,6 +30,7 @@ from satcost_gnn.cli.terminal import wrapped
 from satcost_gnn.core.cost_text import cost_text, probability_text
 from satcost_gnn.decide.select import Decision, Selector
 from satcost_gnn.runtime.logs import log
+from satcost_gnn.runtime.progress import ProgressLine
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,12 @@ def run_select(options: SelectOptions) -> int:
         selector.predictor.on_warning = tell_warning
         for note in selector.predictor.notes:
             log.warning(f"{selector.predictor.checkpoint.config.label}: {note}")
-        for decision in selector.select_many(names, jobs=options.jobs):
-            failed += decision.status == "error"
-            print(json.dumps(decision.to_json()) if form == "json" else decision_text(decision), flush=True)
+        with ProgressLine(len(names), "files", first="loading and probing") as progress:
+            for decision in selector.select_many(names, jobs=options.jobs):
+                failed += decision.status == "error"
+                progress.advance()
+                with progress.hidden():
+                    print(json.dumps(decision.to_json()) if form == "json" else decision_text(decision), flush=True)
     if failed:
         log.warning(f"{failed} of {len(names)} files could not be read")
     return 1 if failed else 0

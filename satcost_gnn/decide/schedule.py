@@ -448,12 +448,16 @@ class Scheduler(DecidesByPredictor):
         ConfigError
             If none of them can be read.
         """
+        return self.schedule_predictions(self.predictor.predict_many(sources, jobs=jobs))
+
+    def schedule_predictions(self, predictions: Iterable[Prediction]) -> Schedule:
+        """Return one schedule for a set of instances that are predicted already: see :meth:`schedule_set`."""
         paths: list[str] = []
         rows: list[Floats] = []
         errors: list[str] = []
         warnings: list[str] = []
         overhead, bound = 0.0, float("inf")
-        for prediction in self.predictor.predict_many(sources, jobs=jobs):
+        for prediction in predictions:
             if prediction.distribution is None:
                 errors.append(prediction.reason)
                 continue

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -92,6 +94,17 @@ class ProgressLine:
             _bar_shown = None
         elif self._done != self._told:
             self._say()
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Take the bar away meanwhile, so that results may be printed on the same terminal."""
+        if self._bar is not None:
+            self._bar.stop()
+        try:
+            yield
+        finally:
+            if self._bar is not None:
+                self._bar.start()
 
     def skip(self, steps: int) -> None:
         """Count steps found done already: they don't enter the rate."""

@@ -59,6 +59,18 @@ def test_what_was_done_before_is_in_no_rate(clock: Clock, capsys: pytest.Capture
     assert capsys.readouterr().err == "3/3 runs, loading\n"
 
 
+def test_results_do_not_meet_the_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("satcost_gnn.runtime.progress.is_terminal", lambda _: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with ProgressLine(2, "files", first="loading") as progress:
+        for name in ("one", "two"):
+            progress.advance()
+            with progress.hidden():
+                print(name)
+    said = capsys.readouterr()
+    assert said.out == "one\ntwo\n" and "loading" in said.err and "2/2" in said.err and "one" not in said.err
+
+
 def test_durations() -> None:
     assert [duration(value) for value in (None, 0.4, 59.6, 3599.0, 90_061.0)] == [
         "?", "0:00:00", "0:01:00", "0:59:59", "25:01:01",
