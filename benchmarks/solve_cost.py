@@ -4,7 +4,7 @@ python benchmarks/solve_cost.py --out docs/benchmarks/solve_cost.json
 
 The other one is a script that reads the file by PySAT and runs the same solver in its own process, which no limit
 binds and whose model nobody checks. All child processes count. What starting up costs is measured on a formula of one
-clause and taken off for ``beyond_start``. The four commands of a file are run in turn, so that all of them meet the same
+clause and taken off for ``beyond_start``. The four commands of a file are run in turn, so that all meet the same
 load, which adds CPU seconds (shared caches and cores) and takes none off: of the repeats the least counts.
 """
 
