@@ -35,6 +35,7 @@ from satcost_gnn.decide.scoring import Plan, charge, runtimes, score
 from satcost_gnn.decide.select import SelectionSettings, decide
 from satcost_gnn.decide.training_fit import fit_portfolio
 from satcost_gnn.decide.training_statistics import TrainingStatistics
+from satcost_gnn.decide.turns import DECLINING_S, PARITY
 from satcost_gnn.evaluate.metrics import paired_bootstrap
 from satcost_gnn.features.cache import InstanceCache
 from satcost_gnn.features.preprocessing import Preprocessed
@@ -182,7 +183,12 @@ def main() -> None:
         return np.array(
             [
                 score(
-                    policy.decide(predicted[name], seconds, training), runtimes(row, solvers, cutoff), cutoff, seconds
+                    policy.decide(predicted[name], seconds, training),
+                    runtimes(row, solvers, cutoff),
+                    cutoff,
+                    seconds,
+                    # Where the data set has no runs of it, it is taken to decline.
+                    declined_s={PARITY: DECLINING_S},
                 )
                 for name, row, seconds in rows
             ]

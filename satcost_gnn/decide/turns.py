@@ -23,6 +23,9 @@ SHARE, MOST_S = 0.01, 1.0
 #: With less than this it isn't asked: starting it takes as long.
 LEAST_S = 0.2
 
+#: CPU seconds that declining costs on average, starting the helper process included: for replays where it was not run.
+DECLINING_S = 0.43
+
 
 def parity_s(limit_s: float) -> float:
     """Return the CPU seconds that ``parity`` may use under a limit of everything; 0 if it isn't worth asking."""
