@@ -84,7 +84,7 @@ def decision_text(decision: Decision) -> str:
     lines.append(styled(head, head, bold=True))
     lines += [
         f"  {row.solver:16} {cost_text(row.par2_s):>10} {cost_text(row.expected_cost_s):>10} "
-        f"{cost_text(row.median_s, bound):>10} {probability_text(row.p_solved):>9}"
+        f"{cost_text(row.median_s, row.known_up_to_s):>10} {probability_text(row.p_solved):>9}"
         for row in decision.ranking
     ]
     unlike = "; the instance is unlike the training data" if decision.in_distribution is False else ""

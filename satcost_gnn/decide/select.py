@@ -45,7 +45,9 @@ class RankedSolver:
     p_solved
         Probability of an answer within the cutoff, overhead charged; None likewise.
     median_s
-        Median of the solver's own CPU seconds; None if it lies beyond what the labels tell about.
+        Median of the solver's own CPU seconds; None if it lies beyond ``known_up_to_s``.
+    known_up_to_s
+        The largest cost that the solver's own training labels tell about; None where there is no bound.
     """
 
     solver: str
@@ -55,6 +57,7 @@ class RankedSolver:
     expected_cost_s: float | None
     p_solved: float | None
     median_s: float | None
+    known_up_to_s: float | None
 
 
 @dataclass(frozen=True)
@@ -295,7 +298,7 @@ def decide(
     par2 = scores(distribution, Objective.PAR2, judged, overhead).value
     expected = scores(distribution, Objective.EXPECTED_COST, judged, overhead).value
     solved = 1.0 - scores(distribution, Objective.P_SOLVED, judged, overhead).value
-    median = 10.0 ** prediction.distribution.quantile(0.5)
+    median = prediction.quantile(0.5)
     # Of equals, the one that is better on the training side.
     usual = [training.order(prediction.solvers).index(name) for name in prediction.solvers]
     ranked = sorted(range(len(value)), key=lambda k: (value[k], usual[k]))
@@ -307,7 +310,8 @@ def decide(
             float(par2[k]) if within else None,
             float(expected[k]) if within else None,
             float(solved[k]) if within else None,
-            known(median[k]),
+            known(median[prediction.solvers[k]]),
+            known(prediction.known_up_to_of(prediction.solvers[k])),
         )
         for k in ranked
     )

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from satcost_gnn.cli import app
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.options import TABLE_FORMATS, chosen_format
+from satcost_gnn.cli.messages import start_messages
 from satcost_gnn.cli.solve import SolveOptions
 from satcost_gnn.errors import ConfigError
 
@@ -34,6 +35,7 @@ def test_limits_and_memory_have_one_name(name: str) -> None:
 
 
 def test_formats(capsys: pytest.CaptureFixture[str]) -> None:
+    start_messages()
     assert chosen_format("text", False) == "text" and chosen_format("text", True) == "json"
     assert chosen_format("auto", True, TABLE_FORMATS) == "json" and chosen_format("csv", False, TABLE_FORMATS) == "csv"
     assert not capsys.readouterr().err
@@ -50,6 +52,7 @@ def solve_options(*words: str) -> tuple[SolveOptions, str]:
     """Return what `satcost solve` reads from a command line, and what it says meanwhile."""
     found: list[SolveOptions] = []
     renamed = ({"--time-limit": "--limit"}, {"--json": "--report"})
+    start_messages()
     made = command_app("solve", SolveOptions, lambda options: found.append(options) or 0, *renamed)
     result = CliRunner().invoke(made, list(words))
     assert result.exit_code == 0, result.output

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from portfolio_predictions import GRID, prediction, training
 
+from satcost_gnn.cli.select import decision_text
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.core.observed import observed_up_to
 from satcost_gnn.decide.batch import Aim, BatchQueue
@@ -65,6 +66,16 @@ def test_numbers_beyond_the_labels_are_null() -> None:
     assert values["p_solved"] is None and values["expected_s"] is None and values["known_up_to_s"] == 10.0
     within = schedule_of(observed(), training("abc"), ScheduleSettings(time_limit_s=8.0))
     assert 0.9 < within.p_solved <= 1.0 and within.expected_s < 1.0
+
+
+def test_the_median_of_a_solver_with_short_labels_is_told_to_their_end_only() -> None:
+    found = observed({"a": (100.0, 0.3), "b": (0.5, 0.3)}, bound_s=4000.0, solver_bounds={"a": 10.0})
+    decision = decide(found, training("ab"), SelectionSettings(cutoff_s=60.0))
+    rows = {row.solver: row for row in decision.ranking}
+    assert rows["a"].median_s is None and rows["a"].known_up_to_s == 10.0
+    assert rows["b"].median_s == found.quantile(0.5)["b"] and rows["b"].known_up_to_s == pytest.approx(4000.0)
+    table = {line.split()[0]: line for line in decision_text(decision).splitlines() if line[:3] in ("  a", "  b")}
+    assert "> 10 " in table["a"] and ">" not in table["b"]
 
 
 def test_rows_of_a_prediction_are_null_beyond_the_labels_with_the_bound_beside() -> None:
