@@ -21,6 +21,7 @@ from satcost_gnn.decide.deciding import DecidesByPredictor, open_predictor
 from satcost_gnn.decide.objective import Objective, effect_size, scores
 from satcost_gnn.decide.scoring import charge
 from satcost_gnn.decide.training_statistics import UNIT, TrainingStatistics
+from satcost_gnn.decide.turns import MOSTLY_XOR, PARITY
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.sources import FormulaSource
 from satcost_gnn.serve.prediction import Prediction
@@ -324,10 +325,13 @@ def decide(
     best, other = ranking[0], next(row for row in ranking if row.solver == single)
     chosen = prediction.solvers[int(made.chosen[0])]
     separated = chosen == best.solver
+    reason = _reason(best, other, distance, separated, unlike, training, settings, overhead)
+    if prediction.xor_share >= MOSTLY_XOR and PARITY not in prediction.solvers:
+        reason += "; most of its clauses are XOR constraints, which `satcost solve` shows to parity first"
     return Decision(
         status="selected",
         chosen=chosen,
-        reason=_reason(best, other, distance, separated, unlike, training, settings, overhead),
+        reason=reason,
         separated=separated,
         effect_size=distance,
         **common,

@@ -66,6 +66,8 @@ class Prediction:
     solver_bounds
         Solver -> the largest cost that its own labels tell about, of solvers whose labels end much earlier than
         :attr:`known_up_to`. What an estimator says of it beyond leans on other solvers, and is not told.
+    xor_share
+        Share of the clauses in XOR constraints (the static feature of this name); NaN where it isn't known.
     """
 
     path: str
@@ -87,6 +89,7 @@ class Prediction:
     known: dict[str, float] = field(default_factory=dict)
     survived: dict[str, float] = field(default_factory=dict)
     solver_bounds: dict[str, float] = field(default_factory=dict)
+    xor_share: float = float("nan")
 
     def quantile(self, q: float) -> dict[str, float]:
         """Return a quantile of the cost of each solver, in the cost unit (not log10).

@@ -407,6 +407,7 @@ class Predictor:
             "solvers": self.solvers,
             "checkpoint": self.checkpoint.config.label,
             "cutoff": self.cutoff,
+            "xor_share": instance.static.as_dict().get("xor_share", float("nan")),
         }
 
     def _reported(self, distribution: CostDistribution) -> CostDistribution:

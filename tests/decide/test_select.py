@@ -42,6 +42,18 @@ def test_without_effect_size_it_is_the_single_best_and_says_so() -> None:
     assert (bold.chosen, bold.separated) == ("b", True)
 
 
+def test_parity_is_named_where_most_clauses_are_xor_constraints() -> None:
+    costs = {"a": (1.0, 0.3), "b": (5.0, 0.3)}
+    reasons = [
+        decide(prediction(costs, xor_share=share), training("ab"), SelectionSettings()).reason
+        for share in (float("nan"), 0.5, 0.95)
+    ]
+    assert ["parity" in reason for reason in reasons] == [False, False, True]
+    asked = {**costs, "parity": (0.1, 0.3)}
+    both = decide(prediction(asked, xor_share=0.95), training([*asked]), SelectionSettings())
+    assert "shows to parity" not in both.reason
+
+
 def test_equal_predictions_give_the_single_best() -> None:
     found = decide(prediction({"a": (1.0, 0.5), "b": (1.0, 0.5)}), training("ba"), settings())
     assert (found.chosen, found.effect_size) == ("b", 0.0)
