@@ -23,8 +23,8 @@ SHARE, MOST_S = 0.01, 1.0
 #: With less than this it isn't asked: starting it takes as long.
 LEAST_S = 0.2
 
-#: Share of the clauses in XOR constraints from which on it is named where no run of it is planned: on the training side it
-#: answers those, and hardly any other.
+#: Share of the clauses in XOR constraints from which on it is named where no run of it is planned: on the training side
+#: it answers those, and hardly any other.
 MOSTLY_XOR = 0.9
 #: CPU seconds that declining costs on average, starting the helper process included: for replays where it was not run.
 DECLINING_S = 0.43
