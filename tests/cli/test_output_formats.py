@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from satcost_gnn.cli import app
 from satcost_gnn.cli.command import command_app
-from satcost_gnn.cli.options import TABLE_FORMATS, chosen_format
 from satcost_gnn.cli.messages import start_messages
+from satcost_gnn.cli.options import TABLE_FORMATS, chosen_format
 from satcost_gnn.cli.solve import SolveOptions
 from satcost_gnn.errors import ConfigError
 
