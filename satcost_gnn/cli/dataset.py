@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +20,7 @@ from satcost_gnn.data.dataset import MANIFEST_FILE, Dataset
 from satcost_gnn.data.import_runtimes import import_runtimes
 from satcost_gnn.data.source_speed import source_speeds, speed_rows, write_speeds
 from satcost_gnn.data.split_following import follow_splits
-from satcost_gnn.data.splits import make_splits
+from satcost_gnn.data.splits import EXCLUDED, SIDES, make_splits
 from satcost_gnn.data.summary import check, info
 from satcost_gnn.runtime.logs import log
 
@@ -130,6 +131,8 @@ def run_check(options: CheckOptions) -> int:
     else:
         for problem in problems:
             log.warning(problem)
+        if not problems:
+            log.info(f"{options.directory}: no problem found")
     return 1 if problems else 0
 
 
@@ -141,6 +144,9 @@ def run_split(options: SplitOptions) -> int:
     else:
         splits = make_splits(dataset.manifest, options.seed, previous=dataset.splits)
     dataset.with_splits(splits).write()
+    sides = Counter(splits.side[row.instance] for row in dataset.manifest)
+    told = ", ".join(f"{side} {sides[side]}" for side in (*SIDES, EXCLUDED) if sides[side] or side != EXCLUDED)
+    log.info(f"instances: {told}; blocks of families: {len(splits.blocks)}, in {splits.n_folds} folds")
     return 0
 
 

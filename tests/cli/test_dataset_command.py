@@ -1,4 +1,4 @@
-"""`satcost dataset import-runtimes` on the command line: exit codes and what is said."""
+"""`satcost dataset import-runtimes`, `split` and `check` on the command line: exit codes and what is said."""
 
 from pathlib import Path
 
@@ -6,7 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from satcost_gnn.cli import app, main
+from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.schema import read_runs
+from satcost_gnn.data.splits import SIDES
 
 ONE, TWO = "0" * 31 + "1", "0" * 31 + "2"
 
@@ -41,6 +43,18 @@ def test_some_left_out(tmp_path: Path, index: Path) -> None:
     code, said = run(tmp_path, index, f"{ONE},sat,3.5\n{TWO},sat,7200\n")
     assert code == 1 and "time above the limit: 1" in said
     assert len(read_runs(tmp_path / "out" / "runs.parquet")) == 1
+
+
+def test_split_and_check_say_what_came_of_them(tmp_path: Path, index: Path) -> None:
+    run(tmp_path, index, f"{ONE},sat,3.5\n{TWO},unknown,10000\n")
+    split, checked = (CliRunner().invoke(app, ["dataset", name, str(tmp_path / "out")]) for name in ("split", "check"))
+    assert split.exit_code == checked.exit_code == 0 and not split.stdout and not checked.stdout
+    splits = Dataset.open(tmp_path / "out").splits
+    assert splits is not None
+    sides = ", ".join(f"{side} {len(splits.members(side))}" for side in SIDES)
+    assert sum(len(splits.members(side)) for side in SIDES) == 2
+    assert split.stderr == f"satcost: instances: {sides}; blocks of families: 1, in 5 folds\n"
+    assert checked.stderr == f"satcost: {tmp_path / 'out'}: no problem found\n"
 
 
 def test_nothing_can_be_imported(
