@@ -94,7 +94,10 @@ class OODDetector:
         """
         n = len(instances)
         if n <= _LEAST_INSTANCES:
-            raise EstimatorError(f"found {n} training instances; telling what is unlike them takes more than ten")
+            raise EstimatorError(
+                f"found {n} training instances; expected more than ten, to tell what is unlike them: collect runs of "
+                "more instances that the early search does not answer"
+            )
         if groups is not None and len(groups) != n:
             raise EstimatorError(f"found {len(groups)} groups for {n} training instances")
         matrix = FeatureMatrix.from_instances(instances, self.features)
