@@ -1,6 +1,7 @@
 """Whole evaluations of classical estimators on a data set in memory."""
 
 import json
+import logging
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +60,17 @@ def evaluate(
         "a command",
     )
     said: list[str] = []
-    html, failed = run_evaluation(settings, output, said.append, ProgressLine)
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    log = logging.getLogger("satcost_gnn")
+    log.addHandler(handler)
+    before = log.level
+    log.setLevel(logging.INFO)
+    try:
+        html, failed = run_evaluation(settings, output, ProgressLine)
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
     assert html == output / "report.html"
     return json.loads((output / "metrics.json").read_text()), failed, said
 
