@@ -245,8 +245,8 @@ def test_a_network_is_trained_for_the_units_that_it_is_measured_in(
     setup = make_setup(tmp_path, 60)
     data = setup.config.data.model_copy(update={"units": ("conflicts",)})
     setup = replace(setup, config=setup.config.model_copy(update={"data": data}))
-    fits, failed = plan(setup, [method("gnn")], [0], [], print)
+    fits, failed = plan(setup, [method("gnn")], [0], [])
     trained = []
     monkeypatch.setattr(protocol, "fit_network", lambda data, config, *_: trained.append(config.data.units))
-    protocol._network(setup, setup.data, fits[0], tmp_path, print)
+    protocol._network(setup, setup.data, fits[0], tmp_path)
     assert not failed and trained == [("conflicts", "cpu_seconds")]
