@@ -146,7 +146,7 @@ def summary_text(summary: DatasetSummary) -> list[str]:
     """Return the lines of a summary for people."""
     origins = ", ".join(f"{count} {origin}" for origin, count in summary.origins.items())
     lines = [
-        f"{summary.name}: {summary.instances} instances ({origins or 'none'}) of {len(summary.families)} families, "
+        f"{summary.name}: {summary.instances} instances ({origins or 'none'}) of {len(summary.families)} famil{"y" if len(summary.families) == 1 else "ies"}, "
         f"{summary.runs} runs of {len(summary.solvers)} solvers",
     ]
     if summary.journals:

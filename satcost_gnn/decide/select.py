@@ -42,7 +42,7 @@ class RankedSolver:
         Standard deviation of the objective under the predicted distribution.
     par2_s, expected_cost_s
         Predicted PAR2, and CPU seconds spent within the cutoff whatever comes of it, overhead charged in both; None
-        where the cutoff lies beyond what the training labels tell about.
+        where the cutoff lies beyond what the solver's own training labels tell about.
     p_solved
         Probability of an answer within the cutoff, overhead charged; None likewise.
     median_s
@@ -284,7 +284,6 @@ def decide(
     }
     bound = bound_of(prediction.distribution)
     judged = min(settings.cutoff_s, bound + overhead)
-    within = settings.cutoff_s - overhead <= bound
     common |= {"judged_s": judged, "known_up_to_s": known(bound)}
     if prediction.distribution is None:
         return Decision(
@@ -303,16 +302,18 @@ def decide(
     # Of equals, the one that is better on the training side.
     usual = [training.order(prediction.solvers).index(name) for name in prediction.solvers]
     ranked = sorted(range(len(value)), key=lambda k: (value[k], usual[k]))
+    own = [prediction.known_up_to_of(name) for name in prediction.solvers]
+    within = [settings.cutoff_s - overhead <= least for least in own]
     ranking = tuple(
         RankedSolver(
             prediction.solvers[k],
             float(value[k]),
             float(sd[k]),
-            float(par2[k]) if within else None,
-            float(expected[k]) if within else None,
-            float(solved[k]) if within else None,
+            float(par2[k]) if within[k] else None,
+            float(expected[k]) if within[k] else None,
+            float(solved[k]) if within[k] else None,
             known(median[prediction.solvers[k]]),
-            known(prediction.known_up_to_of(prediction.solvers[k])),
+            known(own[k]),
         )
         for k in ranked
     )

@@ -159,3 +159,14 @@ def _spent(sandbox: Sandbox) -> float:
 
     assert sandbox._server is not None
     return usage(below(sandbox._server.pid))[0]
+
+
+def test_numbers_of_a_solver_end_with_its_own_labels() -> None:
+    found = observed({"a": (1.0, 0.3), "b": (0.5, 0.3)}, bound_s=4000.0, solver_bounds={"a": 10.0})
+    rows = {
+        row.solver: (row.par2_s, row.expected_cost_s, row.p_solved)
+        for row in decide(found, training("ab"), SelectionSettings(cutoff_s=60.0)).ranking
+    }
+    assert rows["a"] == (None, None, None) and None not in rows["b"]
+    short = decide(found, training("ab"), SelectionSettings(cutoff_s=9.0)).ranking
+    assert all(row.p_solved is not None for row in short)
