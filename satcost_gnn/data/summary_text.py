@@ -145,8 +145,9 @@ def noise_table(summary: DatasetSummary) -> list[str]:
 def summary_text(summary: DatasetSummary) -> list[str]:
     """Return the lines of a summary for people."""
     origins = ", ".join(f"{count} {origin}" for origin, count in summary.origins.items())
+    families = "1 family" if len(summary.families) == 1 else f"{len(summary.families)} families"
     lines = [
-        f"{summary.name}: {summary.instances} instances ({origins or 'none'}) of {len(summary.families)} famil{"y" if len(summary.families) == 1 else "ies"}, "
+        f"{summary.name}: {summary.instances} instances ({origins or 'none'}) of {families}, "
         f"{summary.runs} runs of {len(summary.solvers)} solvers",
     ]
     if summary.journals:
