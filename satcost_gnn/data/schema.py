@@ -393,7 +393,8 @@ def _parsed(table: pa.Table, kind: Any, source: str) -> list[Any]:
 
 def _read_table(path: Path) -> pa.Table:
     try:
-        # pyarrow takes no names that are not UTF-8, and its threads may outlive what Python gives them to read.
+        # pyarrow takes no names that are not UTF-8, and its threads may outlive what Python gives them to read
+        # (apache/arrow, issue 34314).
         return pq.ParquetFile(pa.BufferReader(path.read_bytes())).read(use_threads=False)
     except FileNotFoundError:
         raise DatasetError(f"{path}: found no such file, expected a table; name a data set directory") from None

@@ -83,7 +83,8 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     number = 0
     try:
         with pq.ParquetFile(pa.BufferReader(path.read_bytes())) as file:
-            for batch in file.iter_batches(10_000):
+            # Threads of pyarrow that are still there at the end may abort the process (apache/arrow, issue 34314).
+            for batch in file.iter_batches(10_000, use_threads=False):
                 for row in batch.to_pylist():
                     number += 1
                     yield number, row

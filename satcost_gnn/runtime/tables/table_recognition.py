@@ -214,7 +214,8 @@ def recognise_parquet(path: Path, kind: TableKind) -> tuple[Found, Callable[[], 
 
     def batches() -> Iterator[list[dict[str, Any]]]:
         with pq.ParquetFile(pa.BufferReader(path.read_bytes())) as file:
-            for batch in file.iter_batches(10_000):
+            # Threads of pyarrow that are still there at the end may abort the process (apache/arrow, issue 34314).
+            for batch in file.iter_batches(10_000, use_threads=False):
                 yield batch.to_pylist()
 
     instances = _Instances(path, kind)
