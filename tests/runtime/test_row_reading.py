@@ -7,6 +7,8 @@ import pytest
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.runtime.tables.row_reading import read_rows
 
+COLUMNS = {"name": (str, "who"), "n": (int, "how many")}
+
 
 @pytest.mark.parametrize(
     ("name", "text"),
@@ -16,11 +18,11 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path, name: st
     path = tmp_path / name
     for start in (b"", b"\xef\xbb\xbf"):
         path.write_bytes(start + text.encode())
-        assert list(read_rows(path, {"name": (str, "who"), "n": (int, "how many")})) == [{"name": "a", "n": 1}, {"name": "b", "n": 2}]
+        assert list(read_rows(path, COLUMNS)) == [{"name": "a", "n": 1}, {"name": "b", "n": 2}]
 
 
 def test_a_row_with_another_number_of_fields_is_named(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("name,n\na,1\nb\n")
     with pytest.raises(ConfigError, match=r"t\.csv:3"):
-        list(read_rows(path, {"name": (str, "who"), "n": (int, "how many")}))
+        list(read_rows(path, COLUMNS))
