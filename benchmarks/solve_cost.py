@@ -12,12 +12,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
+
+from batch_solve_cost import cpu_seconds
+
+# A solver's exit codes are 10 and 20.
+cost = partial(cpu_seconds, check=False)
 
 # What cadical195 answers in .1 to 2 s or so.
 SAMPLES = [
@@ -42,14 +46,6 @@ with Solver(name=sys.argv[1], bootstrap_with=CNF(from_file=sys.argv[2])) as solv
 """
 
 
-def cpu_seconds(command: list[str]) -> float:
-    """Return the CPU seconds of a command and all its children."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--solver", default="cadical195")
@@ -67,8 +63,8 @@ def main() -> None:
             spent: dict[str, list[float]] = {name: [] for name in ("solve_start", "pysat_start", "solve", "pysat")}
             for _ in range(options.repeats):
                 for ending, file in (("_start", str(trivial)), ("", str(path))):
-                    spent["solve" + ending].append(cpu_seconds([*satcost, "solve", file]))
-                    spent["pysat" + ending].append(cpu_seconds([sys.executable, "-c", SCRIPT, options.solver, file]))
+                    spent["solve" + ending].append(cost([*satcost, "solve", file]))
+                    spent["pysat" + ending].append(cost([sys.executable, "-c", SCRIPT, options.solver, file]))
             rows.append({"file": path.name, **{name: min(values) for name, values in spent.items()}})
             print(json.dumps(rows[-1]), flush=True)
     beyond = [{name: row[name] - row[f"{name}_start"] for name in ("solve", "pysat")} for row in rows]

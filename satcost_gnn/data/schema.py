@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from satcost_gnn.data.schema_versions import SCHEMA_VERSION, conformed, with_defaults
 from satcost_gnn.errors import DatasetError
 from satcost_gnn.runtime.output_files import replacing
+from satcost_gnn.runtime.tables.parquet_reading import read_parquet
 
 RunKey: TypeAlias = tuple[str, str, int, float]
 
@@ -393,9 +394,7 @@ def _parsed(table: pa.Table, kind: Any, source: str) -> list[Any]:
 
 def _read_table(path: Path) -> pa.Table:
     try:
-        # pyarrow takes no names that are not UTF-8, and its threads may outlive what Python gives them to read
-        # (apache/arrow, issue 34314).
-        return pq.ParquetFile(pa.BufferReader(path.read_bytes())).read(use_threads=False)
+        return read_parquet(path)
     except FileNotFoundError:
         raise DatasetError(f"{path}: found no such file, expected a table; name a data set directory") from None
     except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:

@@ -214,7 +214,7 @@ class PortfolioSolver:
             members = list(islice(self._members(), self.settings.cores + known))
             with ConcurrentRuns(formula, members, self.settings, begin, staging, self._clock) as portfolio:
                 if self.settings.cores > 1:
-                    plan = self._without_prediction(members[: self.settings.cores])
+                    plan = self._without_prediction(members[: self.settings.cores], self.settings.time_limit_s)
                     portfolio.begin_all(members, parity=self._parity)
                     portfolio.watch(on_progress, every_s)
                     outcome = Conclusion(plan, source="portfolio")
@@ -250,11 +250,10 @@ class PortfolioSolver:
         spec = solver_spec(self.settings.programs.get(solver, solver))
         return spec.available and (self.settings.proof is None or (not member.seed and can_prove(spec.name)))
 
-    def _without_prediction(self, members: Sequence[str]) -> Schedule:
-        """Return the schedule of members that all have the whole time."""
-        limit, nothing = self.settings.time_limit_s, float("nan")
-        cores = tuple((Slice(name, limit),) for name in members)
-        return Schedule(cores, limit, str(self.settings.objective), nothing, nothing, nothing, 0.0)
+    def _without_prediction(self, members: Sequence[str], limit_s: float) -> Schedule:
+        """Return the schedule of members that all have the whole time, a core each; nothing is known of its worth."""
+        cores, nothing = tuple((Slice(name, limit_s),) for name in members), float("nan")
+        return Schedule(cores, limit_s, str(self.settings.objective), nothing, nothing, nothing, 0.0)
 
     def _on_one_core(
         self, portfolio: ConcurrentRuns, on_progress: Callable[[Progress], None] | None, every_s: float
@@ -388,10 +387,7 @@ class PortfolioSolver:
         able = [name for name in self.training.order(self.solvers) if name not in portfolio.failed] or [*self.solvers]
         if prediction.distribution is None:
             # Nothing is known: the best of the training side.
-            nothing = float("nan")
-            return Schedule(
-                ((Slice(able[0], left),),), left, str(self.settings.objective), nothing, nothing, nothing, 0.0
-            )
+            return self._without_prediction(able[:1], left)
         copula_correlation = (
             self.training.copula_correlation
             if self.settings.copula_correlation is None

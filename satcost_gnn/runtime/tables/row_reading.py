@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from satcost_gnn.errors import ConfigError
+from satcost_gnn.runtime.tables.parquet_reading import parquet_batches
 from satcost_gnn.runtime.tables.row_writers import Columns
 
 
@@ -78,15 +79,12 @@ def _json_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     number = 0
     try:
-        with pq.ParquetFile(pa.BufferReader(path.read_bytes())) as file:
-            # Threads of pyarrow that are still there at the end may abort the process (apache/arrow, issue 34314).
-            for batch in file.iter_batches(10_000, use_threads=False):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
+        for batch in parquet_batches(path):
+            for row in batch:
+                number += 1
+                yield number, row
     except (pa.ArrowException, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as Parquet ({error}); name another table") from None

@@ -6,10 +6,12 @@ import csv
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from satcost_gnn.errors import OutputError
+from satcost_gnn.runtime.tables.parquet_reading import open_parquet, parquet_batches
 from satcost_gnn.runtime.tables.row_writers import csv_header
 from satcost_gnn.runtime.tables.table_kind import KEY, TableKind
 
@@ -210,17 +212,10 @@ def recognise_parquet(path: Path, kind: TableKind) -> tuple[Found, Callable[[], 
         If it is not of this kind, or damaged.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    def batches() -> Iterator[list[dict[str, Any]]]:
-        with pq.ParquetFile(pa.BufferReader(path.read_bytes())) as file:
-            # Threads of pyarrow that are still there at the end may abort the process (apache/arrow, issue 34314).
-            for batch in file.iter_batches(10_000, use_threads=False):
-                yield batch.to_pylist()
 
     instances = _Instances(path, kind)
     try:
-        with pq.ParquetFile(pa.BufferReader(path.read_bytes())) as file:
+        with open_parquet(path) as file:
             schema = file.schema_arrow
         about = (schema.metadata or {}).get(KEY.encode())
         if schema.names != list(kind.columns) or (about is not None and not about.startswith(b"{")):
@@ -231,7 +226,7 @@ def recognise_parquet(path: Path, kind: TableKind) -> tuple[Found, Callable[[], 
         if about is not None:
             kind.check(path, json.loads(about))
         number = 0
-        for batch in batches():
+        for batch in parquet_batches(path):
             for row in batch:
                 number += 1
                 instances.add(row, number)
@@ -239,4 +234,4 @@ def recognise_parquet(path: Path, kind: TableKind) -> tuple[Found, Callable[[], 
         raise OutputError(f"{path}: cannot be read as Parquet ({error}); name another output") from error
     if not instances.complete:
         raise OutputError(f"{path}: its last instance is not complete; name another output")
-    return Found(instances.statuses, path.stat().st_size), batches
+    return Found(instances.statuses, path.stat().st_size), partial(parquet_batches, path)
