@@ -45,29 +45,36 @@ def solver(predictor: Predictor, behaviour: str, time_limit_s: float) -> Portfol
     return made
 
 
-def blocking() -> tuple[Callable[..., None], threading.Event]:
-    """Return a function that takes long, and the event that it has been called."""
+def blocking(sign: Path | None = None) -> tuple[Callable[..., None], threading.Event]:
+    """Return a function that takes long, and the event that it has been called; it writes a file then, if asked."""
     called, free = threading.Event(), threading.Event()
 
     def work(*_: object) -> None:
         called.set()
+        if sign is not None:
+            sign.touch()
         free.wait(LONG_S)
 
     return work, called
 
 
-def test_loading_runs_beside_the_solver(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    load, called = blocking()
+def test_loading_runs_beside_the_solver(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    load, called = blocking(tmp_path / "loading")
     monkeypatch.setattr(predictor, "load", load)
-    found = solver(predictor, "solve-later", 50.0).solve(TINY)
+    found = solver(predictor, f"solve-when:{tmp_path / 'loading'}", 50.0).solve(TINY)
     assert called.is_set()
     assert (found.status, found.solver, found.source) == ("SAT", "cadical195", "presolving")
 
 
-def test_a_paused_solver_has_the_rest_of_the_time(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    work, called = blocking()
+def test_a_paused_solver_has_the_rest_of_the_time(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    work, called = blocking(tmp_path / "predicting")
     monkeypatch.setattr(predictor, "predict", work)
-    found = solver(predictor, "solve-later", 20.0).solve(TINY)
+    # It could not answer before, so it was paused for the prediction and went on afterwards.
+    found = solver(predictor, f"solve-when:{tmp_path / 'predicting'}", 20.0).solve(TINY)
     assert called.is_set()
     assert (found.status, found.solver) == ("SAT", "cadical195")
 

@@ -11,6 +11,7 @@ import pytest
 from satcost_gnn.data.generate import get_family
 from satcost_gnn.decide import turns
 from satcost_gnn.decide.batch import BatchSettings, solve_batch
+from satcost_gnn.decide.concurrent_runs import ConcurrentRuns
 from satcost_gnn.decide.run import PortfolioSolver, Solution, SolveSettings, programs_of
 from satcost_gnn.decide.scoring import Slice
 from satcost_gnn.decide.turns import AFTER_S, MOST_S, parity_s, with_parity
@@ -92,9 +93,20 @@ def test_who_answers_soon_never_meets_it(shipped: Predictor) -> None:
 
 
 @pytest.mark.parametrize("cores", [1, 2])
-def test_what_it_declines_goes_on_where_it_was(shipped: Predictor, cores: int) -> None:
+def test_what_it_declines_goes_on_where_it_was(
+    shipped: Predictor, cores: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     formula = Formula.from_clauses([[1, 2], [-1, 3], [-3, -2, 4], [2, 3]])
-    solver = PortfolioSolver(shipped, SolveSettings(100, cores=cores, programs=spinning("solve-later")))
+    declined, take = tmp_path / "declined", ConcurrentRuns._take
+
+    def watched(self: ConcurrentRuns, item: Any) -> None:
+        take(self, item)
+        if any(attempt.status == "DECLINED" for attempt in self.attempts):
+            declined.touch()
+
+    # The others answer when it has declined, not before.
+    monkeypatch.setattr(ConcurrentRuns, "_take", watched)
+    solver = PortfolioSolver(shipped, SolveSettings(100, cores=cores, programs=spinning(f"solve-when:{declined}")))
     found = solver.solve(formula)
     assert found.status == "SAT" and ("parity", "DECLINED") in runs(found)
     # Nobody was begun twice, and what it has used is told.
