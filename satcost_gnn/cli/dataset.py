@@ -14,7 +14,7 @@ from satcost_gnn.cli.command import add_command, new_app
 from satcost_gnn.cli.export_aslib import ExportAslibOptions, run_export_aslib
 from satcost_gnn.cli.listing import print_rows
 from satcost_gnn.cli.numbers import NATURAL, SECONDS
-from satcost_gnn.cli.options import Format, Json, chosen_format
+from satcost_gnn.cli.options import Format, Json, chosen_format, plot_option
 from satcost_gnn.data.card import write_card
 from satcost_gnn.data.dataset import MANIFEST_FILE, Dataset
 from satcost_gnn.data.import_runtimes import import_runtimes
@@ -34,7 +34,7 @@ class InfoOptions:
     directory: Directory
     output_format: Format = "text"
     as_json: Json = False
-    histogram: Annotated[Path | None, typer.Option(help="Write the histogram of costs as a PNG.")] = None
+    plot: Annotated[Path | None, plot_option("how costs are spread, and what each solver answers within a time")] = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def run_info(options: InfoOptions) -> int:
         info(
             options.directory,
             as_json=chosen_format(options.output_format, options.as_json) == "json",
-            histogram=options.histogram,
+            plot=options.plot,
         )
     )
     return 0
@@ -190,7 +190,7 @@ def run_speed(options: SpeedOptions) -> int:
 
 
 app = new_app(no_args_is_help=True, help="Look at, check and split data sets of measured costs.")
-add_command(app, "info", InfoOptions, run_info)
+add_command(app, "info", InfoOptions, run_info, {"--histogram": "--plot"})
 add_command(app, "check", CheckOptions, run_check)
 add_command(app, "split", SplitOptions, run_split)
 add_command(app, "card", CardOptions, run_card)

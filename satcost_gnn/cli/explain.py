@@ -12,7 +12,18 @@ import typer
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.inputs import expand_all
 from satcost_gnn.cli.messages import tell_warning
-from satcost_gnn.cli.options import Checkpoint, Device, Estimator, Format, Inputs, Json, Relaxed, Unit, chosen_format
+from satcost_gnn.cli.options import (
+    Checkpoint,
+    Device,
+    Estimator,
+    Format,
+    Inputs,
+    Json,
+    Relaxed,
+    Unit,
+    chosen_format,
+    plot_option,
+)
 from satcost_gnn.cli.terminal import columns, wrapped
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.runtime.logs import log
@@ -33,10 +44,7 @@ class ExplainOptions:
     ] = None
     device: Device = "auto"
     estimator: Estimator = None
-    plot: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.png", help="Also draw the bars into a PNG, PDF or SVG; for one file."),
-    ] = None
+    plot: Annotated[Path | None, plot_option("the bars, for one file")] = None
     as_json: Json = False
     output_format: Format = "text"
     relaxed: Relaxed = False
@@ -64,7 +72,7 @@ def run_explain(options: ExplainOptions) -> int:
     names = expand_all(options.paths)
     if options.plot is not None and len(names) > 1:
         raise ConfigError(f"--plot draws one instance: found {len(names)} files")
-    check_outputs({"--plot": options.plot}, [*options.paths, *names])
+    check_outputs({}, [*options.paths, *names], pictures={"--plot": options.plot})
     failed = 0
     with Predictor.from_checkpoint(
         options.checkpoint, unit=options.unit, device=options.device, start=options.estimator, relaxed=options.relaxed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -97,6 +97,21 @@ Changes = Annotated[
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the output of an interrupted call.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
+
+
+def plot_option(what: str) -> Any:
+    """Return the option that names a picture's file.
+
+    Parameters
+    ----------
+    what
+        What is drawn.
+    """
+    return typer.Option(
+        "--plot", metavar="FILE", help=f"Also draw {what}, as FILE.svg, .png or .pdf; a file of that name is replaced."
+    )
+
+
 TableFile = Annotated[
     Path | None,
     typer.Option("-o", "--output", help="Write rows to FILE.jsonl, .csv or .parquet instead of standard output."),

@@ -38,6 +38,7 @@ from satcost_gnn.cli.options import (
     Unit,
     chosen_cluster,
     chosen_format,
+    plot_option,
 )
 from satcost_gnn.cli.phases import check_phases, read_twice, write_phases
 from satcost_gnn.cli.prediction_text import PredictionText
@@ -47,11 +48,13 @@ from satcost_gnn.features.user_cache import UserCache
 from satcost_gnn.formula.sources import FormulaSource
 from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_outputs
+from satcost_gnn.runtime.pictures import check_panels, write_picture
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.runtime.tables.resumable_table import OpenedTable, open_table
 from satcost_gnn.runtime.tables.row_writers import CsvWriter, JsonLinesWriter, RowWriter, StreamSink
 from satcost_gnn.runtime.tables.table_kind import TableKind
 from satcost_gnn.serve.prediction import Prediction
+from satcost_gnn.serve.prediction_picture import prediction_figure
 from satcost_gnn.serve.prediction_table import columns_for
 from satcost_gnn.serve.predictor import Predictor
 
@@ -105,6 +108,9 @@ class PredictOptions:
             help="Also write a value for each variable, for a solver to try first: lines of signed numbers, or with "
             "probabilities if FILE ends in .csv; for one formula. See docs/phases.md for what it is worth.",
         ),
+    ] = None
+    plot: Annotated[
+        Path | None, plot_option("how likely an answer is within each cost, with the limit, a panel for each file")
     ] = None
     relaxed: Relaxed = False
     gbd: Gbd = None
@@ -166,7 +172,15 @@ def run_predict(options: PredictOptions) -> int:
         raise ConfigError("found no input; name files, directories, globs, @LIST or -, or a GBD database with --gbd")
     names = expand_all(options.paths) if options.paths else []
     names += [name for name in known if name not in set(names)]
-    check_outputs({"-o": options.output, "--phases": options.phases}, [*options.paths, *names])
+    check_outputs(
+        {"-o": options.output, "--phases": options.phases},
+        [*options.paths, *names],
+        pictures={"--plot": options.plot},
+    )
+    if options.plot is not None:
+        check_panels("--plot", len(names))
+        if options.resume:
+            raise ConfigError("--plot draws what this call predicts: found --resume with it, expected one of them")
     if options.phases is not None:
         check_phases(names, options.phases, options.overwrite)
     cluster = chosen_cluster(options.executor, options.address, options.jobs)
@@ -192,6 +206,7 @@ def run_predict(options: PredictOptions) -> int:
     table = _opened(options, predictor, cutoffs)
     writer, failed = table.writer, table.failed(names)
     left: list[FormulaSource] = [*table.left(names)]
+    drawn: list[Prediction] = []
     with ExitStack() as stack:
         source: FormulaSource = names[0]
         try:
@@ -207,14 +222,29 @@ def run_predict(options: PredictOptions) -> int:
                     _tell(prediction)
                     _compare(prediction, known)
                     failed += prediction.status == "error"
+                    if options.plot is not None:
+                        drawn.append(prediction)
                     progress.advance()
         except KeyboardInterrupt:
             return interrupted(options.output)
+        if options.plot is not None:
+            _draw(drawn, names, options, predictor.cutoff)
         if failed:
             log.warning(f"{failed} of {len(names)} files could not be predicted; see the column error")
         if options.phases is not None and not write_phases(source, options.phases):
             failed += 1
         return 1 if failed else 0
+
+
+def _draw(predictions: list[Prediction], names: Sequence[str], options: PredictOptions, cutoff: float) -> None:
+    """Draw predictions in the order of their names, with the budgets that were asked for marked."""
+    assert options.plot is not None
+    limits = [*(options.cutoffs or [cutoff])]
+    if options.unit == "cpu_seconds":
+        limits.append(options.limit)
+    place = {name: k for k, name in enumerate(names)}
+    predictions.sort(key=lambda one: place.get(one.path, len(place)))
+    write_picture(prediction_figure(predictions, sorted(set(limits))), options.plot)
 
 
 def _predictions(

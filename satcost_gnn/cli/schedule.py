@@ -27,13 +27,17 @@ from satcost_gnn.cli.options import (
     Relaxed,
     Solvers,
     chosen_format,
+    plot_option,
 )
 from satcost_gnn.cli.terminal import wrapped
+from satcost_gnn.core.cost_text import number_text
 from satcost_gnn.decide.planned_schedule import Schedule, write_aslib_schedules
 from satcost_gnn.decide.schedule import Scheduler
+from satcost_gnn.decide.schedule_picture import schedule_figure
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_outputs
+from satcost_gnn.runtime.pictures import check_panels, write_picture
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.serve.prediction import Prediction
 
@@ -68,6 +72,7 @@ class ScheduleOptions:
     aslib: Annotated[
         Path | None, typer.Option(help="Also write the schedules to FILE as instanceID,runID,solver,timeLimit.")
     ] = None
+    plot: Annotated[Path | None, plot_option("what runs when, a row for each core")] = None
     jobs: Jobs = 1
     device: Device = "auto"
     output_format: Format = "text"
@@ -86,18 +91,18 @@ def schedule_text(schedule: Schedule) -> str:
     lines = [name]
     for number, core in enumerate(schedule.cores, start=1):
         place = f"core {number}: " if len(schedule.cores) > 1 else ""
-        lines.append(wrapped(place + ", then ".join(f"{part.solver} {part.cpu_s:.3g} s" for part in core)))
+        lines.append(wrapped(place + ", then ".join(f"{part.solver} {number_text(part.cpu_s)} s" for part in core)))
     if schedule.reason:
         lines.append(wrapped(f"because {schedule.reason}"))
     if math.isfinite(schedule.p_solved):
         lines.append(
-            f"  expected {schedule.expected_s:.3g} s, P(solved) {schedule.p_solved:.3f} "
-            f"within {schedule.time_limit_s:.4g} s"
+            f"  expected {number_text(schedule.expected_s)} s, P(solved) {schedule.p_solved:.3f} "
+            f"within {number_text(schedule.time_limit_s)} s"
         )
     else:
         lines.append(
             wrapped(
-                f"P(solved) within {schedule.time_limit_s:.4g} s is unknown: the training labels end at "
+                f"P(solved) within {number_text(schedule.time_limit_s)} s is unknown: the training labels end at "
                 f"{schedule.known_up_to_s:g} s"
             )
         )
@@ -126,7 +131,9 @@ def run_schedule(options: ScheduleOptions) -> int:
     names = expand_all(options.paths)
     if options.aslib is not None and options.cores > 1:
         raise ConfigError("--aslib: the format holds sequential schedules only; take --cores 1")
-    check_outputs({"--aslib": options.aslib}, [*options.paths, *names])
+    if options.plot is not None and options.each:
+        check_panels("--plot", len(names))
+    check_outputs({"--aslib": options.aslib}, [*options.paths, *names], pictures={"--plot": options.plot})
     with Scheduler.from_checkpoint(
         options.checkpoint,
         objective=options.objective,
@@ -149,6 +156,8 @@ def run_schedule(options: ScheduleOptions) -> int:
     if options.aslib is not None:
         planned = [schedule for schedule in found if schedule.status == "planned"]
         write_aslib_schedules(options.aslib, {path: schedule for schedule in planned for path in schedule.paths})
+    if options.plot is not None:
+        write_picture(schedule_figure(found, scheduler.predictor.solvers), options.plot)
     problems = [line for schedule in found for line in schedule.error.splitlines()]
     for line in problems:
         log.warning(line)

@@ -8,7 +8,6 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,12 +16,11 @@ from satcost_gnn.data.portfolio_summary import NoiseSummary, PortfolioSummary, n
 from satcost_gnn.data.race_summary import common_limits, limit_counts
 from satcost_gnn.data.schema import RunStatus
 from satcost_gnn.data.splits import EXCLUDED, SIDES, check_splits
-from satcost_gnn.data.summary_text import summary_text, write_histogram
+from satcost_gnn.data.summary_picture import summary_figure
+from satcost_gnn.data.summary_text import summary_text
 from satcost_gnn.errors import DatasetError
 from satcost_gnn.runtime.output_files import check_outputs
-
-if TYPE_CHECKING:
-    pass
+from satcost_gnn.runtime.pictures import write_picture
 
 REFERENCE_SOLVER = "cadical195"
 MID_RANGE = (1e3, 1e6)
@@ -326,14 +324,10 @@ def _family_summaries(dataset: Dataset, middle: frozenset[str]) -> tuple[FamilyS
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Texts and pictures.
-
-
-# ---------------------------------------------------------------------------------------------------------------------
 # What the command line calls.
 
 
-def info(directory: Path | str, *, as_json: bool = False, histogram: Path | str | None = None) -> str:
+def info(directory: Path | str, *, as_json: bool = False, plot: Path | None = None) -> str:
     """Return what is in a data set as text or JSON.
 
     Parameters
@@ -342,24 +336,24 @@ def info(directory: Path | str, *, as_json: bool = False, histogram: Path | str 
         Data set directory.
     as_json
         JSON instead of text.
-    histogram
-        Where to write the histogram of costs as a PNG picture.
+    plot
+        Where to draw it: see :mod:`satcost_gnn.data.summary_picture`.
 
     Raises
     ------
     DatasetError
-        If the data set can't be read, or there are no costs for the picture.
+        If the data set can't be read, or there are no runs to draw.
+    OutputError
+        If the picture can't be written.
     """
-    if histogram is not None:
-        tables = [path for path in Path(directory).glob("*") if path.is_file()]
-        check_outputs({"--histogram": Path(histogram)}, tables)
-    summary = summarise(Dataset.open(directory))
-    if histogram is not None:
+    if plot is not None:
+        check_outputs({}, [path for path in Path(directory).glob("*") if path.is_file()], pictures={"--plot": plot})
+    dataset = Dataset.open(directory)
+    summary = summarise(dataset)
+    if plot is not None:
         if summary.histogram is None:
-            raise DatasetError(
-                f"{directory}: found no runs, expected some for a histogram of costs; collect them first"
-            )
-        write_histogram(summary.histogram, histogram)
+            raise DatasetError(f"{directory}: found no runs, expected some to draw; collect them first")
+        write_picture(summary_figure(dataset, summary.histogram), plot)
     return summary.to_json() if as_json else str(summary)
 
 

@@ -1,22 +1,16 @@
-"""A summary as text and figure."""
+"""A summary as text."""
 
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from satcost_gnn.data.dataset import CostUnit
 from satcost_gnn.data.portfolio_summary import PortfolioSummary
 from satcost_gnn.data.schema import RunStatus
-from satcost_gnn.runtime.output_files import replacing
 from satcost_gnn.runtime.plain_table import plain_table
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from satcost_gnn.data.summary import CostHistogram, DatasetSummary
 
 
@@ -31,45 +25,6 @@ def histogram_lines(histogram: CostHistogram, width: int = 50) -> list[str]:
         bar = "#" * marks[0] + ">" * marks[1]
         lines.append(f"{low:5.1f} .. {high:4.1f}  {solved:5d} {censored:5d}  {bar}".rstrip())
     return lines
-
-
-def histogram_figure(histogram: CostHistogram) -> Figure:
-    """Return a histogram as a matplotlib figure (no window is opened)."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.0, 3.5), layout="constrained")
-    axes = figure.add_subplot()
-    edges = np.array(histogram.edges)
-    solved, censored = np.array(histogram.solved), np.array(histogram.censored)
-    axes.bar(edges[:-1], solved, np.diff(edges), align="edge", edgecolor="white", label="solved")
-    axes.bar(
-        edges[:-1],
-        censored,
-        np.diff(edges),
-        bottom=solved,
-        align="edge",
-        edgecolor="white",
-        color="lightgrey",
-        hatch="//",
-        label="more than this (cut off)",
-    )
-    axes.set_xlabel(f"log10 {histogram.unit.replace('_', ' ')} of {histogram.solver}")
-    axes.set_ylabel("instances")
-    axes.legend()
-    return figure
-
-
-def write_histogram(histogram: CostHistogram, path: Path | str) -> None:
-    """Write a histogram as a PNG picture.
-
-    Raises
-    ------
-    OutputError
-        If the file can't be written.
-    """
-    figure = histogram_figure(histogram)
-    with replacing(Path(path)) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
 
 
 def family_table(summary: DatasetSummary) -> list[str]:

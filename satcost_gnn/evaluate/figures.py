@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,43 +13,18 @@ from satcost_gnn.evaluate.comparison import RELIABILITY_LEVELS, Comparison, Row,
 from satcost_gnn.evaluate.methods import ABLATIONS
 from satcost_gnn.evaluate.scores import LEVELS, MEASURES
 from satcost_gnn.evaluate.selection import SelectionProblem
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from satcost_gnn.runtime.pictures import COLOURS, name_text, new_figure, plain_axes, styles, svg
 
 Floats = NDArray[np.float64]
 
-# Colours that can be told apart without seeing all of them (Okabe and Ito).
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-# More decimals than an eye can tell, a point being a third of a millimetre; ids and packed pixels have no such numbers.
-_DECIMALS = re.compile(r"(?<![\w.#])-?\d+\.\d{3,}(?!\w)")
 # Points of a curve in a picture of some 500 points' width.
 _STEPS = 400
 _NETWORK, _CLASSICAL, _BASELINE = "#D55E00", "#0072B2", "#8a94a3"
 
 
-def _new(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def svg(figure: Figure) -> bytes:
-    """Return a figure as small SVG, the same bytes for the same figure: letters are text, places have two decimals."""
-    from matplotlib import rc_context
-
-    sink = io.BytesIO()
-    fonts = ["DejaVu Sans", "Verdana", "sans-serif"]
-    with rc_context({"svg.hashsalt": "satcost", "svg.fonttype": "none", "font.sans-serif": fonts}):
-        figure.savefig(sink, format="svg", metadata={"Date": None}, dpi=100)
-    text = re.sub(r"<!--.*?-->", "", sink.getvalue().decode(), flags=re.DOTALL)
-    text = _DECIMALS.sub(lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), text)
-    return re.sub(r"\n\s*", "\n", text).encode()
-
-
 def _names_down(axes: Any, names: Sequence[str], size: float = 8) -> None:
     """Write names along the vertical axis, with room above the first and below the last."""
-    axes.set_yticks(range(len(names)), names, fontsize=size)
+    axes.set_yticks(range(len(names)), [name_text(name) for name in names], fontsize=size)
     axes.set_ylim(-0.7, len(names) - 0.3)
 
 
@@ -60,12 +33,6 @@ def _value(axes: Any, value: Value, place: int, colour: str) -> None:
     if np.isfinite(value.value):
         axes.plot([value.low, value.high], [place, place], color=colour, lw=2.4, solid_capstyle="round", alpha=0.75)
         axes.plot(value.value, place, "o", color=colour, ms=5)
-
-
-def _plain(axes: Any) -> None:
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    axes.tick_params(labelsize=8)
 
 
 def _colour(comparison: Comparison, name: str) -> str:
@@ -84,7 +51,7 @@ def chosen(comparison: Comparison, count: int) -> list[str]:
 def intervals(comparison: Comparison, measures: Sequence[str] = ("rmse", "crps", "c_index")) -> bytes:
     """Draw measures of all methods with their intervals."""
     names = list(comparison.rows)[::-1]
-    figure = _new(10.5, 0.8 + 0.27 * len(names))
+    figure = new_figure(10.5, 0.8 + 0.27 * len(names))
     for axes, measure in zip(np.atleast_1d(figure.subplots(1, len(measures), sharey=True)), measures, strict=True):
         for place, name in enumerate(names):
             value = comparison.rows[name].values[measure]
@@ -96,7 +63,7 @@ def intervals(comparison: Comparison, measures: Sequence[str] = ("rmse", "crps",
         )
         axes.grid(axis="x", color="#e6eaf0")
         axes.set_axisbelow(True)
-        _plain(axes)
+        plain_axes(axes)
     return svg(figure)
 
 
@@ -105,7 +72,7 @@ def scatter(comparison: Comparison) -> bytes:
     names = chosen(comparison, 6)
     columns = min(3, len(names))
     lines = -(-len(names) // columns)
-    figure = _new(3.5 * columns, 3.3 * lines)
+    figure = new_figure(3.5 * columns, 3.3 * lines)
     unit = UNIT_LABELS[comparison.results.setup.units[0]]
     runs = comparison.runs
     every = np.concatenate([runs.cost, *(comparison.first[name].median for name in names)])
@@ -126,7 +93,7 @@ def scatter(comparison: Comparison) -> bytes:
         axes.set_ylim(low, high)
         axes.set_aspect("equal")
         axes.set_title(name, fontsize=9)
-        _plain(axes)
+        plain_axes(axes)
     for axes in grid.ravel()[len(names) :]:
         axes.set_visible(False)
     figure.supxlabel(f"true log10 {unit}; triangles: stopped there unsolved", fontsize=9)
@@ -137,7 +104,7 @@ def scatter(comparison: Comparison) -> bytes:
 def reliability(comparison: Comparison) -> bytes:
     """Draw the share of runs below predicted quantiles, and histograms of the PIT of solved runs."""
     names = chosen(comparison, 6)
-    figure = _new(10.5, 4.2)
+    figure = new_figure(10.5, 4.2)
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.15), squeeze=False)[0]
     axes = left.subplots()
     axes.plot([0, 1], [0, 1], color="#7b8794", lw=0.8)
@@ -147,14 +114,14 @@ def reliability(comparison: Comparison) -> bytes:
     axes.set_ylabel("share of runs below it (Kaplan-Meier)", fontsize=9)
     axes.set_aspect("equal")
     axes.legend(fontsize=7.5, frameon=False)
-    _plain(axes)
+    plain_axes(axes)
     solved = ~comparison.runs.censored
     grid = right.subplots(2, 3, sharex=True, sharey=True, squeeze=False)
     for part, name in zip(grid.ravel(), names, strict=False):
         part.hist(comparison.first[name].pit[solved], bins=10, range=(0, 1), density=True, color="#8fb3d9", ec="white")
         part.axhline(1, color="#7b8794", lw=0.8)
         part.set_title(name, fontsize=8.5)
-        _plain(part)
+        plain_axes(part)
     for part in grid.ravel()[len(names) :]:
         part.set_visible(False)
     right.supxlabel("PIT of solved runs", fontsize=9)
@@ -164,7 +131,7 @@ def reliability(comparison: Comparison) -> bytes:
 def coverage(comparison: Comparison) -> bytes:
     """Draw coverage of the central intervals: solved runs, all runs by Kaplan-Meier, and the bounds on all runs."""
     names = list(comparison.rows)[::-1]
-    figure = _new(10.5, 1.1 + 0.27 * len(names))
+    figure = new_figure(10.5, 1.1 + 0.27 * len(names))
     for axes, level in zip(figure.subplots(1, len(LEVELS), sharey=True), LEVELS, strict=True):
         axes.axvspan(level - 3, level + 3, color="#e8f3ec", lw=0)
         axes.axvline(level, color="#009E73", lw=1)
@@ -176,7 +143,7 @@ def coverage(comparison: Comparison) -> bytes:
         _names_down(axes, names)
         axes.set_title(f"nominal {level} %", fontsize=9)
         axes.set_xlabel("runs inside, %", fontsize=8.5)
-        _plain(axes)
+        plain_axes(axes)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles[:2], labels[:2], loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return svg(figure)
@@ -188,7 +155,7 @@ def family_coverage(comparison: Comparison, names: Sequence[str], most: int = 40
 
     sizes = {family: found["n_solved"] for family, found in comparison.rows[names[0]].families.items()}
     families = sorted((f for f in sizes if sizes[f] >= 5), key=lambda f: sizes[f])[-most:]
-    figure = _new(8.0, 1.0 + 0.22 * max(1, len(families)))
+    figure = new_figure(8.0, 1.0 + 0.22 * max(1, len(families)))
     axes = figure.subplots()
     axes.axvline(80, color="#009E73", lw=1)
     for place, family in enumerate(families):
@@ -202,7 +169,7 @@ def family_coverage(comparison: Comparison, names: Sequence[str], most: int = 40
     axes.set_xlabel("solved runs inside the central 80 % interval, %", fontsize=9)
     axes.legend(fontsize=8, frameon=False, loc="lower left")
     axes.set_xlim(-2, 102)
-    _plain(axes)
+    plain_axes(axes)
     return svg(figure)
 
 
@@ -210,7 +177,7 @@ def cactus(comparison: Comparison, names: Sequence[str]) -> bytes:
     """Draw instances solved within a time, by each solver alone, the oracle, and selectors with all charges."""
     problem = comparison.problem
     assert isinstance(problem, SelectionProblem)
-    figure = _new(8.0, 4.4)
+    figure = new_figure(8.0, 4.4)
     axes = figure.subplots()
 
     def draw(seconds: Floats, solved: NDArray[np.bool_], **style: Any) -> None:
@@ -220,22 +187,30 @@ def cactus(comparison: Comparison, names: Sequence[str]) -> bytes:
         shown = np.unique(np.linspace(0, len(found), _STEPS).round().astype(int))
         axes.step(steps[shown], heights[shown], where="post", **style)
 
-    # Their colours are taken from the other end, and they are dotted, so that they are not taken for selectors.
+    # Solvers have the colours that they have among the picks, and are thin; selectors have the colours behind theirs.
+    style = styles([*problem.portfolio, "oracle", *(f"picked by {name}" for name in names)])
     for k, solver in enumerate(problem.portfolio):
-        style = (0, (4, 1.5)) if k == problem.single else ":"
-        colour = COLOURS[-2 - k % (len(COLOURS) - 1)]
-        draw(problem.runtime[:, k], problem.solved[:, k], color=colour, ls=style, lw=1.3, label=f"{solver} alone")
+        line = (0, (4, 1.5)) if k == problem.single else ":"
+        draw(
+            problem.runtime[:, k],
+            problem.solved[:, k],
+            color=style[solver].colour,
+            ls=line,
+            lw=1.3,
+            label=f"{solver} alone",
+        )
     best = np.where(problem.solved, problem.runtime, np.inf).min(axis=1)
-    draw(best, np.isfinite(best), color="#000000", lw=1.4, ls="--", label="oracle (virtual best)")
-    for name, colour in zip(names, COLOURS, strict=False):
+    draw(best, np.isfinite(best), color=style["oracle"].colour, lw=1.4, ls="--", label="oracle (virtual best)")
+    for name in names:
         one = comparison.first_selection[name]
+        colour = style[f"picked by {name}"].colour
         draw(one.seconds, one.solved, color=colour, lw=1.6, label=f"picked by {name}")
     axes.set_xscale("log")
     axes.set_xlabel("seconds, with everything charged", fontsize=9)
     axes.set_ylabel("instances solved", fontsize=9)
     axes.legend(fontsize=7.5, frameon=False, loc="upper left")
     axes.grid(color="#eef1f5")
-    _plain(axes)
+    plain_axes(axes)
     return svg(figure)
 
 
@@ -247,19 +222,28 @@ def pick_shares(comparison: Comparison) -> bytes:
     best = np.argmin(problem.par2[open_], axis=1)
     oracle = np.bincount(best, minlength=len(problem.portfolio)) / max(1, int(open_.sum()))
     names = [*list(comparison.selection)[::-1], "oracle"]
-    figure = _new(8.0, 0.9 + 0.25 * len(names))
+    figure = new_figure(8.0, 0.9 + 0.25 * len(names))
     axes = figure.subplots()
     left = np.zeros(len(names))
+    style = styles(problem.portfolio)
     for k, solver in enumerate(problem.portfolio):
         shares = np.array([*(comparison.selection[name].shares[solver] for name in names[:-1]), oracle[k]])
         axes.barh(
-            range(len(names)), 100 * shares, left=left, color=COLOURS[k % len(COLOURS)], label=solver, height=0.72
+            range(len(names)),
+            100 * shares,
+            left=left,
+            color=style[solver].colour,
+            hatch=style[solver].hatch,
+            ec="white",
+            lw=0,
+            label=solver,
+            height=0.72,
         )
         left += 100 * shares
     _names_down(axes, names)
     axes.set_xlabel("picks, % of the instances that the probe doesn't solve", fontsize=9)
-    figure.legend(loc="outside lower center", ncols=len(problem.portfolio), fontsize=8, frameon=False)
-    _plain(axes)
+    figure.legend(loc="outside lower center", ncols=min(6, len(problem.portfolio)), fontsize=8, frameon=False)
+    plain_axes(axes)
     return svg(figure)
 
 
@@ -271,7 +255,7 @@ def ablations(comparison: Comparison, measures: Sequence[str] = ("rmse", "crps",
         lines += [(f"{part.seen}: {name}", comparison.rows[name]) for name in there]
     lines.reverse()
     measures = [m for m in measures if any(np.isfinite(row.values[m].value) for _, row in lines)]
-    figure = _new(10.5, 0.9 + 0.3 * len(lines))
+    figure = new_figure(10.5, 0.9 + 0.3 * len(lines))
     for axes, measure in zip(figure.subplots(1, len(measures), sharey=True, squeeze=False)[0], measures, strict=True):
         for place, (_, row) in enumerate(lines):
             value = row.values[measure]
@@ -280,5 +264,5 @@ def ablations(comparison: Comparison, measures: Sequence[str] = ("rmse", "crps",
         _names_down(axes, [text for text, _ in lines])
         axes.set_xlabel(MEASURES[measure].heading, fontsize=9)
         axes.grid(axis="x", color="#e6eaf0")
-        _plain(axes)
+        plain_axes(axes)
     return svg(figure)

@@ -34,6 +34,8 @@ _READER_WAIT_S = 10.0
 _SNIFFED_BYTES = 1 << 16
 # A file's name may have 255 bytes: what is written beside it has more than the name.
 _STEM_BYTES = 180
+#: How the names of pictures may end.
+PICTURE_ENDINGS = (".svg", ".png", ".pdf")
 
 
 def _descriptor(path: Path) -> int | None:
@@ -70,7 +72,11 @@ def target_of(path: Path) -> Path:
 
 
 def check_outputs(
-    outputs: Mapping[str, Path | None], inputs: Iterable[str | os.PathLike[str]] = (), *, formulas: bool = False
+    outputs: Mapping[str, Path | None],
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    *,
+    pictures: Mapping[str, Path | None] | None = None,
+    formulas: bool = False,
 ) -> None:
     """Refuse files that can't or must not be written, before the work begins.
 
@@ -81,6 +87,8 @@ def check_outputs(
     inputs
         Files that are read; ``-`` is standard input, ``@FILE`` a list of files. None of them is written to, by whatever
         name or link.
+    pictures
+        Further outputs, whose names must end as those of pictures do.
     formulas
         Whether the outputs are formulas: only then may they take the place of one.
 
@@ -89,7 +97,10 @@ def check_outputs(
     OutputError
         If one of them must not be written, or two are the same.
     """
-    given = {option: path for option, path in outputs.items() if path is not None}
+    drawn = {option: path for option, path in (pictures or {}).items() if path is not None}
+    for option, path in drawn.items():
+        picture_ending(option, path)
+    given = {option: path for option, path in outputs.items() if path is not None} | drawn
     seen: dict[Path, str] = {}
     for option, path in given.items():
         _check_file(option, path, formulas)
@@ -99,6 +110,21 @@ def check_outputs(
                 raise OutputError(f"{option}: {path} is what {seen[target]} names; expected another file")
             seen[target] = option
     _check_inputs(given, inputs)
+
+
+def picture_ending(option: str, path: Path) -> str:
+    """Return the ending of a picture's name, in small letters.
+
+    Raises
+    ------
+    OutputError
+        If it is none of :data:`PICTURE_ENDINGS`.
+    """
+    ending = path.suffix.lower()
+    if ending not in PICTURE_ENDINGS:
+        *others, last = PICTURE_ENDINGS
+        raise OutputError(f"{option}: found {path}; expected a name that ends in {', '.join(others)} or {last}")
+    return ending
 
 
 def check_directory(option: str, path: Path) -> None:

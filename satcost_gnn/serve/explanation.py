@@ -27,7 +27,7 @@ from satcost_gnn.core.observed import extrapolated, known
 from satcost_gnn.errors import ConfigError, DamagedFileError, EstimatorError
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.learn.feature_matrix import FeatureMatrix, features_for_unit
-from satcost_gnn.runtime.output_files import replacing
+from satcost_gnn.runtime.pictures import COLOURS, name_text, new_figure, write_picture
 from satcost_gnn.runtime.stored_files import read_arrays
 from satcost_gnn.serve.feature_groups import GROUPS, FeatureGroup, group_of
 from satcost_gnn.serve.shapley import Bools, Floats, shapley_values
@@ -190,6 +190,12 @@ class Explanation:
         """Whether the median lies beyond what the training labels tell about."""
         return float(10.0**self.value) > self.prediction.known_up_to_of(self.solver)
 
+    @property
+    def amount(self) -> str:
+        """The median cost in words; more than the bound where it lies beyond."""
+        unit, bound = self.prediction.unit, self.prediction.known_up_to_of(self.solver)
+        return f"more than {_amount(math.log10(bound), unit)}" if self.beyond else _amount(self.value, unit)
+
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values; decades and log10 throughout."""
         found = self.prediction
@@ -230,9 +236,7 @@ class Explanation:
             return f"It cannot be read: {self.reason}."
         if math.isnan(self.value):
             return self.reason
-        unit, bound = self.prediction.unit, self.prediction.known_up_to_of(self.solver)
-        amount = f"more than {_amount(math.log10(bound), unit)}" if self.beyond else _amount(self.value, unit)
-        cost = f"{self.solver} is predicted to need {amount} (median)"
+        cost = f"{self.solver} is predicted to need {self.amount} (median)"
         if not self.effects:
             return f"{cost}; {self.reason}."
         difference = self.value - self.background
@@ -269,30 +273,27 @@ class Explanation:
         Raises
         ------
         ConfigError
-            If there is nothing to draw, or the ending is unknown.
+            If there is nothing to draw.
+        OutputError
+            If the ending is another one, or the file can't be written.
         """
-        from matplotlib.figure import Figure
-
         if not self.effects:
             raise ConfigError(f"{path}: there is nothing to draw: {self.sentence()}")
         names = [f"{e.group.name}: {e.words}" if e.words else e.group.name for e in reversed(self.effects)]
         decades = [effect.decades for effect in reversed(self.effects)]
         errors = [effect.standard_error for effect in reversed(self.effects)]
-        figure = Figure(figsize=(8, 0.4 * len(names) + 1.6), layout="constrained")
+        figure = new_figure(8.0, 0.4 * len(names) + 1.6)
         axes = figure.add_subplot()
-        axes.barh(names, decades, xerr=errors, color=["tab:red" if value > 0 else "tab:blue" for value in decades])
+        less, more = COLOURS[:2]
+        axes.barh(names, decades, xerr=errors, color=[more if value > 0 else less for value in decades])
         axes.axvline(0.0, color="black", linewidth=0.8)
-        axes.set_xlabel(f"decades of {self.prediction.unit} ({self.solver})")
+        axes.set_xlabel(f"decades of {self.prediction.unit.replace('_', ' ')} ({name_text(self.solver)})")
         axes.set_title(
-            f"{Path(self.prediction.path).name}: {_amount(self.value, self.prediction.unit)},\n"
+            f"{name_text(Path(self.prediction.path).name)}: {self.amount},\n"
             f"{self.compared_with}: {_amount(self.background, self.prediction.unit)}",
             fontsize="medium",
         )
-        try:
-            with replacing(path) as temporary:
-                figure.savefig(temporary, format=path.suffix.removeprefix(".").lower() or "png")
-        except ValueError as error:
-            raise ConfigError(f"{path}: cannot write the plot: {error}") from error
+        write_picture(figure, path)
 
 
 def _amount(log10: float, unit: str) -> str:

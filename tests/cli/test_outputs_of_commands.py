@@ -29,11 +29,13 @@ WRITES_A_FILE = {
     "solve --report": "solve IN --report {}",
     "cubes": "cubes IN CUBES -o {} --overwrite",
     "explain": "explain IN --plot {}",
+    "predict --plot": "predict IN --plot {}",
+    "schedule --plot": "schedule IN --plot {}",
     "schedule": "schedule IN --aslib {}",
     "calibrate": "calibrate-machine -o {}",
     "recipe": "generate recipe random-ksat:k=3,n=20,ratio=4.26,seed=7 -o {}",
     "cnfgen": "generate cnfgen php 3 2 -o {}",
-    "histogram": "dataset info IN --histogram {}",
+    "dataset info": "dataset info IN --plot {}",
 }
 WRITES_A_DIRECTORY = {
     "collect": "collect IN -o {}",
@@ -42,6 +44,11 @@ WRITES_A_DIRECTORY = {
     "evaluate": "evaluate DATASET -o {}",
     "evaluate --aslib": "evaluate --aslib DATASET -o {}",
 }
+
+
+def ending_of(words: str) -> str:
+    """Return how the name of what a command writes must end."""
+    return ".svg" if "--plot" in words else ".csv"
 
 
 def refused(words: str, output: Path, folder: Path) -> str:
@@ -57,17 +64,31 @@ def refused(words: str, output: Path, folder: Path) -> str:
 
 @pytest.mark.parametrize("words", WRITES_A_FILE.values(), ids=WRITES_A_FILE)
 def test_a_directory_and_a_place_that_cannot_be_are_refused_for_a_file(tmp_path, words):
-    (tmp_path / "d.csv").mkdir()
+    ending = ending_of(words)
+    (tmp_path / f"d{ending}").mkdir()
     (tmp_path / "file").touch()
-    assert "directory" in refused(words, tmp_path / "d.csv", tmp_path)
-    assert "cannot be written" in refused(words, tmp_path / "file" / "x.csv", tmp_path)
+    assert "directory" in refused(words, tmp_path / f"d{ending}", tmp_path)
+    assert "cannot be written" in refused(words, tmp_path / "file" / f"x{ending}", tmp_path)
+
+
+@pytest.mark.parametrize("words", [words for words in WRITES_A_FILE.values() if "--plot" in words])
+def test_a_picture_of_an_unknown_format_is_refused(tmp_path, words):
+    assert "expected a name that ends in .svg, .png or .pdf" in refused(words, tmp_path / "picture.gif", tmp_path)
+
+
+def test_the_former_name_of_a_plot_still_works(tmp_path, capsys):
+    directory = next(SHIPPED.glob("*/runs.parquet")).parent
+    picture = tmp_path / "h.svg"
+    done = CliRunner().invoke(app, ["dataset", "info", str(directory), "--histogram", str(picture)])
+    assert done.exit_code == 0 and picture.stat().st_size > 1000
+    assert "--histogram is now called --plot" in done.stderr + capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    "words", [words for name, words in WRITES_A_FILE.items() if name not in ("recipe", "cnfgen", "histogram")]
+    "words", [words for name, words in WRITES_A_FILE.items() if name not in ("recipe", "cnfgen")]
 )
 def test_a_formula_is_kept_by_all_that_writes_something_else(tmp_path, words):
-    other = tmp_path / "x.csv"
+    other = tmp_path / f"x{ending_of(words)}"
     other.write_text(SAT)
     message = refused(words, other, tmp_path)
     assert other.read_text() == SAT
@@ -138,11 +159,11 @@ def test_an_input_is_no_output_by_any_name(tmp_path):
     assert done.returncode == 2 and formula.read_text() == SAT
 
 
-def test_a_table_of_a_data_set_is_no_histogram(tmp_path):
+def test_a_table_of_a_data_set_is_no_picture(tmp_path):
     for name in ("manifest.parquet", "runs.parquet"):
         shutil.copy(next(SHIPPED.glob(f"*/{name}")), tmp_path / name)
     before = (tmp_path / "runs.parquet").read_bytes()
-    words = ["dataset", "info", str(tmp_path), "--histogram", str(tmp_path / "runs.parquet")]
+    words = ["dataset", "info", str(tmp_path), "--plot", str(tmp_path / "runs.parquet")]
     assert isinstance(CliRunner().invoke(app, words).exception, OutputError)
     assert (tmp_path / "runs.parquet").read_bytes() == before
 

@@ -19,8 +19,9 @@ from satcost_gnn.data.summary import (
     reference_solver,
     summarise,
 )
-from satcost_gnn.data.summary_text import histogram_lines, plain_table, write_histogram
-from satcost_gnn.errors import DatasetError, OutputError
+from satcost_gnn.data.summary_picture import VIRTUAL_BEST, summary_figure
+from satcost_gnn.data.summary_text import histogram_lines, plain_table
+from satcost_gnn.errors import DatasetError
 
 
 @pytest.fixture
@@ -109,11 +110,22 @@ def test_a_histogram_as_text_shows_every_bin():
     assert lines[3].endswith("1     2  #>")
 
 
-def test_a_histogram_as_a_picture(small_dataset, tmp_path):
-    write_histogram(cost_histogram(small_dataset(), "other"), tmp_path / "h.png")
-    assert (tmp_path / "h.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    with pytest.raises(OutputError, match="cannot be written"):
-        write_histogram(cost_histogram(small_dataset(), "other"), tmp_path / "h.png" / "h.png")
+def test_a_data_set_as_a_picture(portfolio):
+    figure = summary_figure(portfolio, cost_histogram(portfolio, "a"))
+    left, right = figure.axes
+    assert left.get_xlabel() == "log10 conflicts of a" and left.get_ylabel() == "instances"
+    solved, cut = ([bar.get_height() for bar in container] for container in left.containers)
+    assert (sum(solved), sum(cut)) == (4, 2)
+    assert right.get_xlabel() == "CPU seconds" and right.get_xscale() == "log"
+    curves = {line.get_label(): line for line in right.get_lines()}
+    assert set(curves) == {"a: 4 of 6", "b: 3 of 5", "c: 3 of 5", f"{VIRTUAL_BEST}: 5 of 6"}
+    assert len({line.get_color() for line in curves.values()}) == 4
+    # As many instances as it answers, the fastest first; the virtual best is nowhere later.
+    best = curves[f"{VIRTUAL_BEST}: 5 of 6"].get_xdata()
+    for line in curves.values():
+        seconds, count = line.get_data()
+        assert list(count) == list(range(1, len(seconds) + 1)) and list(seconds) == sorted(seconds)
+        assert (best[: len(seconds)] <= seconds).all()
 
 
 def test_noise_is_the_change_between_seeds(make_row, make_run, tmp_path):
@@ -172,7 +184,7 @@ def test_rare_solvers_are_not_part_of_the_portfolio(small_dataset, make_run):
 def test_info_as_text_json_and_picture(small_dataset, tmp_path):
     dataset = small_dataset()
     dataset.with_splits(make_splits(dataset.manifest)).write()
-    text = info(dataset.directory, histogram=tmp_path / "h.png")
+    text = info(dataset.directory, plot=tmp_path / "h.png")
     assert (tmp_path / "h.png").stat().st_size > 1000
     for expected in (
         "small: 12 instances (12 real) of 3 families, 32 runs of 2 solvers",
@@ -196,8 +208,8 @@ def test_info_before_anything_was_run(small_dataset, tmp_path):
     (dataset.directory / "journal" / "x.jsonl").touch()
     text = info(dataset.directory)
     assert "12 instances" in text and "0 runs of 0 solvers" in text and "1 journals" in text
-    with pytest.raises(DatasetError, match="found no runs, expected some for a histogram"):
-        info(dataset.directory, histogram=tmp_path / "h.png")
+    with pytest.raises(DatasetError, match="found no runs, expected some to draw"):
+        info(dataset.directory, plot=tmp_path / "h.png")
 
 
 def test_instances_of_only_timeouts_are_no_trouble(make_row, make_run, tmp_path):
