@@ -76,6 +76,13 @@ class SolveOptions:
         Path | None,
         typer.Option(help="Write a proof of unsatisfiability (DRAT or DRUP); only solvers that give one are run."),
     ] = None
+    binary: Annotated[
+        bool,
+        typer.Option(
+            "--binary/--no-binary",
+            help="The proof as its solver writes it, which for CaDiCaL is binary; --no-binary: as text.",
+        ),
+    ] = True
     watch: Annotated[
         bool,
         typer.Option(
@@ -188,6 +195,7 @@ def run_solve(options: SolveOptions) -> int:
         cores=options.cores,
         objective=objectives.Objective.of(options.objective),
         proof=proof,
+        proof_as_text=not options.binary,
         programs=programs_of(options.programs or []),
         watch=options.watch,
         read=ReadLimits(relaxed=options.relaxed),

@@ -32,11 +32,13 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.sources import FormulaFile, FormulaSource, for_children
 from satcost_gnn.runtime.output_files import check_outputs, publish, staging_directory
 from satcost_gnn.runtime.sandbox import Limits, Sandbox
+from satcost_gnn.search.binary_proof import is_binary, write_as_text
 from satcost_gnn.search.solvers import SOLVERS, solver_spec
 
 if TYPE_CHECKING:
+    from satcost_gnn.search.binary_proof import is_binary, write_as_text
     from satcost_gnn.serve.prediction import Prediction
-    from satcost_gnn.serve.predictor import Predictor
+from satcost_gnn.serve.predictor import Predictor
 
 # Seconds that loading the estimators takes, about.
 _LOADING_S = 2.0
@@ -292,7 +294,7 @@ class PortfolioSolver:
                 # No solver was asked.
                 solver, attempts, source, reason = "", (), "", found["trivial"]
             if status == "UNSAT" and proof is not None and self.settings.proof is not None:
-                lost = str(found.get("proof_error", "")) or _delivered(proof, self.settings.proof)
+                lost = str(found.get("proof_error", "")) or _delivered(proof, self.settings)
                 written = None if lost else self.settings.proof
                 if lost:
                     reason = "; ".join(filter(None, [reason, f"{self.settings.proof}: the proof is lost: {lost}"]))
@@ -405,12 +407,19 @@ class PortfolioSolver:
         return schedules.schedule_after(among, self.training, settings, first, spent_s, self.settings.time_limit_s)
 
 
-def _delivered(written: Path, proof: Path) -> str:
+def _delivered(written: Path, settings: SolveSettings) -> str:
     """Move a proof to where it is wanted; return what is in the way, empty if nothing is."""
+    assert settings.proof is not None
     try:
-        publish(written, proof)
+        if settings.proof_as_text and is_binary(written):
+            text = written.with_name(f"{written.name}.text")
+            write_as_text(written, text)
+            written = text
+        publish(written, settings.proof)
     except OSError as error:
         return error.strerror or str(error)
+    except SolverError as error:
+        return str(error)
     return ""
 
 

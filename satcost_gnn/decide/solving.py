@@ -40,6 +40,8 @@ class SolveSettings:
         See :class:`~satcost_gnn.decide.schedule_search.ScheduleSettings`; None for the checkpoint's.
     proof
         File for a proof of unsatisfiability; only solvers that write one are run then.
+    proof_as_text
+        Whether a proof that the solver writes in binary is turned into text.
     programs
         Solver of the checkpoint -> registered name of the program that is run in its place.
     watch
@@ -60,6 +62,7 @@ class SolveSettings:
     objective: Objective = Objective.PAR2
     copula_correlation: float | None = None
     proof: Path | None = None
+    proof_as_text: bool = False
     programs: Mapping[str, str] = field(default_factory=dict)
     watch: bool = False
     read: ReadLimits = STANDARD_LIMITS

@@ -9,55 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from satcost_gnn.search.binary_proof import proof_additions
 from satcost_gnn.search.listener import BACKTRACK, FIXPOINT, NEW_LEVEL, Log
 from satcost_gnn.search.trace import UNKNOWN, Trace, expand_events
 from satcost_gnn.search.tree_size import FINISHED, PROGRESS_LEVELS, RESTART, progress_estimate
-
-
-def proof_additions(data: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]] | None:
-    """Decode the clauses added in a binary DRUP proof.
-
-    Each step is ``a`` (addition) or ``d`` (deletion), the literals as 7-bit groups, the least significant first, of
-    ``2 |literal| + (literal < 0)``, and a zero byte. A last step without its zero byte is left out.
-
-    Returns
-    -------
-    literals
-        ``int64[...]``: literals of all added clauses.
-    offsets
-        ``int64[A + 1]``: clause ``i`` is ``literals[offsets[i]:offsets[i + 1]]``.
-    ends
-        ``int64[A]``: position in the proof just behind each added clause.
-
-    None if this is no binary proof.
-    """
-    raw = np.frombuffer(data, dtype=np.uint8)
-    zeros = np.flatnonzero(raw == 0)
-    if not len(zeros):
-        empty = np.zeros(0, dtype=np.int64)
-        return empty, np.zeros(1, dtype=np.int64), empty
-    raw = raw[: zeros[-1] + 1]
-    starts = np.concatenate(([0], zeros[:-1] + 1))
-    kinds = raw[starts]
-    added = kinds == ord("a")
-    if not (added | (kinds == ord("d"))).all():
-        return None
-    # Only the bytes of added clauses' literals.
-    wanted = np.repeat(added, zeros + 1 - starts)
-    wanted[starts] = False
-    wanted[zeros] = False
-    body = raw[wanted].astype(np.int64)
-    last = body < 128
-    group_ends = np.flatnonzero(last)
-    group_starts = np.concatenate(([0], group_ends[:-1] + 1)) if len(group_ends) else group_ends
-    within = np.arange(len(body)) - np.repeat(group_starts, group_ends + 1 - group_starts)
-    codes = np.add.reduceat((body & 127) << (7 * within), group_starts) if len(body) else body
-    literals = np.where(codes & 1, -(codes >> 1), codes >> 1)
-    # Literals up to each byte of the whole proof, read off at the clauses' ends.
-    closes = np.zeros(len(raw), dtype=np.int64)
-    closes[np.flatnonzero(wanted)[group_ends]] = 1
-    counts = np.cumsum(closes)[zeros[added]]
-    return literals, np.concatenate(([0], counts)), zeros[added] + 1
 
 
 @dataclass

@@ -44,3 +44,34 @@ def test_proof_as_second_argument_and_input_without_a_name(tmp_path: Path) -> No
     assert "expected one of them" in str(both.exception)
     piped = CliRunner().invoke(app, ["solve", "-q", "-n"], input=HARD.read_text())
     assert (piped.exit_code, piped.stdout) == (20, "s UNSATISFIABLE\n")
+
+
+# What CPMpy's write_dimacs writes: no header, and names of variables as comments.
+CPMPY = """c File written by CPMpy
+c     Format: 'cnf'
+c 1 px=1
+c 2 px=2
+c 3 BV512
+1 2 0
+-1 -2 0
+-1 0
+-3 2 0
+"""
+
+
+def test_a_formula_without_a_header_and_with_names_as_comments(tmp_path: Path) -> None:
+    path = tmp_path / "model.cnf"
+    path.write_text(CPMPY)
+    done = CliRunner().invoke(app, ["solve", "-q", str(path)])
+    assert done.exit_code == 10
+    values = [int(word) for line in done.stdout.splitlines() if line.startswith("v ") for word in line.split()[1:]]
+    assert {-1, 2} <= set(values) and values[-1] == 0 and len(values) == 4
+
+
+def test_a_proof_as_text(tmp_path: Path) -> None:
+    binary, text = tmp_path / "binary", tmp_path / "text"
+    assert CliRunner().invoke(app, ["solve", "-q", str(HARD), str(binary)]).exit_code == 20
+    assert CliRunner().invoke(app, ["solve", "-q", str(HARD), str(text), "--no-binary"]).exit_code == 20
+    assert b"\0" in binary.read_bytes()
+    steps = [line.split() for line in text.read_text("ascii").splitlines()]
+    assert ["0"] in steps and all(step[-1] == "0" for step in steps)

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterable
 
-from satcost_gnn.search.trace_building import proof_additions
+from satcost_gnn.search.binary_proof import proof_additions
 
 
 def _additions(proof: bytes) -> Iterable[list[int]]:

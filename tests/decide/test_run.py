@@ -259,6 +259,13 @@ def test_proofs_refute_the_formula(
     assert (found.status, found.proof) == ("UNSAT", proof)
     assert is_refutation(UNSAT.clauses(), proof.read_bytes())
     assert [path.name for path in tmp_path.iterdir()] == ["proof"]
+    text = tmp_path / "text"
+    as_text = SolveSettings(60, proof=text, proof_as_text=True)
+    assert fixed(shipped, monkeypatch, as_text, {solver: COSTS[solver]}).solve(UNSAT).proof == text
+    lines = text.read_text("ascii").splitlines()
+    assert all(line.endswith(" 0") or line == "0" for line in lines)
+    assert is_refutation(UNSAT.clauses(), text.read_bytes())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["proof", "text"]
     # The probe writes none: its answer is not enough.
     solved = fixed(shipped, monkeypatch, SolveSettings(60, proof=proof), status="solved", result="UNSAT")
     assert solved.solve(UNSAT).solver != "probe"

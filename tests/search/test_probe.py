@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pysat.solvers import Solver
 
 from satcost_gnn.errors import SolverError
@@ -24,7 +22,6 @@ from satcost_gnn.search.probe import probe, run_probe, sample_variables
 from satcost_gnn.search.probe_settings import ProbeResult, ProbeSettings
 from satcost_gnn.search.solvers import satisfies
 from satcost_gnn.search.trace import FINISHED, RESTART, UNKNOWN, Trace
-from satcost_gnn.search.trace_building import proof_additions
 
 SOLVERS = ("cadical195", "cadical300", "minisatep", "ergo")
 # With these the trail is a stack and every conflict is analysed once: each call of the solver has one meaning.
@@ -401,44 +398,6 @@ def test_where_the_clock_stops_it_does_not_matter(
 def test_past_the_deadline_the_search_ends_with_what_was_seen(hard: Formula) -> None:
     result = run_probe(hard, deadline=time.process_time())
     assert result.status == "TIMEOUT" and result.truncated and trace_of(result).conflicts == 1
-
-
-def encode(steps: list[tuple[bool, list[int]]]) -> bytes:
-    out = bytearray()
-    for added, clause in steps:
-        out += b"a" if added else b"d"
-        for literal in clause:
-            code = 2 * abs(literal) + (literal < 0)
-            while code > 127:
-                out.append(code & 127 | 128)
-                code >>= 7
-            out.append(code)
-        out.append(0)
-    return bytes(out)
-
-
-literals = st.integers(-(2**31) + 1, 2**31 - 1).filter(bool)
-
-
-@given(st.lists(st.tuples(st.booleans(), st.lists(literals, max_size=6)), max_size=20), st.integers(0, 3))
-@settings(max_examples=100, deadline=None)
-def test_proofs_are_decoded_as_pysat_does(steps: list[tuple[bool, list[int]]], cut: int) -> None:
-    data = encode(steps)
-    whole = proof_additions(data)
-    assert whole is not None
-    found, offsets, ends = whole
-    lines = Solver._proof_bin2text(bytearray(data))
-    expected = [[int(x) for x in line.split()[:-1]] for line in lines if not line.startswith("d")]
-    assert [found[a:b].tolist() for a, b in itertools.pairwise(offsets)] == expected
-    assert [data[end - 1] for end in ends] == [0] * len(expected)
-    # A last step that was not written out is left out.
-    cut_off = proof_additions(data[: len(data) - cut] if cut else data)
-    assert cut_off is not None and len(cut_off[2]) <= len(ends)
-
-
-def test_what_is_no_binary_proof_is_not_read_as_one() -> None:
-    assert proof_additions(b"1 2 0\n\0") is None
-    assert proof_additions(b"") is not None
 
 
 def test_settings_are_checked() -> None:
