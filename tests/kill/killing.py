@@ -2,13 +2,15 @@
 
 From the command line, as many kills as wanted::
 
-    python tests/kill/killing.py --kills 200 [NAME ...]
+    python tests/kill/killing.py --kills 200 [--minutes 15] [NAME ...]
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import math
 import os
 import random
 import shutil
@@ -16,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +67,7 @@ class Scenario:
     ----------
     words
         Words of the command, for the first start and for every other.
-    output
+    outputs
         What it writes, beside the inputs.
     result
         Takes the folder; what must be the same in the end.
@@ -80,7 +82,7 @@ class Scenario:
     """
 
     words: str
-    output: str
+    outputs: tuple[str, ...]
     result: Callable[[Path], Any]
     inputs: Callable[[Path], None]
     kills: int = 10
@@ -143,7 +145,7 @@ def _table(command: str, suffix: str, **settings: Any) -> Scenario:
     output = f"out.{suffix}"
     return Scenario(
         f"{command} cnf -o {output} --resume",
-        output,
+        (output,),
         lambda folder: rows(folder / output),
         formulas,
         code=1,
@@ -159,36 +161,57 @@ def _runs(folder: Path) -> Any:
     )
 
 
+def _without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_times(inner) for name, inner in value.items() if not name.endswith("_s")}
+    return [_without_times(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _evaluation(folder: Path) -> Any:
+    out = folder / "out"
+    names = sorted(str(path.relative_to(out)) for path in out.rglob("*"))
+    return names, rows(out / "predictions.parquet"), _without_times(json.loads((out / "metrics.json").read_text()))
+
+
 def _checkpoint(folder: Path) -> Any:
-    files = json.loads((folder / "checkpoints" / "tiny-v1" / "config.json").read_text())["files"]
-    return {name: digest for name, digest in files.items() if name.endswith((".npz", ".safetensors"))}
+    made = folder / "checkpoints"
+    return {
+        str(path.relative_to(made)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in made.rglob("*")
+        if path.is_file()
+    }
 
 
 SCENARIOS = {
     **{f"predict {suffix}": _table("predict --estimator tree_size", suffix) for suffix in ("csv", "jsonl", "parquet")},
     "batch-solve": _table("batch-solve --time-limit 5", "parquet"),
-    "collect": Scenario("collect cnf -o set --cpu 5 --solvers cadical195,minisat22", "set", _runs, formulas, code=1),
+    "collect": Scenario("collect cnf -o set --cpu 5 --solvers cadical195,minisat22", ("set",), _runs, formulas, code=1),
     "evaluate": Scenario(
         "evaluate set -o out --root cnf --cache cache --config config.toml --estimators constant,size,knn,linear "
         "--solver cadical195 --resamples 10 --resume",
-        "out",
-        lambda folder: rows(folder / "out" / "predictions.parquet"),
+        ("out",),
+        _evaluation,
         labelled,
-        kills=2,
     ),
     "train": Scenario(
         "train --config config.toml",
-        "runs",
+        ("runs", "checkpoints"),
         _checkpoint,
         labelled,
-        kills=2,
+        kills=5,
         ended=lambda folder: (folder / "checkpoints" / "tiny-v1").is_dir(),
     ),
 }
 
 
-def _size(path: Path) -> int:
-    places = [path, *path.parent.glob(f"{path.name}.*"), *(path.rglob("*") if path.is_dir() else ())]
+def _size(folder: Path, scenario: Scenario) -> int:
+    total = 0
+    for path in (folder / name for name in scenario.outputs):
+        total += _bytes([path, *path.parent.glob(f"{path.name}.*"), *(path.rglob("*") if path.is_dir() else ())])
+    return total
+
+
+def _bytes(places: Iterable[Path]) -> int:
     total = 0
     for place in places:
         try:
@@ -198,14 +221,14 @@ def _size(path: Path) -> int:
     return total
 
 
-def _killed(folder: Path, scenario: Scenario, rng: random.Random, longest_s: float) -> bool:
+def _killed(folder: Path, scenario: Scenario, rng: random.Random, run_s: float) -> bool:
     """Start the command and kill it; False if it has ended before."""
     process = satcost(folder, scenario.words)
-    before = _size(folder / scenario.output)
-    end = time.monotonic() + (rng.uniform(0.05, 1.0) * longest_s)
+    before = _size(folder, scenario)
+    end = time.monotonic() + (rng.uniform(0.05, 1.0) * run_s)
     if rng.random() < 0.5:
         # At a moment at which something is being written.
-        while process.poll() is None and _size(folder / scenario.output) == before:
+        while process.poll() is None and _size(folder, scenario) == before:
             time.sleep(0.002)
         end = time.monotonic() + rng.choice((0.0, rng.uniform(0, 0.02), rng.uniform(0, 0.5)))
     while process.poll() is None and time.monotonic() < end:
@@ -216,8 +239,12 @@ def _killed(folder: Path, scenario: Scenario, rng: random.Random, longest_s: flo
     return running
 
 
-def kill_and_compare(scenario: Scenario, folder: Path, kills: int, seed: int = 0) -> int:
-    """Kill a command so many times, complete it, and compare; return how many times it was completed.
+def kill_and_compare(
+    scenario: Scenario, folder: Path, kills: int, seed: int = 0, longest_s: float = math.inf
+) -> tuple[int, int]:
+    """Kill a command so many times, complete it, and compare; return the kills, and how many times it was completed.
+
+    After ``longest_s`` it is completed and compared for the last time, however few the kills are.
 
     Raises
     ------
@@ -232,19 +259,19 @@ def kill_and_compare(scenario: Scenario, folder: Path, kills: int, seed: int = 0
     shutil.copytree(undisturbed, ready)
     start = time.monotonic()
     assert satcost(undisturbed, scenario.words).wait() == scenario.code, (undisturbed / "log").read_text()
-    longest_s = time.monotonic() - start
+    run_s = time.monotonic() - start
     expected = scenario.result(undisturbed)
     assert expected
     if (undisturbed / "cache").is_dir():
         # Times are among what is known of instances: the same ones for all.
         shutil.copytree(undisturbed / "cache", ready / "cache")
     done = completed = 0
-    while done < kills:
+    while done < kills and time.monotonic() - start < longest_s:
         place = folder / f"killed-{completed}"
         shutil.copytree(ready, place)
         # Chains of kills: each start goes on where the last one was killed.
         for _ in range(min(10, kills - done)):
-            if not _killed(place, scenario, rng, longest_s):
+            if not _killed(place, scenario, rng, run_s):
                 break
             done += 1
         if not scenario.ended(place):
@@ -253,7 +280,7 @@ def kill_and_compare(scenario: Scenario, folder: Path, kills: int, seed: int = 0
         assert left_over(place) == []
         completed += 1
         shutil.rmtree(place)
-    return completed
+    return done, completed
 
 
 def main() -> None:
@@ -261,12 +288,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(map(repr, SCENARIOS)))
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="For each command; no chain of kills is begun later."
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     for name in options.names or SCENARIOS:
         with tempfile.TemporaryDirectory(prefix="satcost-kill-") as folder:
-            completed = kill_and_compare(SCENARIOS[name], Path(folder), options.kills, options.seed)
-        print(f"{name}: {options.kills} kills, {completed} times completed, all as an undisturbed run", flush=True)
+            kills, completed = kill_and_compare(
+                SCENARIOS[name], Path(folder), options.kills, options.seed, 60 * options.minutes
+            )
+        print(f"{name}: {kills} kills, {completed} times completed, all as an undisturbed run", flush=True)
 
 
 if __name__ == "__main__":
