@@ -2,7 +2,7 @@
 
 An entry is found by the digest of the file's bytes together with all that preprocessing depends on. It is written under
 another name and renamed, so that commands at the same time see whole entries or none; one that can't be read, or is for
-something else, is made again. Where no directory can be had or written, nothing is kept, in silence.
+something else, is made again. Where no directory can be had nothing is kept; where it can't be written that is said once.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from satcost_gnn.features.cache import instance_arrays, read_instance
 from satcost_gnn.features.preprocessing import Key, Preprocessed, PreprocessSettings, preprocess_many
 from satcost_gnn.formula.sources import FormulaSource, UnreadableName
 from satcost_gnn.formula.text_stream import is_regular
+from satcost_gnn.runtime.logs import log
 
 #: Variable that holds the directory's limit in mebibytes, and the limit where it is not set; 0 keeps nothing.
 SIZE_VARIABLE = "SATCOST_CACHE_MIB"
@@ -149,6 +150,10 @@ class UserCache:
         try:
             if _state(content.path) != content.state:
                 return
+        except OSError:
+            # The file has gone.
+            return
+        try:
             self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             about = {"key": self._key, "warnings": found.warnings}
             try:
@@ -161,9 +166,13 @@ class UserCache:
             self._taken += size
             if self._taken > self.limit:
                 self._make_room()
-        except OSError:
-            # No room, no permission: the prediction goes on without.
+        except OSError as error:
+            # No room, no permission: predictions go on without, and the next file is not tried.
             self._works = False
+            log.warning(
+                f"{self.directory}: nothing can be kept there for the next time ({error.strerror}), predictions go on "
+                "without; --no-cache does not try"
+            )
 
     def _place(self, content: Content) -> Path:
         return self.directory / f"{content.digest}{_SUFFIX}"

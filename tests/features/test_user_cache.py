@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import threading
 import time
 from collections.abc import Iterator
@@ -198,6 +199,52 @@ def test_without_a_place_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(user_cache.Path, "home", no_home)
     assert cache_directory() is None and UserCache.of_user(SETTINGS) is None
+
+
+@pytest.mark.parametrize("kind", ["a file in its place", "no such place", "full"])
+def test_a_place_that_cannot_be_written_is_named_once_and_not_tried_again(
+    kind: str, tmp_path: Path, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    directory = {"a file in its place": tmp_path / "file/kept", "no such place": Path("/proc/self/kept")}.get(
+        kind, tmp_path / "kept"
+    )
+    cache = UserCache(directory, SETTINGS, LIMIT)
+    paths = [tmp_path / f"{k}.cnf" for k in range(3)]
+    for k, path in enumerate(paths):
+        path.write_text(f"c {k}\n{EASY}")
+    whole = [preprocess(str(path), SETTINGS, sandbox) for path in paths]
+    contents = [cache.content(str(path)) for path in paths]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        if kind == "full":
+            # No file may be longer: an entry is, and ends as on a full disk.
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+        for content, found in zip(contents, whole, strict=True):
+            assert content is not None
+            cache.put(content, found)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    (said,) = caplog.messages
+    assert str(directory) in said and "--no-cache" in said and "\n" not in said
+    # From then on files are not even read for it.
+    assert cache.content(str(paths[0])) is None
+    assert not directory.is_dir() or not list(directory.iterdir())
+
+
+def test_a_file_that_has_gone_meanwhile_is_no_reason_to_stop(
+    cache: UserCache, tmp_path: Path, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone, there = tmp_path / "gone.cnf", tmp_path / "there.cnf"
+    for path in (gone, there):
+        path.write_text(EASY)
+    whole, content = preprocess(str(gone), SETTINGS, sandbox), cache.content(str(gone))
+    gone.unlink()
+    assert content is not None
+    cache.put(content, whole)
+    assert not cache.directory.exists() and caplog.messages == []
+    found_by(cache, there)
+    assert kept(cache.directory).entries == 1
 
 
 def test_writers_at_the_same_time(cache: UserCache, tmp_path: Path, sandbox: Sandbox) -> None:
