@@ -2,7 +2,7 @@
 
 An entry is found by the digest of the file's bytes together with all that preprocessing depends on. It is written under
 another name and renamed, so that commands at the same time see whole entries or none; one that can't be read, or is for
-something else, is made again. Where no directory can be had nothing is kept; where it can't be written that is said once.
+something else, is made again. Where there is no directory nothing is kept; where it can't be written that is said once.
 """
 
 from __future__ import annotations
