@@ -2,8 +2,9 @@
 
 python benchmarks/batch_solve_cost.py --out docs/benchmarks/batch_solve_cost.json
 
-Beside it run `satcost collect` with that solver alone, one child a file, and a loop of PySAT in one process, which
-protects itself against nothing. All child processes count.
+Beside it run, in turn: PySAT in a process of its own for each file, which is what protects a script against a file that
+crashes; a loop of PySAT in one process, which is protected against nothing; and `satcost collect` with that solver alone,
+a child a file. All child processes count. What each takes for a single file says what starting up is of it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from pathlib import Path
 
 # Family, number of files, parameters: those that a solver of today answers in a tenth of a second or so.
@@ -47,6 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--solver", default="cadical195")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--times", type=int, default=1, help="So many times as many files.")
     parser.add_argument("--files", type=Path, help="Directory of CNF files in place of generated ones.")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -57,27 +60,49 @@ def main() -> None:
         if options.files is None:
             for family, count, parameters in FAMILIES:
                 sets = [word for parameter in parameters for word in ("--set", parameter)]
-                command = [*satcost, "generate", family, *sets, "--count", str(count), "-o", str(where / family)]
+                command = [
+                    *satcost,
+                    "generate",
+                    family,
+                    *sets,
+                    "--count",
+                    str(count * options.times),
+                    "-o",
+                    str(where / family),
+                ]
                 subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         files = sorted(str(path) for path in where.rglob("*.cnf*"))
-        spent: dict[str, list[float]] = {"batch-solve": [], "collect": [], "loop": []}
+        loop = [sys.executable, "-c", LOOP, options.solver]
+        spent: dict[str, list[float]] = defaultdict(list)
         for number in range(options.repeats):
             table, labels = space / f"{number}.jsonl", space / f"labels{number}"
-            batch = [*satcost, "batch-solve", *files, "-o", str(table)]
-            collect = [*satcost, "collect", *files, "--solvers", options.solver, "-o", str(labels)]
-            spent["batch-solve"].append(cpu_seconds(batch))
-            spent["collect"].append(cpu_seconds(collect))
-            spent["loop"].append(cpu_seconds([sys.executable, "-c", LOOP, options.solver, *files]))
+            batch, collect = [*satcost, "batch-solve"], [*satcost, "collect", "--solvers", options.solver]
+            spent["batch-solve"].append(cpu_seconds([*batch, *files, "-o", str(table)]))
+            spent["process_each"].append(sum(cpu_seconds([*loop, file]) for file in files))
+            spent["loop"].append(cpu_seconds([*loop, *files]))
+            spent["collect"].append(cpu_seconds([*collect, *files, "-o", str(labels)]))
+            spent["batch-solve of one"].append(cpu_seconds([*batch, files[0], "-o", str(table.with_suffix(".csv"))]))
+            spent["loop of one"].append(cpu_seconds([*loop, files[0]]))
         rows = [json.loads(line) for line in table.read_text().splitlines()]
     medians = {name: statistics.median(values) for name, values in spent.items()}
+
+    def ratio(name: str) -> float:
+        return statistics.median(a / b for a, b in zip(spent["batch-solve"], spent[name], strict=True))
+
+    further = [
+        (a - b) / (c - d)
+        for a, b, c, d in zip(
+            spent["batch-solve"], spent["batch-solve of one"], spent["loop"], spent["loop of one"], strict=True
+        )
+    ]
     result = {
         "files": len(files),
         "answered_by_presolving": sum(row["status"] in ("SAT", "UNSAT") and row["runs"] == 0 for row in rows),
         "median_cpu_seconds": medians,
-        "ratio_to_collect": statistics.median(
-            a / b for a, b in zip(spent["batch-solve"], spent["collect"], strict=True)
-        ),
-        "ratio_to_loop": statistics.median(a / b for a, b in zip(spent["batch-solve"], spent["loop"], strict=True)),
+        "ratio_to_process_each": ratio("process_each"),
+        "ratio_to_loop": ratio("loop"),
+        "ratio_to_loop_after_the_first_file": statistics.median(further),
+        "ratio_to_collect": ratio("collect"),
     }
     print(json.dumps(result, indent=2))
     if options.out is not None:

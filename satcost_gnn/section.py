@@ -13,7 +13,8 @@ from satcost_gnn.errors import ConfigError
 class Section(BaseModel):
     """A table: fixed once read, no keys beyond its own."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    # Most tables are not read by most commands: each is built when it is first needed.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
     #: Key of an earlier version -> key today. Both are read, only the latter is written.
     former_keys: ClassVar[Mapping[str, str]] = {}

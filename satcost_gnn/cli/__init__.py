@@ -124,9 +124,7 @@ def _main(
     ] = Color.auto,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Warnings and errors only, no progress.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say what explains a result, too.")] = False,
-    log_file: Annotated[
-        Path | None, typer.Option(help="Append all messages to this file, with their times.")
-    ] = None,
+    log_file: Annotated[Path | None, typer.Option(help="Append all messages to this file, with their times.")] = None,
 ) -> None:
     choose(color)
     from satcost_gnn.cli.messages import start_messages

@@ -85,9 +85,7 @@ def run_explain(options: ExplainOptions) -> int:
             found = explainer.explain(name)
             failed += found.prediction.status == "error"
             if found.prediction.status == "ok" and found.prediction.reason:
-                log.warning(
-                    f"{name}: predicted by {found.prediction.source}, since {found.prediction.reason}"
-                )
+                log.warning(f"{name}: predicted by {found.prediction.source}, since {found.prediction.reason}")
             print(json.dumps(found.to_json()) if form == "json" else explanation_text(found), flush=True)
             if options.plot is not None and found.effects:
                 found.plot(options.plot)

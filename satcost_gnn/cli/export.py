@@ -96,9 +96,7 @@ def _add_features(found: dict[str, dict[str, str]], files: Mapping[str, str], jo
                 continue
             if instance.gbdhash != one:
                 failed += 1
-                log.warning(
-                    f"{files[one]}: found the formula {instance.gbdhash}, expected {one}; predict it again"
-                )
+                log.warning(f"{files[one]}: found the formula {instance.gbdhash}, expected {one}; predict it again")
                 continue
             for name, number in zip(instance.static.names, instance.static.values.tolist(), strict=True):
                 value = _value(number)

@@ -11,7 +11,8 @@ from typing import Any
 
 from satcost_gnn.decide.turns import PARITY, parity_s
 from satcost_gnn.features.early_budget import presolving
-from satcost_gnn.features.preprocessing import Preprocessed, preprocess_many
+from satcost_gnn.features.preprocessing import Preprocessed
+from satcost_gnn.features.presolving import presolve_many
 from satcost_gnn.formula.sources import FormulaFile, FormulaSource, UnreadableName
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.plain_run import PlainRun, PlainStage, PlainStatus
@@ -42,7 +43,7 @@ def left_open(
     limit_s
         CPU seconds of an instance.
     jobs
-        Files at a time, each in a child of a helper process of its own.
+        Files at a time, each in a helper process of its own; small ones share a child until one is not answered.
     finish
         Called with the row of each instance that has been answered.
     memory_mb
@@ -51,7 +52,7 @@ def left_open(
     Yields
     ------
     (int, Preprocessed) or None
-        As :func:`~satcost_gnn.features.preprocessing.preprocess_many` does.
+        As :func:`~satcost_gnn.features.presolving.presolve_many` does.
     """
     config = predictor.checkpoint.config
     settings = presolving(predictor.settings, limit_s, config.probe_solver)
@@ -61,7 +62,7 @@ def left_open(
     def ask_parity(source: FormulaSource, found: Preprocessed, sandbox: Sandbox) -> Preprocessed:
         return _ask_parity(source, found, sandbox, limit_s, memory_mb) if parity else found
 
-    for item in preprocess_many(enumerate(sources), settings, jobs=jobs, then=ask_parity):
+    for item in presolve_many(enumerate(sources), settings, jobs=jobs, then=ask_parity):
         instance = item[1].instance if item is not None else None
         if item is None or instance is None or instance.plain is None or not instance.plain.solved:
             yield item

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 #: Exit codes of the SAT competitions.
 EXIT_CODES: Mapping[str, int] = {"SAT": 10, "UNSAT": 20, "UNKNOWN": 0}
 
+
 @dataclass(frozen=True)
 class SolveSettings:
     """How to solve.

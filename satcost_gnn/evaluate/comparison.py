@@ -410,9 +410,7 @@ def _mean_horizons(
     result: dict[str, dict[str, dict[str, float]]] = {}
     for source in found[0]:
         rows = dict.fromkeys(row for one in found for row in one[source])
-        result[source] = {
-            row: _mean_values([one[source][row] for one in found if row in one[source]]) for row in rows
-        }
+        result[source] = {row: _mean_values([one[source][row] for one in found if row in one[source]]) for row in rows}
     return result
 
 

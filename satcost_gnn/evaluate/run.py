@@ -79,9 +79,7 @@ class EvaluationSettings:
     command: str
 
 
-def run_evaluation(
-    settings: EvaluationSettings, output: Path, progress: Progress
-) -> tuple[Path, dict[str, str]]:
+def run_evaluation(settings: EvaluationSettings, output: Path, progress: Progress) -> tuple[Path, dict[str, str]]:
     """Compare the methods.
 
     Parameters

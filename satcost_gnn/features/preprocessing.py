@@ -172,7 +172,11 @@ def _why(outcome: Outcome) -> str:
 
 
 def preprocess(
-    source: FormulaSource, settings: PreprocessSettings, sandbox: Sandbox, name: str | None = None
+    source: FormulaSource,
+    settings: PreprocessSettings,
+    sandbox: Sandbox,
+    name: str | None = None,
+    begun: Mapping[str, Any] | None = None,
 ) -> Preprocessed:
     """Turn a formula or a file into an instance.
 
@@ -187,6 +191,8 @@ def preprocess(
         Where the child is forked.
     name
         Name of the input in the result; by default its path or the formula's source.
+    begun
+        What reading and the plain run have found (:func:`~.stages.plain_runs_child`), which are then not made again.
 
     Returns
     -------
@@ -196,7 +202,7 @@ def preprocess(
     path = name or name_of(source)
     try:
         with for_children(source, settings.read, time.monotonic() + settings.wall_s) as handed:
-            return _preprocessed(handed, settings, sandbox, name or (path if isinstance(source, str) else None))
+            return _preprocessed(handed, settings, sandbox, name or (path if isinstance(source, str) else None), begun)
     except FormulaError as error:
         return Preprocessed(path, None, error=str(error))
 
@@ -212,10 +218,14 @@ def name_of(source: FormulaSource) -> str:
 
 
 def _preprocessed(
-    argument: Formula | FormulaFile, settings: PreprocessSettings, sandbox: Sandbox, name: str | None
+    argument: Formula | FormulaFile,
+    settings: PreprocessSettings,
+    sandbox: Sandbox,
+    name: str | None,
+    begun: Mapping[str, Any] | None,
 ) -> Preprocessed:
     path = name or name_of(argument)
-    left_s = settings.cpu_s
+    left_s = settings.cpu_s - (sum(begun["timings"].values()) if begun is not None else 0.0)
 
     def attempt(with_probe: bool, with_plain: bool) -> Outcome:
         nonlocal left_s
@@ -229,7 +239,7 @@ def _preprocessed(
         left_s -= outcome.cpu_s
         return outcome
 
-    with_plain = settings.plain is not None
+    with_plain = settings.plain is not None and begun is None
     outcome = attempt(True, with_plain)
     found: dict[str, Any] = dict(outcome.value or {})
     notes, ended_in = [], ""
@@ -239,6 +249,8 @@ def _preprocessed(
         with_plain = False
         outcome = attempt(True, with_plain)
         found = dict(outcome.value or {})
+    if begun is not None and "read_error" not in found:
+        found = _joined(begun, found)
     if "read_error" in found:
         return Preprocessed(path, None, error=found["read_error"])
     if outcome.status != "OK":
@@ -251,6 +263,40 @@ def _preprocessed(
             # The graph can still be had, without the probe's statistics on its nodes.
             second = attempt(False, False)
             found = {**found, **{k: v for k, v in (second.value or {}).items() if k not in found}}
+    if ended_in:
+        # A stage that was ended has taken its time, too.
+        timings = dict(found["timings"])
+        spent_s = settings.cpu_s - left_s - sum(timings.values())
+        found["timings"] = {**timings, ended_in: timings.get(ended_in, 0.0) + max(spent_s, 0.0)}
+    return concluded(path, found, settings, notes)
+
+
+def _joined(begun: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what both have found, and the time of both: the file was read twice."""
+    first, second = begun["timings"], found.get("timings", {})
+    timings = {name: first.get(name, 0.0) + second.get(name, 0.0) for name in {**first, **second}}
+    return {**begun, **found, "timings": timings}
+
+
+def concluded(
+    path: str, found: dict[str, Any], settings: PreprocessSettings, notes: Iterable[str] = ()
+) -> Preprocessed:
+    """Make of what children have found what it comes to.
+
+    Parameters
+    ----------
+    path
+        The input's name.
+    found
+        What :func:`~.stages.preprocess_child` returns, or reported before its end.
+    settings
+        With which it was made.
+    notes
+        What happened on the way.
+    """
+    if "read_error" in found:
+        return Preprocessed(path, None, error=found["read_error"])
+    notes = [*notes]
     probe: ProbeResult | None = found.get("probe")
     if probe is not None and probe.trace is not None and "online" not in found:
         # The child died after the probe.
@@ -270,11 +316,6 @@ def _preprocessed(
         from satcost_gnn.search.probe_replicate import replicate_features
 
         online = FeatureVector.concatenate(online, found.get("replicate_features", replicate_features(None)))
-    timings = dict(found["timings"])
-    if ended_in:
-        # A stage that was ended has taken its time, too.
-        spent_s = settings.cpu_s - left_s - sum(timings.values())
-        timings[ended_in] = timings.get(ended_in, 0.0) + max(spent_s, 0.0)
     instance = Instance(
         path=path,
         gbdhash=found.get("gbdhash", ""),
@@ -283,7 +324,7 @@ def _preprocessed(
         probe=probe,
         replicate=found.get("replicate"),
         graph=found.get("graph"),
-        timings=timings,
+        timings=dict(found["timings"]),
         plain=plain,
     )
     return Preprocessed(path, instance, note="; ".join(notes), warnings=tuple(found.get("warnings", ())))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from satcost_gnn.errors import FormulaError
@@ -33,6 +34,69 @@ CHILDREN_IMPORT = (
 _Search = TypeVar("_Search", "ProbeResult", PlainRun)
 
 
+@dataclass(frozen=True)
+class _Begun:
+    """What reading and the plain run have found; no formula where nothing is left to do."""
+
+    found: dict[str, Any]
+    given: Formula | None = None
+    formula: Formula | None = None
+    numbering: Renumbering | None = None
+    hashed_s: float = 0.0
+
+
+def _begin(
+    source: Formula | FormulaFile, settings: PreprocessSettings, with_plain: bool, *, tell: bool = True
+) -> _Begun:
+    found: dict[str, Any] = {"timings": {}}
+    say = report if tell else _nothing
+    timings: dict[str, float] = found["timings"]
+    start = cpu_seconds()
+    try:
+        given = source if isinstance(source, Formula) else load(source)
+    except FormulaError as error:
+        return _Begun({"read_error": str(error), "timings": {"parse": cpu_seconds() - start}})
+    found["warnings"] = given.warnings
+    found["n_literals"] = given.n_literals
+    timings["parse"] = cpu_seconds() - start
+    say(found)
+    start = cpu_seconds()
+    found["gbdhash"] = gbdhash(given)
+    formula, numbering = renumbered(given)
+    hashed_s = cpu_seconds() - start
+    if with_plain and settings.plain is not None:
+        say(found)
+        start = cpu_seconds()
+        plain = run_plain(formula, settings.plain)
+        found["plain"] = plain and _with_original_model(plain, given, numbering)
+        timings["plain run"] = cpu_seconds() - start
+        say(found)
+        if plain is not None and plain.solved:
+            return _Begun(found)
+    return _Begun(found, given, formula, numbering, hashed_s)
+
+
+def plain_runs_child(files: Sequence[FormulaFile], settings: PreprocessSettings, most_cpu_s: float) -> None:
+    """Read files and make their plain runs, one after another; executed in a sandboxed child.
+
+    For each is reported what :func:`preprocess_child` would have found by then.
+
+    Parameters
+    ----------
+    files
+        The files.
+    settings
+        How to do it.
+    most_cpu_s
+        After so many CPU seconds no further file is begun.
+    """
+    begin = cpu_seconds()
+    for file in files:
+        report(_begin(file, settings, True, tell=False).found)
+        if cpu_seconds() - begin > most_cpu_s:
+            return
+
+
 def preprocess_child(
     formula: Formula | FormulaFile, settings: PreprocessSettings, with_probe: bool, with_plain: bool
 ) -> dict[str, Any]:
@@ -52,35 +116,17 @@ def preprocess_child(
     dict
         Fields of an :class:`~.Instance`, and ``read_error`` for an unreadable input.
     """
-    found: dict[str, Any] = {"timings": {}}
+    begun = _begin(formula, settings, with_plain)
+    found, hashed_s = begun.found, begun.hashed_s
+    if begun.formula is None or begun.given is None or begun.numbering is None:
+        return found
+    formula, given, numbering = begun.formula, begun.given, begun.numbering
     timings: dict[str, float] = found["timings"]
 
     def stage(name: str, start: float) -> None:
         timings[name] = cpu_seconds() - start
         report(found)
 
-    start = cpu_seconds()
-    if not isinstance(formula, Formula):
-        try:
-            formula = load(formula)
-        except FormulaError as error:
-            return {"read_error": str(error), "timings": {"parse": cpu_seconds() - start}}
-    found["warnings"] = formula.warnings
-    found["n_literals"] = formula.n_literals
-    stage("parse", start)
-    start = cpu_seconds()
-    found["gbdhash"] = gbdhash(formula)
-    given = formula
-    formula, numbering = renumbered(formula)
-    hashed_s = cpu_seconds() - start
-    if with_plain and settings.plain is not None:
-        report(found)
-        start = cpu_seconds()
-        plain = run_plain(formula, settings.plain)
-        found["plain"] = plain and _with_original_model(plain, given, numbering)
-        stage("plain run", start)
-        if plain is not None and plain.solved:
-            return found
     start = cpu_seconds() - hashed_s
     # Not for a formula that the plain run has answered.
     from satcost_gnn.formula.features import static_features
@@ -128,6 +174,10 @@ def preprocess_child(
         # The last stage: all of it is handed over at once, by returning.
         timings["probe replicate"] = cpu_seconds() - start
     return found
+
+
+def _nothing(_: object) -> None:
+    """Tell nobody."""
 
 
 def _with_original_model(result: _Search, given: Formula, numbering: Renumbering) -> _Search:

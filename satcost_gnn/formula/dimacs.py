@@ -27,11 +27,9 @@ from satcost_gnn.formula.text_stream import STANDARD_LIMITS, ReadLimits, TextPie
 
 __all__ = [
     "ReadLimits",
-
     "parse_clauses",
     "parse_dimacs",
     "read_dimacs",
-
     "write_dimacs",
 ]
 

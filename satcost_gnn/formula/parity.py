@@ -62,9 +62,7 @@ def parity_constraints(formula: Formula, longest: int = LONGEST) -> ParityConstr
     return ParityConstraints(tuple(found), covered == formula.n_clauses)
 
 
-def solution(
-    constraints: ParityConstraints, deadline_s: float = np.inf
-) -> NDArray[np.int64] | None:
+def solution(constraints: ParityConstraints, deadline_s: float = np.inf) -> NDArray[np.int64] | None:
     """Return the literals of a solution, every variable of a constraint given; None if there is none.
 
     Gaussian elimination over rows held as integers, a bit for each variable.

@@ -64,9 +64,7 @@ def not_learnt_from(config: TrainingConfig) -> tuple[str, ...]:
     return ("calibration",) if config.optimiser.stopping == "none" else ("validation", "calibration")
 
 
-def fit_network(
-    data: LabelledInstances, config: TrainingConfig, classical: Path | None = None
-) -> GnnEstimator:
+def fit_network(data: LabelledInstances, config: TrainingConfig, classical: Path | None = None) -> GnnEstimator:
     """Train the network on all units at once; early stopping looks at the validation side, if it is asked for.
 
     An interrupted training of the same configuration on the same split goes on where it was. The directory

@@ -172,9 +172,7 @@ def open_datasets(config: TrainingConfig) -> Dataset:
     return join_datasets(parts, relatives)
 
 
-def prepare(
-    config: TrainingConfig, progress: Callable[[int, str], ProgressLine]
-) -> tuple[Dataset, LabelledInstances]:
+def prepare(config: TrainingConfig, progress: Callable[[int, str], ProgressLine]) -> tuple[Dataset, LabelledInstances]:
     """Open the data set, preprocess what isn't cached, and join instances and labels.
 
     Raises

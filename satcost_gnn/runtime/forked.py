@@ -55,9 +55,7 @@ def _work(job: Job, channel: Connection) -> None:
         sys.stderr.flush()
 
 
-def run_forked(
-    jobs: Sequence[Job], names: Sequence[str], at_a_time: int, on_end: Callable[[int, str], None]
-) -> None:
+def run_forked(jobs: Sequence[Job], names: Sequence[str], at_a_time: int, on_end: Callable[[int, str], None]) -> None:
     """Run jobs, each in a forked process of its own.
 
     Parameters

@@ -116,9 +116,7 @@ def chosen_runs(dataset: Dataset, sample: Sample, solvers: Collection[str], shar
     return [item for _, item in sorted(found)]
 
 
-def record_runs(
-    dataset: Dataset, wanted: Sequence[RunName], target: Path, *, root: Path | None, store: Path
-) -> None:
+def record_runs(dataset: Dataset, wanted: Sequence[RunName], target: Path, *, root: Path | None, store: Path) -> None:
     """Make runs under the monitor, those that a file of JSON lines has not got yet.
 
     Parameters

@@ -104,9 +104,7 @@ def searched_graph(sandbox: Sandbox, formula: Formula, cached: Instance | None) 
     return found.graph, found.result, sum(found.timings.values())
 
 
-def label_instance(
-    sandbox: Sandbox, path: Path, cached: Instance | None
-) -> tuple[PhaseSample | None, float]:
+def label_instance(sandbox: Sandbox, path: Path, cached: Instance | None) -> tuple[PhaseSample | None, float]:
     """Return the sample of one instance and the CPU seconds spent; None if it is too large or had too few models."""
     formula = read_dimacs(path)
     if formula.n_literals > MOST_EDGES:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from satcost_gnn.learn.network.training import CostModule
 
 
-
 _LOG_COLUMNS = ("member", "epoch", "train_loss", "validation_nll", "validation_crps", "learning_rate", "seconds")
 
 
