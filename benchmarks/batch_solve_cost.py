@@ -2,9 +2,9 @@
 
 python benchmarks/batch_solve_cost.py --out docs/benchmarks/batch_solve_cost.json
 
-Beside it run, in turn: PySAT in a process of its own for each file, which is what protects a script against a file that
-crashes; a loop of PySAT in one process, which is protected against nothing; and `satcost collect` with that solver alone,
-a child a file. All child processes count. What each takes for a single file says what starting up is of it.
+Beside it run, in turn: PySAT in a process of its own for each file, which protects a script against a file that
+crashes; a loop of PySAT in one process, which is protected against nothing; and `satcost collect` with that solver
+alone, a child a file. All child processes count. What each takes for one file says what starting up is of it.
 """
 
 from __future__ import annotations

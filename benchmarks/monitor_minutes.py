@@ -108,9 +108,7 @@ def main() -> None:
     sides = dataset.splits.side
     data = load_labelled(dataset, cache, solvers, [UNIT], sides, lambda text: print(text, file=sys.stderr), ("graph",))
     table = data.tables[UNIT]
-    training, calibration, test = (
-        data.side("train", "validation"), data.side("calibration"), data.side("test")
-    )
+    training, calibration, test = (data.side("train", "validation"), data.side("calibration"), data.side("test"))
     names = [data.instances[k].gbdhash for k in test]
     limit = run_limits(dataset, solvers, names)
     instances = [data.instances[k] for k in test]

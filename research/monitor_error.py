@@ -75,9 +75,7 @@ def run_record(options: argparse.Namespace) -> None:
     dataset = Dataset.open(options.dataset)
     wanted = chosen_runs(dataset, TEST, options.solvers.split(","), options.share)
     options.work.mkdir(parents=True, exist_ok=True)
-    record_runs(
-        dataset, wanted, options.work / "test.jsonl", root=options.root, store=store_of(options)
-    )
+    record_runs(dataset, wanted, options.work / "test.jsonl", root=options.root, store=store_of(options))
 
 
 def run_listen(options: argparse.Namespace) -> None:

@@ -192,7 +192,7 @@ def preprocess(
     name
         Name of the input in the result; by default its path or the formula's source.
     begun
-        What reading and the plain run have found (:func:`~.stages.plain_runs_child`), which are then not made again.
+        What the plain run has found (:func:`~.plain_runs.plain_runs_child`), which is not made again.
 
     Returns
     -------

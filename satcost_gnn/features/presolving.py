@@ -129,7 +129,7 @@ def _in_one_child(members: list[_Waiting[Key]], settings: PreprocessSettings, sa
     assert settings.plain is not None
     results: list[dict[str, Any]] = []
     outcome = sandbox.run(
-        "satcost_gnn.features.stages:plain_runs_child",
+        "satcost_gnn.features.plain_runs:plain_runs_child",
         {"files": [one.source for one in members], "settings": settings, "most_cpu_s": _CALL_S},
         Limits(_CALL_S + _READING_S + settings.plain.cpu_s, settings.wall_s, settings.memory_mb),
         results.append,

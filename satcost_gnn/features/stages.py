@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,7 +34,7 @@ _Search = TypeVar("_Search", "ProbeResult", PlainRun)
 
 
 @dataclass(frozen=True)
-class _Begun:
+class Begun:
     """What reading and the plain run have found; no formula where nothing is left to do."""
 
     found: dict[str, Any]
@@ -45,9 +44,16 @@ class _Begun:
     hashed_s: float = 0.0
 
 
-def _begin(
-    source: Formula | FormulaFile, settings: PreprocessSettings, with_plain: bool, *, tell: bool = True
-) -> _Begun:
+def begin(source: Formula | FormulaFile, settings: PreprocessSettings, with_plain: bool, *, tell: bool = True) -> Begun:
+    """Read a formula and make its plain run, from inside a sandboxed child.
+
+    Parameters
+    ----------
+    source, settings, with_plain
+        As for :func:`preprocess_child`.
+    tell
+        Whether what is found is reported as it comes.
+    """
     found: dict[str, Any] = {"timings": {}}
     say = report if tell else _nothing
     timings: dict[str, float] = found["timings"]
@@ -55,7 +61,7 @@ def _begin(
     try:
         given = source if isinstance(source, Formula) else load(source)
     except FormulaError as error:
-        return _Begun({"read_error": str(error), "timings": {"parse": cpu_seconds() - start}})
+        return Begun({"read_error": str(error), "timings": {"parse": cpu_seconds() - start}})
     found["warnings"] = given.warnings
     found["n_literals"] = given.n_literals
     timings["parse"] = cpu_seconds() - start
@@ -72,29 +78,8 @@ def _begin(
         timings["plain run"] = cpu_seconds() - start
         say(found)
         if plain is not None and plain.solved:
-            return _Begun(found)
-    return _Begun(found, given, formula, numbering, hashed_s)
-
-
-def plain_runs_child(files: Sequence[FormulaFile], settings: PreprocessSettings, most_cpu_s: float) -> None:
-    """Read files and make their plain runs, one after another; executed in a sandboxed child.
-
-    For each is reported what :func:`preprocess_child` would have found by then.
-
-    Parameters
-    ----------
-    files
-        The files.
-    settings
-        How to do it.
-    most_cpu_s
-        After so many CPU seconds no further file is begun.
-    """
-    begin = cpu_seconds()
-    for file in files:
-        report(_begin(file, settings, True, tell=False).found)
-        if cpu_seconds() - begin > most_cpu_s:
-            return
+            return Begun(found)
+    return Begun(found, given, formula, numbering, hashed_s)
 
 
 def preprocess_child(
@@ -116,7 +101,7 @@ def preprocess_child(
     dict
         Fields of an :class:`~.Instance`, and ``read_error`` for an unreadable input.
     """
-    begun = _begin(formula, settings, with_plain)
+    begun = begin(formula, settings, with_plain)
     found, hashed_s = begun.found, begun.hashed_s
     if begun.formula is None or begun.given is None or begun.numbering is None:
         return found

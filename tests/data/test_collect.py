@@ -186,9 +186,7 @@ def test_full_disk_is_told_and_nothing_finished_is_lost(tmp_path: Path, monkeypa
     assert len(runs) == 4 and sum(fresh) == 2
 
 
-def test_command_takes_programs_and_tells_contradicting_answers(
-    tmp_path: Path, heard: list[str]
-) -> None:
+def test_command_takes_programs_and_tells_contradicting_answers(tmp_path: Path, heard: list[str]) -> None:
     instances = write_instances(tmp_path / "cnf", 2)
     (tmp_path / "cnf" / "i02.cnf").write_text("p cnf 1 2\n1 0\n-1 0\n")
     program = tmp_path / "liar"

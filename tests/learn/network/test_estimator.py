@@ -177,9 +177,7 @@ def test_instances_are_joined_over_units(heard):
     # Another order, and one instance that only this table has.
     partial = seconds.subset([6, 2, 7, 0])
     first = table.subset(np.arange(7))
-    estimator = GnnEstimator(tiny(members=1), device="cpu").fit(
-        first, extra=[partial], validation=[table, seconds]
-    )
+    estimator = GnnEstimator(tiny(members=1), device="cpu").fit(first, extra=[partial], validation=[table, seconds])
     assert len(heard) == 2
     assert estimator.units == ("conflicts", "cpu_seconds")
     joined = JoinedTables.of({"conflicts": first, "cpu_seconds": partial})
