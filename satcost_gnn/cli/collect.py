@@ -23,7 +23,7 @@ from satcost_gnn.data.dataset import MANIFEST_FILE, Dataset
 from satcost_gnn.data.execution import CollectLimits, Executor, LocalExecutor
 from satcost_gnn.data.instance_index import read_index
 from satcost_gnn.data.materialise import materialise
-from satcost_gnn.data.race import RaceRules
+from satcost_gnn.data.race import CAP_FACTOR, RaceRules
 from satcost_gnn.data.schema import ManifestRow, Origin, read_manifest, write_manifest
 from satcost_gnn.errors import DatasetError, FormulaError
 from satcost_gnn.formula.sources import FormulaFile, for_children, load
@@ -98,7 +98,7 @@ class CollectOptions:
         typer.Option(
             "--race",
             help="On each instance the solvers in turn under rising CPU limits; who has answered is done, and the "
-            "others get four times the best time at most. Name the likely best solver first.",
+            "others get a multiple of the best time at most. Name the likely best solver first.",
         ),
     ] = False
     limits: Annotated[
@@ -111,7 +111,16 @@ class CollectOptions:
         typer.Option(
             parser=COUNT,
             help="With --race: only so many of the solvers, the first ones, run before one has answered; the others "
-            "come in under four times its time [default: all].",
+            "come in under a multiple of its time [default: all].",
+        ),
+    ] = None
+    factor: Annotated[
+        float | None,
+        typer.Option(
+            "--times-best",
+            metavar="4|16",
+            help="With --race: how many times the best time so far the others get. 16 costs more and biases a fit "
+            "less [default: 4].",
         ),
     ] = None
     relaxed: Relaxed = False
@@ -126,14 +135,18 @@ def race_rules(options: CollectOptions) -> RaceRules | None:
         If the options don't fit together, or the limits are no rising numbers.
     """
     if not options.race:
-        for name, value in (("--limits", options.limits), ("--scouts", options.scouts)):
+        for name, value in (
+            ("--limits", options.limits),
+            ("--scouts", options.scouts),
+            ("--times-best", options.factor),
+        ):
             if value is not None:
                 raise DatasetError(f"{name} belongs to a race: expected --race with it, or --limit for one")
         return None
     if options.cpu_s is not None:
         raise DatasetError("--limit: a race has several limits: expected --limits SECONDS,... in its place")
     limits = tuple(options.limits) if options.limits is not None else RaceRules().limits_s
-    return RaceRules(limits, options.scouts)
+    return RaceRules(limits, options.scouts, options.factor if options.factor is not None else CAP_FACTOR)
 
 
 def describe_child(file: FormulaFile) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from satcost_gnn.data.dataset import CostUnit, Dataset
-from satcost_gnn.data.race import CAP_FACTOR, LEAST_CAP_S
+from satcost_gnn.data.race import LEAST_CAP_S
 from satcost_gnn.data.race_summary import LEAST_BEST_S, race_summary, raced_runs
 from satcost_gnn.data.schema import Origin, RunStatus
 from satcost_gnn.data.source_speed import read_speeds, speed_rows
@@ -151,12 +151,13 @@ def _race_lines(dataset: Dataset) -> list[str]:
         for r in race_summary(dataset)
     ]
     header = ("solver", "instances", "solved", "compared", "best", "within 2 x best", "without it s")
-    cut = sum(run.status.censored for run in raced)
+    cut = sum(run.status.censored for run, _ in raced)
+    factors = " or ".join(f"{factor:g}" for factor in sorted({factor for _, factor in raced}))
     return [
         "## Races",
         "",
         f"On an instance solvers ran in turn under rising limits. Once one had answered, the others were given "
-        f"{CAP_FACTOR:g} times the best time so far (at least {LEAST_CAP_S:g} s): {len(raced)} runs, {cut} of which it "
+        f"{factors} times the best time so far (at least {LEAST_CAP_S:g} s): {len(raced)} runs, {cut} of which it "
         "cut off. **When such a run is censored depends on how fast another solver was**: censoring is not independent "
         "of the cost where the costs of solvers on an instance are related. A fit that takes it for independent has "
         "to be checked on runs that were made without racing.",

@@ -1,8 +1,9 @@
 """Racing: the solvers of an instance one after the other under rising CPU limits, the slow ones stopped early.
 
 What an instance costs matters most for the solvers that are any good on it. So all solvers begin under a low limit, and
-those that have not answered go on under the next one. As soon as one has answered, the others get
-:data:`CAP_FACTOR` times its time at most: their runs are censored there, at a moment that depends on another solver.
+those that have not answered go on under the next one. As soon as one has answered, the others get a multiple of its
+time at most: their runs are censored there, at a moment that depends on another solver. What that does to a fit is
+measured by ``benchmarks/race_effect.py``.
 Whatever the directory holds already counts, whoever made it under whatever limit, so that a race can be continued at
 any point and with more solvers or higher limits.
 """
@@ -21,8 +22,10 @@ from satcost_gnn.data.run_store import RunStore
 from satcost_gnn.data.schema import Run, RunStatus
 from satcost_gnn.errors import DatasetError
 
-# How many times the best time so far the other solvers are given.
+# How many times the best time so far the other solvers are given: by default, and all that a race may be told. They are
+# few, so that the limits in a table tell which runs a race has stopped.
 CAP_FACTOR = 4.0
+CAP_FACTORS = (CAP_FACTOR, 16.0)
 # No race stops a solver before this: times of milliseconds say little of each other.
 LEAST_CAP_S = 1.0
 
@@ -37,16 +40,19 @@ class RaceRules:
         Rising CPU limits in seconds.
     scouts
         How many of the solvers, the first ones, run before one has answered; the others come in once there is a best
-        time, under four times of it. None for all.
+        time, under a multiple of it. None for all.
+    factor
+        How many times the best time so far the others are given: one of :data:`CAP_FACTORS`.
 
     Raises
     ------
     DatasetError
-        If the limits are none, or not positive and rising, or there is no scout.
+        If the limits are none, or not positive and rising, there is no scout, or the factor is another.
     """
 
     limits_s: tuple[float, ...] = (10.0, 30.0, 100.0, 300.0)
     scouts: int | None = None
+    factor: float = CAP_FACTOR
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -56,6 +62,9 @@ class RaceRules:
             raise DatasetError(f"limits of a race: found {found}, expected rising CPU seconds")
         if self.scouts is not None and self.scouts < 1:
             raise DatasetError(f"scouts of a race: found {self.scouts}, expected at least 1")
+        if self.factor not in CAP_FACTORS:
+            expected = " or ".join(f"{factor:g}" for factor in CAP_FACTORS)
+            raise DatasetError(f"times the best time in a race: found {self.factor:g}, expected {expected}")
 
     def within(self, most_s: float) -> RaceRules:
         """Return the rules with the limits up to ``most_s``, which takes the place of those beyond it."""
@@ -63,14 +72,14 @@ class RaceRules:
         return self if len(below) == len(self.limits_s) else replace(self, limits_s=(*below, most_s))
 
 
-def cap_s(best_s: float) -> float:
+def cap_s(best_s: float, factor: float = CAP_FACTOR) -> float:
     """Return the CPU limit of the others once a solver has answered within ``best_s``."""
     # Milliseconds, so that the limits in a table can be read.
-    return round(max(LEAST_CAP_S, CAP_FACTOR * best_s), 3)
+    return round(max(LEAST_CAP_S, factor * best_s), 3)
 
 
-def stopped_by_another(run: Run, others: Iterable[Run]) -> bool:
-    """Whether the limit of a run is what another solver's time made it.
+def race_factor(run: Run, others: Iterable[Run]) -> float | None:
+    """Return how many times another solver's time the limit of a run is; None if no other solver has set it.
 
     Parameters
     ----------
@@ -79,9 +88,11 @@ def stopped_by_another(run: Run, others: Iterable[Run]) -> bool:
     others
         Runs of the same instance and seed; ``run`` itself may be among them.
     """
-    return any(
-        other.status.solved and other.solver != run.solver and cap_s(other.cpu_s) == run.cpu_limit_s for other in others
-    )
+    times = [other.cpu_s for other in others if other.status.solved and other.solver != run.solver]
+    for factor in CAP_FACTORS:
+        if any(cap_s(time, factor) == run.cpu_limit_s for time in times):
+            return factor
+    return None
 
 
 def next_run(solvers: Sequence[str], rules: RaceRules, runs: Iterable[Run]) -> tuple[str, float] | None:
@@ -118,7 +129,7 @@ def next_run(solvers: Sequence[str], rules: RaceRules, runs: Iterable[Run]) -> t
     if best is None:
         entrants = entrants[: rules.scouts]
     else:
-        limits_s = (min(limits_s[-1], cap_s(best)),)
+        limits_s = (min(limits_s[-1], cap_s(best, rules.factor)),)
     # Who has had least is next; of equals, who comes first.
     going = sorted((solver for solver in entrants if solver not in out), key=survived.__getitem__)
     for limit in limits_s:

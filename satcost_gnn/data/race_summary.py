@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from satcost_gnn.data.dataset import Dataset
-from satcost_gnn.data.race import CAP_FACTOR, stopped_by_another
+from satcost_gnn.data.race import race_factor
 from satcost_gnn.data.run_outcome import effective_run, survived_s
 from satcost_gnn.data.schema import Run
 
@@ -45,29 +45,29 @@ class RacedSolver:
     without_s: float
 
 
-def raced_runs(dataset: Dataset) -> list[Run]:
-    """Return the runs whose limit another solver's time has set."""
-    return [
-        run
+def raced_runs(dataset: Dataset) -> list[tuple[Run, float]]:
+    """Return the runs whose limit another solver's time has set, each with the factor."""
+    factors = (
+        (run, race_factor(run, [other for other in runs if other.seed == run.seed]))
         for runs in dataset.runs_of.values()
         for run in runs
-        if stopped_by_another(run, [other for other in runs if other.seed == run.seed])
-    ]
+    )
+    return [(run, factor) for run, factor in factors if factor is not None]
 
 
 def common_limits(dataset: Dataset) -> tuple[float, ...]:
     """Return the CPU limits of the runs in seconds, rising, without those that a race has made."""
-    raced = {run.key for run in raced_runs(dataset)}
+    raced = {run.key for run, _ in raced_runs(dataset)}
     return tuple(sorted({run.cpu_limit_s for run in dataset.runs if run.key not in raced}))
 
 
 def limit_counts(dataset: Dataset) -> dict[str, int]:
     """Return the number of runs by their limits, those that a race has cut short under one heading."""
-    raced = {run.key for run in raced_runs(dataset)}
+    raced = {run.key: factor for run, factor in raced_runs(dataset)}
 
     def name(run: Run) -> str:
         if run.key in raced:
-            return f"{CAP_FACTOR:g} x best so far / in proportion / {run.memory_limit_mb}"
+            return f"{raced[run.key]:g} x best so far / in proportion / {run.memory_limit_mb}"
         return run.limits
 
     return dict(Counter(name(run) for run in dataset.runs).most_common())

@@ -212,16 +212,27 @@ def test_the_others_come_in_once_a_scout_has_answered(tmp_path: Path) -> None:
     assert {(name, solver) for name, solver, _ in rest.made} == {(name, solver) for name in "rs" for solver in "bc"}
 
 
+def test_the_others_may_get_more_of_the_best_time() -> None:
+    answered = [run("b", 10.0, 4.0)]
+    assert next_run(["a"], RaceRules(LIMITS, factor=16.0), answered) == ("a", 64.0)
+    assert next_run(["a"], RaceRules(LIMITS, factor=16.0), [*answered, run("a", 64.0)]) is None
+    # A race of the smaller factor can be continued with the larger one.
+    assert next_run(["a"], RaceRules(LIMITS, factor=16.0), [*answered, run("a", 16.0)]) == ("a", 64.0)
+
+
 def test_options_of_the_command(tmp_path: Path) -> None:
     def rules(**options: Any) -> RaceRules | None:
         return race_rules(CollectOptions([], tmp_path, **options))
 
     assert rules(race=True) == RaceRules((10.0, 30.0, 100.0, 300.0))
     assert rules(race=True, limits=[5.0, 1000.0], scouts=2) == RaceRules((5.0, 1000.0), 2)
+    assert rules(race=True, factor=16.0) == RaceRules(factor=16.0)
     assert rules(cpu_s=7.0) is None
     for options, expected in (
         ({"limits": [10.0]}, "--limits belongs to a race"),
         ({"scouts": 2}, "--scouts belongs to a race"),
+        ({"factor": 4.0}, "--times-best belongs to a race"),
+        ({"race": True, "factor": 5.0}, "found 5, expected 4 or 16"),
         ({"race": True, "cpu_s": 7.0}, "expected --limits"),
         ({"race": True, "limits": [30.0, 10.0]}, "found 30, 10, expected rising"),
         ({"race": True, "limits": [0.0, 10.0]}, "expected rising"),

@@ -6,7 +6,7 @@ import pytest
 from satcost_gnn.cli.dataset import SplitOptions, run_split
 from satcost_gnn.data.card import format_card
 from satcost_gnn.data.dataset import Dataset
-from satcost_gnn.data.race import cap_s, stopped_by_another
+from satcost_gnn.data.race import cap_s, race_factor
 from satcost_gnn.data.race_summary import common_limits, limit_counts, race_summary, raced_runs
 from satcost_gnn.data.run_outcome import effective_run, outcome_within, survived_s
 from satcost_gnn.data.schema import RunStatus
@@ -65,13 +65,17 @@ def test_a_run_that_the_wall_clock_ended_tells_nothing_beyond_what_it_used(timed
 
 def test_runs_that_a_race_has_cut_short_are_known(raced, make_row):
     names = {make_row(name).instance: name for name in ("one", "two", "three", "four")}
-    assert {(names[r.instance], r.solver, r.cpu_limit_s) for r in raced_runs(raced)} == {
+    assert {(names[r.instance], r.solver, r.cpu_limit_s) for r, _ in raced_runs(raced)} == {
         ("one", "b", 80.0), ("one", "c", 80.0), ("two", "c", 20.0), ("three", "b", 1.0), ("three", "c", 1.0),
     }  # fmt: skip
     assert cap_s(20.0) == 80.0 and cap_s(0.01) == 1.0
     # A solver's own time makes no limit for itself.
     run = raced.runs_of[make_row("one").instance][3]
-    assert not stopped_by_another(replace(run, cpu_limit_s=80.0), [run])
+    assert race_factor(replace(run, cpu_limit_s=80.0), [run]) is None
+    # Another factor is told from the limit, too.
+    other = replace(run, solver="b", status=RunStatus.TIMEOUT, cpu_limit_s=16 * 20.0)
+    assert race_factor(other, [run]) == 16.0
+    assert race_factor(replace(other, cpu_limit_s=300.0), [run]) is None
     assert common_limits(raced) == (10.0, 30.0)
     counts = limit_counts(raced)
     assert sum(counts.values()) == len(raced.runs) == 15
