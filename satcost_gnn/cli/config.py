@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,9 @@ from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.environment import VARIABLES
 from satcost_gnn.cli.options import Changes, Format, Json, chosen_format
 from satcost_gnn.config import TrainingConfig, flat, place, read_changes, read_config, read_toml
+from satcost_gnn.errors import ConfigError
+
+EXAMPLE = "small.toml"
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,10 @@ class ConfigOptions:
         Path | None, typer.Option("--config", help="Training configuration (TOML) [default: none, the defaults alone].")
     ] = None
     changes: Changes = field(default_factory=list)
+    example: Annotated[
+        bool,
+        typer.Option("--example", help="Print only this: a configuration to begin with, every setting explained."),
+    ] = False
     output_format: Format = "text"
     as_json: Json = False
 
@@ -54,12 +62,32 @@ def settings_of(options: ConfigOptions) -> dict[str, Setting]:
     return found
 
 
+def example_text() -> str:
+    """Return the configuration that comes along as an example, as it is written.
+
+    Raises
+    ------
+    ConfigError
+        If the package was installed without it.
+    """
+    package = Path(str(resources.files("satcost_gnn")))
+    for path in (package / "_configs" / EXAMPLE, package.parent / "configs" / EXAMPLE):
+        if path.is_file():
+            return path.read_text()
+    raise ConfigError(f"found no {EXAMPLE} beside {package}; install the package again")
+
+
 def run_config(options: ConfigOptions) -> int:
     """Print every setting and where it comes from: the environment's, and those of a training.
 
     Strongest first: --set, the configuration file, the default. What the environment variables are for is printed with
     them. `satcost train` takes the same --config and --set.
     """
+    if options.example:
+        if options.config is not None or options.changes or options.as_json:
+            raise ConfigError("--example prints a file as it is: found another option with it, expected none")
+        print(example_text(), end="")
+        return 0
     settings = settings_of(options)
     if chosen_format(options.output_format, options.as_json) == "json":
         environment = {one.name: {"value": one.value, "default": one.default, "text": one.text} for one in VARIABLES}

@@ -26,7 +26,9 @@ from satcost_gnn.train.experiment import run_experiment
 class TrainOptions:
     """Options of the command."""
 
-    config: Annotated[Path, typer.Option("--config", help="Training configuration (TOML); see configs/small.toml.")]
+    config: Annotated[
+        Path, typer.Option("--config", help="Training configuration (TOML); `satcost config --example` prints one.")
+    ]
     root: Annotated[Path | None, typer.Option(help="Directory of the instances, instead of the configuration's.")] = (
         None
     )

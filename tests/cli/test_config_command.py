@@ -78,3 +78,16 @@ def test_changes_of_a_configuration(file: Path) -> None:
 def test_train_takes_changes(file: Path) -> None:
     result = CliRunner().invoke(app, ["train", "--config", str(file), "--set", "model.width=0"])
     assert isinstance(result.exception, ConfigError) and "model.width = 0" in str(result.exception)
+
+
+def test_the_example_is_a_configuration_that_explains_every_setting(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["config", "--example"])
+    assert done.exit_code == 0
+    path = tmp_path / "example.toml"
+    path.write_text(done.stdout)
+    read_config(path)
+    keys = {line.split(" = ")[0] for line in done.stdout.splitlines() if " = " in line and not line.startswith("#")}
+    every = {key.rpartition(".")[2] for key in told("--config", str(path))["training"]}
+    assert not every - keys
+    wrong = CliRunner().invoke(app, ["config", "--example", "--set", "seed=1"])
+    assert isinstance(wrong.exception, ConfigError)
