@@ -27,7 +27,8 @@ def once(checkout: Path, command: list[str]) -> tuple[float, float]:
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", _RUN, str(checkout), *command],
-        cwd=checkout,
+        # Not in the checkout: what lies in the current directory is never imported, and its processes are not forked.
+        cwd=os.sep,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

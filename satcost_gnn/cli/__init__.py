@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
 from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,6 +48,19 @@ COMMANDS = {
 }
 
 
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Within the block no garbage is looked for: modules make many objects, and all of them stay."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if collecting:
+            gc.enable()
+
+
 class _Lazy(MutableMapping[str, Any]):
     """Commands by name; each is imported when it is looked up."""
 
@@ -56,7 +71,8 @@ class _Lazy(MutableMapping[str, Any]):
         if name not in self._loaded:
             if name not in COMMANDS:
                 raise KeyError(name)
-            module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+            with _without_collection():
+                module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
             self._loaded[name] = typer.main.get_command(module.app)
             self._loaded[name].name = name
         return self._loaded[name]
@@ -137,12 +153,13 @@ def main() -> None:
     from satcost_gnn.cli.beginning import process_of_the_command
     from satcost_gnn.cli.cpu_limit import interrupted_before_cpu_limit
     from satcost_gnn.cli.standard_streams import with_standard_streams
+    from satcost_gnn.runtime.helper_process import may_be_forked
     from satcost_gnn.runtime.threads import one_by_default
 
     # Torch's threads would wait for each other by spinning, which on a busy machine costs several times the work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     one_by_default()
-    with process_of_the_command(), interrupted_before_cpu_limit() as interrupted:
+    with process_of_the_command(), may_be_forked(), interrupted_before_cpu_limit() as interrupted:
         code = with_standard_streams(_run)
     if interrupted.is_set():
         # Taking an interpreter with torch in it down would cost more than is left.

@@ -46,6 +46,7 @@ class OneRun(threading.Thread):
         super().__init__(name=f"satcost-run-{name}", daemon=True)
         self.member, self.core, self.proof = name, core, proof
         self.sandbox = Sandbox()
+        self.sandbox.start_by_fork()
         self.began = time.monotonic()
         self.ended_at = float("nan")
         #: CPU seconds that it has been given; those after which its slice is used up, and when it is at the latest.

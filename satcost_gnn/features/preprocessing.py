@@ -25,9 +25,8 @@ from satcost_gnn.formula.sources import FormulaFile, FormulaSource, for_children
 from satcost_gnn.formula.static_feature_list import STATIC_FEATURE_NAMES, STATIC_VERSION
 from satcost_gnn.runtime.sandbox import Limits, Outcome, Sandbox
 from satcost_gnn.runtime.sandbox_pool import SandboxPool
-from satcost_gnn.search.online import ONLINE_VERSION, online_features
 from satcost_gnn.search.plain_run import PlainRun, PlainSettings
-from satcost_gnn.search.probe_settings import PROBE_REPLICATE_VERSION, ProbeResult, ProbeSettings
+from satcost_gnn.search.probe_settings import ONLINE_VERSION, PROBE_REPLICATE_VERSION, ProbeResult, ProbeSettings
 from satcost_gnn.search.random_dives import DiveSettings
 
 Key = TypeVar("Key")
@@ -300,6 +299,8 @@ def concluded(
     probe: ProbeResult | None = found.get("probe")
     if probe is not None and probe.trace is not None and "online" not in found:
         # The child died after the probe.
+        from satcost_gnn.search.online import online_features
+
         found["online"] = online_features(probe.trace)
     if probe is not None and not probe.solved and probe.status != "UNKNOWN":
         notes.append(f"probe ended as {probe.status}" + (f" ({probe.detail})" if probe.detail else ""))

@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
 from satcost_gnn.errors import SandboxError
-from satcost_gnn.runtime import interpreter
+from satcost_gnn.runtime.helper_process import Helper, can_be_forked, start_helper
 from satcost_gnn.runtime.process_tree import below, proportional_mb, usage
 
 #: Words on a running request, between :class:`Sandbox` and its helper.
@@ -211,7 +211,7 @@ class Sandbox:
     """
 
     def __init__(self) -> None:
-        self._server: subprocess.Popen[bytes] | None = None
+        self._server: Helper | None = None
         self._cancelled = threading.Event()
         self._cancelled_s = 0.0
         self._make_locks()
@@ -247,21 +247,17 @@ class Sandbox:
     ) -> None:
         self.close()
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def start_by_fork(self) -> None:
+        """Start the helper now if it can be forked, which it can't once this process has a second thread."""
+        if self._server is None and can_be_forked():
+            self._start()
+
+    def _start(self) -> Helper:
         if self._server is not None and self._server.poll() is not None:
             self._discard()
         if self._server is None:
             try:
-                # A session of its own: Ctrl-C in the terminal reaches us, and we decide what becomes of the children.
-                # Unbuffered: a forked process can close its copies whoever was reading.
-                self._server = subprocess.Popen(
-                    interpreter.command("satcost_gnn.runtime.sandbox_server"),
-                    bufsize=0,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    start_new_session=True,
-                    env=interpreter.environment(),
-                )
+                self._server = start_helper()
             except OSError as error:
                 raise SandboxError(f"cannot start the process that runs limited children: {error}") from error
         return self._server

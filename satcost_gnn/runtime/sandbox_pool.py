@@ -22,7 +22,8 @@ class SandboxPool(Generic[Result]):
     Parameters
     ----------
     size
-        Calls at a time. A helper process is started by the first call that its sandbox gets.
+        Calls at a time. A helper process is started by the first call that its sandbox gets, if it can't be forked
+        before (:func:`~satcost_gnn.runtime.helper_process.can_be_forked`).
 
     Examples
     --------
@@ -46,6 +47,8 @@ class SandboxPool(Generic[Result]):
         self.pending = 0
 
     def __enter__(self) -> Self:
+        for one in self._sandboxes:
+            one.start_by_fork()
         for thread in self._threads:
             thread.start()
         return self

@@ -345,12 +345,14 @@ def _serve(warden: int) -> NoReturn:
     # What a library prints on file descriptor 1 must not mix with the answers.
     answers = os.dup(1)
     os.dup2(2, 1)
-    # gbdc before PySAT: in the other order its isohash2 dies by a segmentation fault.
-    for module in ("numpy", "gbdc", "pysat.solvers"):
-        importlib.import_module(module)
     requests = Exact(0)
     number = 0
     base = _space[0].path if _space else Path(os.devnull)
+    # A helper that was forked may never be asked for anything.
+    select.select([0], [], [])
+    # gbdc before PySAT: in the other order its isohash2 dies by a segmentation fault.
+    for module in ("numpy", "gbdc", "pysat.solvers"):
+        importlib.import_module(module)
     while True:
         try:
             request = read_frame(requests)

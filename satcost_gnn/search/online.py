@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from satcost_gnn.search.probe_settings import ProbeResult
     from satcost_gnn.search.random_dives import Dives
 
-ONLINE_VERSION = "1.1"
-"""Its first part changes whenever a feature is removed or computed otherwise, its second when features are added."""
-
 WAITING_CONFLICTS = 100
 """Conflicts at the start that the windows leave out; at most a quarter of all conflicts is left out."""
 

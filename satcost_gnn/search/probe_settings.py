@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.errors import SolverError
 from satcost_gnn.runtime.sandbox import Limits
-from satcost_gnn.search.trace import Trace
+
+if TYPE_CHECKING:
+    from satcost_gnn.search.trace import Trace
 
 PROBE_VERSION = "1"
 """Changes whenever the same settings would give another trace."""
+
+ONLINE_VERSION = "1.1"
+"""Its first part changes whenever a feature is removed or computed otherwise, its second when features are added."""
 
 PROBE_REPLICATE_VERSION = 1
 """Raised whenever another copy is made or other features are told of it; see :mod:`.probe_replicate`."""

@@ -26,7 +26,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
@@ -192,17 +192,16 @@ class Checkpoint:
     ----------
     directory, config
         Where it is and what it says.
-    damaged
-        Directory of an estimator, relative to the checkpoint's -> what is wrong with its files.
     """
 
     directory: Path
     config: CheckpointConfig
-    damaged: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def open(cls, where: str | Path | None = None) -> Checkpoint:
         """Open a checkpoint by directory or by name; None for the default one.
+
+        An estimator's files are looked at when it is asked for (:meth:`member`): most commands load few of them.
 
         Raises
         ------
@@ -216,22 +215,22 @@ class Checkpoint:
         config = CheckpointConfig.from_dict(found, str(path))
         if config.sha256 != _own_hash(found):
             raise DamagedFileError(f"{path}: it differs from when the checkpoint was made; {_ADVICE}")
-        damaged: dict[str, list[str]] = {}
-        for name, problem in cls(directory, config)._problems():
-            member = _member_of(name)
-            if not member:
-                raise DamagedFileError(f"{problem}; {_ADVICE}")
-            damaged.setdefault(member, []).append(problem)
-        return cls(directory, config, {member: "; ".join(problems) for member, problems in damaged.items()})
+        opened = cls(directory, config)
+        for problem in opened._problems(of=""):
+            raise DamagedFileError(f"{problem}; {_ADVICE}")
+        return opened
 
-    def _problems(self) -> Iterator[tuple[str, str]]:
+    def _problems(self, of: str | None = None) -> Iterator[str]:
+        """Yield what is wrong with the files of one member, or of none (empty); None for all files."""
         for name, expected in self.config.files.items():
+            if of is not None and _member_of(name) != of:
+                continue
             path = self.directory / name
             try:
                 if sha256(path) != expected:
-                    yield name, f"{path}: it differs from when the checkpoint was made"
+                    yield f"{path}: it differs from when the checkpoint was made"
             except DamagedFileError as error:
-                yield name, str(error)
+                yield str(error)
 
     @property
     def identity(self) -> str:
@@ -240,7 +239,7 @@ class Checkpoint:
 
     def check_files(self) -> list[str]:
         """Return what is missing or differs from when the checkpoint was made; empty if all is well."""
-        return [problem for _, problem in self._problems()]
+        return list(self._problems())
 
     def member(self, name: str) -> Path:
         """Return the directory of an estimator by its name relative to the checkpoint.
@@ -248,10 +247,10 @@ class Checkpoint:
         Raises
         ------
         CheckpointError
-            If one of its files was found damaged when the checkpoint was opened.
+            If one of its files is missing or differs from when the checkpoint was made.
         """
-        if name in self.damaged:
-            raise DamagedFileError(self.damaged[name])
+        if problems := list(self._problems(of=name)):
+            raise DamagedFileError("; ".join(problems))
         return self.directory / name
 
     def read_json(self, name: str) -> Any:

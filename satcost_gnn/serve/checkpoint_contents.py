@@ -6,21 +6,26 @@ Numbers must not appear under wrong names: whatever lists solvers lists those of
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.errors import CheckpointError, DamagedFileError
-from satcost_gnn.learn.base import Estimator
+from satcost_gnn.features.preprocessing import PreprocessSettings
 from satcost_gnn.learn.calibration import Calibration
 from satcost_gnn.learn.early_answers import RELATIVE_COST_FILE, RelativeCosts
-from satcost_gnn.learn.registry import load_estimator
 from satcost_gnn.runtime.output_files import write_json
 from satcost_gnn.runtime.process_limits import inherited_address_space_mb
 from satcost_gnn.runtime.stored_files import json_kind
 from satcost_gnn.serve.checkpoint import NETWORK, Checkpoint
+
+if TYPE_CHECKING:
+    from satcost_gnn.learn.base import Estimator
 
 CALIBRATION_FILE = "calibration.json"
 OFFSET_FILE = "probe_offset.json"
@@ -111,6 +116,36 @@ def write_probe_offsets(path: Path, offsets: Mapping[str, NDArray[np.float64]], 
 _TORCH_MB = 1200
 
 
+def read_preprocess_settings(checkpoint: Checkpoint, relaxed: bool) -> tuple[PreprocessSettings, tuple[str, ...]]:
+    """Return how instances are preprocessed for a checkpoint, and what a user should know of that, one line each.
+
+    Parameters
+    ----------
+    checkpoint
+        The opened checkpoint.
+    relaxed
+        Whether files are read in a relaxed way.
+
+    Raises
+    ------
+    CheckpointError
+        If this version of the package can't preprocess as in training.
+    """
+    config = checkpoint.config
+    settings = PreprocessSettings.from_dict(config.preprocess)
+    settings = replace(settings, read=replace(settings.read, relaxed=relaxed))
+    mine, trained = settings.key(), config.preprocess_key
+    if not settings.serves(trained):
+        raise CheckpointError(
+            f"{checkpoint.directory}: it was made with preprocessing {trained}, this package does {mine}; "
+            f"use the package version {config.package_version} or a newer checkpoint"
+        )
+    release = re.compile(r"@([^,-]*)").findall
+    if release(mine) != release(trained):
+        return settings, (f"the probe's solver is of another release than in training ({mine}, was {trained})",)
+    return settings, ()
+
+
 def open_estimator(checkpoint: Checkpoint, name: str, unit: str, device: str) -> Estimator | str:
     """Return an estimator of the chain for predictions in a unit, or why it can't be had.
 
@@ -135,6 +170,8 @@ def open_estimator(checkpoint: Checkpoint, name: str, unit: str, device: str) ->
         )
     try:
         place = checkpoint.member(NETWORK if name == NETWORK else f"{unit}/{name}")
+        from satcost_gnn.learn.registry import load_estimator
+
         found = load_estimator(source_of(name), place, **options)
         if found.unit != unit:
             raise DamagedFileError(f"{place}: found an estimator for {found.unit}; expected one for {unit}")

@@ -8,7 +8,6 @@ passed over. Whatever readable CNF comes in, a prediction comes out.
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -20,7 +19,7 @@ from satcost_gnn.core.observed import beyond_note, observed_up_to, without_extra
 from satcost_gnn.errors import CheckpointError, ConfigError
 from satcost_gnn.features.early_budget import DEFAULT_LIMIT_S, within_limit
 from satcost_gnn.features.instance import Instance, missing_need
-from satcost_gnn.features.preprocessing import Preprocessed, PreprocessSettings, preprocess, preprocess_many
+from satcost_gnn.features.preprocessing import Preprocessed, preprocess, preprocess_many
 from satcost_gnn.features.user_cache import UserCache, preprocess_cached
 from satcost_gnn.formula.in_memory import from_memory
 from satcost_gnn.formula.sources import FormulaFile, FormulaSource
@@ -32,11 +31,11 @@ from satcost_gnn.serve.checkpoint import Checkpoint
 from satcost_gnn.serve.checkpoint_contents import (
     open_estimator,
     read_calibrations,
+    read_preprocess_settings,
     read_probe_offsets,
     read_relative_costs,
     source_of,
 )
-from satcost_gnn.serve.machine_speed import on_training_machine, read_factor
 from satcost_gnn.serve.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -115,27 +114,20 @@ class Predictor:
             )
         self.chain = config.chain[config.chain.index(start) if start else 0 :]
         self.device = device
-        self.settings = PreprocessSettings.from_dict(config.preprocess)
-        self.settings = replace(self.settings, read=replace(self.settings.read, relaxed=relaxed))
-        mine, trained = self.settings.key(), config.preprocess_key
-        release = re.compile(r"@([^,-]*)").findall
-        if not self.settings.serves(trained):
-            raise CheckpointError(
-                f"{checkpoint.directory}: it was made with preprocessing {trained}, this package does {mine}; "
-                f"use the package version {config.package_version} or a newer checkpoint"
-            )
+        #: What a user should know of this checkpoint on this machine, one line each.
+        self.notes: tuple[str, ...]
+        self.settings, self.notes = read_preprocess_settings(checkpoint, relaxed)
         self.settings = within_limit(self.settings, limit_s, config.probe_solver)
         #: Told the path and each thing that is odd about an input that can be read.
         self.on_warning: Callable[[str, str], None] | None = None
-        #: What a user should know of this checkpoint on this machine, one line each.
-        self.notes: tuple[str, ...] = ()
-        if release(mine) != release(trained):
-            self.notes = (f"the probe's solver is of another release than in training ({mine}, was {trained})",)
         #: Seconds of this machine for one of the training machine.
         self.machine_factor = 1.0 if machine_factor is None else machine_factor
-        if self.unit == "cpu_seconds" and machine_factor is None and (kept := read_factor()) is not None:
-            self.machine_factor, place = kept
-            self.notes += (f"seconds are those of the training machine times {self.machine_factor:.3g} ({place})",)
+        if self.unit == "cpu_seconds" and machine_factor is None:
+            from satcost_gnn.serve.machine_speed import read_factor
+
+            if (kept := read_factor()) is not None:
+                self.machine_factor, place = kept
+                self.notes += (f"seconds are those of the training machine times {self.machine_factor:.3g} ({place})",)
         self._calibrations = read_calibrations(checkpoint, self.unit)
         self._offsets = read_probe_offsets(checkpoint, self.unit)
         self._relative = read_relative_costs(checkpoint, self.unit)
@@ -375,6 +367,8 @@ class Predictor:
         """Return the instance with its probe timed as if on the training machine, where seconds are predicted."""
         if self.unit != "cpu_seconds" or instance.probe is None:
             return instance
+        from satcost_gnn.serve.machine_speed import on_training_machine
+
         return replace(instance, probe=on_training_machine(instance.probe, self.machine_factor))
 
     def _try(
