@@ -1,11 +1,12 @@
 """What a checkpoint's decisions come to on the test side of a data set, from its measured runs: nothing is rerun.
 
-    python benchmarks/portfolio.py --root CNF --out docs/benchmarks/portfolio.json
+    python benchmarks/portfolio.py --root CNF --cutoff 10 --out docs/benchmarks/portfolio.json
 
-Instances on which all solvers of the checkpoint have runs that tell. Costs are CPU seconds of loading and solving, PAR2
-at the cutoff; what features, probe, graph and inference took (wall seconds on this machine; reading the file is left
-out, as in the runs) is charged to whatever needs them. CNF is the directory of the real instances; what isn't in the
-cache yet is probed, so let nothing else run meanwhile if the overheads are to mean something.
+Data sets are joined. Instances on which all solvers of the checkpoint have runs that tell. Costs are CPU seconds of
+loading and solving, PAR2 at the cutoff; what features, probe, graph and inference took (wall seconds on this machine;
+reading the file is left out, as in the runs) is charged to whatever needs them. CNF is the directory of the real
+instances; what isn't in the cache yet is probed, so let nothing else run meanwhile if the overheads are to mean
+something.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.core.selection_metrics import closed_gap, of_choice, par, virtual_best
 from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.data.joining import join_datasets
 from satcost_gnn.data.materialise import materialise
 from satcost_gnn.data.portfolio_summary import par_scores
 from satcost_gnn.decide.batch import Aim, BatchQueue, simulate
@@ -45,6 +47,8 @@ from satcost_gnn.serve.prediction import Prediction
 from satcost_gnn.serve.predictor import Predictor
 
 Costs = NDArray[np.float64]
+#: A family with fewer instances says little by itself.
+LARGE_FAMILY = 10
 
 
 def predictions_of(
@@ -117,7 +121,8 @@ def oracle_batch(runtime: Costs, cutoff: float, cores: int, longest_first: bool)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", default=None)
-    parser.add_argument("--dataset", type=Path, default=Path("datasets/corpus"))
+    usual = [Path("datasets") / name for name in ("corpus", "kissat", "long", "members")]
+    parser.add_argument("--datasets", type=Path, nargs="+", default=usual)
     parser.add_argument("--root", type=Path, default=None, help="directory of the real instances")
     parser.add_argument("--cache", type=Path, default=Path("cache"))
     parser.add_argument("--cutoff", type=float, default=None, help="CPU seconds [default: the checkpoint's]")
@@ -129,9 +134,9 @@ def main() -> None:
     # Seconds of the runs are those of the training machine.
     predictor = Predictor.from_checkpoint(options.checkpoint, unit="cpu_seconds", machine_factor=1.0)
     solvers = predictor.solvers
-    dataset = Dataset.open(options.dataset)
+    dataset = join_datasets([Dataset.open(path) for path in options.datasets])
     if dataset.splits is None:
-        sys.exit(f"{options.dataset}: found no splits.json; make it with `satcost dataset split`")
+        sys.exit("found no splits.json; make it with `satcost dataset split`")
     side = dataset.splits.side
     cutoff = options.cutoff or predictor.cutoff
     names, scores_ = par_scores(dataset, solvers, cutoff)
@@ -242,6 +247,8 @@ def main() -> None:
         )
 
     families = dataset.families(tests)
+    per_family = by_family(families, {k: costs[k] for k in ("sbs", "vbs", "select", "schedule", "solve")})
+    large = {name: one for name, one in per_family.items() if one["n"] >= LARGE_FAMILY}
     open_ = [k for k, name in enumerate(tests) if not probe_solves[k] and predicted[name].distribution is not None]
     batch: dict[str, Any] = {}
     if open_:
@@ -266,9 +273,9 @@ def main() -> None:
             found["oracle, total"] = oracle_batch(runtime[open_], cutoff, cores, longest_first=True)
             batch[f"{cores} cores"] = found
 
-    result = {
+    result: dict[str, Any] = {
         "checkpoint": predictor.checkpoint.config.label,
-        "dataset": str(options.dataset),
+        "data_sets": [path.name for path in options.datasets],
         "cutoff_s": cutoff,
         "solvers": solvers,
         "instances": len(tests),
@@ -298,9 +305,12 @@ def main() -> None:
             for k, count in Counter(np.argmin(measured[open_], axis=1).tolist()).most_common()
         },
         "separated": float(np.mean([decisions[k].separated for k in open_])) if open_ else None,
-        "families": by_family(
-            families, {k: v for k, v in costs.items() if k in ("sbs", "vbs", "select", "schedule", "solve")}
-        ),
+        "families": per_family,
+        "large_families": {
+            "instances_at_least": LARGE_FAMILY,
+            "number": len(large),
+            "solve_relative_to_sbs": {name: one["solve"]["relative_to_sbs"] for name, one in large.items()},
+        },
         "batch": batch,
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -18,11 +18,13 @@ from satcost_gnn.cli.messages import tell_warning
 from satcost_gnn.cli.numbers import SECONDS
 from satcost_gnn.cli.options import (
     TABLE_FORMATS,
+    Address,
     Checkpoint,
-    Cores,
     Device,
+    Executor,
     Json,
     Memory,
+    OptionalCores,
     Overwrite,
     Programs,
     Relaxed,
@@ -30,6 +32,7 @@ from satcost_gnn.cli.options import (
     Solvers,
     TableFile,
     TableFormat,
+    chosen_cluster,
     chosen_format,
 )
 from satcost_gnn.decide.batch import BATCH_COLUMNS, Aim, BatchSettings, solve_batch
@@ -63,7 +66,7 @@ class BatchSolveOptions:
         typer.Option(parser=SECONDS, help="CPU seconds of an instance: reading, prediction and all its runs together."),
     ] = 60.0
     memory: Memory = 4096
-    cores: Cores = 1
+    cores: OptionalCores = None
     solvers: Solvers = None
     programs: Programs = None
     output_format: TableFormat = "auto"
@@ -72,6 +75,8 @@ class BatchSolveOptions:
     overwrite: Overwrite = False
     device: Device = "auto"
     relaxed: Relaxed = False
+    executor: Executor = "local"
+    address: Address = None
 
 
 class _Text(RowWriter):
@@ -119,10 +124,11 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
     if options.resume and options.output is None:
         raise ConfigError("--resume continues a file: name it with -o")
     check_outputs({"-o": options.output}, [*options.paths, *names])
+    cluster = chosen_cluster(options.executor, options.address, options.cores)
     settings = BatchSettings(
         limit_s=options.limit,
         memory_limit_mb=options.memory,
-        cores=options.cores,
+        cores=options.cores or 1,
         aim=Aim.of(options.minimise),
         programs=programs_of(options.programs or []),
     )
@@ -150,7 +156,7 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
                     log.warning(f"{row['error']}")
                 progress.advance()
 
-            solve_batch(predictor, left, settings, take)
+            solve_batch(predictor, left, settings, take, cluster)
     except KeyboardInterrupt:
         return interrupted(options.output)
     log.info(", ".join(f"{count} {status}" for status, count in sorted(counts.items())))

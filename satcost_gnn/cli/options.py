@@ -71,6 +71,10 @@ Address = Annotated[
 Solvers = Annotated[
     list[str] | None, typer.Option(help="Comma-separated solvers [default: all of the checkpoint]."), Commas()
 ]
+OptionalCores = Annotated[
+    int | None,
+    typer.Option("--cores", parser=COUNT, help="Runs at a time [default: 1; with ray, what the cluster can take]."),
+]
 Cores = Annotated[int, typer.Option(parser=COUNT, help="Runs at a time.")]
 Programs = Annotated[
     list[str] | None,

@@ -23,7 +23,8 @@ def _machine() -> str:
 _known_programs: dict[str, ExternalSpec] = {}
 
 
-def _register_once(program: ExternalSpec) -> None:
+def register_once(program: ExternalSpec) -> None:
+    """Make a program of the user's known to this Ray worker."""
     if _known_programs.get(program.name) != program:
         register_here(program)
         _known_programs[program.name] = program
@@ -44,7 +45,7 @@ def run_on_node(place: Path, request: Request, program: ExternalSpec | None, lim
         Limits of the run.
     """
     if program is not None:
-        _register_once(program)
+        register_once(program)
     found = make_run(node_sandbox(), replace(request, path=place), limits, _machine())
     # The user knows the file by its own name.
     if isinstance(found, Unmade):

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,15 +28,16 @@ from numpy.typing import ArrayLike
 from satcost_gnn.core.distribution import CostDistribution, Floats, grid_for
 from satcost_gnn.core.observed import bound_of
 from satcost_gnn.decide.batch_presolving import left_open
+from satcost_gnn.decide.batch_runs import RunOrder, runs_here, runs_on_cluster
 from satcost_gnn.decide.objective import Objective, partial_moment, scores
 from satcost_gnn.decide.training_statistics import UNIT, TrainingStatistics
 from satcost_gnn.errors import ConfigError, FormulaError
 from satcost_gnn.features.preprocessing import Preprocessed, PreprocessSettings
 from satcost_gnn.formula.sources import FormulaFile, UnreadableName, for_children
-from satcost_gnn.runtime.sandbox import Sandbox
-from satcost_gnn.runtime.sandbox_pool import SandboxPool
-from satcost_gnn.search.solvers import SolverRun, run_solver
 from satcost_gnn.serve.predictor import Predictor
+
+if TYPE_CHECKING:
+    from satcost_gnn.runtime.ray_cluster import RayCluster
 
 # Limits of runs: so many from a thousandth of the largest to the largest, each about twice the one before.
 _LIMITS = 11
@@ -325,6 +326,7 @@ def solve_batch(
     sources: Iterable[str],
     settings: BatchSettings,
     on_row: Callable[[dict[str, Any]], None],
+    cluster: RayCluster | None = None,
 ) -> None:
     """Solve a set of instances, in an order and with limits made from the predictions.
 
@@ -343,6 +345,8 @@ def solve_batch(
         Limits, cores, aim.
     on_row
         Called in the caller's thread with the row (:data:`BATCH_COLUMNS`) of each instance that has ended.
+    cluster
+        Where files are read, searched and run, instead of the cores of this machine; predictions are made here.
 
     Raises
     ------
@@ -350,6 +354,8 @@ def solve_batch(
         If the predictor is of another unit or a number is out of range.
     SolverError
         If a program can't be started.
+    ExecutorError
+        See :meth:`~satcost_gnn.runtime.ray_cluster.RayCluster.run`.
     """
     if predictor.unit != UNIT:
         raise ConfigError(f"found a predictor of {predictor.unit}; expected one of {UNIT}")
@@ -363,8 +369,8 @@ def solve_batch(
     with ExitStack() as stack:
         readable = _Readable(stack, predictor.settings)
         files, memory_mb = map(readable.one, sources), settings.memory_limit_mb
-        items = left_open(predictor, files, settings.limit_s, settings.cores, finish, memory_mb)
-        _predict_and_run(predictor, items, settings, finish, readable.files)
+        items = left_open(predictor, files, settings.limit_s, settings.cores, finish, memory_mb, cluster)
+        _predict_and_run(predictor, items, settings, finish, readable.files, cluster)
 
 
 class _Readable:
@@ -394,6 +400,7 @@ def _predict_and_run(
     settings: BatchSettings,
     finish: Callable[[dict[str, Any]], None],
     files: Mapping[str, FormulaFile],
+    cluster: RayCluster | None,
 ) -> None:
     jobs: list[_Job] = []
     cdfs: list[Floats] = []
@@ -439,46 +446,42 @@ def _predict_and_run(
         early_s, limit_s = jobs[number].early_s, settings.limit_s
         reason = f"reading, early search and prediction took {early_s:.3g} of {limit_s:g} CPU seconds: no run was begun"
         finish({**jobs[number].row, "status": "TIMEOUT", "solver": "", "cpu_s": 0.0, "runs": 0, "error": reason})
-    _run_all(work, jobs, settings, finish)
+    _run_all(work, jobs, settings, finish, cluster)
 
 
 def _run_all(
-    work: BatchQueue, jobs: Sequence[_Job], settings: BatchSettings, finish: Callable[[dict[str, Any]], None]
+    work: BatchQueue,
+    jobs: Sequence[_Job],
+    settings: BatchSettings,
+    finish: Callable[[dict[str, Any]], None],
+    cluster: RayCluster | None,
 ) -> None:
-    def call(task: Task) -> Callable[[Sandbox], tuple[Task, SolverRun]]:
-        def run(sandbox: Sandbox) -> tuple[Task, SolverRun]:
-            found = run_solver(
-                sandbox,
-                settings.programs.get(task.solver, task.solver),
-                jobs[task.instance].file,
-                cpu_s=task.cpu_s,
-                memory_mb=settings.memory_limit_mb,
-            )
-            return task, found
+    def wanted() -> tuple[Task, RunOrder] | None:
+        task = work.next()
+        if task is None:
+            return None
+        solver = settings.programs.get(task.solver, task.solver)
+        return task, RunOrder(jobs[task.instance].file, solver, task.cpu_s, settings.memory_limit_mb)
 
-        return run
-
-    with SandboxPool[tuple[Task, SolverRun]](min(settings.cores, len(jobs))) as pool:
-        while True:
-            while pool.pending < pool.size and (waiting := work.next()) is not None:
-                pool.submit(call(waiting))
-            if not pool.pending:
-                return
-            task, run = pool.next()
-            job = jobs[task.instance]
-            job.cpu_s += run.cpu_s
-            job.runs += 1
-            answered = run.status in ("SAT", "UNSAT")
-            out = run.status in ("MEMOUT", "CRASHED", "UNSUPPORTED")
-            if not answered and work.failed(task, run.cpu_s, out=out):
-                continue
-            finish(
-                {
-                    **job.row,
-                    "status": run.status,
-                    "solver": task.solver,
-                    "cpu_s": job.cpu_s,
-                    "runs": job.runs,
-                    "error": run.detail,
-                }
-            )
+    if cluster is None:
+        runs = runs_here(wanted, min(settings.cores, len(jobs)))
+    else:
+        runs = runs_on_cluster(wanted, cluster, settings.memory_limit_mb)
+    for task, run in runs:
+        job = jobs[task.instance]
+        job.cpu_s += run.cpu_s
+        job.runs += 1
+        answered = run.status in ("SAT", "UNSAT")
+        out = run.status in ("MEMOUT", "CRASHED", "UNSUPPORTED")
+        if not answered and work.failed(task, run.cpu_s, out=out):
+            continue
+        finish(
+            {
+                **job.row,
+                "status": run.status,
+                "solver": task.solver,
+                "cpu_s": job.cpu_s,
+                "runs": job.runs,
+                "error": run.detail,
+            }
+        )

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from satcost_gnn.decide.turns import PARITY, parity_s
 from satcost_gnn.features.early_budget import presolving
-from satcost_gnn.features.preprocessing import Preprocessed
+from satcost_gnn.features.preprocessing import Preprocessed, as_it_is
 from satcost_gnn.features.presolving import presolve_many
 from satcost_gnn.formula.sources import FormulaFile, FormulaSource, UnreadableName
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.plain_run import PlainRun, PlainStage, PlainStatus
 from satcost_gnn.search.solvers import run_solver
 from satcost_gnn.serve.predictor import Predictor
+
+if TYPE_CHECKING:
+    from satcost_gnn.runtime.ray_cluster import RayCluster
 
 _ANSWERS: dict[str, PlainStatus] = {"SAT": "SAT", "UNSAT": "UNSAT"}
 
@@ -29,6 +33,7 @@ def left_open(
     jobs: int,
     finish: Callable[[dict[str, Any]], None],
     memory_mb: int = 4096,
+    cluster: RayCluster | None = None,
 ) -> Iterator[tuple[int, Preprocessed] | None]:
     """Preprocess the files of a batch, and yield those that presolving has not answered.
 
@@ -48,6 +53,8 @@ def left_open(
         Called with the row of each instance that has been answered.
     memory_mb
         Mebibytes of the run of ``parity``.
+    cluster
+        Where it is all done, instead of this machine.
 
     Yields
     ------
@@ -59,10 +66,14 @@ def left_open(
     # Where the user has named the solvers, no other one runs.
     parity = set(predictor.solvers) == set(config.solvers) and PARITY not in config.solvers
 
-    def ask_parity(source: FormulaSource, found: Preprocessed, sandbox: Sandbox) -> Preprocessed:
-        return _ask_parity(source, found, sandbox, limit_s, memory_mb) if parity else found
+    then = partial(_ask_parity, limit_s=limit_s, memory_mb=memory_mb) if parity else as_it_is
+    if cluster is None:
+        items = presolve_many(enumerate(sources), settings, jobs=jobs, then=then)
+    else:
+        from satcost_gnn.features.ray_preprocessing import preprocess_on_cluster
 
-    for item in presolve_many(enumerate(sources), settings, jobs=jobs, then=ask_parity):
+        items = preprocess_on_cluster(enumerate(sources), settings, cluster, then=then)
+    for item in items:
         instance = item[1].instance if item is not None else None
         if item is None or instance is None or instance.plain is None or not instance.plain.solved:
             yield item

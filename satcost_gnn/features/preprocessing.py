@@ -331,7 +331,8 @@ def concluded(
     return Preprocessed(path, instance, note="; ".join(notes), warnings=tuple(found.get("warnings", ())))
 
 
-def _as_it_is(_: FormulaSource, found: Preprocessed, __: Sandbox) -> Preprocessed:
+def as_it_is(_: FormulaSource, found: Preprocessed, __: Sandbox) -> Preprocessed:
+    """Return what has been found: nothing is done next."""
     return found
 
 
@@ -341,7 +342,7 @@ def preprocess_many(
     *,
     jobs: int = 1,
     idle_s: float = 0.05,
-    then: Callable[[FormulaSource, Preprocessed, Sandbox], Preprocessed] = _as_it_is,
+    then: Callable[[FormulaSource, Preprocessed, Sandbox], Preprocessed] = as_it_is,
 ) -> Iterator[tuple[Key, Preprocessed] | None]:
     """Preprocess many inputs at a time, each by a helper process of its own.
 

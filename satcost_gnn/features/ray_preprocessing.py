@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from satcost_gnn.errors import FormulaError
-from satcost_gnn.features.preprocessing import Key, Preprocessed, PreprocessSettings, name_of, preprocess
+from satcost_gnn.features.preprocessing import Key, Preprocessed, PreprocessSettings, as_it_is, name_of, preprocess
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.sources import FormulaFile, FormulaSource, for_children
 from satcost_gnn.runtime.ray_cluster import Lost, RayCluster, Task, node_sandbox
+from satcost_gnn.runtime.sandbox import Sandbox
 
 # What a node sets aside for a file. Only formulas of tens of millions of literals take more; should a node run out of
 # memory over them, Ray ends a task there and starts it again.
@@ -20,7 +21,11 @@ MEMORY_MB = 1024
 
 
 def preprocess_on_node(
-    place: Path | None, source: Formula | FormulaFile, settings: PreprocessSettings, name: str
+    place: Path | None,
+    source: Formula | FormulaFile,
+    settings: PreprocessSettings,
+    name: str,
+    then: Callable[[FormulaSource, Preprocessed, Sandbox], Preprocessed] = as_it_is,
 ) -> Preprocessed:
     """Preprocess one input on a node of a cluster.
 
@@ -30,10 +35,12 @@ def preprocess_on_node(
         Where the node can read the file, None for a formula.
     source, settings, name
         See :func:`~satcost_gnn.features.preprocessing.preprocess`.
+    then
+        See :func:`~satcost_gnn.features.preprocessing.preprocess_many`.
     """
     if place is not None and isinstance(source, FormulaFile):
         source = replace(source, path=str(place))
-    return preprocess(source, settings, node_sandbox(), name)
+    return then(source, preprocess(source, settings, node_sandbox(), name), node_sandbox())
 
 
 def preprocess_on_cluster(
@@ -42,10 +49,11 @@ def preprocess_on_cluster(
     cluster: RayCluster,
     *,
     idle_s: float = 0.2,
+    then: Callable[[FormulaSource, Preprocessed, Sandbox], Preprocessed] = as_it_is,
 ) -> Iterator[tuple[Key, Preprocessed] | None]:
     """Preprocess many inputs as :func:`~satcost_gnn.features.preprocessing.preprocess_many` does, but on a cluster.
 
-    What the cluster has given up has an error that says so.
+    What the cluster has given up has an error that says so. What is done next must be a function that nodes can import.
 
     Raises
     ------
@@ -64,7 +72,7 @@ def preprocess_on_cluster(
                 unread.append((key, Preprocessed(name, None, error=str(error))))
                 continue
             path = Path(given.path) if isinstance(given, FormulaFile) else None
-            yield Task((key, name, open_), path, (given, settings, name))
+            yield Task((key, name, open_), path, (given, settings, name, then))
 
     for item in cluster.run(preprocess_on_node, tasks(), memory_mb=MEMORY_MB, idle_s=idle_s):
         if item is None:
