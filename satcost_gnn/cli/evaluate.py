@@ -32,7 +32,8 @@ class EvaluateOptions:
 
     dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", help="Data set directory with splits.")] = None
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Directory of the predictions, metrics.json and the report.")
+        Path | None,
+        typer.Option("-o", "--output", help="Directory of the predictions, metrics.json and report; must be given."),
     ] = None
     split: Annotated[
         str,

@@ -30,7 +30,7 @@ class FitPortfolioOptions:
     ]
     cutoff: Annotated[
         float | None,
-        typer.Option(parser=SECONDS, help="CPU seconds of a run; what the checkpoint was trained for by default."),
+        typer.Option(parser=SECONDS, help="CPU seconds of a run [default: what the checkpoint was trained for]."),
     ] = None
 
 

@@ -116,7 +116,9 @@ class RecipeOptions:
         Path | None,
         typer.Option("-o", "--output", help="File, compressed if its name ends in .xz [default: standard output]."),
     ] = None
-    source: Annotated[Path | None, typer.Option("--from", help="For a cube of a file: that file.")] = None
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Of a cube's recipe: the formula that it was cut from.")
+    ] = None
     overwrite: Replace = False
     relaxed: Relaxed = False
 

@@ -44,10 +44,13 @@ Relaxed = Annotated[
 Checkpoint = Annotated[
     str | None, typer.Option(help="Directory or name of a checkpoint [default: the one shipped with the package].")
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
+Device = Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, cuda:1 …")]
 Estimator = Annotated[
     str | None,
-    typer.Option(help="Start the chain of fallbacks at this estimator (gnn, forest, linear, tree_size, constant)."),
+    typer.Option(
+        help="Start the chain of fallbacks at this estimator: gnn, forest, linear, tree_size or constant [default: the "
+        "checkpoint's first]."
+    ),
 ]
 Objective = Annotated[str, typer.Option(help="What is minimised: expected-cost, par2, par10 or p-solved.")]
 Unit = Annotated[str, typer.Option(help="Unit of the cost: conflicts or cpu_seconds.")]

@@ -54,7 +54,11 @@ class ScheduleOptions:
     objective: Objective = "par2"
     limit: Annotated[
         float | None,
-        typer.Option(parser=SECONDS, help="Seconds that each core has, overhead included [default: the checkpoint's]."),
+        typer.Option(
+            parser=SECONDS,
+            help="Seconds that each core has, overhead included; the early search takes about a hundredth of it "
+            "[default: the checkpoint's].",
+        ),
     ] = None
     cores: Cores = 1
     solvers: Solvers = None

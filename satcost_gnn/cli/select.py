@@ -42,7 +42,11 @@ class SelectOptions:
     objective: Objective = "par2"
     limit: Annotated[
         float | None,
-        typer.Option(parser=SECONDS, help="CPU seconds for everything, overhead included [default: the checkpoint's]."),
+        typer.Option(
+            parser=SECONDS,
+            help="CPU seconds for everything, overhead included; the early search takes about a hundredth of it "
+            "[default: the checkpoint's].",
+        ),
     ] = None
     solvers: Solvers = None
     risk: Annotated[
