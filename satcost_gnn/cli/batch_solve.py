@@ -12,6 +12,7 @@ import typer
 
 from satcost_gnn.cli.colour import styled
 from satcost_gnn.cli.command import command_app
+from satcost_gnn.cli.file_progress import file_progress, skip_done
 from satcost_gnn.cli.inputs import expand_all
 from satcost_gnn.cli.interruption import interrupted
 from satcost_gnn.cli.messages import tell_warning
@@ -41,7 +42,6 @@ from satcost_gnn.errors import ConfigError
 from satcost_gnn.runtime.file_names import escaped, one_line
 from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_outputs
-from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.runtime.tables.resumable_table import OpenedTable, open_table
 from satcost_gnn.runtime.tables.row_writers import CsvWriter, JsonLinesWriter, Row, RowWriter, StreamSink
 from satcost_gnn.runtime.tables.table_kind import TableKind
@@ -145,8 +145,8 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
     failed = table.failed(names)
     counts: Counter[str] = Counter()
     try:
-        with predictor, writer, ProgressLine(len(names), "files", first="loading and probing") as progress:
-            progress.skip(len(names) - len(left))
+        with predictor, writer, file_progress(names, options.limit, options.cores) as progress:
+            skip_done(progress, names, left)
             predictor.on_warning = tell_warning
 
             def take(row: dict[str, Any]) -> None:
@@ -154,7 +154,7 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
                 counts[row["status"]] += 1
                 if row["status"] == "error":
                     log.warning(f"{row['error']}")
-                progress.advance()
+                progress.advance(name=row["path"])
 
             solve_batch(predictor, left, settings, take, cluster)
     except KeyboardInterrupt:

@@ -304,7 +304,11 @@ def _collect(options: CollectOptions, stack: ExitStack) -> int:
     problems: list[str] = []
     racing = rules is not None
     steps = len(instances) * len(options.seeds) if racing else len(requests)
-    with ProgressLine(steps, "instances raced" if racing else "runs") as bar:
+    limit_s = options.cpu_s or 10.0
+    longest_s = limit_s if rules is None else rules.limits_s[-1] * len(solvers)
+    with ProgressLine(
+        steps, "instances raced" if racing else "runs", longest_s=longest_s, jobs=options.jobs or 1
+    ) as bar:
 
         def step(progress: Progress) -> None:
             if progress.last is None:
@@ -316,7 +320,7 @@ def _collect(options: CollectOptions, stack: ExitStack) -> int:
             problems.append(text)
             log.warning(text)
 
-        limits = CollectLimits(options.cpu_s or 10.0, options.wall_s, options.memory_mb, options.relaxed)
+        limits = CollectLimits(limit_s, options.wall_s, options.memory_mb, options.relaxed)
         if isinstance(executor, LocalExecutor) and (here := limits.lowered()) != limits:
             log.warning(
                 f"limits that were inherited (`ulimit`, a batch system) are lower and count: {here.cpu_s:g} CPU s, "

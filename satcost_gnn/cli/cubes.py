@@ -152,7 +152,7 @@ def _run_sample(
 
     found: dict[int, SolverRun] = {}
     with (
-        ProgressLine(len(chosen), "sampled cubes") as progress,
+        ProgressLine(len(chosen), "sampled cubes", longest_s=options.cpu_s, jobs=options.jobs) as progress,
         SandboxPool[tuple[int, SolverRun]](min(options.jobs, len(chosen))) as pool,
     ):
         for cube in chosen:
@@ -295,6 +295,7 @@ def run_cubes(options: CubesOptions) -> int:
     predictor = Predictor.from_checkpoint(options.checkpoint, unit=options.unit, device=options.device, start=start)
     solver = options.solver or predictor.checkpoint.config.probe_solver
     with predictor, ProgressLine(len(cubes), "cubes") as progress:
+        progress.expect(predictor.settings.searches_s, options.jobs)
         found = predict_cubes(
             formula,
             cubes,

@@ -6,6 +6,7 @@ and so a row of its own with an error: nothing is left out in silence.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import time
@@ -18,6 +19,8 @@ from satcost_gnn.formula.text_stream import LONGEST_WAIT_S, read_text_bytes
 from satcost_gnn.runtime.file_names import is_cnf_name
 
 _LONGEST_LIST = 1 << 30
+# Names that the file system is asked about only to tell the time that is left.
+_MOST_ASKED = 20_000
 
 
 def read_list(path: str | os.PathLike[str], expected: str, deadline: float | None = None) -> list[tuple[int, str]]:
@@ -144,3 +147,12 @@ def _matching(pattern: str) -> Iterator[str]:
         yield _unreadable_directory(place, "Permission denied")
     if not matches and not closed:
         yield pattern
+
+
+def sizes_of(names: Sequence[str]) -> dict[str, int]:
+    """Return the bytes of the files among the names; of very many names none, which would take a while to ask for."""
+    found: dict[str, int] = {}
+    for name in names if len(names) <= _MOST_ASKED else ():
+        with contextlib.suppress(OSError, ValueError):
+            found[name] = Path(name).stat().st_size
+    return found

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from satcost_gnn.cli.command import command_app
+from satcost_gnn.cli.file_progress import file_progress, skip_done
 from satcost_gnn.cli.gbd_inputs import from_gbd
 from satcost_gnn.cli.inputs import expand_all
 from satcost_gnn.cli.interruption import interrupted
@@ -49,7 +50,6 @@ from satcost_gnn.formula.sources import FormulaSource
 from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_outputs
 from satcost_gnn.runtime.pictures import check_panels, write_picture
-from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.runtime.tables.resumable_table import OpenedTable, open_table
 from satcost_gnn.runtime.tables.row_writers import CsvWriter, JsonLinesWriter, RowWriter, StreamSink
 from satcost_gnn.runtime.tables.table_kind import TableKind
@@ -210,8 +210,8 @@ def run_predict(options: PredictOptions) -> int:
     with ExitStack() as stack:
         source: FormulaSource = names[0]
         try:
-            with predictor, writer, ProgressLine(len(names), "files", first="loading and probing") as progress:
-                progress.skip(len(names) - len(left))
+            with predictor, writer, file_progress(names, predictor.settings.searches_s, options.jobs or 1) as progress:
+                skip_done(progress, names, left)
                 if options.phases is not None:
                     # A pipe can be read once only, and is wanted for the phases, too.
                     source = read_twice(names[0], options.relaxed, stack)
@@ -224,7 +224,7 @@ def run_predict(options: PredictOptions) -> int:
                     failed += prediction.status == "error"
                     if options.plot is not None:
                         drawn.append(prediction)
-                    progress.advance()
+                    progress.advance(name=prediction.path)
         except KeyboardInterrupt:
             return interrupted(options.output)
         if options.plot is not None:

@@ -13,6 +13,7 @@ import typer
 
 from satcost_gnn.cli.colour import styled
 from satcost_gnn.cli.command import command_app
+from satcost_gnn.cli.file_progress import file_progress
 from satcost_gnn.cli.inputs import expand_all
 from satcost_gnn.cli.messages import tell_warning
 from satcost_gnn.cli.numbers import SECONDS, SHARE
@@ -122,7 +123,7 @@ def _copula_correlation(options: ScheduleOptions) -> float | None:
 
 def _counted(predictions: Iterable[Prediction], progress: ProgressLine) -> Iterator[Prediction]:
     for prediction in predictions:
-        progress.advance()
+        progress.advance(name=prediction.path)
         yield prediction
 
 
@@ -149,7 +150,7 @@ def run_schedule(options: ScheduleOptions) -> int:
         relaxed=options.relaxed,
     ) as scheduler:
         scheduler.predictor.on_warning = tell_warning
-        with ProgressLine(len(names), "files", first="loading and probing") as progress:
+        with file_progress(names, scheduler.predictor.settings.searches_s, options.jobs) as progress:
             predictions = _counted(scheduler.predictor.predict_many(names, jobs=options.jobs), progress)
             if options.each or len(names) == 1:
                 found = [scheduler.schedule_prediction(prediction) for prediction in predictions]

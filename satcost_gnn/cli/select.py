@@ -10,6 +10,7 @@ import typer
 
 from satcost_gnn.cli.colour import styled
 from satcost_gnn.cli.command import command_app
+from satcost_gnn.cli.file_progress import file_progress
 from satcost_gnn.cli.inputs import expand_all
 from satcost_gnn.cli.messages import tell_warning
 from satcost_gnn.cli.numbers import NOT_NEGATIVE, SECONDS
@@ -30,7 +31,6 @@ from satcost_gnn.cli.terminal import wrapped
 from satcost_gnn.core.cost_text import cost_text, probability_text
 from satcost_gnn.decide.select import Decision, Selector
 from satcost_gnn.runtime.logs import log
-from satcost_gnn.runtime.progress import ProgressLine
 
 
 @dataclass(frozen=True)
@@ -119,10 +119,10 @@ def run_select(options: SelectOptions) -> int:
         selector.predictor.on_warning = tell_warning
         for note in selector.predictor.notes:
             log.warning(f"{selector.predictor.checkpoint.config.label}: {note}")
-        with ProgressLine(len(names), "files", first="loading and probing") as progress:
+        with file_progress(names, selector.predictor.settings.searches_s, options.jobs) as progress:
             for decision in selector.select_many(names, jobs=options.jobs):
                 failed += decision.status == "error"
-                progress.advance()
+                progress.advance(name=decision.path)
                 with progress.hidden():
                     print(json.dumps(decision.to_json()) if form == "json" else decision_text(decision), flush=True)
     if failed:

@@ -131,5 +131,6 @@ def fill_cache(
     with progress(len(names), "instances preprocessed") as bar:
         missing = [name for name in names if not cache.has(name)]
         bar.skip(len(names) - len(missing))
+        bar.expect(settings.searches_s, jobs)
         files = materialise(dataset, root, directory / "instances", instances=missing)
         return cache, cache.fill(files, jobs=jobs, on_step=lambda _: bar.advance())

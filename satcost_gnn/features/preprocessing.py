@@ -80,6 +80,13 @@ class PreprocessSettings:
         features = f"s{STATIC_VERSION}-o{ONLINE_VERSION}-g{GRAPH_VERSION}-e{self.max_graph_edges}"
         return f"{features}-{probe}{dives}{replicate}{plain}"
 
+    @property
+    def searches_s(self) -> float:
+        """CPU seconds that the searches of one input may take; reading and features are seldom as long."""
+        plain_s = self.plain.cpu_s if self.plain is not None else 0.0
+        probe_s = self.probe.cpu_s if self.probe is not None else 0.0
+        return min(plain_s + probe_s * (2 if self.probe_replicate else 1), self.cpu_s)
+
     @staticmethod
     def without_solver_release(key: str) -> str:
         """Return a key without the release of the solver's package.

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
 from satcost_gnn.runtime.terminals import is_terminal
+from satcost_gnn.runtime.time_left import TimeLeft
 
-# Steps that must have ended before the time left is told.
+# Steps that must have ended before the time left is told, where no limit of a step is known.
 _ENOUGH = 10
+# Characters of the bar, so that all of the line fits 80.
+_BAR = 10
+# Ends that are no farther apart are one number.
+_SAME, _SAME_S = 1.25, 1.0
 # Whether progress is shown at all, and the bar on the terminal.
 _wanted = True
 _bar_shown: Any = None
@@ -53,10 +58,28 @@ class ProgressLine:
         Seconds between plain lines where standard error is not a terminal.
     first
         What is being done before the first step ends.
+    longest_s
+        Seconds that a step may take; None if there is no limit.
+    jobs
+        Steps at a time.
+    sizes
+        Step -> bytes that it is about: what is left is reckoned by them.
     """
 
-    def __init__(self, total: int, what: str, every_s: float = 15.0, first: str = "") -> None:
+    def __init__(
+        self,
+        total: int,
+        what: str,
+        every_s: float = 15.0,
+        first: str = "",
+        *,
+        longest_s: float | None = None,
+        jobs: int = 1,
+        sizes: Mapping[str, int] | None = None,
+    ) -> None:
         self._first = first
+        self._enough = _ENOUGH if longest_s is None else 1
+        self._left = TimeLeft(total, None if longest_s is None else longest_s / jobs, sizes)
         self._total, self._what, self._every_s = total, what, every_s
         self._start = self._said = time.monotonic()
         self._done = 0
@@ -70,19 +93,28 @@ class ProgressLine:
         global _bar_shown
         if _wanted and is_terminal(sys.stderr):
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+            from rich.text import Text
+
+            line = self
+
+            class Speed(ProgressColumn):
+                """What is told anew at each refresh: time goes on though no step ends."""
+
+                def render(self, task: Task) -> Text:
+                    return Text(line._speed() or line._first)
 
             self._bar = Progress(
                 TextColumn("{task.description}"),
-                BarColumn(),
+                BarColumn(_BAR),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
+                Speed(),
                 console=Console(stderr=True),
                 transient=True,
             )
             self._bar.start()
             _bar_shown = self._bar
-            self._task = self._bar.add_task(self._what, total=self._total, rate=self._first)
+            self._task = self._bar.add_task(self._what, total=self._total)
         return self
 
     def __exit__(
@@ -106,16 +138,27 @@ class ProgressLine:
             if self._bar is not None:
                 self._bar.start()
 
-    def skip(self, steps: int) -> None:
-        """Count steps found done already: they don't enter the rate."""
-        self._skipped += steps
-        self.advance(steps)
+    def expect(self, longest_s: float, jobs: int) -> None:
+        """Say what a step may take, which wasn't known from the first."""
+        self._enough = 1
+        self._left.longest_s = longest_s / jobs
 
-    def advance(self, steps: int = 1) -> None:
-        """Count finished steps."""
+    def skip(self, steps: int, names: Sequence[str] = ()) -> None:
+        """Count steps found done already, by name where they have sizes: they don't enter the rate."""
+        self._skipped += steps
+        self._left.skip(steps, names)
+        self._count(steps)
+
+    def advance(self, steps: int = 1, name: str | None = None) -> None:
+        """Count finished steps; ``name`` is that of the one whose size is known."""
+        for _ in range(steps):
+            self._left.advance(time.monotonic() - self._start, name)
+        self._count(steps)
+
+    def _count(self, steps: int) -> None:
         self._done += steps
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, rate=self._speed() or self._first)
+            self._bar.update(self._task, completed=self._done)
         elif time.monotonic() - self._said >= self._every_s:
             self._say()
 
@@ -125,14 +168,21 @@ class ProgressLine:
     def _say(self) -> None:
         self._said, self._told = time.monotonic(), self._done
         if _wanted:
-            print(f"{self._done}/{self._total} {self._what}, {self._speed() or self._first}", file=sys.stderr)
+            words = [f"{self._done}/{self._total} {self._what}", self._speed()]
+            if self._done < self._total and not words[-1]:
+                words.append(self._first)
+            print(", ".join(word for word in words if word), file=sys.stderr)
 
     def _speed(self) -> str:
         """Return the rate and, once enough is done to tell, the time left; empty before the first step."""
         made = self._done - self._skipped
         if not made:
             return ""
-        rate = self._rate()
+        rate = f"{self._rate():.1f}/s"
+        reckoned = self._left.range_s(time.monotonic() - self._start)
         # The first steps of a long job are seldom like the rest.
-        enough = made >= min(_ENOUGH, max(self._total - self._skipped, 1))
-        return f"{rate:.1f}/s" + (f", {duration((self._total - self._done) / rate)} left" if enough else "")
+        if reckoned is None or made < min(self._enough, max(self._total - self._skipped, 1)):
+            return rate
+        low, high = reckoned
+        ends = duration(low) if high <= _SAME * low + _SAME_S else f"{duration(low)} to {duration(high)}"
+        return f"{rate}, {ends} left"

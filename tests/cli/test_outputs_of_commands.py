@@ -84,9 +84,7 @@ def test_the_former_name_of_a_plot_still_works(tmp_path, capsys):
     assert "--histogram is now called --plot" in done.stderr + capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "words", [words for name, words in WRITES_A_FILE.items() if name not in ("recipe", "cnfgen")]
-)
+@pytest.mark.parametrize("words", [words for name, words in WRITES_A_FILE.items() if name not in ("recipe", "cnfgen")])
 def test_a_formula_is_kept_by_all_that_writes_something_else(tmp_path, words):
     other = tmp_path / f"x{ending_of(words)}"
     other.write_text(SAT)

@@ -58,9 +58,7 @@ def blocking(sign: Path | None = None) -> tuple[Callable[..., None], threading.E
     return work, called
 
 
-def test_loading_runs_beside_the_solver(
-    predictor: Predictor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_loading_runs_beside_the_solver(predictor: Predictor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     load, called = blocking(tmp_path / "loading")
     monkeypatch.setattr(predictor, "load", load)
     found = solver(predictor, f"solve-when:{tmp_path / 'loading'}", 50.0).solve(TINY)

@@ -1,10 +1,13 @@
 """Lines of progress where standard error is no terminal; the clock is the test's."""
 
+import re
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from satcost_gnn.runtime.progress import ProgressLine, duration
+from satcost_gnn.runtime.time_left import TimeLeft
 
 
 class Clock:
@@ -56,7 +59,64 @@ def test_what_was_done_before_is_in_no_rate(clock: Clock, capsys: pytest.Capture
     assert capsys.readouterr().err == "100/110 runs, 1.0/s, 0:00:10 left\n"
     with ProgressLine(3, "runs", first="loading") as progress:
         progress.skip(3)
-    assert capsys.readouterr().err == "3/3 runs, loading\n"
+    assert capsys.readouterr().err == "3/3 runs\n"
+
+
+def line_after(clock: Clock, capsys: pytest.CaptureFixture[str], steps: list[tuple[float, str]], **options: Any) -> str:
+    """Return what is said after steps that took so many seconds each, of 500 files."""
+    with ProgressLine(500, "files", every_s=0.0, **options) as progress:
+        for seconds, name in steps:
+            clock.now += seconds
+            progress.advance(name=name)
+        return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_easy_files_that_come_first_do_not_promise_an_early_end(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    easy = [(0.1, "easy")] * 10
+    assert line_after(clock, capsys, easy) == "10/500 files, 10.0/s, 0:00:49 left"
+    # A share of 1 - .05^(1/10) = .26 of those to come may be of 10 s each: .74 * 49 s + .26 * 490 * 10 s.
+    said = line_after(clock, capsys, easy, longest_s=10.0)
+    assert said == "10/500 files, 10.0/s, 0:00:49 to 0:21:45 left"
+    assert line_after(clock, capsys, easy, longest_s=10.0, jobs=10) == "10/500 files, 10.0/s, 0:00:49 to 0:02:43 left"
+    # One look at a hard one, and the upper end holds what 490 of its kind would take in part.
+    low, high = said_range(line_after(clock, capsys, [*easy, (10.0, "hard")], longest_s=10.0))
+    assert low > 400 and high > 1200
+    # When most are done there is little left to be wrong about.
+    low, high = said_range(line_after(clock, capsys, [(0.1, "easy")] * 490, longest_s=10.0))
+    assert (low, high) == (1, 1)
+
+
+def test_large_files_that_come_last_count_by_their_bytes(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = {f"{k}": 1_000 if k < 250 else 99_000 for k in range(500)}
+    half = [(0.1, f"{k}") for k in range(250)]
+    # All of them weigh half by their number, half by their bytes: (250 * 50 + 250 * 1) of (500 * 50 + 250 * 100).
+    assert line_after(clock, capsys, half, sizes=sizes) == "250/500 files, 10.0/s, 0:01:13 left"
+    assert line_after(clock, capsys, half) == "250/500 files, 10.0/s, 0:00:25 left"
+
+
+def test_what_is_left_is_reckoned_without_what_was_skipped(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = {f"{k}": 1_000 if k < 5 else 9_000 for k in range(10)}
+    with ProgressLine(10, "files", every_s=0.0, longest_s=5.0, sizes=sizes) as progress:
+        progress.skip(5, [f"{k}" for k in range(5)])
+        clock.now += 5.0
+        progress.advance(name="5")
+    assert capsys.readouterr().err.splitlines()[-1] == "6/10 files, 0.2/s, 0:00:20 left"
+
+
+def test_time_goes_on_though_nothing_ends() -> None:
+    left = TimeLeft(100, 10.0)
+    left.advance(1.0)
+    first = left.range_s(1.0)
+    later = left.range_s(50.0)
+    assert first is not None and later is not None and later[0] > 40 * first[0]
+
+
+def said_range(line: str) -> tuple[int, int]:
+    """Return the ends of the range that a line tells, in seconds."""
+    ends = [3600 * int(h) + 60 * int(m) + int(s) for h, m, s in re.findall(r"(\d+):(\d\d):(\d\d)", line)]
+    return ends[0], ends[-1]
 
 
 def test_results_do_not_meet_the_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
