@@ -8,7 +8,7 @@ from satcost_gnn.cli.inputs import sizes_of
 from satcost_gnn.runtime.progress import ProgressLine
 
 #: What is being done before the first file has ended.
-FIRST = "loading and probing"
+FIRST = "starting"
 
 
 def file_progress(names: Sequence[str], longest_s: float, jobs: int) -> ProgressLine:

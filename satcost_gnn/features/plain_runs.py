@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from satcost_gnn.features.stages import begin
 from satcost_gnn.formula.sources import FormulaFile
 from satcost_gnn.runtime.cpu_clock import cpu_seconds
-from satcost_gnn.runtime.sandbox import report
+from satcost_gnn.runtime.sandbox import report, report_stage
 
 if TYPE_CHECKING:
     from satcost_gnn.features.preprocessing import PreprocessSettings
@@ -29,6 +29,7 @@ def plain_runs_child(files: Sequence[FormulaFile], settings: PreprocessSettings,
         After so many CPU seconds no further file is begun.
     """
     start = cpu_seconds()
+    report_stage("reading and plain runs")
     for file in files:
         report(begin(file, settings, True, tell=False).found)
         if cpu_seconds() - start > most_cpu_s:

@@ -12,7 +12,7 @@ from satcost_gnn.formula.identity import gbdhash
 from satcost_gnn.formula.renumbering import Renumbering, renumbered
 from satcost_gnn.formula.sources import FormulaFile, load
 from satcost_gnn.runtime.cpu_clock import cpu_seconds
-from satcost_gnn.runtime.sandbox import report
+from satcost_gnn.runtime.sandbox import report, report_stage
 from satcost_gnn.search.plain_run import PlainRun, run_plain
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def begin(source: Formula | FormulaFile, settings: PreprocessSettings, with_plai
     say = report if tell else _nothing
     timings: dict[str, float] = found["timings"]
     start = cpu_seconds()
+    if tell:
+        report_stage("reading")
     try:
         given = source if isinstance(source, Formula) else load(source)
     except FormulaError as error:
@@ -72,6 +74,8 @@ def begin(source: Formula | FormulaFile, settings: PreprocessSettings, with_plai
     hashed_s = cpu_seconds() - start
     if with_plain and settings.plain is not None:
         say(found)
+        if tell:
+            report_stage("plain run")
         start = cpu_seconds()
         plain = run_plain(formula, settings.plain)
         found["plain"] = plain and _with_original_model(plain, given, numbering)
@@ -126,11 +130,13 @@ def preprocess_child(
         found["static"] = features
         report(found)
 
+    report_stage("features")
     found["static"] = static_features(formula, on_partial=partial)
     stage("features", start)
     trace, probe = None, None
     if with_probe and settings.probe is not None:
         start = cpu_seconds()
+        report_stage("probing")
         # Past it the probe hands over what it has seen so far instead of being killed.
         probe = run_probe(formula, settings.probe, deadline=time.process_time() + settings.probe.cpu_s)
         trace = probe.trace
@@ -143,6 +149,7 @@ def preprocess_child(
             found["online"] = online_features(trace, dives)
         stage("probe", start)
     start = cpu_seconds()
+    report_stage("graph")
     try:
         found["graph"] = clause_variable_graph(
             formula, trace, max_edges=settings.max_graph_edges, size_limit=settings.graph_size_limit
@@ -153,6 +160,7 @@ def preprocess_child(
     # A search that ran out of time isn't made twice.
     if settings.probe_replicate and settings.probe is not None and probe is not None and probe.status == "UNKNOWN":
         start = cpu_seconds()
+        report_stage("probing a renamed copy")
         replicate = run_probe_replicate(formula, settings.probe, deadline=time.process_time() + settings.probe.cpu_s)
         found["replicate_features"] = replicate_features(replicate)
         found["replicate"] = replace(_with_original_model(replicate, given, numbering), trace=None, numbers=None)

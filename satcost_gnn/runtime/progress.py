@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,14 @@ _SAME, _SAME_S = 1.25, 1.0
 # Whether progress is shown at all, and the bar on the terminal.
 _wanted = True
 _bar_shown: Any = None
+# The line that is shown, if any.
+_line: ProgressLine | None = None
+
+
+def doing(what: str) -> None:
+    """Say what is being done, for whoever waits for the first step to end; nothing where no progress line is."""
+    if _line is not None:
+        _line.doing(what)
 
 
 def show_progress(wanted: bool) -> None:
@@ -86,11 +95,14 @@ class ProgressLine:
         self._skipped = 0
         # Steps that the latest line has told of.
         self._told = 0
+        self._over = threading.Event()
+        self._before: ProgressLine | None = None
         self._bar: Any = None
         self._task: Any = None
 
     def __enter__(self) -> Self:
-        global _bar_shown
+        global _bar_shown, _line
+        self._before, _line = _line, self
         if _wanted and is_terminal(sys.stderr):
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
@@ -115,12 +127,26 @@ class ProgressLine:
             self._bar.start()
             _bar_shown = self._bar
             self._task = self._bar.add_task(self._what, total=self._total)
+        elif _wanted:
+            threading.Thread(target=self._beat, daemon=True, name="satcost-progress").start()
         return self
+
+    def _beat(self) -> None:
+        """Say now and then that something is being done though no step ends."""
+        while not self._over.wait(self._every_s or None):
+            if time.monotonic() - self._said >= self._every_s:
+                self._say()
+
+    def doing(self, what: str) -> None:
+        """Say what is being done, as long as no step has ended."""
+        self._first = what
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        global _bar_shown
+        global _bar_shown, _line
+        _line = self._before
+        self._over.set()
         if self._bar is not None:
             self._bar.stop()
             _bar_shown = None

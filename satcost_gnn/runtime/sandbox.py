@@ -26,11 +26,14 @@ from typing import Any, Literal, Protocol, Self
 from satcost_gnn.errors import SandboxError
 from satcost_gnn.runtime.helper_process import Helper, can_be_forked, start_helper
 from satcost_gnn.runtime.process_tree import below, proportional_mb, usage
+from satcost_gnn.runtime.progress import doing
 
 #: Words on a running request, between :class:`Sandbox` and its helper.
 PAUSE, RESUME = "pause", "resume"
 #: First word of an answer that is no outcome: no child could be started.
 REFUSED = "refused"
+#: First word of what is no answer either: the child says what it does next.
+STAGE = "stage"
 
 # A thread whose helper has been told to end is done in milliseconds, unless the machine has stopped.
 _JOIN_S = 5.0
@@ -116,6 +119,12 @@ def report(value: Any) -> None:
     """
     if _report_fd is not None:
         write_frame(_report_fd, ("report", value))
+
+
+def report_stage(what: str) -> None:
+    """Tell the caller's progress line what is done next, from inside a sandboxed function; outside a sandbox nobody."""
+    if _report_fd is not None:
+        write_frame(_report_fd, (STAGE, what))
 
 
 def scratch() -> Path:
@@ -309,7 +318,9 @@ class Sandbox:
                     while not isinstance(outcome := read_frame(answers), Outcome):
                         if outcome[0] == REFUSED:
                             raise SandboxError(outcome[1])
-                        if on_report is not None:
+                        if outcome[0] == STAGE:
+                            doing(outcome[1])
+                        elif on_report is not None:
                             on_report(outcome[1])
                 except (EOFError, OSError) as error:
                     self._discard()

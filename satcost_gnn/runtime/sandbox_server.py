@@ -35,7 +35,7 @@ from satcost_gnn.runtime.process_tree import (
     signal_all,
     usage,
 )
-from satcost_gnn.runtime.sandbox import PAUSE, REFUSED, Exact, Limits, Outcome, Status, read_frame, write_frame
+from satcost_gnn.runtime.sandbox import PAUSE, REFUSED, STAGE, Exact, Limits, Outcome, Status, read_frame, write_frame
 from satcost_gnn.runtime.scratch_space import ScratchSpace, remove_abandoned
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -123,15 +123,15 @@ def _child(function: str, kwargs: dict[str, Any], limits: Limits, fd: int, log: 
 class _Frames:
     """What a child has written so far."""
 
-    def __init__(self, answers: int | None) -> None:
+    def __init__(self, answers: int | None, as_they_come: bool) -> None:
         self.partial: Any = None
         self.closing: Any = None
-        self._answers = answers
+        self._answers, self._as_they_come = answers, as_they_come
         self._data = bytearray()
         self._position = 0
 
     def feed(self, piece: bytes) -> None:
-        """Take in the next bytes; partial values are handed on as they come, if that is wanted."""
+        """Take in the next bytes; partial values are handed on as they come if that is wanted, stages in any case."""
         self._data += piece
         while self._position + 8 <= len(self._data):
             (size,) = struct.unpack_from("<Q", self._data, self._position)
@@ -140,11 +140,12 @@ class _Frames:
                 break
             frame = pickle.loads(bytes(self._data[self._position + 8 : end]))
             self._position = end
-            if frame[0] != "report":
+            if frame[0] not in ("report", STAGE):
                 self.closing = frame
                 continue
-            self.partial = frame[1]
-            if self._answers is not None:
+            if frame[0] == "report":
+                self.partial = frame[1]
+            if self._answers is not None and (self._as_they_come or frame[0] == STAGE):
                 write_frame(self._answers, frame)
         if self._position > 1 << 20:
             del self._data[: self._position]
@@ -259,11 +260,18 @@ def _import_for(name: str) -> None:
         _called.add(name)
 
 
-def _run(function: str, kwargs: dict[str, Any], limits: Limits, scratch: Path, answers: int | None = None) -> Outcome:
-    """Run one request; partial values are written to ``answers`` as they come, if it is given."""
+def _run(
+    function: str,
+    kwargs: dict[str, Any],
+    limits: Limits,
+    scratch: Path,
+    answers: int | None = None,
+    as_they_come: bool = False,
+) -> Outcome:
+    """Run one request; stages are written to ``answers``, if it is given, and partial values if they are wanted."""
     _import_for(function.partition(":")[0])
     bounds = _Bounds.of(limits)
-    frames, seen = _Frames(answers), _Seen()
+    frames, seen = _Frames(answers, as_they_come), _Seen()
     held_mb = _held_mb()
     # All that runs below this process belongs to the run: orphans of the child come to it.
     processes = Descendants(os.getpid())
@@ -364,7 +372,7 @@ def _serve(warden: int) -> NoReturn:
         function, kwargs, limits, as_they_come = request
         number += 1
         try:
-            answer: Any = _run(function, kwargs, limits, base / str(number), answers if as_they_come else None)
+            answer: Any = _run(function, kwargs, limits, base / str(number), answers, as_they_come)
         except BrokenPipeError:
             _leave()
         except OSError as error:

@@ -21,6 +21,7 @@ from satcost_gnn.learn.calibration import Calibration
 from satcost_gnn.learn.early_answers import RELATIVE_COST_FILE, RelativeCosts
 from satcost_gnn.runtime.output_files import write_json
 from satcost_gnn.runtime.process_limits import inherited_address_space_mb
+from satcost_gnn.runtime.progress import doing
 from satcost_gnn.runtime.stored_files import json_kind
 from satcost_gnn.serve.checkpoint import NETWORK, Checkpoint
 
@@ -168,6 +169,7 @@ def open_estimator(checkpoint: Checkpoint, name: str, unit: str, device: str) ->
             f"the address space is limited to {inherited:.0f} MiB (inherited: `ulimit -v`), of which torch would take "
             f"about {_TORCH_MB}"
         )
+    doing(f"loading {name}")
     try:
         place = checkpoint.member(NETWORK if name == NETWORK else f"{unit}/{name}")
         from satcost_gnn.learn.registry import load_estimator

@@ -1,13 +1,19 @@
 """Lines of progress where standard error is no terminal; the clock is the test's."""
 
 import re
+import threading
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from satcost_gnn.runtime.progress import ProgressLine, duration
+from satcost_gnn.data.generate import from_recipe
+from satcost_gnn.features.preprocessing import PreprocessSettings, preprocess
+from satcost_gnn.runtime.progress import ProgressLine, doing, duration
+from satcost_gnn.runtime.sandbox import Limits, Sandbox
 from satcost_gnn.runtime.time_left import TimeLeft
+from satcost_gnn.search.plain_run import PlainSettings
+from satcost_gnn.search.probe_settings import ProbeSettings
 
 
 class Clock:
@@ -135,3 +141,45 @@ def test_durations() -> None:
     assert [duration(value) for value in (None, 0.4, 59.6, 3599.0, 90_061.0)] == [
         "?", "0:00:00", "0:01:00", "0:59:59", "25:01:01",
     ]  # fmt: skip
+
+
+def test_what_is_being_done_is_said_until_a_step_has_ended(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressLine(2, "files", first="starting") as outer:
+        doing("reading")
+        with ProgressLine(1, "cubes"):
+            doing("something else")
+        doing("probing")
+        outer.skip(1)
+        clock.now += 20.0
+        outer.skip(0)
+        doing("loading")
+        clock.now += 20.0
+        outer.advance()
+    doing("nobody looks")
+    assert capsys.readouterr().err.splitlines() == ["1/2 files, probing", "2/2 files, 0.0/s, 0:00:00 left"]
+
+
+def test_a_long_first_step_is_told_of_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = threading.Event()
+    monkeypatch.setattr(ProgressLine, "_say", lambda self: said.set())
+    with ProgressLine(2, "files", every_s=0.01):
+        assert said.wait(60)
+
+
+def test_children_say_what_they_do() -> None:
+    words: list[str] = []
+
+    class Line(ProgressLine):
+        def doing(self, what: str) -> None:
+            words.append(what)
+
+    settings = PreprocessSettings(
+        probe=ProbeSettings(conflicts=10), dives=None, plain=PlainSettings(stages=(10,)), max_graph_edges=5000
+    )
+    hard = from_recipe("random-ksat:k=3,n=150,ratio=4.26,seed=1")
+    reports: list[object] = []
+    with Line(1, "files"), Sandbox() as sandbox:
+        assert preprocess(hard, settings, sandbox).instance is not None
+        assert words == ["reading", "plain run", "features", "probing", "graph", "probing a renamed copy"]
+        sandbox.run("satcost_gnn.runtime.sandbox:report_stage", {"args": ("alone",)}, Limits(), reports.append)
+        assert words[-1] == "alone" and reports == []
