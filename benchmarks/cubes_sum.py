@@ -26,7 +26,7 @@ from satcost_gnn.data.generate.cube import cubes, parse_cube_recipe, with_units
 from satcost_gnn.decide.cube_sampling import design, estimate
 from satcost_gnn.decide.cubes import predict_cubes, total_of
 from satcost_gnn.runtime.sandbox import Sandbox
-from satcost_gnn.search.solvers import run_solver
+from satcost_gnn.search.solver_run import run_solver
 from satcost_gnn.serve.predictor import Predictor
 
 SOLVER = "cadical195"

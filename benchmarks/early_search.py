@@ -111,7 +111,7 @@ def medians(predictor: Predictor, instance: Instance, run: PlainRun | None) -> d
 
 def measure(path: Path, predictors: list[Predictor], sandbox: Sandbox, known: dict[str, Any]) -> dict[str, Any]:
     """Return the row of one file."""
-    item = preprocess(path, replace(predictors[0].settings, plain=None), sandbox)
+    item = preprocess(path, predictors[0].settings.with_features(plain=None), sandbox)
     row: dict[str, Any] = {"file": f"{path.parent.name}/{path.name}", "error": item.error}
     instance = item.instance
     if instance is None or instance.probe is None:

@@ -108,7 +108,7 @@ def write_samples(directory: Path) -> list[Path]:
 def measure() -> bool:
     """Print each sample's answer and conflicts; return whether they are those of the table."""
     from satcost_gnn.runtime.sandbox import Sandbox
-    from satcost_gnn.search.solvers import run_solver
+    from satcost_gnn.search.solver_run import run_solver
 
     agree = True
     with Sandbox() as sandbox:

@@ -81,7 +81,7 @@ def differences(predictor: Predictor, formula: Formula, copies: int) -> tuple[bo
         return None
     network, forest = predictor.estimator("gnn"), predictor.estimator("forest")
     kept = predictor.checkpoint.config.training["config"]["batches"]["max_graph_edges"]
-    sampled = formula.n_literals > min(kept, settings.max_graph_edges)
+    sampled = formula.n_literals > min(kept, settings.features.max_graph_edges)
     found: list[dict[str, float]] = []
     for seed in range(1, copies + 1):
         variants = {}
@@ -90,7 +90,7 @@ def differences(predictor: Predictor, formula: Formula, copies: int) -> tuple[bo
             trace = renamed_trace(
                 original.probe.trace, signed_renaming(formula.n_vars, Draws(seed, "invariance"), flip=flip)
             )
-            graph = clause_variable_graph(copy, trace, max_edges=settings.max_graph_edges)
+            graph = clause_variable_graph(copy, trace, max_edges=settings.features.max_graph_edges)
             variants[f"graph, {how}"] = replace(original, graph=graph)
             fresh = predictor.preprocess(copy).instance
             if fresh is not None and fresh.online is not None and fresh.graph is not None:
@@ -118,7 +118,7 @@ def effect_of_graph(predictor: Predictor, directory: Path) -> dict[str, dict[str
         instance = predictor.preprocess(formula, plain=False).instance
         if instance is None or instance.graph is None or instance.probe is None or instance.probe.solved:
             continue
-        bare = clause_variable_graph(formula, max_edges=predictor.settings.max_graph_edges)
+        bare = clause_variable_graph(formula, max_edges=predictor.settings.features.max_graph_edges)
         known.append((instance, replace(instance, graph=bare)))
     for k, (instance, bare) in enumerate(known):
         other = replace(instance, graph=known[k - 1][0].graph)

@@ -58,7 +58,7 @@ def predicted(path: str) -> dict[str, Any]:
         result["mean_log10_conflicts"] = dict(zip(found.solvers, found.distribution.mean().round(3), strict=True))
         instance = predictor.as_in_training(item.instance)
         start = time.process_time()
-        mean = predictor.predict_variants("gnn", [instance]).mean()[0]
+        mean = predictor.predict_variants("ensemble", [instance]).mean()[0]
         result["network"] = {
             "mean_log10_conflicts": dict(zip(found.solvers, mean.round(3), strict=True)),
             "cpu_s": round(time.process_time() - start, 2),

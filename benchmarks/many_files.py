@@ -36,7 +36,7 @@ from dataclasses import replace
 from pathlib import Path
 from satcost_gnn.serve.predictor import Predictor
 with Predictor.from_checkpoint(device="cpu") as predictor:
-    predictor.settings = replace(predictor.settings, plain=None)
+    predictor.settings = predictor.settings.with_features(plain=None)
     for prediction in predictor.predict_many(Path(sys.argv[2]).read_text().splitlines()):
         print(json.dumps({"path": prediction.path}))
 """

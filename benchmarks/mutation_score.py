@@ -2,7 +2,8 @@
 
 Faults are sampled from all that can be made in the modules below: a comparison, an arithmetic or logical operator, a
 number, a negation, a smaller of two for the larger. Each is tried in a fork of a process that has the libraries loaded,
-under a time limit, on the tests of the module alone. What is done is kept, so that a run can be continued::
+under a limit on CPU time, on those tests of the module alone that reach its line, the fastest first. What is done is
+kept, so that a run can be continued::
 
     python benchmarks/mutation_score.py --mutants 300 --seconds 600 -o mutants.jsonl     # again until all are done
     python benchmarks/mutation_score.py --mutants 300 -o mutants.jsonl --report docs/benchmarks/mutation_score.json
@@ -25,6 +26,7 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -182,28 +184,98 @@ def _tests_of(module: str) -> list[str]:
     return [str(ROOT / "tests" / name) for name in MODULES[module]]
 
 
-def outcome(mutant: Mutant | None, tests: Sequence[str], limit_s: float) -> str:
-    """Run tests in a fork, with a fault or none; return ``killed``, ``survived`` or ``timeout``."""
+class _Reach:
+    """Plug-in of pytest: which lines of a module each test reaches, and the CPU seconds that it takes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+        self.lines: dict[str, list[int]] = {}
+        self.seconds: dict[str, float] = {}
+        self._reached: set[int] = set()
+
+    def _trace(self, frame: Any, event: str, argument: object) -> Any:
+        if frame.f_code.co_filename != self.path:
+            return None
+        self._reached.add(frame.f_lineno)
+        return self._trace
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Begin to look."""
+        self._reached = set()
+        self._begin = time.process_time()
+        threading.settrace(self._trace)
+        sys.settrace(self._trace)
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """Keep what was seen."""
+        sys.settrace(None)
+        threading.settrace(None)  # type: ignore[arg-type]
+        self.lines[nodeid] = sorted(self._reached)
+        self.seconds[nodeid] = time.process_time() - self._begin
+
+
+def _pytest(arguments: Sequence[str], *plugins: object) -> int:
     import pytest
 
+    common = ["-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov", "-m", "not slow"]
+    return int(pytest.main([*common, *arguments], plugins=list(plugins)))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with contextlib.suppress(BaseException), open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+        yield
+
+
+def reach(module: str, kept: Path) -> dict[str, Any]:
+    """Return which lines of a module each of its tests reaches, and its CPU seconds: measured once, in a fork."""
+    known = json.loads(kept.read_text()) if kept.exists() else {}
+    if module not in known:
+        child = os.fork()
+        if child == 0:
+            code = 70
+            with _quiet():
+                plugin = _Reach(ROOT / "satcost_gnn" / module)
+                code = _pytest(_tests_of(module), plugin)
+                known[module] = {"lines": plugin.lines, "seconds": plugin.seconds}
+                kept.write_text(json.dumps(known) + "\n")
+            os._exit(code)
+        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0:
+            raise SystemExit(f"{', '.join(_tests_of(module))}: fails without any fault; expected tests that pass")
+        known = json.loads(kept.read_text())
+    found: dict[str, Any] = known[module]
+    return found
+
+
+def tests_of(mutant: Mutant, reached: dict[str, Any]) -> list[str]:
+    """Return the tests that reach a fault's line, the fastest first; all if none does, as of what importing runs."""
+    seconds: dict[str, float] = reached["seconds"]
+    tests = [name for name, lines in reached["lines"].items() if mutant.line in lines]
+    return sorted(tests or seconds, key=lambda name: seconds[name])
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Return what a process, and those of its children that have ended, have used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def outcome(mutant: Mutant, tests: Sequence[str], limit_s: float) -> str:
+    """Run tests in a fork, with a fault; return ``killed``, ``survived`` or ``timeout`` (of CPU seconds)."""
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)
         code = 70
-        with contextlib.suppress(BaseException), open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 1)
-            os.dup2(nowhere.fileno(), 2)
-            if mutant is not None:
-                name = "satcost_gnn." + mutant.module.removesuffix(".py").replace("/", ".")
-                sys.meta_path.insert(0, _Finder(name, ROOT / "satcost_gnn" / mutant.module, source_of(mutant)))
-            code = int(
-                pytest.main(
-                    ["-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov", "-m", "not slow", *tests]
-                )
-            )
+        with _quiet():
+            name = "satcost_gnn." + mutant.module.removesuffix(".py").replace("/", ".")
+            sys.meta_path.insert(0, _Finder(name, ROOT / "satcost_gnn" / mutant.module, source_of(mutant)))
+            code = _pytest(["-x", *tests])
         os._exit(code)
-    end = time.monotonic() + limit_s
-    while time.monotonic() < end:
+    # One that waits for what never comes uses no CPU time.
+    end = time.monotonic() + 20.0 * limit_s
+    while time.monotonic() < end and _cpu_seconds(child) < limit_s:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             return "survived" if os.waitstatus_to_exitcode(status) == 0 else "killed"
@@ -253,27 +325,31 @@ def main() -> None:
     sample = chosen(options.mutants, options.seed)
     rows = [row for row in rows if any((m.module, m.node, m.what) == (row["module"], row["node"], row["what"])
                                        for m in sample)]  # fmt: skip
-    for library in ("numpy", "scipy.stats", "scipy.special", "sklearn.ensemble", "pydantic", "torch"):
+    for library in (
+        "numpy",
+        "scipy.stats",
+        "scipy.optimize",
+        "sklearn.ensemble",
+        "pydantic",
+        "torch",
+        "pytest",
+        "hypothesis",
+        "typer",
+    ):
         with contextlib.suppress(ImportError), contextlib.redirect_stderr(io.StringIO()):
             importlib.import_module(library)
     end = time.monotonic() + options.seconds
-    # What the tests take without a fault: kept, too, since measuring it anew takes as long as several faults.
-    kept = options.output.with_suffix(".usual.json")
-    usual: dict[str, float] = json.loads(kept.read_text()) if kept.exists() else {}
+    kept = options.output.with_suffix(".reach.json")
     for mutant in sample:
         if (mutant.module, mutant.node, mutant.what) in done:
             continue
         if time.monotonic() > end:
             break
-        tests = _tests_of(mutant.module)
-        if mutant.module not in usual:
-            start = time.monotonic()
-            if outcome(None, tests, 1800.0) != "survived":
-                raise SystemExit(f"{', '.join(tests)}: fails without any fault; expected tests that pass")
-            usual[mutant.module] = time.monotonic() - start
-            kept.write_text(json.dumps(usual) + "\n")
+        reached = reach(mutant.module, kept)
+        tests = tests_of(mutant, reached)
+        usual = sum(reached["seconds"][name] for name in tests)
         start = time.monotonic()
-        status = outcome(mutant, tests, 20.0 + 6.0 * usual[mutant.module])
+        status = outcome(mutant, [str(ROOT / name) for name in tests], 30.0 + 6.0 * usual)
         rows.append({**asdict(mutant), "status": status, "seconds": round(time.monotonic() - start, 1)})
         with options.output.open("a") as stream:
             stream.write(json.dumps(rows[-1]) + "\n")

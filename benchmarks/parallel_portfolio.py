@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.joining import join_datasets
+from satcost_gnn.data.splits import LEARNT_SIDES
 from satcost_gnn.decide.parallel_portfolio import candidates, member_par2, parallel_portfolio
 from satcost_gnn.search.solvers import SOLVERS
 
@@ -93,7 +94,7 @@ def own_runs(paths: list[Path], limit_s: float, rng: np.random.Generator) -> dic
     sides = dataset.splits.side
     names = candidates(dataset, SOLVERS)
     single, seeded = names.index(SINGLE), names.index(SEEDED)
-    learnt = frozenset(name for name, side in sides.items() if side in ("train", "validation"))
+    learnt = frozenset(name for name, side in sides.items() if side in LEARNT_SIDES)
     tested = frozenset(name for name, side in sides.items() if side == "test")
     learnt_names, train = member_par2(dataset, names, learnt, limit_s)
     test_names, test = member_par2(dataset, names, tested, limit_s)

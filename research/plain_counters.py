@@ -23,7 +23,7 @@ from satcost_gnn.config import read_config
 from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.data.instance_index import read_index
 from satcost_gnn.features.early_budget import within_limit
-from satcost_gnn.features.preprocessing import PreprocessSettings
+from satcost_gnn.features.spec import PreprocessSettings
 from satcost_gnn.learn.registry import make_estimator
 from satcost_gnn.runtime.sandbox import Limits, Sandbox
 from satcost_gnn.search.plain_run import PlainSettings, run_plain

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.runtime.output_files import write_json
@@ -85,10 +85,6 @@ class ModelConfig(Section):
         "node_evidence": "probe_node_features",
         "branch_dropout": "modality_dropout",
         "early_alone": "online_only_dropout",
-        "beside": "ensemble_member",
-        "beside_weight": "ensemble_member_weight",
-        "early_on_new": "ood_fallback_weight",
-        "constant_on_new": "ood_fallback_constant",
     }
 
     modalities: tuple[Modality, ...] = Field(
@@ -123,24 +119,6 @@ class ModelConfig(Section):
         ge=0,
         lt=1,
         description="Probability that all modalities but the early search are missing in training.",
-    )
-    ensemble_member: Literal["none", "forest"] = Field(
-        default="none", description="Classical estimator that the network's distribution is mixed with."
-    )
-    ensemble_member_weight: float = Field(default=0.5, ge=0, le=1, description="Weight of that estimator.")
-
-    ood_fallback_weight: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="Weight, out of distribution, of what is predicted from the early search alone: by a forest "
-        "and, if it was trained with online_only_dropout, by the network.",
-    )
-    ood_fallback_constant: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="Weight of the training set's own distribution, out of distribution.",
     )
 
     @field_validator("modalities")
@@ -228,6 +206,41 @@ class NetworkConfig(Section):
     )
 
 
+class EnsembleConfig(Section):
+    """What the network is mixed with."""
+
+    member: Literal["none", "forest"] = Field(
+        default="none", description="Classical estimator that the network's distribution is mixed with."
+    )
+    member_weight: float = Field(default=0.5, ge=0, le=1, description="Weight of that estimator.")
+    ood_weight: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Weight, out of distribution, of what is predicted from the early search alone: by a forest "
+        "and, if it was trained with online_only_dropout, by the network.",
+    )
+    ood_constant: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Weight of the training set's own distribution, out of distribution.",
+    )
+
+
+#: Key of an earlier version in ``[model]`` -> key of ``[ensemble]``.
+_FORMER_MODEL_KEYS: Mapping[str, str] = {
+    "beside": "member",
+    "beside_weight": "member_weight",
+    "early_on_new": "ood_weight",
+    "constant_on_new": "ood_constant",
+    "ensemble_member": "member",
+    "ensemble_member_weight": "member_weight",
+    "ood_fallback_weight": "ood_weight",
+    "ood_fallback_constant": "ood_constant",
+}
+
+
 class CheckpointSection(Section):
     """What is shipped of a run."""
 
@@ -244,6 +257,20 @@ class CheckpointSection(Section):
     )
 
 
+def ensemble_moved(values: Any) -> tuple[Any, list[tuple[str, str]]]:
+    """Return a configuration with the ensemble's keys where they are today, and each such key then and now.
+
+    Earlier versions had them in ``[model]``.
+    """
+    model = values.get("model") if isinstance(values, Mapping) else None
+    if not isinstance(model, Mapping) or not (found := [key for key in _FORMER_MODEL_KEYS if key in model]):
+        return values, []
+    ensemble = {_FORMER_MODEL_KEYS[key]: model[key] for key in found} | dict(values.get("ensemble") or {})
+    left = {key: value for key, value in model.items() if key not in found}
+    moved = [(f"model.{key}", f"ensemble.{_FORMER_MODEL_KEYS[key]}") for key in found]
+    return {**values, "model": left, "ensemble": ensemble}, moved
+
+
 class TrainingConfig(NetworkConfig):
     """A whole training run: ``satcost train --config FILE`` and ``python train.py --config FILE``."""
 
@@ -253,7 +280,16 @@ class TrainingConfig(NetworkConfig):
     runs: Path = Field(default=Path("runs"), description="Directory that holds the directories of runs.")
     data: DataConfig
     preprocess: PreprocessConfig = PreprocessConfig()
+    ensemble: EnsembleConfig = EnsembleConfig()
     checkpoint: CheckpointSection = CheckpointSection()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_an_ensemble_of_its_own(cls, values: Any, info: ValidationInfo) -> Any:
+        found, moved = ensemble_moved(values)
+        if isinstance(info.context, list):
+            info.context.extend(moved)
+        return found
 
     @property
     def directory(self) -> Path:

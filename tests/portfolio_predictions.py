@@ -1,15 +1,20 @@
-"""Predictions made by hand: normal distributions of log10 CPU seconds."""
+"""What tests of solving share: predictions made by hand, normal in log10 CPU seconds, and a solver that fakes."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from satcost_gnn.core.distribution import GRIDS, CostDistribution
 from satcost_gnn.decide.training_statistics import TrainingStatistics
+from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.serve.prediction import Prediction
 
 GRID = GRIDS["cpu_seconds"]
+FAKE = Path(__file__).parent / "search" / "fake_solver.py"
+#: Small enough for the fake solver, which tries everything.
+TINY = Formula.from_clauses([[1, 2], [-1, 3], [-3, -2, 4], [2, 3]])
 
 
 def prediction(costs: Mapping[str, tuple[float, float]], **changes: Any) -> Prediction:

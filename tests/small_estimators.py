@@ -18,18 +18,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "forest": {"n_trees": 8, "censored_rounds": 1},
     "boosting": {"n_trees": 5},
     "progress_ensemble": {"n_trees": 5},
-    "average": {"members": [["forest", {"n_trees": 5}], ["knn", {}]]},
-    "ood_gated": {"members": [["forest", {"n_trees": 5}], ["constant", {}]]},
+    "mixture": {"members": [["forest", {"n_trees": 5}], ["knn", {}]]},
+    "ood_gated": {"known": ["mixture", {"members": [["forest", {"n_trees": 5}], ["constant", {}]]}]},
+    "within_reach": {"near": ["ood_gated", {"known": ["knn", {}]}], "far": ["forest", {"n_trees": 5}], "reach": 500.0},
     "stacked": {"members": [["forest", {"n_trees": 5}], ["constant", {}]], "folds": 2},
     NETWORK: {
         "settings": {
-            "model": {
-                **SMALL_MODEL,
-                "rounds": 1,
-                "ensemble_member": "forest",
-                "ood_fallback_weight": 0.5,
-                "ood_fallback_constant": 0.3,
-            },
+            "model": {**SMALL_MODEL, "rounds": 1, "online_only_dropout": 0.2},
             "optimiser": {"epochs": 1, "encoder_epochs": 1},
             "accelerator": "cpu",
         }

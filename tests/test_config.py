@@ -137,12 +137,13 @@ def test_keys_of_earlier_versions_are_read_with_a_warning_that_names_those_of_to
         0.3,
         0.2,
     )
-    assert (found.model.probe_node_features, found.model.ensemble_member) == (False, "forest")
-    assert (found.model.ensemble_member_weight, found.model.ood_fallback_weight) == (0.4, 0.6)
-    assert (found.model.ood_fallback_constant, found.optimiser.ema_decay) == (0.1, 0.5)
+    assert (found.model.probe_node_features, found.ensemble.member) == (False, "forest")
+    assert (found.ensemble.member_weight, found.ensemble.ood_weight) == (0.4, 0.6)
+    assert (found.ensemble.ood_constant, found.optimiser.ema_decay) == (0.1, 0.5)
     assert found.optimiser.encoder_epochs == 7
     texts = [str(one.message) for one in told]
     assert len(texts) == 11 and any("'averaging' is now 'ema_decay'" in text for text in texts)
+    assert any("'model.beside' is now 'ensemble.member'" in text for text in texts)
     # Both at once contradict each other.
     with pytest.raises(ConfigError, match=r"unknown key 'optimiser\.averaging'"):
         read_config(write(tmp_path, '[data]\ndataset = "d"\n[optimiser]\naveraging = 0.5\nema_decay = 0.6\n'))

@@ -8,10 +8,10 @@ from damaging import DAMAGES
 
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.features.cache import InstanceCache
-from satcost_gnn.features.preprocessing import PreprocessSettings
+from satcost_gnn.features.spec import FeatureSpec, PreprocessSettings
 from satcost_gnn.search.probe_settings import ProbeSettings
 
-SETTINGS = PreprocessSettings(probe=ProbeSettings(conflicts=50), probe_replicate=False, dives=None)
+SETTINGS = PreprocessSettings(FeatureSpec(probe=ProbeSettings(conflicts=50), probe_replicate=False, dives=None))
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,9 @@ from safetensors.numpy import load_file, save_file
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.decide.training_statistics import TrainingStatistics
 from satcost_gnn.errors import CheckpointError
-from satcost_gnn.serve.checkpoint import NETWORK, Checkpoint
+from satcost_gnn.serve.checkpoint import Checkpoint
 from satcost_gnn.serve.checkpoint_contents import open_estimator
+from satcost_gnn.serve.members import NETWORK, with_parts
 from satcost_gnn.serve.phases import PhasePredictor, find_phase_checkpoint
 from satcost_gnn.serve.predictor import Predictor
 
@@ -42,11 +43,13 @@ def ends() -> Iterator[None]:
 
 def what_is_said(directory: Path, unit: str, changed: str = "") -> str:
     """Return the error of opening a checkpoint, or why its estimators (or that of a file) can't be had."""
-    of_file = NETWORK if changed.startswith(NETWORK) else changed.split("/")[1] if changed.count("/") == 2 else ""
+    member = changed.rpartition("/")[0]
     try:
         with Predictor.from_checkpoint(directory, unit=unit, device="cpu") as predictor:
-            chain = [name for name in predictor.chain if of_file in ("", name)]
-            found = (open_estimator(predictor.checkpoint, name, unit, "cpu") for name in chain)
+            config = predictor.checkpoint.config
+            parts = {name: with_parts(config.members, config.member_for(name, unit)) for name in predictor.chain}
+            chain = [name for name in predictor.chain if member not in config.members or member in parts[name]]
+            found = (open_estimator(predictor._members, name) for name in chain)
             return "; ".join(reason for reason in found if isinstance(reason, str))
     except CheckpointError as error:
         return str(error)
@@ -76,7 +79,7 @@ def test_a_damaged_file_is_named(name: str, small: Path, tmp_path: Path) -> None
             assert str(directory / name) in str(error), kind
             assert f"{unit}/" not in name or name.endswith(("probe_offset.json", "relative_cost.json"))
         else:
-            member = NETWORK if name.startswith(NETWORK) else name.rpartition("/")[0]
+            member = name.rpartition("/")[0]
             with pytest.raises(CheckpointError, match=re.escape(str(directory / name))):
                 checkpoint.member(member)
             assert checkpoint.check_files()
@@ -87,7 +90,9 @@ def test_a_damaged_file_is_named(name: str, small: Path, tmp_path: Path) -> None
     assert Checkpoint.open(small).check_files() == []
 
 
-@pytest.mark.parametrize("member", [NETWORK, "conflicts/forest", "conflicts/forest_static", "conflicts/constant"])
+@pytest.mark.parametrize(
+    "member", [NETWORK, "conflicts/forest", "conflicts/forest_static", "conflicts/ensemble.far.novel"]
+)
 def test_a_damaged_estimator_is_passed_over_with_the_reason(member: str, tmp_path: Path) -> None:
     directory = linked_copy(SHIPPED.directory, tmp_path / "c-v1")
     file = next(name for name in SHIPPED.config.files if name.startswith(f"{member}/") and not name.endswith(".json"))
@@ -157,9 +162,9 @@ def _reversed(*keys: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
         ("conflicts/forest/estimator.json", ("solvers",)),
         ("conflicts/constant/estimator.json", ("solvers",)),
         ("gnn/config.json", ("shape", "solvers", "conflicts")),
-        ("gnn/ensemble-member-conflicts/estimator.json", ("solvers",)),
-        ("gnn/ood-fallback/conflicts/estimator.json", ("solvers",)),
-        ("gnn/ood-fallback/constant-conflicts/estimator.json", ("solvers",)),
+        ("conflicts/ensemble/estimator.json", ("solvers",)),
+        ("conflicts/ensemble.far.known/estimator.json", ("solvers",)),
+        ("conflicts/ensemble.far.novel/estimator.json", ("solvers",)),
     ],
 )
 def test_solvers_in_another_order_are_noticed(name: str, keys: tuple[str, ...], tmp_path: Path) -> None:
@@ -179,9 +184,11 @@ READ = [
     "conflicts/tree_size/estimator.json",
     "conflicts/constant/estimator.json",
     "gnn/config.json",
-    "gnn/ensemble-member-conflicts/estimator.json",
-    "gnn/ood-fallback/conflicts/estimator.json",
-    "gnn/ood-fallback/ood_detector/detector.json",
+    "conflicts/ensemble/estimator.json",
+    "conflicts/ensemble.far/estimator.json",
+    "conflicts/ensemble.far.known/estimator.json",
+    "conflicts/ensemble.far.novel/estimator.json",
+    "conflicts/ensemble.far.detector/detector.json",
 ]
 
 
@@ -199,7 +206,7 @@ def test_json_of_another_shape_is_noticed(name: str, tmp_path: Path) -> None:
             changes[f"wrong {key}"] = lambda found, key=key, wrong=wrong: found | {key: wrong}
             if key not in optional:
                 changes[f"no {key}"] = lambda found, key=key: {k: v for k, v in found.items() if k != key}
-    if "ood_detector" not in name and name not in ("calibration.json", "conflicts/probe_offset.json"):
+    if "detector.json" not in name and name not in ("calibration.json", "conflicts/probe_offset.json"):
         changes["unknown"] = lambda found: found | {"surprise": 1}
     for kind, change in changes.items():
         if (name, kind) in {("calibration.json", "no conflicts")}:

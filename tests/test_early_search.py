@@ -17,12 +17,14 @@ from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.errors import CheckpointError, ConfigError
 from satcost_gnn.features.early_budget import early_share, within_limit
-from satcost_gnn.features.preprocessing import Preprocessed, PreprocessSettings
+from satcost_gnn.features.preprocessing import Preprocessed
+from satcost_gnn.features.spec import PreprocessSettings
+from satcost_gnn.formula.cnf import satisfies
 from satcost_gnn.learn.early_answers import LEVELS, RELATIVE_COST_FILE, RelativeCosts, write_relative_costs
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.plain_run import PlainRun, PlainStage
 from satcost_gnn.search.probe import probe
-from satcost_gnn.search.solvers import run_solver, satisfies
+from satcost_gnn.search.solver_run import run_solver
 from satcost_gnn.serve.prediction import QUANTILES, Prediction
 from satcost_gnn.serve.predictor import Predictor
 
@@ -45,7 +47,7 @@ def predictor(request: pytest.FixtureRequest) -> Iterator[Predictor]:
 @pytest.mark.parametrize("name", FORMULAS)
 def test_what_the_solver_answers_alone_has_its_exact_cost(predictor: Predictor, sandbox: Sandbox, name: str) -> None:
     formula = FORMULAS[name]
-    listening = probe(formula, predictor.settings.probe, sandbox)
+    listening = probe(formula, predictor.settings.features.probe, sandbox)
     alone = run_solver(sandbox, SOLVER, formula, cpu_s=60.0)
     assert alone.status in ("SAT", "UNSAT") and alone.conflicts is not None
     # With a listener it would not have been answered, or only after many more conflicts.
@@ -125,10 +127,10 @@ def test_the_share_of_a_limit() -> None:
     for wrong in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ConfigError, match="limit"):
             early_share(wrong)
-    short, long = (within_limit(PreprocessSettings(), limit, SOLVER).plain for limit in (10.0, 3600.0))
+    short, long = (within_limit(PreprocessSettings(), limit, SOLVER).features.plain for limit in (10.0, 3600.0))
     assert short is not None and long is not None
     assert short.propagations < long.propagations and (short.cpu_s, long.cpu_s) == (0.2, 30.0)
-    assert within_limit(PreprocessSettings(), 10.0, "glucose42").plain is None
+    assert within_limit(PreprocessSettings(), 10.0, "glucose42").features.plain is None
 
 
 def test_relative_costs_are_kept_and_checked(predictor: Predictor, tmp_path) -> None:  # type: ignore[no-untyped-def]

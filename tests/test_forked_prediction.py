@@ -24,7 +24,7 @@ def work(queue):
 
 with Predictor.from_checkpoint() as predictor:
     before = predictor.predict(clauses)
-    assert before.source == "gnn", before.reason
+    assert before.source == "ensemble", before.reason
     context = multiprocessing.get_context("fork")
     queue = context.SimpleQueue()
     children = [context.Process(target=work, args=(queue,), daemon=True) for _ in range(2)]
@@ -33,7 +33,7 @@ with Predictor.from_checkpoint() as predictor:
     for child in children:
         child.join(120)
         assert child.exitcode == 0, child.exitcode
-        assert queue.get() == ("gnn", before.quantile(0.05))
+        assert queue.get() == ("ensemble", before.quantile(0.05))
     assert predictor.predict(clauses).quantile(0.05) == before.quantile(0.05)
 print("all the same")
 """

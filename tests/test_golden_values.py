@@ -39,7 +39,7 @@ def test_features(computed: tuple[list[dict[str, object]], dict[str, np.ndarray]
 def test_distributions_for_given_features() -> None:
     expected = read_arrays(DISTRIBUTIONS)
     found = distributions(expected)
-    assert {"conflicts.gnn", "cpu_seconds.gnn", "conflicts.forest", "novelty"} <= set(found) <= set(expected)
+    assert {"conflicts.ensemble", "cpu_seconds.ensemble", "conflicts.forest", "novelty"} <= set(found) <= set(expected)
     for name, values in found.items():
         np.testing.assert_allclose(
             values,

@@ -18,7 +18,7 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.process_tree import below
 from satcost_gnn.runtime.sandbox import Limits, Sandbox
 from satcost_gnn.search.external import register_external
-from satcost_gnn.search.solvers import run_solver
+from satcost_gnn.search.solver_run import run_solver
 from satcost_gnn.serve.predictor import Predictor
 
 SAMPLE = Path(__file__).parents[1] / "datasets" / "samples" / "golfer-4-3-5.cnf"
@@ -186,4 +186,4 @@ def test_with_little_address_space_the_network_is_computed_without_torch() -> No
         "print(found.source, found.reason)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=600)
-    assert done.stdout == "gnn \n", done.stdout + done.stderr
+    assert done.stdout == "ensemble \n", done.stdout + done.stderr

@@ -39,7 +39,7 @@ def test_renaming_and_shuffling_do_not_change_what_the_graph_says(predictor: Pre
     for seed in range(1, 4):
         copy = shuffled(formula, Draws(seed, "invariance"), flip=False)
         moved = renamed_trace(trace, signed_renaming(formula.n_vars, Draws(seed, "invariance"), flip=False))
-        graph = clause_variable_graph(copy, moved, max_edges=predictor.settings.max_graph_edges)
+        graph = clause_variable_graph(copy, moved, max_edges=predictor.settings.features.max_graph_edges)
         assert not np.array_equal(graph.clause_literals, instance.graph.clause_literals)
         variants.append(replace(instance, graph=graph))
     network = predictor.estimator("gnn")
@@ -47,7 +47,8 @@ def test_renaming_and_shuffling_do_not_change_what_the_graph_says(predictor: Pre
     mean = network.predict(variants).mean()
     np.testing.assert_allclose(mean[1:], np.broadcast_to(mean[0], mean[1:].shape), atol=TOLERANCE)
     # A network may make little of the graph in the end: what it reads off it is the sharper test.
-    bare = replace(instance, graph=clause_variable_graph(formula, max_edges=predictor.settings.max_graph_edges))
+    most = predictor.settings.features.max_graph_edges
+    bare = replace(instance, graph=clause_variable_graph(formula, max_edges=most))
     read = graph_vectors(network, [*variants, bare])
     np.testing.assert_allclose(read[1:-1], np.broadcast_to(read[0], read[1:-1].shape), atol=TOLERANCE)
     assert np.abs(read[-1] - read[0]).max() > 100 * TOLERANCE

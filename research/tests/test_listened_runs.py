@@ -9,7 +9,7 @@ from recording import Recording
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.probe_settings import ProbeSettings
-from satcost_gnn.search.solvers import run_solver
+from satcost_gnn.search.solver_run import run_solver
 
 SETTINGS = ProbeSettings(conflicts=10**6, max_events=10**9, max_observed=50, cpu_s=20.0)
 

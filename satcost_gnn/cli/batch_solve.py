@@ -145,7 +145,7 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
     failed = table.failed(names)
     counts: Counter[str] = Counter()
     try:
-        with predictor, writer, file_progress(names, options.limit, options.cores) as progress:
+        with predictor, writer, file_progress(names, options.limit, options.cores or 1) as progress:
             skip_done(progress, names, left)
             predictor.on_warning = tell_warning
 

@@ -43,7 +43,7 @@ from satcost_gnn.runtime.output_files import check_outputs, replacing
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.runtime.sandbox_pool import SandboxPool
-from satcost_gnn.search.solvers import SolverRun, run_solver
+from satcost_gnn.search.solver_run import SolverRun, run_solver
 from satcost_gnn.serve.prediction import QUANTILES
 from satcost_gnn.serve.predictor import Predictor
 

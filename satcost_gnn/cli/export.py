@@ -18,7 +18,8 @@ from satcost_gnn.cli.numbers import Commas
 from satcost_gnn.cli.options import Jobs, Overwrite
 from satcost_gnn.data.gbd import feature_name, write_features
 from satcost_gnn.errors import ConfigError, OutputError
-from satcost_gnn.features.preprocessing import PreprocessSettings, preprocess_many
+from satcost_gnn.features.preprocessing import preprocess_many
+from satcost_gnn.features.spec import FeatureSpec, PreprocessLimits, PreprocessSettings
 from satcost_gnn.runtime.file_names import unescaped
 from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_outputs, write_text
@@ -81,7 +82,7 @@ def exported(rows: Iterator[Mapping[str, Any]], columns: list[str], prefix: str)
 
 def _add_features(found: dict[str, dict[str, str]], files: Mapping[str, str], jobs: int, prefix: str) -> int:
     """Add the static features of files by hash; return how many could not be read."""
-    settings = PreprocessSettings(probe=None, dives=None, probe_replicate=False, graph_size_limit=0)
+    settings = PreprocessSettings(FeatureSpec.structure(), PreprocessLimits(graph_size_limit=0))
     failed = 0
     with ProgressLine(len(files), "files", first="reading") as progress:
         for item in preprocess_many(((one, path) for one, path in files.items()), settings, jobs=jobs):

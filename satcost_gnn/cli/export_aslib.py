@@ -15,7 +15,6 @@ from satcost_gnn.data.aslib_features import feature_steps
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.materialise import fill_cache
 from satcost_gnn.errors import DatasetError
-from satcost_gnn.features.preprocessing import PreprocessSettings
 from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_directory
 from satcost_gnn.serve.checkpoint import Checkpoint
@@ -64,7 +63,7 @@ def run_export_aslib(options: ExportAslibOptions) -> int:
     if options.root is not None:
         ran = {name: {run.solver for run in dataset.runs_of.get(name, ())} for name in dataset.instances}
         wanted = [name for name in dataset.instances if ran[name] >= set(solvers)]
-        settings = PreprocessSettings.from_dict(Checkpoint.open(options.checkpoint).config.preprocess)
+        settings = Checkpoint.open(options.checkpoint).config.preprocessing
         cache, failed = fill_cache(dataset, wanted, options.cache, settings, root=options.root, jobs=options.jobs)
         for item in failed:
             log.warning(f"left out: {item.error}")

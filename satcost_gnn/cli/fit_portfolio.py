@@ -12,6 +12,7 @@ from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import SECONDS
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.joining import join_datasets
+from satcost_gnn.data.splits import LEARNT_SIDES
 from satcost_gnn.decide.parallel_portfolio import LEAST_INSTANCES, fit_parallel_portfolio
 from satcost_gnn.decide.training_statistics import PORTFOLIO_FILE, TrainingStatistics
 from satcost_gnn.errors import DatasetError
@@ -45,7 +46,7 @@ def run_fit_portfolio(options: FitPortfolioOptions) -> int:
     dataset = join_datasets([Dataset.open(path) for path in options.datasets])
     if dataset.splits is None:
         raise DatasetError(f"{dataset.directory}: found no splits.json; make it with `satcost dataset split`")
-    learnt = [name for name, side in dataset.splits.side.items() if side in ("train", "validation")]
+    learnt = [name for name, side in dataset.splits.side.items() if side in LEARNT_SIDES]
     # A program of the user's own has runs under its name.
     solvers = [*SOLVERS, *(name for name in dataset.solvers if name in training.par2)]
     cutoff_s = options.cutoff or training.cutoff_s

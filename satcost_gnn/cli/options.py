@@ -48,8 +48,8 @@ Device = Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cu
 Estimator = Annotated[
     str | None,
     typer.Option(
-        help="Start the chain of fallbacks at this estimator: gnn, forest, linear, tree_size or constant [default: the "
-        "checkpoint's first]."
+        help="Start at this estimator: ensemble, gnn, forest, linear, tree_size or constant [default: the checkpoint's "
+        "first]."
     ),
 ]
 Objective = Annotated[str, typer.Option(help="What is minimised: expected-cost, par2, par10 or p-solved.")]

@@ -20,7 +20,8 @@ from satcost_gnn.runtime.file_names import one_line
 from satcost_gnn.runtime.process_limits import inherited_address_space_mb, inherited_cpu_s
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.runtime.sandbox_pool import SandboxPool
-from satcost_gnn.search.solvers import run_solver, solver_spec
+from satcost_gnn.search.solver_run import run_solver
+from satcost_gnn.search.solvers import solver_spec
 
 # Wall-clock limit of a run where none is named, from its CPU limit.
 WALL_FACTOR = 20.0

@@ -11,7 +11,8 @@ from satcost_gnn.data.dataset import Dataset, indexed_files
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.errors import DatasetError, SatcostError
 from satcost_gnn.features.cache import InstanceCache
-from satcost_gnn.features.preprocessing import Preprocessed, PreprocessSettings
+from satcost_gnn.features.preprocessing import Preprocessed
+from satcost_gnn.features.spec import PreprocessSettings
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.formula.identity import gbdhash

@@ -28,6 +28,8 @@ from satcost_gnn.runtime.output_files import write_json
 
 SPLITS_VERSION = 1
 SIDES = ("train", "validation", "calibration", "test")
+#: Sides that classical estimators and statistics of portfolios learn from: they need no early stopping.
+LEARNT_SIDES = ("train", "validation")
 EXCLUDED = "excluded"
 DEFAULT_FRACTIONS: Mapping[str, float] = {"train": 0.6, "validation": 0.1, "calibration": 0.1, "test": 0.2}
 

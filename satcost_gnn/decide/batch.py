@@ -32,7 +32,8 @@ from satcost_gnn.decide.batch_runs import RunOrder, runs_here, runs_on_cluster
 from satcost_gnn.decide.objective import Objective, partial_moment, scores
 from satcost_gnn.decide.training_statistics import UNIT, TrainingStatistics
 from satcost_gnn.errors import ConfigError, FormulaError
-from satcost_gnn.features.preprocessing import Preprocessed, PreprocessSettings
+from satcost_gnn.features.preprocessing import Preprocessed
+from satcost_gnn.features.spec import PreprocessSettings
 from satcost_gnn.formula.sources import FormulaFile, UnreadableName, for_children
 from satcost_gnn.serve.predictor import Predictor
 
@@ -382,9 +383,9 @@ class _Readable:
 
     def one(self, name: str) -> FormulaFile | UnreadableName:
         """Return the file of a name, or why there is none."""
-        deadline = time.monotonic() + self._settings.wall_s
+        deadline = time.monotonic() + self._settings.limits.wall_s
         try:
-            file = self._stack.enter_context(for_children(name, self._settings.read, deadline))
+            file = self._stack.enter_context(for_children(name, self._settings.limits.read, deadline))
         except FormulaError as error:
             return UnreadableName(name, str(error))
         assert isinstance(file, FormulaFile)

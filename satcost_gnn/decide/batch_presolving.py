@@ -17,7 +17,7 @@ from satcost_gnn.features.presolving import presolve_many
 from satcost_gnn.formula.sources import FormulaFile, FormulaSource, UnreadableName
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.plain_run import PlainRun, PlainStage, PlainStatus
-from satcost_gnn.search.solvers import run_solver
+from satcost_gnn.search.solver_run import run_solver
 from satcost_gnn.serve.predictor import Predictor
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 from satcost_gnn.formula.sources import FormulaFile
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.runtime.sandbox_pool import SandboxPool
-from satcost_gnn.search.solvers import SolverRun, run_solver, solver_spec
+from satcost_gnn.search.solver_run import SolverRun, run_solver
+from satcost_gnn.search.solvers import solver_spec
 
 if TYPE_CHECKING:
     from satcost_gnn.runtime.ray_cluster import RayCluster, Task

@@ -165,7 +165,7 @@ def predict_cubes(
 
     def probed() -> Iterator[tuple[int, Preprocessed] | None]:
         # The graph is not built where the formula's is taken.
-        settings = replace(predictor.settings, graph_size_limit=0) if graph is not None else predictor.settings
+        settings = predictor.settings.with_limits(graph_size_limit=0) if graph is not None else predictor.settings
         sources = ((number, with_units(formula, inner[number], formula.source)) for number in fitting)
         for item in preprocess_many(sources, settings, jobs=jobs):
             if item is not None and graph is not None and item[1].instance is not None:

@@ -28,28 +28,7 @@ from satcost_gnn.core.observed import bound_of, extrapolated, observed_up_to
 from satcost_gnn.decide.reestimate import Reestimator, SearchState, conditional
 from satcost_gnn.decide.time_left import COVERAGE, WIDEST, short_number, why_unknown
 from satcost_gnn.errors import SolverError
-
-#: Classes of PySAT that search without Python's lock if asked to, and can be interrupted.
-_WATCHED = frozenset(
-    {
-        "Glucose3",
-        "Glucose4",
-        "Glucose42",
-        "Gluecard3",
-        "Gluecard4",
-        "MapleChrono",
-        "MapleCM",
-        "Maplesat",
-        "Mergesat3",
-        "Minicard",
-        "Minisat22",
-        "MinisatGH",
-        "MinisatEP",
-    }
-)
-#: Classes that keep the lock and take a conflict budget.
-_SLICED = frozenset({"Cadical103", "Cadical153", "Cadical195", "Cadical300"})
-_UNCOUNTED_PROPAGATIONS = frozenset({"MapleCM", "Maplesat"})
+from satcost_gnn.search.solvers import SOLVERS, Watching, spec_of_engine
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,15 +175,16 @@ class CostMonitor:
         self.solver = solver
         engine = getattr(solver, "solver", None)
         engine = solver if engine is None else engine
-        kind = type(engine).__name__
+        kind, spec = type(engine).__name__, spec_of_engine(engine)
+        watching = Watching.NONE if spec is None else spec.watching
         # A propagator in Python needs the lock while the solver searches.
-        can_watch = kind in _WATCHED and getattr(engine, "pengine", None) is None
-        can_slice = kind in _SLICED or kind in _WATCHED
+        can_watch = watching is Watching.THREAD and getattr(engine, "pengine", None) is None
+        can_slice = watching is not Watching.NONE
         possible = [name for name, can in (("watch", can_watch), ("slices", can_slice)) if can]
         if not possible:
             raise SolverError(
                 f"found solver {kind}, which takes no limit on conflicts and shows no counters while it runs; expected "
-                f"one of {', '.join(sorted(_WATCHED | _SLICED))}"
+                f"one of {', '.join(name for name, one in SOLVERS.items() if one.watching is not Watching.NONE)}"
             )
         if mode != "auto" and mode not in possible:
             raise SolverError(f"found mode {mode!r}; {kind} can be monitored in mode {' or '.join(possible)}")
@@ -226,7 +206,7 @@ class CostMonitor:
         #: What is known of any run, if nothing is known of this one.
         self.population = shipped.population if shipped is not None and not priors else {}
         self._first, self._growth, self._every_s, self._widest = first, growth, every_s, widest
-        self._counts_propagations = kind not in _UNCOUNTED_PROPAGATIONS
+        self._counts_propagations = spec is not None and "propagations" in spec.counters
         #: States at the checkpoints of the run, the last one after its end.
         self.history: list[SearchState] = []
         #: Estimates at the checkpoints of the run.

@@ -11,10 +11,9 @@ from typing import Any, Self
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.decide.monitor import CostMonitor
 from satcost_gnn.decide.reestimate import RecordedRun, SearchState
-from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.cnf import Formula, satisfies
 from satcost_gnn.runtime.sandbox import Limits, Sandbox, report
 from satcost_gnn.search.loading import open_solver
-from satcost_gnn.search.solvers import satisfies
 
 
 @dataclass(frozen=True)

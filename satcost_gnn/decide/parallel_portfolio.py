@@ -78,7 +78,7 @@ def candidates(dataset: Dataset, solvers: Collection[str]) -> list[str]:
 
 
 def parallel_portfolio(
-    par2: NDArray[np.float64], first: int | None = None, most: int = MOST_MEMBERS, least: int = LEAST_INSTANCES
+    par2: NDArray[np.float64], first: int, most: int = MOST_MEMBERS, least: int = LEAST_INSTANCES
 ) -> list[int]:
     """Return the members to run on several cores, the first one first.
 
@@ -87,7 +87,7 @@ def parallel_portfolio(
     par2
         ``float64[n, m]``: PAR2 in seconds, NaN where no run tells.
     first
-        Column of the first member; None for the one with the least PAR2 of those that have most runs.
+        Column of the first member.
     most
         Largest number of members.
     least
@@ -99,13 +99,6 @@ def parallel_portfolio(
         Columns; it ends where no candidate takes :data:`LEAST_GAIN` of the PAR2 away.
     """
     known = np.isfinite(par2)
-    if first is None:
-        counts = known.sum(axis=0)
-        if not counts.any():
-            return []
-        common = known[:, counts == counts.max()].all(axis=1)
-        means = np.where(known[common].all(axis=0), par2[common].mean(axis=0), np.inf)
-        first = int(means.argmin())
     chosen = [first]
     while len(chosen) < most:
         all_known = known[:, chosen].all(axis=1)

@@ -361,12 +361,13 @@ class PortfolioSolver:
     def _predict(self, predictor: Predictor, formula: Formula | FormulaFile, within_s: float) -> Prediction:
         """Predict within some seconds, but for the inference; a fallback answers if that is too little."""
         settings = predictor.settings
-        wall_s, cpu_s = min(settings.wall_s, within_s), min(settings.cpu_s, within_s)
+        limits, plain = settings.limits, settings.features.plain
         # The run that is paused meanwhile is the plain run, unless another program has been put in its place.
-        plain = (
-            settings.plain if settings.plain is not None and settings.plain.solver in self.settings.programs else None
+        if plain is not None and plain.solver not in self.settings.programs:
+            plain = None
+        predictor.settings = settings.with_features(plain=plain).with_limits(
+            wall_s=min(limits.wall_s, within_s), cpu_s=min(limits.cpu_s, within_s)
         )
-        predictor.settings = replace(settings, wall_s=wall_s, cpu_s=cpu_s, plain=plain)
         try:
             return predictor.predict(formula)
         finally:

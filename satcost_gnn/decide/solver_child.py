@@ -1,7 +1,7 @@
 """One run of a solver for its answer: model, proof, and what it is doing meanwhile.
 
-:mod:`satcost_gnn.search.solvers` runs solvers for their costs; here the answer is what counts. :func:`answer_child` is
-executed in a sandboxed child.
+:mod:`satcost_gnn.search.solver_run` runs solvers for their costs; here the answer is what counts. :func:`answer_child`
+is executed in a sandboxed child.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.errors import SolverError
-from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.cnf import Formula, satisfies
 from satcost_gnn.formula.renumbering import Renumbering, renumbered
 from satcost_gnn.formula.shuffle import seeded, unseeded
 from satcost_gnn.formula.sources import FormulaInChild, load
 from satcost_gnn.runtime.sandbox import report
-from satcost_gnn.search.loading import append_clauses
-from satcost_gnn.search.solvers import Budget, SolverSpec, open_engine, satisfies, solver_spec
+from satcost_gnn.search.loading import append_clauses, open_solver
+from satcost_gnn.search.solvers import Budget, Proof, SolverSpec, solver_spec
 
 if TYPE_CHECKING:
     from satcost_gnn.core.distribution import CostDistribution
@@ -31,32 +31,13 @@ if TYPE_CHECKING:
 ANSWER_CHILD = "satcost_gnn.decide.solver_child:answer_child"
 CHECK_CHILD = "satcost_gnn.decide.solver_child:check_child"
 
-#: Solvers of PySAT that write a proof: CaDiCaL in binary DRAT, the others as text (DRUP).
-PROVING = frozenset(
-    {
-        "cadical103",
-        "cadical153",
-        "cadical195",
-        "cadical300",
-        "glucose3",
-        "glucose4",
-        "glucose42",
-        "gluecard3",
-        "gluecard4",
-        "maplechrono",
-        "maplecm",
-        "maplesat",
-        "lingeling",
-    }
-)
-
 #: Probability of an end within the limit below which a run is said to end after it, probably.
 UNLIKELY = 0.1
 
 
 def can_prove(solver: str) -> bool:
     """Whether a solver, by our name of it, writes a proof of unsatisfiability."""
-    return solver_spec(solver).pysat_name in PROVING
+    return solver_spec(solver).proof is not Proof.NONE
 
 
 @dataclass(frozen=True)
@@ -243,7 +224,7 @@ def _answer(solver: str, formula: Formula, seed: int, proof: str | None, watch: 
     """Run a solver of PySAT; the model is of the formula, whatever the seed."""
     spec = solver_spec(solver)
     begin = time.process_time()
-    engine = open_engine(spec, **({"with_proof": True} if proof is not None else {}))
+    engine = open_solver(spec, None, **({"with_proof": True} if proof is not None else {}))
     dense, numbering = renumbered(formula)
     append_clauses(engine, seeded(dense, seed))
     answer = _watched(engine, spec, watch) if watch is not None else _plain(engine, spec)
@@ -256,7 +237,7 @@ def _answer(solver: str, formula: Formula, seed: int, proof: str | None, watch: 
         found["model"] = numbering.original(unseeded(model, dense, seed))
     if answer is False and proof is not None:
         try:
-            _write_proof(engine, Path(proof), numbering, binary=spec.pysat_name.startswith("cadical"))
+            _write_proof(engine, Path(proof), numbering, binary=spec.proof is Proof.BINARY)
         except OSError as error:
             # The answer stands without it: the disk may be full.
             found["proof_error"] = error.strerror or str(error)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.core.selection_metrics import of_choice
+from satcost_gnn.data.splits import LEARNT_SIDES
 from satcost_gnn.decide.objective import Objective, effect_size, scores
 from satcost_gnn.decide.parallel_portfolio import fit_parallel_portfolio
 from satcost_gnn.decide.planned_schedule import Schedule
@@ -248,7 +249,7 @@ def fit_portfolio(
     """
     from satcost_gnn.data.portfolio_summary import par_scores
 
-    learnt = [name for name, side in sides.items() if side in ("train", "validation")]
+    learnt = [name for name, side in sides.items() if side in LEARNT_SIDES]
     training = TrainingStatistics.of_dataset(dataset, solvers, learnt, cutoff_s)
     if training is None:
         return None

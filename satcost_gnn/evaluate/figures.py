@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.core.distribution import UNIT_LABELS
 from satcost_gnn.evaluate.comparison import RELIABILITY_LEVELS, Comparison, Row, Value
-from satcost_gnn.evaluate.methods import ABLATIONS
+from satcost_gnn.evaluate.methods import ABLATIONS, headline
 from satcost_gnn.evaluate.scores import LEVELS, MEASURES
 from satcost_gnn.evaluate.selection import SelectionProblem
 from satcost_gnn.runtime.pictures import COLOURS, name_text, new_figure, plain_axes, styles, svg
@@ -43,7 +43,8 @@ def _colour(comparison: Comparison, name: str) -> str:
 
 def chosen(comparison: Comparison, count: int) -> list[str]:
     """Return methods for a picture that has no room for all: network, best classical, then what contrasts."""
-    wanted = ["gnn", comparison.reference or "", "linear", "forest_static", "tree_size", "size", "constant"]
+    first = headline(comparison.rows)
+    wanted = [first, comparison.reference or "", "linear", "forest_static", "tree_size", "size", "constant"]
     names = [*wanted, *sorted(comparison.rows, key=lambda name: comparison.rows[name].values["crps"].value)]
     return list(dict.fromkeys(name for name in names if name in comparison.rows))[:count]
 

@@ -8,7 +8,7 @@ The stacked mixture fits each of its members a dozen times and averages over wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -18,6 +18,8 @@ from satcost_gnn.learn.registry import NAMES, make_estimator
 from satcost_gnn.runtime.logs import log
 
 NETWORK = "gnn"
+#: The network mixed with others, as the configuration says.
+ENSEMBLE = "ensemble"
 MODALITIES: tuple[str, ...] = get_args(Modality)
 #: Name of the graph as a modality without the probe's node features.
 STRUCTURE = "structure"
@@ -36,7 +38,8 @@ class Method:
     label
         What it is, in words.
     settings
-        Keyword arguments of the estimator; of the network: ``modalities``, or nothing.
+        Keyword arguments of the estimator; of the network alone: ``modalities`` and ``probe_node_features``, of the
+        ensemble nothing.
     one_seed
         Whether it is fitted with the first seed only: a fit is many fits of others, or the seed only draws from
         training sets beyond a size.
@@ -50,7 +53,7 @@ class Method:
 
     @property
     def is_network(self) -> bool:
-        """Whether it is the network, or a part of it."""
+        """Whether it is the network, a part of it, or mixed with others."""
         return self.kind == NETWORK
 
 
@@ -85,15 +88,22 @@ DEFAULT: tuple[Method, ...] = (
     ),
     Method("gaussian_process", "gaussian_process", "Gaussian process on ranks", one_seed=True),
     Method("boosting", "boosting", "gradient boosting of hazards"),
-    Method("average", "average", "mean of ExtraTrees and Gaussian process"),
+    Method("average", "mixture", "mean of ExtraTrees and Gaussian process"),
     Method(
         "ood_gated",
         "ood_gated",
         "the same, and ExtraTrees on the early search where formulas are new",
         one_seed=True,
     ),
+    Method("within_reach", "within_reach", "the same up to a cost of 1,000, ExtraTrees beyond that", one_seed=True),
     Method("stacked", "stacked", "stacked mixture of classical models", one_seed=True),
-    Method(NETWORK, NETWORK, "network: graph, static features and early search"),
+    Method(
+        NETWORK,
+        NETWORK,
+        "network alone: graph, static features and early search",
+        {"modalities": ["graph", "static", "online"], "probe_node_features": True},
+    ),
+    Method(ENSEMBLE, NETWORK, "ensemble of the network with what the configuration names"),
 )
 
 
@@ -129,7 +139,7 @@ ABLATIONS: tuple[Ablation, ...] = (
     Ablation("graph and static features", ("parse", "features", "probe", "graph"), ("gnn:graph+static",)),
     Ablation("graph and early search, fused late", ("parse", *_SEARCHES, "graph"), ("gnn:structure+online",)),
     Ablation("graph and early search, on its nodes too", ("parse", *_SEARCHES, "graph"), ("gnn:graph+online",)),
-    Ablation("all, fused", ("parse", "features", *_SEARCHES, "graph"), ("gnn:graph+static+online", NETWORK)),
+    Ablation("all, fused", ("parse", "features", *_SEARCHES, "graph"), (NETWORK, ENSEMBLE)),
 )
 
 
@@ -137,8 +147,8 @@ def method(name: str) -> Method:
     """Return the method of a name: one of :data:`DEFAULT`, an estimator, or a part of the network.
 
     A part of the network is ``gnn:`` and its modalities, such as ``gnn:graph+static``. It is mixed with no classical
-    estimator, which would see the whole instance. ``gnn:graph+static+online`` sees everything and is mixed with none
-    either. ``structure`` stands for the graph without what the probe did with its variables.
+    estimator, which would see the whole instance. ``gnn`` sees everything and is mixed with none either.
+    ``structure`` stands for the graph without what the probe did with its variables.
 
     Raises
     ------
@@ -165,6 +175,8 @@ def method(name: str) -> Method:
             "modalities": [b for b in MODALITIES if b in asked or (b == "graph" and STRUCTURE in asked)],
             "probe_node_features": STRUCTURE not in asked,
         }
+        if STRUCTURE not in asked and len(seen) == len(MODALITIES):
+            return method(NETWORK)
         label = f"network alone: {text}" if len(seen) == len(MODALITIES) else f"network alone: {text} only"
         return Method(f"{NETWORK}:{'+'.join(seen)}", NETWORK, label, settings)
     if name in NAMES:
@@ -206,6 +218,11 @@ def chosen_methods(names: Sequence[str] | None) -> list[Method]:
     return sorted((by_name[name] for name in unique), key=lambda one: one.is_network)
 
 
+def headline(names: Collection[str]) -> str:
+    """Return what reports are about: the ensemble, or the network alone where that isn't compared."""
+    return NETWORK if NETWORK in names and ENSEMBLE not in names else ENSEMBLE
+
+
 def table_order(names: Sequence[str]) -> list[str]:
     """Return names in the order of the table: those of :data:`DEFAULT` first, as they stand there."""
     place = {one.name: number for number, one in enumerate(DEFAULT)}
@@ -215,7 +232,7 @@ def table_order(names: Sequence[str]) -> list[str]:
 def seeded(kind: str, settings: Mapping[str, Any], seed: int) -> tuple[dict[str, Any], bool]:
     """Return the settings of a classical estimator with a seed in them, and whether it has one.
 
-    The members of a mixture get the seed too.
+    The parts of a mixture or a gate get the seed too.
 
     Raises
     ------
@@ -228,11 +245,13 @@ def seeded(kind: str, settings: Mapping[str, Any], seed: int) -> tuple[dict[str,
     has_seed = "seed" in found
     if has_seed:
         found["seed"] = seed
-    if isinstance(found.get("members"), list):
-        members = []
-        for name, its in found["members"]:
-            chosen, random = seeded(name, its, seed)
-            members.append([name, chosen])
-            has_seed |= random
-        found["members"] = members
+    for key, value in found.items():
+        # One part, by its name and settings, or a list of them.
+        one = isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
+        parts = [value] if one else value if key == "members" else []
+        chosen = [seeded(name, its, seed) for name, its in parts]
+        if chosen:
+            named = [[name, its] for (name, _), (its, _) in zip(parts, chosen, strict=True)]
+            found[key] = named[0] if one else named
+            has_seed |= any(random for _, random in chosen)
     return found, has_seed

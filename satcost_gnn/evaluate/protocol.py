@@ -23,16 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn import __version__
-from satcost_gnn.config import ModelConfig, TrainingConfig
+from satcost_gnn.config import EnsembleConfig, ModelConfig, TrainingConfig
 from satcost_gnn.data.dataset import SPLITS_FILE, Dataset
-from satcost_gnn.data.splits import SIDES
+from satcost_gnn.data.splits import LEARNT_SIDES, SIDES
 from satcost_gnn.errors import DatasetError, EvaluationError, SatcostError
 from satcost_gnn.evaluate.methods import NETWORK, Method, seeded
 from satcost_gnn.evaluate.results import Floats, has_predictions
 from satcost_gnn.evaluate.stored_predictions import SIDES_STORED, StoredPredictions, digest, file_name, key_of
 from satcost_gnn.features.instance import Instance, missing_need
 from satcost_gnn.learn.base import Estimator, TrainingTable
-from satcost_gnn.learn.fitting import fit_network
+from satcost_gnn.learn.fitting import ensemble, fit_network
 from satcost_gnn.learn.labelled_instances import (
     LabelledInstances,
     cached_instances,
@@ -40,11 +40,12 @@ from satcost_gnn.learn.labelled_instances import (
     open_datasets,
     preprocess_settings,
 )
-from satcost_gnn.learn.registry import load_estimator, make_estimator
+from satcost_gnn.learn.registry import make_estimator
 from satcost_gnn.runtime.forked import run_forked
 from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.serve.checkpoint import Checkpoint
+from satcost_gnn.serve.members import Members
 
 Progress = Callable[[int, str], ProgressLine]
 
@@ -169,7 +170,7 @@ class EvaluationSetup:
             table = data.tables[unit]
             arrays += [np.where(table.known, table.cost, 0.0), table.censored, table.known]
         names = [one.gbdhash for one in data.instances]
-        return digest(arrays, [preprocess_settings(self.config).key(), *self.solvers, *self.units, *names])
+        return digest(arrays, [preprocess_settings(self.config).features.key(), *self.solvers, *self.units, *names])
 
 
 def open_setup(
@@ -284,17 +285,14 @@ def network_config(config: TrainingConfig, method: Method, seed: int) -> Trainin
 
     An ensemble takes as many seeds in a row as it has members, so that those of two seeds have none in common.
     """
-    model = config.model
     if "modalities" in method.settings:
+        model = config.model
         alone = {
             "modalities": tuple(method.settings["modalities"]),
             "probe_node_features": method.settings["probe_node_features"],
-            "ensemble_member": "none",
-            "ood_fallback_weight": 0.0,
-            "ood_fallback_constant": 0.0,
         }
-        model = model.model_copy(update=alone)
-    return config.model_copy(update={"model": model, "seed": seed * config.members})
+        config = config.model_copy(update={"model": model.model_copy(update=alone), "ensemble": EnsembleConfig()})
+    return config.model_copy(update={"seed": seed * config.members})
 
 
 def _network_units(setup: EvaluationSetup, config: TrainingConfig) -> tuple[str, ...]:
@@ -318,7 +316,7 @@ def _network_fit(
             return Fit(method, seed, fold, {}, key_of(**shared, checkpoint=content), setup.units, checkpoint)
         if seed * config.members == (checkpoint.config.training.get("config") or {}).get("seed"):
             log.warning(f"{checkpoint.config.label} is not used for {method.name}, seed {seed}: {why}")
-    settings = config.network.model_dump(mode="json")
+    settings = {**config.network.model_dump(mode="json"), "ensemble": config.ensemble.model_dump(mode="json")}
     units = _network_units(setup, config)
     return Fit(method, seed, fold, settings, key_of(**shared, settings=settings, units=units), setup.units)
 
@@ -328,6 +326,7 @@ def _unfit(setup: EvaluationSetup, checkpoint: Checkpoint, config: TrainingConfi
     training = checkpoint.config.training
     its = training.get("config") or {}
     model = ModelConfig.checked(its.get("model", {}), str(checkpoint.directory))
+    mixed = EnsembleConfig.checked(its.get("ensemble", {}), str(checkpoint.directory))
     assert setup.dataset.splits is not None
     splits = hashlib.sha256((setup.dataset.directory / SPLITS_FILE).read_bytes()).hexdigest()
     if training.get("split") != ("instance" if fold is None else "family") or training.get("fold") != fold:
@@ -340,13 +339,13 @@ def _unfit(setup: EvaluationSetup, checkpoint: Checkpoint, config: TrainingConfi
         return "its network sees other parts of an instance"
     if model.probe_node_features != config.model.probe_node_features:
         return "its graphs have other probe node features"
-    for mixture in ("ensemble_member", "ensemble_member_weight", "ood_fallback_weight", "ood_fallback_constant"):
-        if getattr(model, mixture) != getattr(config.model, mixture):
-            return f"its network is mixed with others differently ({mixture})"
+    if config.ensemble not in (EnsembleConfig(), mixed):
+        return "its network is mixed with others differently"
     if not set(setup.units) <= set(checkpoint.config.units) or not set(setup.solvers) <= set(checkpoint.config.solvers):
         return f"it predicts {', '.join(checkpoint.config.solvers)} in {', '.join(checkpoint.config.units)} only"
-    if not preprocess_settings(setup.config).serves(checkpoint.config.preprocess_key):
-        return "its instances were preprocessed otherwise"
+    features = preprocess_settings(setup.config).features
+    if found := checkpoint.config.stale_features() or features.differences(checkpoint.config.preprocessing.features):
+        return f"its instances were preprocessed otherwise ({'; '.join(found)})"
     return ""
 
 
@@ -400,11 +399,11 @@ def _fit(setup: EvaluationSetup, fit: Fit, output: Path) -> None:
     note = ""
     if fit.method.is_network:
         start = time.monotonic()
-        network, note = _network(setup, data, fit, output)
+        networks, note = _networks(setup, data, fit, output)
         for unit in fit.units:
-            estimators[unit] = network.for_unit(unit)
+            estimators[unit] = networks[unit]
             fit_seconds[unit] = time.monotonic() - start
-    learn = {unit: data.tables[unit].subset(data.side("train", "validation")) for unit in fit.units}
+    learn = {unit: data.tables[unit].subset(data.side(*LEARNT_SIDES)) for unit in fit.units}
     for unit in fit.units:
         if unit not in estimators:
             start = time.monotonic()
@@ -463,13 +462,17 @@ def _predict(
     return cdf, int((~usable).sum())
 
 
-def _network(setup: EvaluationSetup, data: LabelledInstances, fit: Fit, output: Path) -> tuple[Any, str]:
-    """Return the network of a fit, from its checkpoint or newly trained, and where it comes from."""
-    if fit.checkpoint is not None:
-        loaded = load_estimator(NETWORK, fit.checkpoint.directory / "gnn")
-        return loaded, f"network of checkpoint {fit.checkpoint.config.label}"
+def _networks(
+    setup: EvaluationSetup, data: LabelledInstances, fit: Fit, output: Path
+) -> tuple[dict[str, Estimator], str]:
+    """Return the network of a fit by unit, mixed as it is asked, and where it comes from: a checkpoint, or here."""
     assert fit.seed is not None
     config = network_config(setup.config, fit.method, fit.seed)
+    if fit.checkpoint is not None:
+        its = fit.checkpoint.config
+        name = NETWORK if config.ensemble == EnsembleConfig() else its.chain[0]
+        found = {unit: Members(fit.checkpoint, unit).get(its.member_for(name, unit)) for unit in fit.units}
+        return found, f"{name} of checkpoint {its.label}"
     run = f"{fit.file.removesuffix('.npz')}.{fit.key[:8]}"
     units = _network_units(setup, config)
     config = config.model_copy(
@@ -479,8 +482,7 @@ def _network(setup: EvaluationSetup, data: LabelledInstances, fit: Fit, output: 
             "data": config.data.model_copy(update={"solvers": setup.solvers, "units": units}),
         }
     )
-    folder = output / "networks" / "classical"
-    return fit_network(data, config, folder), ""
+    return ensemble(fit_network(data, config), data, config, output / "networks" / "classical"), ""
 
 
 # Results --------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from satcost_gnn.core.selection_metrics import virtual_best
 from satcost_gnn.evaluate import figures
 from satcost_gnn.evaluate.comparison import BEST_BY, Comparison
 from satcost_gnn.evaluate.document import Bullets, Document, Heading, Paragraph, Picture, Table
-from satcost_gnn.evaluate.methods import DEFAULT, NETWORK
+from satcost_gnn.evaluate.methods import DEFAULT, headline
 from satcost_gnn.evaluate.report_errors import (
     ablations_section,
     accuracy_section,
@@ -112,7 +112,8 @@ def _standing(comparison: Comparison, best: str) -> str:
         f"The best classical model by {MEASURES[BEST_BY].heading} is **{best}** ({with_interval(value)}); everything "
         "is tested against it, which favours it a little, since it was chosen by these numbers."
     )
-    found = comparison.differences.get(NETWORK)
+    name = headline(comparison.rows)
+    found = comparison.differences.get(name)
     if found is None:
         return text + " The network is not in this comparison."
     parts = []
@@ -120,7 +121,7 @@ def _standing(comparison: Comparison, best: str) -> str:
         one = found[measure]
         verdict = "better" if one.high < 0 else "worse" if one.low > 0 else "not told apart"
         parts.append(f"{MEASURES[measure].heading} {one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}] ({verdict})")
-    return f"{text} The network against it: {'; '.join(parts)}."
+    return f"{text} {name} against it: {'; '.join(parts)}."
 
 
 def _calibration(document: Document, comparison: Comparison, _: str) -> None:
@@ -341,7 +342,7 @@ def _selection(document: Document, comparison: Comparison, _: str) -> None:
             [
                 len(problem.portfolio) + 1 + number
                 for number, name in enumerate(comparison.selection)
-                if name in (NETWORK, comparison.reference)
+                if name in (headline(comparison.selection), comparison.reference)
             ],
         ),
     )
@@ -352,7 +353,8 @@ def _selection(document: Document, comparison: Comparison, _: str) -> None:
             Bullets([f"**{name}** {'; '.join(texts)}" for name, texts in warned.items()]),
         )
     ranked = sorted(comparison.selection, key=lambda name: comparison.selection[name].par2)
-    shown = [name for name in dict.fromkeys([NETWORK, comparison.reference, *ranked]) if name in comparison.selection]
+    first = headline(comparison.selection)
+    shown = [name for name in dict.fromkeys([first, comparison.reference, *ranked]) if name in comparison.selection]
     document.add(
         Picture(
             "cactus",

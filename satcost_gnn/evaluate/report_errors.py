@@ -11,7 +11,7 @@ from satcost_gnn.core.distribution import UNIT_LABELS
 from satcost_gnn.evaluate import figures
 from satcost_gnn.evaluate.comparison import TESTED, Comparison
 from satcost_gnn.evaluate.document import Bullets, Document, Heading, Paragraph, Picture, Table
-from satcost_gnn.evaluate.methods import ABLATIONS, NETWORK
+from satcost_gnn.evaluate.methods import ABLATIONS, headline
 from satcost_gnn.evaluate.report_numbers import number_text, shown_families, with_interval
 from satcost_gnn.evaluate.scores import MEASURES, RANK_RESAMPLES
 from satcost_gnn.evaluate.selection import stage_cpu_seconds
@@ -44,7 +44,7 @@ def budget_text(comparison: Comparison) -> str:
 def accuracy_section(document: Document, comparison: Comparison, _: str) -> None:
     """Tell the errors of all estimators."""
     rows = comparison.rows
-    strong = [number for number, name in enumerate(rows) if name in (NETWORK, comparison.reference)]
+    strong = [number for number, name in enumerate(rows) if name in (headline(rows), comparison.reference)]
     failed = [name for name in comparison.results.failed if name not in rows]
     resampled = "whole families" if comparison.results.setup.split == "family" else "instances"
 
@@ -117,7 +117,7 @@ def against_best_section(document: Document, comparison: Comparison, _: str) -> 
                 ]
                 for name, found in comparison.differences.items()
             ],
-            [number for number, name in enumerate(comparison.differences) if name == NETWORK],
+            [number for number, name in enumerate(comparison.differences) if name == headline(comparison.rows)],
         ),
     )
 

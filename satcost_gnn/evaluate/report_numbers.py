@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from satcost_gnn.evaluate.comparison import Comparison, Value
-from satcost_gnn.evaluate.methods import NETWORK
+from satcost_gnn.evaluate.methods import headline
 
 
 def number_text(value: float, digits: int = 3) -> str:
@@ -27,6 +27,6 @@ def with_interval(value: Value, digits: int = 3) -> str:
 
 def shown_families(comparison: Comparison) -> list[str]:
     """Return the few methods that are shown by family."""
-    names = [comparison.reference, NETWORK, "forest", "linear"]
+    names = [comparison.reference, headline(comparison.rows), "forest", "linear"]
     found = list(dict.fromkeys(name for name in names if name is not None and name in comparison.rows))
     return (found or list(comparison.rows))[:3]

@@ -15,6 +15,7 @@ from satcost_gnn.config import TrainingConfig
 from satcost_gnn.core.distribution import GRIDS
 from satcost_gnn.core.observed import beyond_note, label_bounds
 from satcost_gnn.core.selection_metrics import virtual_best
+from satcost_gnn.data.splits import SIDES
 from satcost_gnn.errors import EvaluationError
 from satcost_gnn.evaluate.comparison import RELIABILITY_LEVELS, Comparison, compare_all
 from satcost_gnn.evaluate.methods import Method
@@ -174,7 +175,7 @@ def metrics(comparison: Comparison, settings: EvaluationSettings) -> dict[str, A
         "n": len(comparison.runs),
         "n_solved": int((~comparison.runs.censored).sum()),
         "solved_by_probe": len(setup.solved_in_test()),
-        "instances": {side: len(setup.data.side(side)) for side in ("train", "validation", "calibration", "test")}
+        "instances": {side: len(setup.data.side(side)) for side in SIDES}
         if setup.split == "instance"
         else {"test": len(setup.test)},
         "measures": {name: measure.text for name, measure in MEASURES.items()},

@@ -25,6 +25,7 @@ from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.core.selection_metrics import PortfolioBounds, of_choice, par, virtual_best
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.portfolio_summary import par_scores
+from satcost_gnn.data.splits import LEARNT_SIDES
 from satcost_gnn.decide.objective import Objective
 from satcost_gnn.decide.scoring import charge, charged_stages
 from satcost_gnn.decide.select import SelectionSettings, choose
@@ -187,7 +188,7 @@ def selection_problem(
         return f"only {len(whole)} test instances have runs of the whole portfolio, at least {LEAST_INSTANCES} needed"
     columns = np.flatnonzero(covered)
     portfolio = tuple(solvers[k] for k in columns.tolist())
-    learnt = [[name for name, side in fold.items() if side in ("train", "validation")] for fold in sides]
+    learnt = [[name for name, side in fold.items() if side in LEARNT_SIDES] for fold in sides]
     training = [TrainingStatistics.of_dataset(dataset, portfolio, names_, cutoff_s) for names_ in learnt]
     found = tuple(one for one in training if one is not None)
     if len(found) < len(training):

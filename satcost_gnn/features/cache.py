@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.features.instance import Instance
-from satcost_gnn.features.preprocessing import Preprocessed, PreprocessSettings, preprocess_many
+from satcost_gnn.features.preprocessing import Preprocessed, preprocess_many
+from satcost_gnn.features.spec import PreprocessSettings
 from satcost_gnn.formula.compact_graph import CompactGraph
 from satcost_gnn.runtime.output_files import replacing, write_text
 from satcost_gnn.runtime.stored_files import parse_json, read_arrays
@@ -130,7 +131,7 @@ class InstanceCache:
 
     def __init__(self, directory: Path, settings: PreprocessSettings) -> None:
         self.settings = settings
-        key = settings.key()
+        key = settings.features.key()
         self.directory = directory / hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
         self.directory.mkdir(parents=True, exist_ok=True)
         if not (self.directory / "KEY.txt").exists():

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from satcost_gnn.errors import ConfigError
-from satcost_gnn.features.preprocessing import PreprocessSettings
+from satcost_gnn.features.spec import PreprocessSettings
 from satcost_gnn.search.plain_run import PlainSettings
 from satcost_gnn.search.solvers import Stop, solver_spec
 
@@ -66,7 +66,7 @@ def within_limit(settings: PreprocessSettings, limit_s: float, solver: str) -> P
         literals=round(share * _LITERALS_PER_S),
         cpu_s=share,
     )
-    return replace(settings, plain=plain)
+    return settings.with_features(plain=plain)
 
 
 def presolving(settings: PreprocessSettings, limit_s: float, solver: str) -> PreprocessSettings:
@@ -86,11 +86,12 @@ def presolving(settings: PreprocessSettings, limit_s: float, solver: str) -> Pre
         Which solver; without a way of ending it there is no such run.
     """
     share = min(max(early_share(limit_s), LEAST_IN_BATCH_S), limit_s)
-    settings = replace(settings, cpu_s=min(settings.cpu_s, limit_s))
-    if settings.probe is not None:
-        probe_s = min(settings.probe.cpu_s, limit_s / 4)
-        settings = replace(settings, probe=replace(settings.probe, cpu_s=probe_s))
-    if solver_spec(solver).stop is not Stop.TERMINATE:
-        return settings
-    literals = round(share * _LITERALS_PER_S)
-    return replace(settings, plain=PlainSettings(solver=solver, stages=(_ENDLESS,), literals=literals, cpu_s=share))
+    settings = settings.with_limits(cpu_s=min(settings.limits.cpu_s, limit_s))
+    probe = settings.features.probe
+    if probe is not None:
+        settings = settings.with_features(probe=replace(probe, cpu_s=min(probe.cpu_s, limit_s / 4)))
+    if solver_spec(solver).stop is Stop.TERMINATE:
+        literals = round(share * _LITERALS_PER_S)
+        plain = PlainSettings(solver=solver, stages=(_ENDLESS,), literals=literals, cpu_s=share)
+        settings = settings.with_features(plain=plain)
+    return settings

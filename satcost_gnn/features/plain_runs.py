@@ -11,7 +11,7 @@ from satcost_gnn.runtime.cpu_clock import cpu_seconds
 from satcost_gnn.runtime.sandbox import report, report_stage
 
 if TYPE_CHECKING:
-    from satcost_gnn.features.preprocessing import PreprocessSettings
+    from satcost_gnn.features.spec import PreprocessSettings
 
 
 def plain_runs_child(files: Sequence[FormulaFile], settings: PreprocessSettings, most_cpu_s: float) -> None:

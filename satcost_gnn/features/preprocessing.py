@@ -9,131 +9,27 @@ from __future__ import annotations
 
 import os
 import queue
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from satcost_gnn.core.feature_vector import FeatureVector
-from satcost_gnn.errors import ConfigError, FormulaError
+from satcost_gnn.errors import FormulaError
 from satcost_gnn.features.instance import Instance
+from satcost_gnn.features.spec import PreprocessSettings
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.compact_graph import GRAPH_VERSION
-from satcost_gnn.formula.dimacs import ReadLimits
 from satcost_gnn.formula.sources import FormulaFile, FormulaSource, for_children
-from satcost_gnn.formula.static_feature_list import STATIC_FEATURE_NAMES, STATIC_VERSION
+from satcost_gnn.formula.static_feature_list import STATIC_FEATURE_NAMES
 from satcost_gnn.runtime.sandbox import Limits, Outcome, Sandbox
 from satcost_gnn.runtime.sandbox_pool import SandboxPool
-from satcost_gnn.search.plain_run import PlainRun, PlainSettings
-from satcost_gnn.search.probe_settings import ONLINE_VERSION, PROBE_REPLICATE_VERSION, ProbeResult, ProbeSettings
-from satcost_gnn.search.random_dives import DiveSettings
+from satcost_gnn.search.plain_run import PlainRun
+from satcost_gnn.search.probe_settings import ProbeResult
 
 Key = TypeVar("Key")
 
 # Of the CPU time for all attempts at a file the least that one has: it is to read the file, at least.
 _LEAST_SHARE = 0.25
-
-
-@dataclass(frozen=True)
-class PreprocessSettings:
-    """How instances are turned into what the estimators see; part of every checkpoint.
-
-    Parameters
-    ----------
-    probe
-        Settings of the probe, None for no probe.
-    dives
-        Settings of the random dives that go with the probe, None for none.
-    probe_replicate
-        Whether an instance that the probe doesn't solve is probed a second time, on a renamed copy.
-    plain
-        Settings of the plain run that comes before the probe, None for none. Nothing else is made of what it answers.
-    read
-        Limits on reading the file.
-    max_graph_edges
-        Literal occurrences kept in the graph; larger formulas keep a sample of their clauses.
-    graph_size_limit
-        Literal occurrences beyond which no graph is built at all; None for no limit but those on reading.
-    cpu_s, wall_s, memory_mb
-        Limits of the child that does all of it; of CPU time for all children together, should one not come to its end.
-    """
-
-    probe: ProbeSettings | None = field(default_factory=ProbeSettings)
-    dives: DiveSettings | None = field(default_factory=DiveSettings)
-    probe_replicate: bool = True
-    plain: PlainSettings | None = None
-    read: ReadLimits = field(default_factory=ReadLimits)
-    max_graph_edges: int = 200_000
-    graph_size_limit: int | None = None
-    cpu_s: float = 120.0
-    wall_s: float = 300.0
-    memory_mb: int = 8192
-
-    def key(self) -> str:
-        """Return a short text that changes whenever the outcome of preprocessing may change."""
-        probe = self.probe.key() if self.probe is not None else "no-probe"
-        dives = f"-{self.dives.key()}" if self.probe is not None and self.dives is not None else ""
-        # The word is that of the first version: another one would make every cached instance anew.
-        replicate = f"-again{PROBE_REPLICATE_VERSION}" if self.probe is not None and self.probe_replicate else ""
-        plain = f"-{self.plain.key()}" if self.plain is not None else ""
-        features = f"s{STATIC_VERSION}-o{ONLINE_VERSION}-g{GRAPH_VERSION}-e{self.max_graph_edges}"
-        return f"{features}-{probe}{dives}{replicate}{plain}"
-
-    @property
-    def searches_s(self) -> float:
-        """CPU seconds that the searches of one input may take; reading and features are seldom as long."""
-        plain_s = self.plain.cpu_s if self.plain is not None else 0.0
-        probe_s = self.probe.cpu_s if self.probe is not None else 0.0
-        return min(plain_s + probe_s * (2 if self.probe_replicate else 1), self.cpu_s)
-
-    @staticmethod
-    def without_solver_release(key: str) -> str:
-        """Return a key without the release of the solver's package.
-
-        Cached instances of another release are made again, but a checkpoint is not useless for it: what its features
-        and its probe mean is the same, though a solver may search a little differently.
-        """
-        return re.sub(r"@[^,-]*", "", key)
-
-    def serves(self, key: str) -> bool:
-        """Whether what was made with preprocessing of this key can be used with instances preprocessed like this.
-
-        It can if the key is the same, but for the release of the solver's package, and for features that have been
-        added since: everything finds its features by name.
-        """
-
-        def essence(text: str) -> str:
-            return re.sub(r"^(s[^-]*-o\d+)\.?\d*-", r"\1-", self.without_solver_release(text))
-
-        def added(text: str) -> int:
-            found = re.match(r"s[^-]*-o\d+\.(\d+)-", text)
-            return int(found[1]) if found else 0
-
-        return essence(key) == essence(self.key()) and added(key) <= added(self.key())
-
-    @classmethod
-    def from_dict(cls, found: dict[str, Any]) -> Self:
-        """Build the settings from nested dictionaries, as :func:`dataclasses.asdict` makes them.
-
-        Raises
-        ------
-        ConfigError
-            If a key is unknown.
-        """
-        try:
-            values = dict(found)
-            if values.get("probe") is not None:
-                values["probe"] = ProbeSettings(**values["probe"])
-            if values.get("plain") is not None:
-                values["plain"] = PlainSettings(**values["plain"])
-            if values.get("dives") is not None:
-                values["dives"] = DiveSettings(**values["dives"])
-            if "read" in values:
-                values["read"] = ReadLimits(**values["read"])
-            return cls(**values)
-        except TypeError as error:
-            raise ConfigError(f"preprocessing settings: {error}") from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +103,7 @@ def preprocess(
     """
     path = name or name_of(source)
     try:
-        with for_children(source, settings.read, time.monotonic() + settings.wall_s) as handed:
+        with for_children(source, settings.limits.read, time.monotonic() + settings.limits.wall_s) as handed:
             return _preprocessed(handed, settings, sandbox, name or (path if isinstance(source, str) else None), begun)
     except FormulaError as error:
         return Preprocessed(path, None, error=str(error))
@@ -231,12 +127,13 @@ def _preprocessed(
     begun: Mapping[str, Any] | None,
 ) -> Preprocessed:
     path = name or name_of(argument)
-    left_s = settings.cpu_s - (sum(begun["timings"].values()) if begun is not None else 0.0)
+    left_s = settings.limits.cpu_s - (sum(begun["timings"].values()) if begun is not None else 0.0)
 
     def attempt(with_probe: bool, with_plain: bool) -> Outcome:
         nonlocal left_s
         # All attempts share the limit, but for what it takes to read the file again.
-        limits = Limits(max(left_s, _LEAST_SHARE * settings.cpu_s), settings.wall_s, settings.memory_mb)
+        most = settings.limits
+        limits = Limits(max(left_s, _LEAST_SHARE * most.cpu_s), most.wall_s, most.memory_mb)
         outcome = sandbox.run(
             "satcost_gnn.features.stages:preprocess_child",
             {"formula": argument, "settings": settings, "with_probe": with_probe, "with_plain": with_plain},
@@ -245,7 +142,7 @@ def _preprocessed(
         left_s -= outcome.cpu_s
         return outcome
 
-    with_plain = settings.plain is not None and begun is None
+    with_plain = settings.features.plain is not None and begun is None
     outcome = attempt(True, with_plain)
     found: dict[str, Any] = dict(outcome.value or {})
     notes, ended_in = [], ""
@@ -272,7 +169,7 @@ def _preprocessed(
     if ended_in:
         # A stage that was ended has taken its time, too.
         timings = dict(found["timings"])
-        spent_s = settings.cpu_s - left_s - sum(timings.values())
+        spent_s = settings.limits.cpu_s - left_s - sum(timings.values())
         found["timings"] = {**timings, ended_in: timings.get(ended_in, 0.0) + max(spent_s, 0.0)}
     return concluded(path, found, settings, notes)
 
@@ -319,7 +216,7 @@ def concluded(
     if "graph_error" in found:
         notes.append(found["graph_error"])
     online: FeatureVector | None = found.get("online")
-    if settings.probe_replicate and online is not None:
+    if settings.features.probe_replicate and online is not None:
         # Not for a formula that the plain run has answered.
         from satcost_gnn.search.probe_replicate import replicate_features
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic
 
-from satcost_gnn.features.preprocessing import Key, Preprocessed, PreprocessSettings, concluded, preprocess
+from satcost_gnn.features.preprocessing import Key, Preprocessed, concluded, preprocess
+from satcost_gnn.features.spec import PreprocessSettings
 from satcost_gnn.formula.sources import FormulaFile, FormulaSource
 from satcost_gnn.runtime.sandbox import Limits, Sandbox
 from satcost_gnn.runtime.sandbox_pool import SandboxPool
@@ -91,7 +92,7 @@ def presolve_many(
     def group() -> list[_Waiting[Key]]:
         members: list[_Waiting[Key]] = []
         while len(members) < _TOGETHER and (one := take()) is not None:
-            if settings.plain is None or not one.may_share:
+            if settings.features.plain is None or not one.may_share:
                 if members:
                     ahead.appendleft(one)
                     break
@@ -126,12 +127,13 @@ def presolve_many(
 
 
 def _in_one_child(members: list[_Waiting[Key]], settings: PreprocessSettings, sandbox: Sandbox) -> _Handled[Key]:
-    assert settings.plain is not None
+    plain, limits = settings.features.plain, settings.limits
+    assert plain is not None
     results: list[dict[str, Any]] = []
     outcome = sandbox.run(
         "satcost_gnn.features.plain_runs:plain_runs_child",
         {"files": [one.source for one in members], "settings": settings, "most_cpu_s": _CALL_S},
-        Limits(_CALL_S + _READING_S + settings.plain.cpu_s, settings.wall_s, settings.memory_mb),
+        Limits(_CALL_S + _READING_S + plain.cpu_s, limits.wall_s, limits.memory_mb),
         results.append,
     )
     handled = _Handled[Key]([], [])

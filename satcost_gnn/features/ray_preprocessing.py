@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from satcost_gnn.errors import FormulaError
-from satcost_gnn.features.preprocessing import Key, Preprocessed, PreprocessSettings, as_it_is, name_of, preprocess
+from satcost_gnn.features.preprocessing import Key, Preprocessed, as_it_is, name_of, preprocess
+from satcost_gnn.features.spec import PreprocessSettings
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.sources import FormulaFile, FormulaSource, for_children
 from satcost_gnn.runtime.ray_cluster import Lost, RayCluster, Task, node_sandbox
@@ -67,7 +68,8 @@ def preprocess_on_cluster(
             name, open_ = name_of(source), ExitStack()
             try:
                 # What only this process can read is kept in a file of its own as long as the task is under way.
-                given = open_.enter_context(for_children(source, settings.read, time.monotonic() + settings.wall_s))
+                deadline = time.monotonic() + settings.limits.wall_s
+                given = open_.enter_context(for_children(source, settings.limits.read, deadline))
             except FormulaError as error:
                 unread.append((key, Preprocessed(name, None, error=str(error))))
                 continue

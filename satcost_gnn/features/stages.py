@@ -17,7 +17,7 @@ from satcost_gnn.search.plain_run import PlainRun, run_plain
 
 if TYPE_CHECKING:
     from satcost_gnn.core.feature_vector import FeatureVector
-    from satcost_gnn.features.preprocessing import PreprocessSettings
+    from satcost_gnn.features.spec import PreprocessSettings
     from satcost_gnn.search.probe_settings import ProbeResult
 
 #: What children import in some cases; see :mod:`satcost_gnn.runtime.sandbox_server`.
@@ -72,12 +72,12 @@ def begin(source: Formula | FormulaFile, settings: PreprocessSettings, with_plai
     found["gbdhash"] = gbdhash(given)
     formula, numbering = renumbered(given)
     hashed_s = cpu_seconds() - start
-    if with_plain and settings.plain is not None:
+    if with_plain and settings.features.plain is not None:
         say(found)
         if tell:
             report_stage("plain run")
         start = cpu_seconds()
-        plain = run_plain(formula, settings.plain)
+        plain = run_plain(formula, settings.features.plain)
         found["plain"] = plain and _with_original_model(plain, given, numbering)
         timings["plain run"] = cpu_seconds() - start
         say(found)
@@ -110,6 +110,7 @@ def preprocess_child(
     if begun.formula is None or begun.given is None or begun.numbering is None:
         return found
     formula, given, numbering = begun.formula, begun.given, begun.numbering
+    wanted = settings.features
     timings: dict[str, float] = found["timings"]
 
     def stage(name: str, start: float) -> None:
@@ -134,34 +135,34 @@ def preprocess_child(
     found["static"] = static_features(formula, on_partial=partial)
     stage("features", start)
     trace, probe = None, None
-    if with_probe and settings.probe is not None:
+    if with_probe and wanted.probe is not None:
         start = cpu_seconds()
         report_stage("probing")
         # Past it the probe hands over what it has seen so far instead of being killed.
-        probe = run_probe(formula, settings.probe, deadline=time.process_time() + settings.probe.cpu_s)
+        probe = run_probe(formula, wanted.probe, deadline=time.process_time() + wanted.probe.cpu_s)
         trace = probe.trace
         found["probe"] = _with_original_model(probe, given, numbering)
         if trace is not None:
             dives = None
-            if settings.dives is not None and not probe.solved:
+            if wanted.dives is not None and not probe.solved:
                 report(found)
-                dives = random_dives(formula, settings.dives)
+                dives = random_dives(formula, wanted.dives)
             found["online"] = online_features(trace, dives)
         stage("probe", start)
     start = cpu_seconds()
     report_stage("graph")
     try:
         found["graph"] = clause_variable_graph(
-            formula, trace, max_edges=settings.max_graph_edges, size_limit=settings.graph_size_limit
+            formula, trace, max_edges=wanted.max_graph_edges, size_limit=settings.limits.graph_size_limit
         )
     except FormulaTooLargeForGraphError as error:
         found["graph_error"] = str(error)
     stage("graph", start)
     # A search that ran out of time isn't made twice.
-    if settings.probe_replicate and settings.probe is not None and probe is not None and probe.status == "UNKNOWN":
+    if wanted.probe_replicate and wanted.probe is not None and probe is not None and probe.status == "UNKNOWN":
         start = cpu_seconds()
         report_stage("probing a renamed copy")
-        replicate = run_probe_replicate(formula, settings.probe, deadline=time.process_time() + settings.probe.cpu_s)
+        replicate = run_probe_replicate(formula, wanted.probe, deadline=time.process_time() + wanted.probe.cpu_s)
         found["replicate_features"] = replicate_features(replicate)
         found["replicate"] = replace(_with_original_model(replicate, given, numbering), trace=None, numbers=None)
         # The last stage: all of it is handed over at once, by returning.

@@ -23,7 +23,8 @@ import numpy as np
 from satcost_gnn import __version__
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.features.cache import instance_arrays, read_instance
-from satcost_gnn.features.preprocessing import Key, Preprocessed, PreprocessSettings, preprocess_many
+from satcost_gnn.features.preprocessing import Key, Preprocessed, preprocess_many
+from satcost_gnn.features.spec import PreprocessSettings
 from satcost_gnn.formula.sources import FormulaSource, UnreadableName
 from satcost_gnn.formula.text_stream import is_regular
 from satcost_gnn.runtime.logs import log
@@ -97,7 +98,14 @@ class UserCache:
     def __init__(self, directory: Path, settings: PreprocessSettings, limit: int) -> None:
         self.directory, self.limit = directory, limit
         self._key = json.dumps(
-            [settings.key(), asdict(settings.read), settings.graph_size_limit, __version__, _machine()], sort_keys=True
+            [
+                settings.features.key(),
+                asdict(settings.limits.read),
+                settings.limits.graph_size_limit,
+                __version__,
+                _machine(),
+            ],
+            sort_keys=True,
         )
         self._works = limit > 0
 

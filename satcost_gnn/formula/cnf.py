@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -187,3 +187,15 @@ def _integers(values: NDArray[np.integer] | Sequence[int], what: str, source: st
     except (TypeError, ValueError, OverflowError) as error:
         found = f"{type(values).__name__} ({error})"
     raise FormulaError(f"{what} must be integers; found {found}", source)
+
+
+def satisfies(formula: Formula, model: NDArray[np.integer[Any]] | list[int]) -> bool:
+    """Whether a (possibly partial) model makes every clause true."""
+    true = np.zeros(formula.n_vars + 1, dtype=np.int8)
+    literals = np.asarray(model, dtype=np.int64)
+    literals = literals[np.abs(literals) <= formula.n_vars]
+    true[np.abs(literals)] = np.sign(literals)
+    hit = true[np.abs(formula.literals)] == np.sign(formula.literals)
+    if formula.has_empty_clause:
+        return False
+    return bool(np.logical_or.reduceat(hit, formula.offsets[:-1]).all()) if formula.n_clauses else True

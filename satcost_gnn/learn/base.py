@@ -9,9 +9,9 @@ from __future__ import annotations
 import inspect
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -128,25 +128,6 @@ class TrainingTable:
             self.satisfiable[chosen],
         )
 
-    def for_solvers(self, solvers: Sequence[str]) -> TrainingTable:
-        """Return the table with some of the solvers' columns, in the order given; EstimatorError for an unknown one."""
-        columns = [self._column(solver) for solver in solvers]
-        return TrainingTable(
-            self.instances,
-            tuple(solvers),
-            self.unit,
-            self.cost[:, columns],
-            self.censored[:, columns],
-            self.known[:, columns],
-            self.groups,
-            self.satisfiable,
-        )
-
-    def _column(self, solver: str) -> int:
-        if solver not in self.solvers:
-            raise EstimatorError(f"training table: found no solver {solver!r}; it has {', '.join(self.solvers)}")
-        return self.solvers.index(solver)
-
 
 class Estimator(ABC):
     """Predicts distributions over the cost of each of several solvers.
@@ -257,6 +238,15 @@ class Estimator(ABC):
         """
         return self.predict(variants)
 
+    def online_reading(self, instances: Sequence[Instance]) -> CostDistribution | None:
+        """Return what it predicts from the early search alone, None if it has not learnt to."""
+        del instances
+        return None
+
+    def parts(self) -> dict[str, Any]:
+        """Return the fitted objects that it consists of, each saved on its own, by their roles: none for most."""
+        return {}
+
     def out_of_fold(self, table: TrainingTable, folds: int | ArrayLike = 5, seed: int = 0) -> CostDistribution:
         """Predict every instance of a table by an estimator that was fitted without its fold.
 
@@ -291,10 +281,17 @@ class Estimator(ABC):
         """Return an unfitted estimator with the same settings."""
         return type(self)(**self.parameters())
 
-    def save(self, directory: Path) -> None:
-        """Write the fitted estimator into a directory, as JSON and arrays; EstimatorError before fitting."""
+    def save(self, directory: Path, *, with_parts: bool = True) -> None:
+        """Write the fitted estimator into a directory, as JSON and arrays, and its parts below it if they are wanted.
+
+        Raises
+        ------
+        EstimatorError
+            If it isn't fitted.
+        """
         solvers = list(self.solvers)
         state, arrays = self._state()
+        parts = self.parts()
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         header = {
@@ -305,19 +302,25 @@ class Estimator(ABC):
             "parameters": self.parameters(),
             "state": state,
         }
+        if parts:
+            header["parts"] = {role: part.name for role, part in parts.items()}
         text = json.dumps(header, sort_keys=True, allow_nan=False)
+        for role, part in parts.items() if with_parts else ():
+            part.save(directory / role)
         if arrays:
             np.savez_compressed(directory / _ARRAYS, allow_pickle=False, **arrays)
         (directory / _HEADER).write_text(text + "\n")
 
     @classmethod
-    def load(cls, directory: Path, **options: Any) -> Self:
+    def load(cls, directory: Path, *, parts: Mapping[str, Any] | None = None, **options: Any) -> Self:
         """Read a fitted estimator from a directory.
 
         Parameters
         ----------
         directory
             What :meth:`save` wrote.
+        parts
+            What it consists of, by role; None where that lies below the directory.
         options
             Where and how to run it, for estimators that take such options (the network's ``device``).
 
@@ -340,6 +343,10 @@ class Estimator(ABC):
             estimator._solvers, estimator._unit = header.solvers, header.unit
             grid_for(estimator._unit)
             estimator._restore(header.state, arrays)
+            if set(header.parts) != set(estimator.parts()):
+                raise ValueError(f"found parts {sorted(header.parts)}; expected {sorted(estimator.parts())}")
+            if header.parts:
+                estimator._take(_read_parts(Path(directory), header.parts) if parts is None else parts)
         except (CheckpointError, ImportError):
             raise
         except Exception as error:
@@ -360,6 +367,27 @@ class Estimator(ABC):
     def _predict(self, instances: list[Instance]) -> CostDistribution:
         """Predict for at least one instance; shape ``(n_instances, n_solvers)``."""
 
+    def _take(self, parts: Mapping[str, Any]) -> None:
+        """Take the parts that were saved, after :meth:`_restore`; ValueError if they don't fit it."""
+        raise NotImplementedError(f"{type(self).__name__} has no parts")
+
+    def _check_part(self, role: str, part: Estimator) -> None:
+        """Refuse a part for other solvers, in another order or another unit."""
+        if (part.solvers, part.unit) != (self.solvers, self.unit):
+            raise ValueError(
+                f"found part {role!r} for {', '.join(part.solvers)} in {part.unit}: other solvers, or another unit; "
+                f"expected {', '.join(self.solvers)} in {self.unit}"
+            )
+
+    def _narrow(self, parts: Iterable[Estimator]) -> None:
+        """Need, miss and be asked what all parts do."""
+        parts = list(parts)
+        self.needs = frozenset[str]().union(*(part.needs for part in parts))
+        self.can_miss = frozenset(
+            need for need in self.needs if all(need not in part.needs or need in part.can_miss for part in parts)
+        )
+        self.for_new = all(part.for_new for part in parts)
+
     def _state(self) -> tuple[dict[str, Any], Arrays]:
         """Return what was learnt as plain JSON values and arrays."""
         raise NotImplementedError(f"{type(self).__name__} must implement _state() or save() itself")
@@ -367,6 +395,13 @@ class Estimator(ABC):
     def _restore(self, state: Mapping[str, Any], arrays: Arrays) -> None:
         """Take back what :meth:`_state` returned."""
         raise NotImplementedError(f"{type(self).__name__} must implement _restore() or load() itself")
+
+
+def _read_parts(directory: Path, kinds: Mapping[str, str]) -> dict[str, Any]:
+    # The registry imports this module.
+    from satcost_gnn.learn.registry import load_part
+
+    return {role: load_part(kind, directory / PurePosixPath(role).name) for role, kind in kinds.items()}
 
 
 #: Name -> class, of the estimators whose modules have been imported (all: :mod:`satcost_gnn.learn.registry`).

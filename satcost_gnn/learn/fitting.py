@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from satcost_gnn.config import TrainingConfig
 from satcost_gnn.core.distribution import CostDistribution
+from satcost_gnn.data.splits import LEARNT_SIDES
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.learn.base import Estimator
 from satcost_gnn.learn.calibration import Calibration
+from satcost_gnn.learn.ensemble.mixture import Mixture
+from satcost_gnn.learn.ensemble.ood_gate import OutOfDistributionGate, fit_fallback
+from satcost_gnn.learn.fit_cache import cached_fit
+from satcost_gnn.learn.labelled_instances import LabelledInstances
+from satcost_gnn.learn.out_of_distribution import OODDetector
 from satcost_gnn.learn.registry import make_estimator
+from satcost_gnn.runtime.logs import log
 
 if TYPE_CHECKING:
     from satcost_gnn.learn.network.estimator import GnnEstimator
-
-from satcost_gnn.learn.labelled_instances import LabelledInstances
-from satcost_gnn.runtime.logs import log
 
 #: Estimators besides the network, saved with every checkpoint; those in the chain are fallbacks, the others baselines.
 #: Name in the checkpoint -> estimator and its settings.
@@ -30,13 +34,16 @@ CLASSICAL: Mapping[str, tuple[str, dict[str, Any]]] = {
     "forest_static": ("forest", {"features": "static", "n_trees": 60}),
     "forest": ("forest", {}),
 }
+#: Estimators that a network can be mixed with. A third of the features at a split is as accurate as all of them, in a
+#: third of the time.
+MEMBERS: Mapping[str, dict[str, Any]] = {"forest": {"max_features": 1 / 3}}
 #: Those that are only compared with: a checkpoint does without one that cannot be fitted.
 BASELINES = frozenset({"size"})
 
 
 def fit_classical(data: LabelledInstances, unit: str) -> dict[str, Estimator]:
     """Fit the estimators other than the network on the training and validation sides: they need no early stopping."""
-    table = data.tables[unit].subset(data.side("train", "validation"))
+    table = data.tables[unit].subset(data.side(*LEARNT_SIDES))
     fitted = {}
     for name, (kind, settings) in CLASSICAL.items():
         log.info(f"fitting {name} for {unit} on {len(table)} instances")
@@ -64,18 +71,21 @@ def not_learnt_from(config: TrainingConfig) -> tuple[str, ...]:
     return ("calibration",) if config.optimiser.stopping == "none" else ("validation", "calibration")
 
 
-def fit_network(data: LabelledInstances, config: TrainingConfig, classical: Path | None = None) -> GnnEstimator:
+def learnt_sides(config: TrainingConfig) -> tuple[str, ...]:
+    """Return the sides that the network learns from."""
+    return ("train",) if "validation" in not_learnt_from(config) else LEARNT_SIDES
+
+
+def fit_network(data: LabelledInstances, config: TrainingConfig) -> GnnEstimator:
     """Train the network on all units at once; early stopping looks at the validation side, if it is asked for.
 
-    An interrupted training of the same configuration on the same split goes on where it was. The directory
-    ``classical`` keeps the classical members of the ensemble, for further networks on the same instances.
+    An interrupted training of the same configuration on the same split goes on where it was.
     """
     # Imported here: everything else in this module works without torch.
     from satcost_gnn.learn.network.estimator import GnnEstimator
 
     stops = "validation" in not_learnt_from(config)
-    learnt = data.side("train") if stops else data.side("train", "validation")
-    first, *rest = (data.tables[unit].subset(learnt) for unit in config.data.units)
+    first, *rest = (data.tables[unit].subset(data.side(*learnt_sides(config))) for unit in config.data.units)
     directory = config.directory / "network"
     return GnnEstimator(config.network).fit(
         first,
@@ -83,8 +93,47 @@ def fit_network(data: LabelledInstances, config: TrainingConfig, classical: Path
         validation=[data.tables[unit].subset(data.side("validation")) for unit in config.data.units if stops],
         run_directory=directory,
         resume=directory.exists(),
-        classical=classical,
     )
+
+
+def ensemble(
+    network: GnnEstimator, data: LabelledInstances, config: TrainingConfig, store: Path | None = None
+) -> dict[str, Estimator]:
+    """Return what the network is mixed with and gated by, as the configuration says; the network itself if by nothing.
+
+    Parameters
+    ----------
+    network
+        Trained on :func:`learnt_sides`, as the other members are.
+    data, config
+        Of the network.
+    store
+        Directory that keeps the classical members, for further networks on the same instances.
+
+    Returns
+    -------
+    dict
+        Unit -> estimator.
+    """
+    settings, found = config.ensemble, dict[str, Estimator]()
+    # A network that is shown a part of the instance only is judged by that part.
+    gated = (settings.ood_weight or settings.ood_constant) and len(config.model.modalities) == 3
+    detector: OODDetector | None = None
+    for unit in network.units:
+        table = data.tables[unit].subset(data.side(*learnt_sides(config)))
+        one: Estimator = network.for_unit(unit)
+        if settings.member != "none":
+            log.info(f"fitting the ensemble member {settings.member}, in {unit}")
+            labelled = table.subset(table.known.any(axis=1))
+            member = cached_fit(settings.member, MEMBERS[settings.member], labelled, store)
+            share = settings.member_weight
+            one = Mixture.of([one, member], [1.0 - share, share])
+        if gated:
+            weights = (settings.ood_weight, settings.ood_constant)
+            parts, detector = fit_fallback(table, *weights, store=store, detector=detector)
+            one = OutOfDistributionGate.of({"known": one, **parts, "detector": detector}, *weights)
+        found[unit] = one
+    return found
 
 
 def predict_all(

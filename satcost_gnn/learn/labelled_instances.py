@@ -17,7 +17,7 @@ from satcost_gnn.data.splits import SIDES
 from satcost_gnn.errors import DatasetError
 from satcost_gnn.features.cache import InstanceCache
 from satcost_gnn.features.instance import Instance
-from satcost_gnn.features.preprocessing import PreprocessSettings
+from satcost_gnn.features.spec import FeatureSpec, PreprocessSettings
 from satcost_gnn.learn.base import TrainingTable
 from satcost_gnn.learn.early_answers import probe_cost
 from satcost_gnn.runtime.logs import log
@@ -85,7 +85,7 @@ def load_labelled(
     DatasetError
         If no instance is left.
     """
-    names = [name for name in dataset.instances if sides.get(name) in ("train", "validation", "calibration", "test")]
+    names = [name for name in dataset.instances if sides.get(name) in SIDES]
     kept: list[str] = []
     instances: list[Instance] = []
     solved: dict[str, Instance] = {}
@@ -118,9 +118,7 @@ def load_labelled(
             satisfiable,
         )
         offsets[unit] = _probe_offsets(dataset, solved, solvers, unit, sides)
-    by_side = {
-        side: sum(sides[name] == side for name in solved) for side in ("train", "validation", "calibration", "test")
-    }
+    by_side = {side: sum(sides[name] == side for name in solved) for side in SIDES}
     return LabelledInstances(instances, tables, np.array([sides[name] for name in kept]), offsets, by_side, solved)
 
 
@@ -148,11 +146,12 @@ def _probe_offsets(
 
 def preprocess_settings(config: TrainingConfig) -> PreprocessSettings:
     """Return how the configuration wants instances preprocessed."""
-    probe = ProbeSettings(conflicts=config.preprocess.conflicts)
     return PreprocessSettings(
-        probe=probe,
-        probe_replicate=config.preprocess.probe_replicate,
-        max_graph_edges=config.preprocess.max_graph_edges,
+        FeatureSpec(
+            probe=ProbeSettings(conflicts=config.preprocess.conflicts),
+            probe_replicate=config.preprocess.probe_replicate,
+            max_graph_edges=config.preprocess.max_graph_edges,
+        )
     )
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +69,9 @@ class OODDetector:
         The part of them that distances are of; default: all. A family that was never seen is told best from the known
         ones by static features alone (docs/research-log.md).
     """
+
+    #: What it is called as a part of an estimator.
+    name: ClassVar[str] = "ood_detector"
 
     def __init__(self, features: str = "both", judged_by: str | None = None) -> None:
         self.features, self.judged_by = features, judged_by or features

@@ -62,9 +62,14 @@ CATALOGUE: dict[str, Entry] = {
     "forest": Entry("forest", ("static", "online"), "moderate", "quantile forest: ExtraTrees or random forest"),
     "gaussian_process": Entry("gaussian_process", ("static", "online"), "moderate", "Gaussian process on ranks"),
     "boosting": Entry("boosting", ("static", "online"), "moderate", "gradient boosting of hazards (needs LightGBM)"),
-    "average": Entry("ensemble.average", ("static", "online"), "moderate", "mean of forest and Gaussian process"),
+    "mixture": Entry(
+        "ensemble.mixture", ("static", "online"), "moderate", "mixture of others (forest and Gaussian process)"
+    ),
     "ood_gated": Entry(
-        "ensemble.ood_gated", ("static", "online"), "moderate", "OOD-gated ensemble: a fallback out of distribution"
+        "ensemble.ood_gate", ("static", "online"), "moderate", "others in its place out of distribution (OOD gate)"
+    ),
+    "within_reach": Entry(
+        "ensemble.within_reach", ("static", "online"), "moderate", "one up to the reach of its labels, another beyond"
     ),
     "stacked": Entry("ensemble.stacked", ("static", "online"), "moderate", "mixture of others, weighted out of fold"),
     "gnn": Entry(
@@ -109,6 +114,16 @@ def make_estimator(name: str, **parameters: Any) -> Estimator:
         raise EstimatorError(f"estimator {name!r}: {error}") from None
 
 
+def load_part(kind: str, directory: Path | str, **options: Any) -> Any:
+    """Read something that an estimator consists of: another estimator, or a detector."""
+    if kind == "ood_detector":
+        # Imported here: listing the estimators is to load little.
+        from satcost_gnn.learn.out_of_distribution import OODDetector
+
+        return OODDetector.load(Path(directory))
+    return load_estimator(kind, directory, **options)
+
+
 def load_estimator(name: str, directory: Path | str, **options: Any) -> Estimator:
     """Read a saved estimator (see :meth:`Estimator.load`)."""
     return estimator_class(name).load(Path(directory), **options)
@@ -124,6 +139,7 @@ __all__ = [
     "TrainingTable",
     "estimator_class",
     "load_estimator",
+    "load_part",
     "make_estimator",
     "register",
 ]

@@ -24,7 +24,8 @@ from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.errors import EstimatorError, FormulaError
 from satcost_gnn.features.cache import InstanceCache
 from satcost_gnn.features.instance import Instance
-from satcost_gnn.features.preprocessing import PreprocessSettings, preprocess_many
+from satcost_gnn.features.preprocessing import preprocess_many
+from satcost_gnn.features.spec import FeatureSpec, PreprocessLimits, PreprocessSettings
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.sources import FormulaSource
 from satcost_gnn.learn.base import Estimator, TrainingTable
@@ -106,9 +107,8 @@ class CnfFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if not _are_formulas(X):
             raise ValueError(f"found {type(X).__name__}; expected a list of paths or formulas")
         search = self.features != "static"
-        settings = PreprocessSettings(graph_size_limit=0)
-        if not search:
-            settings = PreprocessSettings(probe=None, dives=None, probe_replicate=False, graph_size_limit=0)
+        wanted = FeatureSpec() if search else FeatureSpec.structure()
+        settings = PreprocessSettings(wanted, PreprocessLimits(graph_size_limit=0))
         with ExitStack() as stack:
             cache = self.cache or stack.enter_context(tempfile.TemporaryDirectory())
             instances = list(_instances(X, InstanceCache(Path(cache), settings), settings, self.jobs))

@@ -35,12 +35,15 @@ class EstimatorHeader(StoredHeader):
         Its settings.
     state
         What it has learnt, apart from arrays.
+    parts
+        Role -> kind of what it consists of.
     """
 
     unit: str
     solvers: tuple[str, ...] = Field(min_length=1)
     parameters: dict[str, Any]
     state: dict[str, Any]
+    parts: dict[str, str] = Field(default_factory=dict)
 
 
 Header = TypeVar("Header", bound=StoredHeader)

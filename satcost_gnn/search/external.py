@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from satcost_gnn.errors import SolverError
-from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.cnf import Formula, satisfies
 from satcost_gnn.formula.dimacs import write_dimacs
 from satcost_gnn.formula.renumbering import renumbered
 from satcost_gnn.formula.shuffle import seeded, unseeded
@@ -46,14 +46,7 @@ from satcost_gnn.runtime.process_tree import (
 )
 from satcost_gnn.runtime.sandbox import Limits, Sandbox, scratch
 from satcost_gnn.search.solver_output import SolverOutput
-from satcost_gnn.search.solvers import (
-    SOLVERS,
-    ChildCall,
-    SolverSpec,
-    Stop,
-    register_solver,
-    satisfies,
-)
+from satcost_gnn.search.solvers import SOLVERS, ChildCall, SolverSpec, Stop, register_solver
 
 # Seconds between the signal that asks a program to end and the one that ends it.
 _GRACE_S = 0.5

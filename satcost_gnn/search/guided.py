@@ -17,19 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.errors import SolverError
-from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.cnf import Formula, satisfies
 from satcost_gnn.formula.renumbering import renumbered
 from satcost_gnn.formula.shuffle import shuffled, signed_renaming
 from satcost_gnn.formula.sources import FormulaInChild, load
 from satcost_gnn.runtime.random_stream import Draws
 from satcost_gnn.runtime.sandbox import Limits, Sandbox
 from satcost_gnn.search.loading import open_solver
-from satcost_gnn.search.solvers import satisfies, solver_spec
+from satcost_gnn.search.solvers import SOLVERS, solver_spec
 
-__all__ = ["DEFAULT_PHASE", "Guidance", "GuidedRun", "guided_child", "run_guided"]
-
-#: Value that a solver tries first by itself, where it is known.
-DEFAULT_PHASE = {"minisat22": -1, "glucose42": -1, "glucose4": -1, "cadical153": 1, "cadical195": 1, "cadical300": 1}
+__all__ = ["Guidance", "GuidedRun", "guided_child", "run_guided"]
 
 
 class Guidance(StrEnum):
@@ -87,7 +84,7 @@ def guided_child(
         literals = np.sign(literals) * renaming[np.abs(literals) - 1]
     if guidance == Guidance.INITIAL:
         sign = np.ones(formula.n_vars, dtype=np.int64)
-        sign[np.abs(literals) - 1] = np.sign(literals) * DEFAULT_PHASE[solver]
+        sign[np.abs(literals) - 1] = np.sign(literals) * solver_spec(solver).first_phase
         formula = _negated(formula, sign)
     begin = time.process_time()
     with open_solver(solver, formula) as engine:
@@ -141,12 +138,9 @@ def run_guided(
     SolverError
         If the solver is unknown, or its own phase isn't known and phases are to be initial.
     """
-    solver_spec(solver)
-    if guidance == Guidance.INITIAL and solver not in DEFAULT_PHASE:
-        raise SolverError(
-            f"{solver}: which value it tries first is not known; expected one of {', '.join(DEFAULT_PHASE)}, or "
-            "set_phases"
-        )
+    if not solver_spec(solver).first_phase and guidance == Guidance.INITIAL:
+        known = ", ".join(name for name, spec in SOLVERS.items() if spec.first_phase)
+        raise SolverError(f"{solver}: which value it tries first is not known; expected one of {known}, or set_phases")
     outcome = sandbox.run(
         "satcost_gnn.search.guided:guided_child",
         {

@@ -12,6 +12,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from pysat.solvers import Solver
+
 from satcost_gnn.search.capsule import capsule_pointer
 
 # Two limits that no other word of an idle solver is likely to hold, both.
@@ -55,12 +57,10 @@ def _setter(name: str) -> Callable[[int, int], None] | None:
 @functools.cache
 def _places() -> dict[str, tuple[Callable[[int, int], None], int]]:
     """Return for each counter its setter and the offset in bytes of the limit in Kissat's object."""
-    from pysat.solvers import Solver
-
     found = {}
     for counter, name in _SETTERS.items():
         setter = _setter(name)
-        with Solver(name="kissat404") as engine:
+        with Kissat(name="kissat404") as engine:
             pointer = kissat_pointer(engine)
             if setter is None or pointer is None:
                 continue
@@ -75,30 +75,27 @@ def _places() -> dict[str, tuple[Callable[[int, int], None], int]]:
     return found
 
 
-def kissat_counters(engine: Any) -> dict[str, int]:
-    """Return the conflicts and decisions of a run that has ended, those that can be told.
+class Kissat(Solver):  # type: ignore[misc]
+    """PySAT's solver with Kissat's counters and a way to stop it."""
 
-    The limits of the solver are spent afterwards: it must not be asked to go on.
+    def accum_stats(self) -> dict[str, int]:
+        """Return the conflicts and decisions of a run that has ended, those that can be told.
 
-    Parameters
-    ----------
-    engine
-        A :class:`pysat.solvers.Solver` of Kissat.
-    """
-    pointer = kissat_pointer(engine)
-    counts: dict[str, int] = {}
-    if pointer is not None:
-        for counter, (setter, offset) in _places().items():
-            setter(pointer, 0)
-            counts[counter] = ctypes.c_uint64.from_address(pointer + offset).value
-    return counts
+        The limits of the solver are spent afterwards: it must not be asked to go on.
+        """
+        pointer = kissat_pointer(self)
+        counts: dict[str, int] = {}
+        if pointer is not None:
+            for counter, (setter, offset) in _places().items():
+                setter(pointer, 0)
+                counts[counter] = ctypes.c_uint64.from_address(pointer + offset).value
+        return counts
 
-
-def kissat_stopper(engine: Any) -> Callable[[], None] | None:
-    """Return what asks a running Kissat to stop, to be called from a signal handler; None if it isn't known how."""
-    terminate = getattr(_library(), "kissat_terminate", None)
-    pointer = kissat_pointer(engine)
-    if terminate is None or pointer is None:
-        return None
-    terminate.argtypes, terminate.restype = [ctypes.c_void_p], None
-    return lambda: terminate(pointer)
+    def terminator(self) -> Callable[[], None] | None:
+        """Return what asks it to stop, to be called from a signal handler; None if it isn't known how."""
+        terminate = getattr(_library(), "kissat_terminate", None)
+        pointer = kissat_pointer(self)
+        if terminate is None or pointer is None:
+            return None
+        terminate.argtypes, terminate.restype = [ctypes.c_void_p], None
+        return lambda: terminate(pointer)

@@ -1,12 +1,13 @@
-"""Solvers by their names in the registry, with a formula in them."""
+"""The one place where solvers are opened: by their names in the registry, with a formula in them."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.search.solvers import open_engine, solver_spec
+from satcost_gnn.search.solvers import SolverSpec, solver_spec
 
 _CLAUSES_AT_ONCE = 1 << 16
 
@@ -20,24 +21,29 @@ def append_clauses(solver: Any, formula: Formula) -> None:
         solver.append_formula([portion[a:b] for a, b in pairwise(cuts)])
 
 
-def open_solver(name: str, formula: Formula | None = None, **options: Any) -> Any:
-    """Return a solver of the registry, in its configuration, with a formula in it; a context manager.
+def open_solver(solver: str | SolverSpec, formula: Formula | None = None, **options: Any) -> Any:
+    """Return a solver's engine in its configuration, with PySAT's interface; a context manager where PySAT's is.
 
     Parameters
     ----------
-    name
-        Name in the registry.
+    solver
+        Name in the registry, or an entry of it.
     formula
-        None for none yet.
+        What is loaded; None for nothing yet.
     options
-        See :func:`~satcost_gnn.search.solvers.open_engine`.
+        Further arguments of :class:`pysat.solvers.Solver`, such as ``with_proof``.
 
     Raises
     ------
     SolverError
         If there is no such solver, or its package is not installed.
     """
-    engine = open_engine(solver_spec(name), **options)
+    spec = solver_spec(solver) if isinstance(solver, str) else solver
+    module, _, name = spec.engine.partition(":")
+    made = getattr(import_module(module), name)
+    engine = made(name=spec.pysat_name, **options) if spec.pysat_name else made()
+    if spec.options:
+        engine.configure(dict(spec.options))
     if formula is not None:
         append_clauses(engine, formula)
     return engine

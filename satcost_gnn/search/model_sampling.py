@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.errors import SolverError
-from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.cnf import Formula, satisfies
 from satcost_gnn.formula.renumbering import renumbered
 from satcost_gnn.formula.sources import FormulaInChild, load
 from satcost_gnn.runtime.random_stream import Draws
 from satcost_gnn.search.loading import open_solver
-from satcost_gnn.search.solvers import satisfies
 
 __all__ = ["SampledModels", "find_backbone", "sample_models", "sample_models_child"]
 

@@ -30,11 +30,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.errors import SolverError
-from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.cnf import Formula, satisfies
 from satcost_gnn.runtime.sandbox import read_frame, write_frame
-from satcost_gnn.search import solvers
 from satcost_gnn.search.cpu_alarm import at_cpu_limit
 from satcost_gnn.search.loading import open_solver
+from satcost_gnn.search.solver_run import stopper
+from satcost_gnn.search.solvers import SolverSpec, Stop, solver_spec
 
 PLAIN_RUN_VERSION = 1
 """Raised whenever the same settings would give other counts."""
@@ -71,7 +72,7 @@ class PlainSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(int(stage) for stage in self.stages))
-        if solvers.solver_spec(self.solver).stop is not solvers.Stop.TERMINATE:
+        if solver_spec(self.solver).stop is not Stop.TERMINATE:
             raise SolverError(f"found solver {self.solver!r}; expected a CaDiCaL, which keeps to a budget of conflicts")
         if not self.stages or self.stages[0] < 1 or any(b <= a for a, b in pairwise(self.stages)):
             raise SolverError(f"found stages {list(self.stages)}; expected rising numbers of conflicts, at least one")
@@ -200,10 +201,10 @@ def _in_fork(function: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any] | N
     return value, usage.ru_utime + usage.ru_stime
 
 
-def _search(engine: Any, spec: solvers.SolverSpec, budget: int, cpu_s: float) -> dict[str, Any]:
+def _search(engine: Any, spec: SolverSpec, budget: int, cpu_s: float) -> dict[str, Any]:
     """Search with a loaded solver, which can't be used afterwards; executed in a fork where stages follow."""
     begin = time.process_time()
-    stop = solvers.stopper(spec, engine, cpu_s)
+    stop = stopper(spec, engine, cpu_s)
     disarm = at_cpu_limit(cpu_s, stop) if stop is not None else None
     engine.conf_budget(budget)
     answer = engine.solve_limited()
@@ -242,7 +243,7 @@ def run_plain(formula: Formula, settings: PlainSettings | None = None) -> PlainR
     settings = settings or PlainSettings()
     if formula.n_literals > settings.literals:
         return None
-    spec = solvers.solver_spec(settings.solver)
+    spec = solver_spec(settings.solver)
     begin = time.process_time()
     stages: list[PlainStage] = []
     forked_s = 0.0
@@ -272,7 +273,7 @@ def run_plain(formula: Formula, settings: PlainSettings | None = None) -> PlainR
     if not stages:
         # Loading alone took all the time.
         stages.append(PlainStage(settings.stages[0], "TIMEOUT", cpu_s=load_s))
-    if model is not None and not solvers.satisfies(formula, model):
+    if model is not None and not satisfies(formula, model):
         raise SolverError(f"{settings.solver} gave a wrong answer: its model does not satisfy {formula.source}")
     return PlainRun(settings.solver, tuple(stages), time.process_time() - begin + forked_s, model)
 

@@ -23,21 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.errors import SolverError
-from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.cnf import Formula, satisfies
 from satcost_gnn.formula.mixing import mixed
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.listener import BACKTRACK, Log, listen
-from satcost_gnn.search.loading import append_clauses
+from satcost_gnn.search.loading import append_clauses, open_solver
 from satcost_gnn.search.probe_settings import ProbeResult, ProbeSettings, ProbeStatus
-from satcost_gnn.search.solvers import satisfies
+from satcost_gnn.search.solvers import SOLVERS, Proof
 from satcost_gnn.search.trace_building import build_trace
 
 PROBE_CHILD = "satcost_gnn.search.probe:probe_child"
-
-
-# They merge several backtracks with no decision between them, and tell their number of conflicts at any time; a
-# CaDiCaL asked while it searches ends the process.
-_MINISATS = ("minisatep", "ergo")
 
 
 def sample_variables(active: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
@@ -101,8 +96,6 @@ def run_probe(
     SolverError
         If the solver's model does not satisfy the formula, or the formula has 2^30 variables or more.
     """
-    from pysat.solvers import Solver
-
     settings = settings or ProbeSettings()
     begin = time.process_time()
     if formula.n_vars >= BACKTRACK:
@@ -110,8 +103,8 @@ def run_probe(
     trivial = _trivial(formula, settings)
     if trivial is not None:
         return replace(trivial, cpu_s=time.process_time() - begin)
-    has_proof = settings.solver.startswith("cadical")
-    with Solver(name=settings.solver, **({"with_proof": True} if has_proof else {})) as solver:
+    has_proof, merged = SOLVERS[settings.solver].proof is Proof.BINARY, settings.probing.merges_conflicts
+    with open_solver(settings.solver, None, **({"with_proof": True} if has_proof else {})) as solver:
         if settings.solver_options:
             solver.configure(settings.solver_options)
         append_clauses(solver, formula)
@@ -126,7 +119,7 @@ def run_probe(
             len(observed) / len(active),
             deadline if deadline is not None else float("inf"),
             proof_length,
-            solver.accum_stats if settings.solver in _MINISATS else None,
+            solver.accum_stats if merged else None,
         )
         solver.connect_propagator(listener)
         for variable in observed.tolist():
@@ -161,7 +154,7 @@ def run_probe(
             observed,
             len(active),
             formula.n_vars,
-            merged=settings.solver in _MINISATS,
+            merged=merged,
             finished=status == "UNSAT",
             statistics=known,
         )

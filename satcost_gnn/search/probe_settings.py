@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.errors import SolverError
 from satcost_gnn.runtime.sandbox import Limits
+from satcost_gnn.search.solvers import SOLVERS, Probing
 
 if TYPE_CHECKING:
     from satcost_gnn.search.trace import Trace
@@ -17,25 +18,16 @@ if TYPE_CHECKING:
 PROBE_VERSION = "1"
 """Changes whenever the same settings would give another trace."""
 
-ONLINE_VERSION = "1.1"
-"""Its first part changes whenever a feature is removed or computed otherwise, its second when features are added."""
+ONLINE_VERSION = "1"
+"""Of the features of the early search: changes whenever one is removed or computed otherwise."""
+
+ONLINE_ADDED = 1
+"""Raised whenever such features are added; what was trained on fewer goes on working."""
 
 PROBE_REPLICATE_VERSION = 1
 """Raised whenever another copy is made or other features are told of it; see :mod:`.probe_replicate`."""
 
 ProbeStatus = Literal["SAT", "UNSAT", "UNKNOWN", "TIMEOUT", "MEMOUT", "CRASHED", "ERROR", "CANCELLED"]
-
-# Chronological backtracking leaves literals of lower levels out of order on the trail, and conflicts can then be told
-# from the solver's calls only nearly always. Without reusing the trail it happens only on jumps over more than a
-# hundred levels, where it is needed: without it each conflict would cost up to hundreds of thousands of decisions.
-_CADICAL_OPTIONS = (("chronoreusetrail", 0),)
-_PROBED: dict[str, tuple[tuple[str, int | str], ...]] = {
-    "cadical195": _CADICAL_OPTIONS,
-    "cadical300": _CADICAL_OPTIONS,
-    "minisatep": (),
-    # MiniSat 2.0's tuning: the one way to geometric restarts (100, 150, 225, ... conflicts) that PySAT offers.
-    "ergo": (("emulate", "m2.0"),),
-}
 
 
 @dataclass(frozen=True)
@@ -77,9 +69,10 @@ class ProbeSettings:
     memory_mb: int = 4096
 
     def __post_init__(self) -> None:
-        if self.solver not in _PROBED:
-            raise SolverError(f"found solver {self.solver!r}; expected one that can be probed: {', '.join(_PROBED)}")
-        if self.options and not self.solver.startswith("cadical"):
+        probed = [name for name, spec in SOLVERS.items() if spec.probing is not None]
+        if self.solver not in probed:
+            raise SolverError(f"found solver {self.solver!r}; expected one that can be probed: {', '.join(probed)}")
+        if self.options and not self.probing.more_options:
             raise SolverError(f"{self.solver} takes no options; leave them out or probe a CaDiCaL")
         for name in ("conflicts", "max_events", "max_observed"):
             if getattr(self, name) < 1:
@@ -87,9 +80,16 @@ class ProbeSettings:
         object.__setattr__(self, "options", tuple((str(name), int(value)) for name, value in self.options))
 
     @property
+    def probing(self) -> Probing:
+        """How the solver is probed."""
+        found = SOLVERS[self.solver].probing
+        assert found is not None
+        return found
+
+    @property
     def solver_options(self) -> dict[str, int | str]:
         """Options that the solver is configured with."""
-        return dict(_PROBED[self.solver] + self.options)
+        return {**SOLVERS[self.solver].options, **dict(self.probing.options), **dict(self.options)}
 
     def key(self) -> str:
         """Return a string that changes with anything that may change the result: for keys of caches."""

@@ -1,44 +1,31 @@
-"""The solvers we label with and choose between, and how one of them is run on a formula under limits.
+"""The registry of solvers: all that the package knows of a solver is in its one entry.
 
-A new solver is one line in :data:`SOLVERS`. Every run happens in a sandboxed child
-(:mod:`satcost_gnn.runtime.sandbox`); :func:`solve_child` is what that child executes.
+A new solver is one entry in :data:`SOLVERS`. :func:`~satcost_gnn.search.loading.open_solver` opens one,
+:func:`~satcost_gnn.search.solver_run.run_solver` runs one under limits.
 """
 
 from __future__ import annotations
 
-import ctypes
-import os
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from importlib import import_module, metadata
+from importlib import metadata
 from importlib.util import find_spec
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from satcost_gnn.errors import SolverError
-from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.renumbering import renumbered
-from satcost_gnn.formula.shuffle import seeded
-from satcost_gnn.formula.sources import FormulaInChild, load
-from satcost_gnn.runtime.process_limits import before_kernels_limit
-from satcost_gnn.runtime.sandbox import Limits, Sandbox, report
-from satcost_gnn.search.capsule import capsule_pointer
-from satcost_gnn.search.cpu_alarm import at_cpu_limit
-from satcost_gnn.search.kissat import kissat_counters, kissat_stopper
+from satcost_gnn.formula.sources import FormulaInChild
+from satcost_gnn.runtime.sandbox import Limits
 
 Counter = StrEnum("Counter", ["conflicts", "decisions", "propagations", "restarts"])
-_ALL = frozenset(str(c) for c in Counter)
-_NO_PROPAGATIONS = _ALL - {"propagations"}
+ALL_COUNTERS = frozenset(str(c) for c in Counter)
+_NO_PROPAGATIONS = ALL_COUNTERS - {"propagations"}
 
 
 class Stop(StrEnum):
     """How a running solver is brought to a halt from a signal handler so that its counters can still be read."""
 
-    TERMINATE = "the C++ object's own terminate()"
+    TERMINATE = "its engine's terminator(), which gives what the signal handler calls"
     SNAPSHOT = "its counters are read on the spot and the child ends"
     BUDGET = "it has a limit on CPU seconds of its own"
     KILL = "killed by the sandbox; its counters are lost"
@@ -50,6 +37,42 @@ class Budget(StrEnum):
     CONFLICT = "at every conflict, or a few later"
     RESTART = "when it restarts: it may go over the limit many times"
     NONE = "it takes none"
+
+
+class Proof(StrEnum):
+    """How a solver writes a proof of unsatisfiability."""
+
+    BINARY = "binary DRAT"
+    TEXT = "text (DRUP)"
+    NONE = "it writes none"
+
+
+class Watching(StrEnum):
+    """How a running solver is watched by :class:`~satcost_gnn.decide.monitor.CostMonitor`."""
+
+    THREAD = "it searches without Python's lock if asked to: its counters are read from outside"
+    SLICES = "it keeps the lock and takes a limit on conflicts: it is run in slices"
+    NONE = "not at all"
+
+
+@dataclass(frozen=True)
+class Probing:
+    """How a solver is probed: it takes a listener, which is called at decisions, backtracks and assignments.
+
+    Parameters
+    ----------
+    options
+        What it is configured with.
+    more_options
+        Whether it takes further options of the caller's.
+    merges_conflicts
+        Whether it reports several conflicts in a row without a decision between them as one. Such a solver tells their
+        number at any time; a CaDiCaL asked while it searches ends the process.
+    """
+
+    options: tuple[tuple[str, int | str], ...] = ()
+    more_options: bool = False
+    merges_conflicts: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +107,7 @@ class SolverSpec:
     summary
         What sets it apart, in a few words.
     options
-        CaDiCaL options passed through ``configure``.
+        Options passed through ``configure``.
     counters
         Which of the statistics it reports truthfully.
     stop
@@ -92,28 +115,41 @@ class SolverSpec:
     budget
         When it looks at a limit on conflicts. What a limited run has done is told by its counters, not by the limit.
     engine
-        ``module:class`` of its engine, where that is not PySAT's. It has ``add_clause``, ``append_formula``, ``solve``
-        (``solve_limited`` and ``conf_budget`` if it has a ``budget``), ``get_model`` and ``accum_stats`` as PySAT's
-        solvers have them, and ``time_budget`` for :attr:`Stop.BUDGET`.
+        ``module:class`` of its engine, given ``pysat_name`` as ``name`` if there is one. It has ``add_clause``,
+        ``append_formula``, ``solve`` (``solve_limited`` and ``conf_budget`` if it has a ``budget``), ``get_model`` and
+        ``accum_stats`` as PySAT's solvers have them, ``terminator`` for :attr:`Stop.TERMINATE`, and ``time_budget`` for
+        :attr:`Stop.BUDGET`.
     package
         Module of the package that it comes with, where that may be missing.
     extra
         Extra of this package that installs it.
     complete
         Whether it takes every formula. A run of one that doesn't ends as ``UNSUPPORTED`` on the others, at once.
+    proof
+        How it writes a proof.
+    watching
+        How it is watched while it runs.
+    first_phase
+        Value that it tries first of a variable by itself, 1 or -1; 0 where that is not known.
+    probing
+        How it is probed, None if it can't be.
     """
 
     name: str
     pysat_name: str
     summary: str
-    options: Mapping[str, int] = field(default_factory=dict)
-    counters: frozenset[str] = _ALL
+    options: Mapping[str, int | str] = field(default_factory=dict)
+    counters: frozenset[str] = ALL_COUNTERS
     stop: Stop = Stop.SNAPSHOT
     budget: Budget = Budget.CONFLICT
-    engine: str = ""
+    engine: str = "pysat.solvers:Solver"
     package: str = ""
     extra: str = ""
     complete: bool = True
+    proof: Proof = Proof.NONE
+    watching: Watching = Watching.NONE
+    first_phase: int = 0
+    probing: Probing | None = None
 
     @property
     def available(self) -> bool:
@@ -130,7 +166,7 @@ class SolverSpec:
         """Version string recorded with each run: that of the package fixes the solver's source."""
         if self.package:
             return f"{self.package} {metadata.version(self.package) if self.available else 'not installed'}"
-        if self.engine:
+        if not self.pysat_name:
             return f"satcost-gnn {metadata.version('satcost-gnn')}"
         import pysat
 
@@ -150,54 +186,98 @@ class SolverSpec:
         # The child also reads the file; the solver's own limit is kept by the timer inside, this one stands behind it.
         outer_s = cpu_s if self.stop is Stop.KILL else cpu_s * 1.1 + 20.0
         return ChildCall(
-            "satcost_gnn.search.solvers:solve_child",
+            "satcost_gnn.search.solver_run:solve_child",
             {"solver": self.name, "formula": formula, "seed": seed, "cpu_s": cpu_s, "conflicts": conflicts},
             Limits(outer_s, wall_s, memory_mb),
         )
 
 
+# Chronological backtracking leaves literals of lower levels out of order on the trail, and conflicts can then be told
+# from the solver's calls only nearly always. Without reusing the trail it happens only on jumps over more than a
+# hundred levels, where it is needed: without it each conflict would cost up to hundreds of thousands of decisions.
+_PROBED_CADICAL = Probing((("chronoreusetrail", 0),), more_options=True)
+
+
+def _cadical(release: str, name: str, summary: str, options: Mapping[str, int] | None = None) -> SolverSpec:
+    """Return a configuration of a release of CaDiCaL."""
+    later = release != "cadical103"
+    return SolverSpec(
+        name,
+        release,
+        summary,
+        options or {},
+        stop=Stop.TERMINATE,
+        engine="satcost_gnn.search.cadical:Cadical",
+        proof=Proof.BINARY,
+        watching=Watching.SLICES,
+        first_phase=1 if later and not options else 0,
+        probing=_PROBED_CADICAL if name in ("cadical195", "cadical300") else None,
+    )
+
+
+def _minisat(name: str, summary: str, **other: Any) -> SolverSpec:
+    """Return a solver of MiniSat's kin: its counters are plain fields, and it runs without Python's lock."""
+    return SolverSpec(name, other.pop("pysat_name", name), summary, watching=Watching.THREAD, **other)
+
+
 def _specs() -> dict[str, SolverSpec]:
+    glucose: dict[str, Any] = {"budget": Budget.RESTART, "proof": Proof.TEXT}
     specs = [
-        SolverSpec("cadical103", "cadical103", "CaDiCaL 1.0.3", stop=Stop.TERMINATE),
-        SolverSpec("cadical153", "cadical153", "CaDiCaL 1.5.3", stop=Stop.TERMINATE),
-        SolverSpec("cadical195", "cadical195", "CaDiCaL 1.9.5; the solver that is probed", stop=Stop.TERMINATE),
-        SolverSpec("cadical300", "cadical300", "CaDiCaL 3.0.0", stop=Stop.TERMINATE),
-        SolverSpec(
+        _cadical("cadical103", "cadical103", "CaDiCaL 1.0.3"),
+        _cadical("cadical153", "cadical153", "CaDiCaL 1.5.3"),
+        _cadical("cadical195", "cadical195", "CaDiCaL 1.9.5; the solver that is probed"),
+        _cadical("cadical300", "cadical300", "CaDiCaL 3.0.0"),
+        # CaDiCaL's own `--sat` and `--unsat` configurations.
+        _cadical(
+            "cadical195",
             "cadical195:sat",
-            "cadical195",
             "CaDiCaL 1.9.5 tuned for satisfiable instances",
-            # CaDiCaL's own `--sat` configuration.
             {"elimreleff": 10, "stabilizeonly": 1, "subsumereleff": 60},
-            stop=Stop.TERMINATE,
+        ),
+        _cadical(
+            "cadical195",
+            "cadical195:unsat",
+            "CaDiCaL 1.9.5 tuned for unsatisfiable instances",
+            {"stabilize": 0, "walk": 0},
+        ),
+        _minisat("glucose3", "Glucose 3", **glucose),
+        _minisat("glucose4", "Glucose 4.1", **glucose, first_phase=-1),
+        _minisat("glucose42", "Glucose 4.2.1", **glucose, first_phase=-1),
+        _minisat("gluecard3", "Glucose 3 with native cardinality constraints", **glucose),
+        _minisat("gluecard4", "Glucose 4.1 with native cardinality constraints", **glucose),
+        _minisat("maplechrono", "MapleLCM with chronological backtracking, winner of 2018", proof=Proof.TEXT),
+        _minisat("maplecm", "MapleCM", counters=_NO_PROPAGATIONS, proof=Proof.TEXT),
+        _minisat("maplesat", "MapleCOMSPS with learning-rate branching", counters=_NO_PROPAGATIONS, proof=Proof.TEXT),
+        _minisat("mergesat3", "MergeSat 3"),
+        _minisat("minicard", "MiniSat with native cardinality constraints"),
+        _minisat("minisat22", "MiniSat 2.2", first_phase=-1),
+        # PySAT's own name of it, `minisatgh`, is not among those that it takes.
+        _minisat("minisatgh", "MiniSat 2.2 as developed further on GitHub", pysat_name="minisat-gh"),
+        _minisat("minisatep", "MiniSat with an external propagator interface", probing=Probing(merges_conflicts=True)),
+        # PySAT reads no restarts of it: they are 0 whatever it did.
+        SolverSpec(
+            "lingeling",
+            "lingeling",
+            "Lingeling",
+            counters=ALL_COUNTERS - {"restarts"},
+            budget=Budget.NONE,
+            proof=Proof.TEXT,
         ),
         SolverSpec(
-            "cadical195:unsat",
-            "cadical195",
-            "CaDiCaL 1.9.5 tuned for unsatisfiable instances",
-            # CaDiCaL's own `--unsat` configuration.
-            {"stabilize": 0, "walk": 0},
-            stop=Stop.TERMINATE,
+            "ergo",
+            "ergo",
+            "Ergo tuned as MiniSat 2.0",
+            # The one way to geometric restarts (100, 150, 225, ... conflicts) that PySAT offers.
+            {"emulate": "m2.0"},
+            probing=Probing(merges_conflicts=True),
         ),
-        SolverSpec("glucose3", "glucose3", "Glucose 3", budget=Budget.RESTART),
-        SolverSpec("glucose4", "glucose4", "Glucose 4.1", budget=Budget.RESTART),
-        SolverSpec("glucose42", "glucose42", "Glucose 4.2.1", budget=Budget.RESTART),
-        SolverSpec("gluecard3", "gluecard3", "Glucose 3 with native cardinality constraints", budget=Budget.RESTART),
-        SolverSpec("gluecard4", "gluecard4", "Glucose 4.1 with native cardinality constraints", budget=Budget.RESTART),
-        SolverSpec("maplechrono", "maplechrono", "MapleLCM with chronological backtracking, winner of 2018"),
-        SolverSpec("maplecm", "maplecm", "MapleCM", counters=_NO_PROPAGATIONS),
-        SolverSpec("maplesat", "maplesat", "MapleCOMSPS with learning-rate branching", counters=_NO_PROPAGATIONS),
-        SolverSpec("mergesat3", "mergesat3", "MergeSat 3"),
-        SolverSpec("minicard", "minicard", "MiniSat with native cardinality constraints"),
-        SolverSpec("minisat22", "minisat22", "MiniSat 2.2"),
-        SolverSpec("minisatep", "minisatep", "MiniSat with an external propagator interface"),
-        # PySAT reads no restarts of it: they are 0 whatever it did.
-        SolverSpec("lingeling", "lingeling", "Lingeling", counters=_ALL - {"restarts"}, budget=Budget.NONE),
         SolverSpec(
             "kissat404",
             "kissat404",
             "Kissat 4.0.4",
             counters=frozenset({"conflicts", "decisions"}),
             stop=Stop.TERMINATE,
+            engine="satcost_gnn.search.kissat:Kissat",
         ),
         SolverSpec(
             "cryptominisat",
@@ -261,241 +341,13 @@ def solver_spec(name: str) -> SolverSpec:
     return spec
 
 
-#: Errors of a child that are of the formula.
-_UNREAD = ("FormulaError", "FormulaTooLargeError", "ReadingTimeoutError")
-
-
-@dataclass(frozen=True)
-class SolverRun:
-    """Result of one run of a solver.
+def spec_of_engine(engine: object) -> SolverSpec | None:
+    """Return the entry of a solver object of PySAT, in its plain configuration; None for one of another origin.
 
     Parameters
     ----------
-    status
-        ``SAT``, ``UNSAT``, ``TIMEOUT``, ``MEMOUT``, ``CRASHED`` or ``UNSUPPORTED``. For all but the first two the
-        counters are lower bounds of the cost, never the cost.
-    conflicts, decisions, propagations, restarts
-        Counters; None where the solver doesn't tell.
-    cpu_s, wall_s
-        Seconds of loading the clauses and solving; reading the file is not in them.
-    peak_memory_mb
-        Largest resident set of the child in mebibytes.
-    detail
-        What happened, for all but SAT and UNSAT.
-    unread
-        Why the formula could not be read; the solver has not been run then.
+    engine
+        Of one of the classes that :class:`pysat.solvers.Solver` holds, such as ``pysat.solvers.Minisat22``.
     """
-
-    status: str
-    conflicts: int | None
-    decisions: int | None
-    propagations: int | None
-    restarts: int | None
-    cpu_s: float
-    wall_s: float
-    peak_memory_mb: float
-    detail: str = ""
-    unread: str = ""
-
-
-def satisfies(formula: Formula, model: NDArray[np.integer[Any]] | list[int]) -> bool:
-    """Whether a (possibly partial) model makes every clause true."""
-    true = np.zeros(formula.n_vars + 1, dtype=np.int8)
-    literals = np.asarray(model, dtype=np.int64)
-    literals = literals[np.abs(literals) <= formula.n_vars]
-    true[np.abs(literals)] = np.sign(literals)
-    hit = true[np.abs(formula.literals)] == np.sign(formula.literals)
-    if formula.has_empty_clause:
-        return False
-    return bool(np.logical_or.reduceat(hit, formula.offsets[:-1]).all()) if formula.n_clauses else True
-
-
-def open_engine(spec: SolverSpec, **options: Any) -> Any:
-    """Return a solver's engine, with PySAT's interface and without clauses.
-
-    Parameters
-    ----------
-    spec
-        The solver, in its configuration.
-    options
-        Further arguments of :class:`pysat.solvers.Solver`.
-
-    Raises
-    ------
-    SolverError
-        If its package is not installed.
-    """
-    if spec.engine:
-        module, _, name = spec.engine.partition(":")
-        return getattr(import_module(module), name)()
-    from pysat.solvers import Solver
-
-    engine = Solver(name=spec.pysat_name, **options)
-    if spec.options:
-        engine.configure(dict(spec.options))
-    return engine
-
-
-def stopper(spec: SolverSpec, solver: Any, cpu_s: float) -> Callable[[], None] | None:
-    """Return what the signal handler calls at the CPU limit."""
-    if spec.pysat_name == "kissat404":
-        return kissat_stopper(solver)
-    if spec.stop is Stop.TERMINATE:
-        # PySAT doesn't offer CaDiCaL's terminate(), which only sets a flag and is made for signal handlers. Its symbol
-        # is visible in PySAT's extension module: CaDiCaL<version>::Solver::terminate(), with the object as argument.
-        import pysolvers
-
-        space = f"CaDiCaL{spec.pysat_name.removeprefix('cadical')}"
-        terminate = getattr(ctypes.CDLL(pysolvers.__file__), f"_ZN{len(space)}{space}6Solver9terminateEv", None)
-        if terminate is None:
-            return None
-        terminate.argtypes, terminate.restype = [ctypes.c_void_p], None
-        pointer = capsule_pointer(solver.solver.cadical)
-        return lambda: terminate(pointer)
-    if spec.stop is Stop.SNAPSHOT:
-        # MiniSat and its kin look at interrupt() only when they restart, which can be long after the limit. Their
-        # counters are plain fields, to be read at any time.
-        def snapshot() -> None:
-            report({"status": "TIMEOUT", **solver.accum_stats(), "cpu_s": cpu_s})
-            os._exit(0)
-
-        return snapshot
-    return None
-
-
-def solve_child(
-    solver: str, formula: FormulaInChild, seed: int, cpu_s: float, conflicts: int | None = None
-) -> dict[str, Any]:
-    """Run a solver to its end or limit; executed in a sandboxed child.
-
-    Parameters
-    ----------
-    solver
-        Name in :data:`SOLVERS`.
-    formula
-        The formula, or the path of its file.
-    seed
-        0 for the formula as it is, else the seed of :func:`~satcost_gnn.formula.shuffle.seeded`.
-    cpu_s
-        CPU seconds for loading and solving.
-    conflicts
-        Limit on conflicts, for the solvers that have one.
-
-    Returns
-    -------
-    dict
-        ``status``, the counters, ``cpu_s``, ``wall_s`` and for SAT whether the model was ``verified``.
-    """
-    spec = solver_spec(solver)
-    formula = seeded(renumbered(load(formula))[0], seed)
-    clauses = formula.clauses()
-    cpu, wall = time.process_time(), time.monotonic()
-    # If this child is ended from outside, what it used until here is not the solver's.
-    report({"before_cpu_s": cpu})
-    engine = open_engine(spec)
-    if spec.stop is not Stop.KILL:
-        # Reading counts for the kernel; if its limit struck first, the counters would be lost.
-        cpu_s = before_kernels_limit(cpu_s, time.process_time())
-    stop = stopper(spec, engine, cpu_s)
-    disarm = at_cpu_limit(cpu_s, stop) if stop is not None else None
-    for clause in clauses:
-        engine.add_clause(clause)
-    if conflicts is not None:
-        if spec.budget is Budget.NONE:
-            raise NotImplementedError(f"{spec.name} takes no limit on conflicts")
-        engine.conf_budget(conflicts)
-    if spec.stop is Stop.BUDGET:
-        engine.time_budget(cpu_s - (time.process_time() - cpu))
-    answer = engine.solve() if spec.budget is Budget.NONE else engine.solve_limited()
-    if disarm is not None:
-        disarm()
-    # Past the limit by a hair before the handler struck, or a run that the handler couldn't stop: no answer in time.
-    if time.process_time() - cpu > 1.05 * cpu_s + 0.05:
-        answer = None
-    used = {"cpu_s": time.process_time() - cpu, "wall_s": time.monotonic() - wall}
-    counted = kissat_counters(engine) if spec.pysat_name == "kissat404" else engine.accum_stats()
-    result: dict[str, Any] = {"status": {True: "SAT", False: "UNSAT", None: "TIMEOUT"}[answer], **counted, **used}
-    if answer:
-        result["verified"] = satisfies(formula, engine.get_model() or [])
-    return result
-
-
-def default_wall_s(cpu_s: float) -> float:
-    """Return the wall-clock limit of a run whose caller names none: three times the CPU limit and a minute."""
-    return 3 * cpu_s + 60.0
-
-
-def run_solver(
-    sandbox: Sandbox,
-    solver: str,
-    formula: FormulaInChild,
-    *,
-    seed: int = 0,
-    cpu_s: float = 10.0,
-    wall_s: float | None = None,
-    memory_mb: int = 4096,
-    conflicts: int | None = None,
-) -> SolverRun:
-    """Run a solver on a formula in a limited child.
-
-    Parameters
-    ----------
-    sandbox
-        Where the child is forked.
-    solver
-        Name in :data:`SOLVERS`.
-    formula
-        The formula, or the path of its file (read in the child, so nothing large is sent).
-    seed
-        0 for the formula as it is, else the seed of :func:`~satcost_gnn.formula.shuffle.seeded` (or the program's own,
-        if its command names it).
-    cpu_s, wall_s, memory_mb
-        Limits. The wall limit defaults to three times the CPU limit and a minute; a run that it ends has used less
-        CPU time than its limit.
-    conflicts
-        Limit on conflicts; such a run ends as ``TIMEOUT`` too.
-
-    Raises
-    ------
-    SolverError
-        If the solver is unknown, or is a program that can't be started.
-    """
-    spec = solver_spec(solver)
-    if not spec.available:
-        return SolverRun("UNSUPPORTED", None, None, None, None, 0.0, 0.0, 0.0, spec.missing)
-    call = spec.child_call(
-        formula,
-        seed=seed,
-        cpu_s=cpu_s,
-        wall_s=wall_s if wall_s is not None else default_wall_s(cpu_s),
-        memory_mb=memory_mb,
-        conflicts=conflicts,
-    )
-    outcome = sandbox.run(call.function, call.kwargs, call.limits)
-    if outcome.error_type == "SolverError":
-        raise SolverError(outcome.detail)
-    value: dict[str, Any] = outcome.value or {}
-    counts = {name: int(value[name]) if name in spec.counters and name in value else None for name in _ALL}
-    status, detail = value.get("status", outcome.status), value.get("detail", outcome.detail)
-    if outcome.status in ("MEMOUT", "CRASHED") and "status" not in value:
-        status = outcome.status
-    elif outcome.status == "ERROR":
-        status = "UNSUPPORTED" if outcome.error_type in ("NotImplementedError", "NoSuchSolverError") else "CRASHED"
-        detail = f"{outcome.error_type}: {outcome.detail}"
-    elif status == "TIMEOUT" and "detail" not in value and outcome.status != "TIMEOUT":
-        detail = f"CPU limit of {cpu_s:g} s" if conflicts is None else f"{cpu_s:g} s CPU or {conflicts} conflicts"
-    if value.get("verified") is False:
-        status, detail = "CRASHED", "wrong answer: its model does not satisfy the formula"
-    own_s = max(0.0, outcome.cpu_s - value.get("before_cpu_s", 0.0))
-    return SolverRun(
-        status=status,
-        conflicts=counts["conflicts"],
-        decisions=counts["decisions"],
-        propagations=counts["propagations"],
-        restarts=counts["restarts"],
-        cpu_s=float(value.get("cpu_s", min(own_s, cpu_s) if status == "TIMEOUT" else own_s)),
-        wall_s=float(value.get("wall_s", outcome.wall_s)),
-        peak_memory_mb=float(value.get("peak_memory_mb", outcome.peak_memory_mb)),
-        detail="" if status in ("SAT", "UNSAT") else detail,
-        unread=outcome.detail if outcome.error_type in _UNREAD else "",
-    )
+    kind = type(engine).__name__.lower()
+    return next((spec for spec in SOLVERS.values() if spec.pysat_name.replace("-", "") == kind), None)

@@ -3,9 +3,8 @@
 ::
 
     <name>-v<N>/
-      config.json        format, solvers, units, order of the estimators, preprocessing, hashes of all files
-      gnn/               model.safetensors and config.json of the network
-      <unit>/<name>/     the classical estimators for one cost unit
+      config.json        format, solvers, units, members and what they consist of, preprocessing, hashes of all files
+      <member>/          an estimator, such as `gnn` (the network) or `conflicts/forest`, each stored once
       <unit>/probe_offset.json   what other solvers cost where the probe has solved the instance, relative to the probe
       calibration.json   calibration maps by unit and estimator
       ood_detector/      what the training data looks like, to tell an instance unlike any of it
@@ -34,15 +33,16 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from satcost_gnn import __version__
-from satcost_gnn.errors import CheckpointError, DamagedFileError
+from satcost_gnn.errors import CheckpointError, ConfigError, DamagedFileError
+from satcost_gnn.features.spec import FeatureSpec, FeatureVersions, PreprocessLimits, PreprocessSettings
 from satcost_gnn.runtime.output_files import write_json
 from satcost_gnn.runtime.stored_files import checked, parse_json, read_bytes, read_json, read_json_object, sha256
 from satcost_gnn.section import Section
+from satcost_gnn.serve.members import Member, with_parts
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 #: Environment variable that names a directory of checkpoints, looked at before the package's own.
 CHECKPOINT_DIRECTORY = "SATCOST_CHECKPOINTS"
-NETWORK = "gnn"
 
 _CONFIG = "config.json"
 _OWN_HASH = "sha256"
@@ -67,12 +67,15 @@ class CheckpointConfig(Section):
         Cost units that can be asked for; the first is the default.
     cutoffs
         Default budget of ``p_solved`` by unit, in the unit: the limit that the training labels were measured under.
+    members
+        Name of each estimator, which is its directory -> what it is and consists of.
     chain
-        Estimators in the order in which they are tried.
-    preprocess
-        Settings of :class:`satcost_gnn.features.preprocessing.PreprocessSettings` as nested dictionaries.
-    preprocess_key
-        Its key when the checkpoint was made; a package that preprocesses differently must not use it.
+        Estimators in the order in which they are tried: each is a member of that name below a unit, or for all units.
+    features, limits
+        What was computed of instances, and what that may cost: :class:`~satcost_gnn.features.spec.FeatureSpec` and
+        :class:`~satcost_gnn.features.spec.PreprocessLimits` as nested dictionaries.
+    feature_versions
+        :class:`~satcost_gnn.features.spec.FeatureVersions` when the checkpoint was made.
     training
         What it was trained on: data set, hashes of its tables, split, numbers of instances.
     format_version, package_version
@@ -91,9 +94,11 @@ class CheckpointConfig(Section):
     probe_solver: str
     units: tuple[str, ...] = Field(min_length=1)
     cutoffs: dict[str, float]
+    members: dict[str, Member]
     chain: tuple[str, ...] = Field(min_length=1)
-    preprocess: dict[str, Any]
-    preprocess_key: str
+    features: dict[str, Any]
+    feature_versions: dict[str, Any]
+    limits: dict[str, Any]
     training: dict[str, Any]
     format_version: int = FORMAT_VERSION
     package_version: str = __version__
@@ -118,7 +123,49 @@ class CheckpointConfig(Section):
         without = [unit for unit in self.units if unit not in self.cutoffs]
         if without:
             raise ValueError(f"found no cutoff in {without[0]}")
+        for name in self.members:
+            with_parts(self.members, name)
+        for name in self.chain:
+            for unit in self.units:
+                self.member_for(name, unit)
         return self
+
+    def member_for(self, name: str, unit: str) -> str:
+        """Return the member that an estimator is in a unit; ValueError if there is none."""
+        found = next((one for one in (f"{unit}/{name}", name) if one in self.members), None)
+        if found is None:
+            raise ValueError(f"found no member {name!r} for predictions in {unit}")
+        return found
+
+    @property
+    def estimators(self) -> tuple[str, ...]:
+        """Names of all that can be asked for predictions: those of the chain, and further ones such as ``gnn``."""
+        names = {name.removeprefix(f"{self.units[0]}/") for name in self.members}
+        return (*self.chain, *sorted(one for one in names - {*self.chain} if "." not in one and "/" not in one))
+
+    def chain_from(self, start: str | None) -> tuple[str, ...]:
+        """Return the chain from an estimator on; one that is not in it takes the place of the first.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such estimator.
+        """
+        if start is None or start in self.chain:
+            return self.chain[self.chain.index(start) if start else 0 :]
+        if start not in self.estimators:
+            known = ", ".join(self.estimators)
+            raise ConfigError(f"estimator {start!r} is not in {self.label}; expected one of {known}")
+        return (start, *self.chain[1:])
+
+    @property
+    def preprocessing(self) -> PreprocessSettings:
+        """How instances are preprocessed for it; ConfigError if what it says of that is unknown."""
+        return PreprocessSettings(FeatureSpec.from_dict(self.features), PreprocessLimits.from_dict(self.limits))
+
+    def stale_features(self) -> list[str]:
+        """Return what of the features means something else in this package than when the checkpoint was made."""
+        return FeatureVersions.today().differences(FeatureVersions.from_dict(self.feature_versions))
 
     def bound(self, unit: str) -> float:
         """Return the largest cost in a unit that the labels tell about; infinity where that isn't said."""
@@ -161,6 +208,11 @@ class CheckpointConfig(Section):
                 f"{source}: found format version {version!r}, expected at most {FORMAT_VERSION}; "
                 "install a newer satcost-gnn"
             )
+        if isinstance(version, int) and version < FORMAT_VERSION:
+            raise CheckpointError(
+                f"{source}: found format version {version}, expected {FORMAT_VERSION}; convert it with "
+                "benchmarks/convert_checkpoint.py of the repository, or train it again"
+            )
         return checked(cls, found, source)
 
 
@@ -174,14 +226,6 @@ def _files(directory: Path) -> Iterator[Path]:
     for path in sorted(directory.rglob("*")):
         if path.is_file() and path.name not in ("CARD.md",) and path != directory / _CONFIG:
             yield path
-
-
-def _member_of(name: str) -> str:
-    """Return the directory of the estimator that a file belongs to, empty if it belongs to none."""
-    parts = PurePosixPath(name).parts
-    if parts[0] == NETWORK:
-        return NETWORK
-    return "/".join(parts[:2]) if len(parts) == 3 else ""
 
 
 @dataclass(frozen=True)
@@ -223,7 +267,8 @@ class Checkpoint:
     def _problems(self, of: str | None = None) -> Iterator[str]:
         """Yield what is wrong with the files of one member, or of none (empty); None for all files."""
         for name, expected in self.config.files.items():
-            if of is not None and _member_of(name) != of:
+            member = PurePosixPath(name).parent.as_posix()
+            if of is not None and (member if member in self.config.members else "") != of:
                 continue
             path = self.directory / name
             try:
@@ -242,7 +287,7 @@ class Checkpoint:
         return list(self._problems())
 
     def member(self, name: str) -> Path:
-        """Return the directory of an estimator by its name relative to the checkpoint.
+        """Return the directory of a member.
 
         Raises
         ------

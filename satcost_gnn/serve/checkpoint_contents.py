@@ -6,7 +6,6 @@ Numbers must not appear under wrong names: whatever lists solvers lists those of
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.errors import CheckpointError, DamagedFileError
-from satcost_gnn.features.preprocessing import PreprocessSettings
+from satcost_gnn.features.spec import FeatureVersions, PreprocessSettings
 from satcost_gnn.learn.calibration import Calibration
 from satcost_gnn.learn.early_answers import RELATIVE_COST_FILE, RelativeCosts
 from satcost_gnn.runtime.output_files import write_json
 from satcost_gnn.runtime.process_limits import inherited_address_space_mb
 from satcost_gnn.runtime.progress import doing
 from satcost_gnn.runtime.stored_files import json_kind
-from satcost_gnn.serve.checkpoint import NETWORK, Checkpoint
+from satcost_gnn.serve.checkpoint import Checkpoint
+from satcost_gnn.serve.members import NETWORK, Members, with_parts
 
 if TYPE_CHECKING:
     from satcost_gnn.learn.base import Estimator
@@ -130,55 +130,50 @@ def read_preprocess_settings(checkpoint: Checkpoint, relaxed: bool) -> tuple[Pre
     Raises
     ------
     CheckpointError
-        If this version of the package can't preprocess as in training.
+        If this version of the package computes other features than in training.
     """
     config = checkpoint.config
-    settings = PreprocessSettings.from_dict(config.preprocess)
-    settings = replace(settings, read=replace(settings.read, relaxed=relaxed))
-    mine, trained = settings.key(), config.preprocess_key
-    if not settings.serves(trained):
+    if found := config.stale_features():
         raise CheckpointError(
-            f"{checkpoint.directory}: it was made with preprocessing {trained}, this package does {mine}; "
+            f"{checkpoint.directory}: it was made with other features than those of this package ({'; '.join(found)}); "
             f"use the package version {config.package_version} or a newer checkpoint"
         )
-    release = re.compile(r"@([^,-]*)").findall
-    if release(mine) != release(trained):
-        return settings, (f"the probe's solver is of another release than in training ({mine}, was {trained})",)
+    settings = config.preprocessing
+    settings = settings.with_limits(read=replace(settings.limits.read, relaxed=relaxed))
+    mine, trained = FeatureVersions.today().release, config.feature_versions["release"]
+    if mine != trained:
+        return settings, (f"the probe's solver is of another release than in training (PySAT {mine}, was {trained})",)
     return settings, ()
 
 
-def open_estimator(checkpoint: Checkpoint, name: str, unit: str, device: str) -> Estimator | str:
-    """Return an estimator of the chain for predictions in a unit, or why it can't be had.
+def open_estimator(members: Members, name: str) -> Estimator | str:
+    """Return an estimator for predictions, or why it can't be had.
 
     Parameters
     ----------
-    checkpoint
-        The opened checkpoint.
+    members
+        Of an opened checkpoint, in a unit.
     name
-        In its chain.
-    unit
-        Cost unit.
-    device
-        Where a network is to run.
+        In its chain, or another of its estimators.
     """
-    options = {"unit": unit, "device": device} if name == NETWORK else {}
+    config, unit = members.checkpoint.config, members.unit
     inherited = inherited_address_space_mb()
-    if name == NETWORK and inherited < _TORCH_MB and _takes_torch(device):
-        # Loading it would fail half-way, and what it has mapped by then would be missing for the others of the chain.
-        return (
-            f"the address space is limited to {inherited:.0f} MiB (inherited: `ulimit -v`), of which torch would take "
-            f"about {_TORCH_MB}"
-        )
     doing(f"loading {name}")
     try:
-        place = checkpoint.member(NETWORK if name == NETWORK else f"{unit}/{name}")
-        from satcost_gnn.learn.registry import load_estimator
-
-        found = load_estimator(source_of(name), place, **options)
+        member = config.member_for(name, unit)
+        networks = [one for one in with_parts(config.members, member) if config.members[one].kind == NETWORK]
+        if networks and inherited < _TORCH_MB and _takes_torch(members.device):
+            # Loading it would fail half-way, and what it has mapped by then would be missing for the others.
+            return (
+                f"the address space is limited to {inherited:.0f} MiB (inherited: `ulimit -v`), of which torch would "
+                f"take about {_TORCH_MB}"
+            )
+        found: Estimator = members.get(member)
+        place = members.checkpoint.directory / member
         if found.unit != unit:
             raise DamagedFileError(f"{place}: found an estimator for {found.unit}; expected one for {unit}")
-        if found.solvers != checkpoint.config.solvers:
-            raise DamagedFileError(_other_solvers(str(place), found.solvers, checkpoint.config.solvers))
+        if found.solvers != config.solvers:
+            raise DamagedFileError(_other_solvers(str(place), found.solvers, config.solvers))
     except ModuleNotFoundError as error:
         return f"{error.name or error} is not installed"
     except Exception as error:

@@ -21,7 +21,7 @@ from satcost_gnn.runtime.output_files import write_json
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.runtime.stored_files import read_json_object
 from satcost_gnn.search.probe_settings import ProbeResult
-from satcost_gnn.search.solvers import run_solver
+from satcost_gnn.search.solver_run import run_solver
 
 #: Environment variable that names the file instead of the usual one; ``none`` for no factor at all.
 VARIABLE = "SATCOST_MACHINE"

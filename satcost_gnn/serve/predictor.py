@@ -36,6 +36,7 @@ from satcost_gnn.serve.checkpoint_contents import (
     read_relative_costs,
     source_of,
 )
+from satcost_gnn.serve.members import Members
 from satcost_gnn.serve.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -108,11 +109,7 @@ class Predictor:
         self.solvers = tuple(solvers or config.solvers)
         self._columns = [config.solvers.index(name) for name in self.solvers]
         self.cutoff = float(cutoff if cutoff is not None else config.cutoffs[self.unit])
-        if start is not None and start not in config.chain:
-            raise ConfigError(
-                f"estimator {start!r} is not in {config.label}; expected one of {', '.join(config.chain)}"
-            )
-        self.chain = config.chain[config.chain.index(start) if start else 0 :]
+        self.chain = config.chain_from(start)
         self.device = device
         #: What a user should know of this checkpoint on this machine, one line each.
         self.notes: tuple[str, ...]
@@ -129,9 +126,12 @@ class Predictor:
                 self.machine_factor, place = kept
                 self.notes += (f"seconds are those of the training machine times {self.machine_factor:.3g} ({place})",)
         self._calibrations = read_calibrations(checkpoint, self.unit)
+        if self.chain[0] not in self._calibrations:
+            self.notes += (f"{self.chain[0]} alone is not calibrated in this checkpoint: read its intervals with care",)
         self._offsets = read_probe_offsets(checkpoint, self.unit)
         self._relative = read_relative_costs(checkpoint, self.unit)
         self.ood_detector = OODDetector.load(checkpoint.directory / "ood_detector")
+        self._members = Members(checkpoint, self.unit, device)
         self._estimators: dict[str, Estimator | str] = {}
         #: Where :meth:`predict_many` keeps what files have taken, and finds it again, without models; None for nowhere.
         self.cache: UserCache | None = None
@@ -157,7 +157,7 @@ class Predictor:
     def _estimator(self, name: str) -> Estimator | str:
         """Return an estimator of the chain, or why it can't be had."""
         if name not in self._estimators:
-            self._estimators[name] = open_estimator(self.checkpoint, name, self.unit, self.device)
+            self._estimators[name] = open_estimator(self._members, name)
         return self._estimators[name]
 
     def predict(self, source: FormulaSource) -> Prediction:
@@ -190,7 +190,7 @@ class Predictor:
             self._sandbox = Sandbox()
         if not isinstance(source, str | os.PathLike | FormulaFile):
             source = from_memory(source)
-        settings = self.settings if plain else replace(self.settings, plain=None)
+        settings = self.settings if plain else self.settings.with_features(plain=None)
         return preprocess(source, settings, self._sandbox)
 
     def load(self) -> None:

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from satcost_gnn.config import TrainingConfig, write_config
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.core.observed import label_reach
 from satcost_gnn.data.dataset import SPLITS_FILE, Dataset
-from satcost_gnn.data.splits import SIDES
+from satcost_gnn.data.splits import LEARNT_SIDES, SIDES
 from satcost_gnn.decide.scoring import charge
 from satcost_gnn.decide.training_fit import fit_portfolio
 from satcost_gnn.decide.training_statistics import PORTFOLIO_FILE
@@ -29,10 +29,12 @@ from satcost_gnn.decide.training_statistics import UNIT as PORTFOLIO_UNIT
 from satcost_gnn.errors import CheckpointError
 from satcost_gnn.evaluate.accuracy import accuracy, compare
 from satcost_gnn.evaluate.metrics import expected_coded, rmse
+from satcost_gnn.features.spec import FeatureVersions
 from satcost_gnn.learn.base import Estimator, TrainingTable
 from satcost_gnn.learn.calibration import Calibration
 from satcost_gnn.learn.early_answers import write_relative_costs
-from satcost_gnn.learn.fitting import calibrate, fit_classical, fit_network, not_learnt_from, predict_all
+from satcost_gnn.learn.ensemble.within_reach import WithinReach
+from satcost_gnn.learn.fitting import calibrate, ensemble, fit_classical, fit_network, not_learnt_from, predict_all
 from satcost_gnn.learn.labelled_instances import (
     LabelledInstances,
     default_cutoffs,
@@ -47,18 +49,18 @@ from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import write_json
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.search.probe_settings import ProbeSettings
-from satcost_gnn.serve.checkpoint import NETWORK, Checkpoint, CheckpointConfig
+from satcost_gnn.serve.checkpoint import Checkpoint, CheckpointConfig
 from satcost_gnn.serve.checkpoint_contents import read_calibrations, write_probe_offsets
 from satcost_gnn.serve.explanation import BACKGROUND_FILE, Background
+from satcost_gnn.serve.members import NETWORK, Members, MemberStore
 from satcost_gnn.train.model_card import card, read_new_families
 from satcost_gnn.train.training_warnings import card_section, training_warnings
 
-if TYPE_CHECKING:
-    from satcost_gnn.learn.network.earlier import EarlierNetwork
-
-
-#: Order in which a prediction is tried; the forest on static features is for instances without an early search.
-CHAIN = ("gnn", "forest", "forest_static", "linear", "tree_size", "constant")
+#: What the network is mixed with others into.
+ENSEMBLE = "ensemble"
+#: Order in which a prediction is tried after the ensemble, or the network where there is none; the forest on static
+#: features is for instances without an early search.
+FALLBACKS = ("forest", "forest_static", "linear", "tree_size", "constant")
 
 
 def run_experiment(config: TrainingConfig, progress: Callable[[int, str], ProgressLine]) -> Checkpoint:
@@ -95,43 +97,45 @@ def run_experiment(config: TrainingConfig, progress: Callable[[int, str], Progre
         metrics: dict[str, Any] = {"solved_by_probe": data.solved_by_probe, "units": {}}
         calibrations: dict[str, dict[str, Any]] = {}
         # First, since it says at once if there are too few instances, which would be a pity after the training.
-        learnt = data.side("train", "validation")
+        learnt = data.side(*LEARNT_SIDES)
         groups = data.tables[config.data.units[0]].groups
         detector = OODDetector(judged_by="static").fit([data.instances[k] for k in learnt], [groups[k] for k in learnt])
         fitted = {unit: fit_classical(data, unit) for unit in config.data.units}
         log.info("training the network")
         network = fit_network(data, config)
+        best = ensemble(network, data, config)
         if config.checkpoint.earlier:
-            earlier = earlier_network(Checkpoint.open(config.checkpoint.earlier), config)
-            network.earlier = earlier.calibrated_out_of_distribution(
-                network, {str(unit): data.tables[unit].subset(data.side("calibration")) for unit in config.data.units}
-            )
-        network.save(staging / "gnn")
+            checkpoint = Checkpoint.open(config.checkpoint.earlier)
+            for unit, near in earlier_estimators(checkpoint, config).items():
+                both = WithinReach.of(near.estimator, best[unit], near.reach, near.calibration)
+                best[unit] = both.calibrated_out_of_distribution(data.tables[unit].subset(data.side("calibration")))
+        head = NETWORK if all(one.name == NETWORK for one in best.values()) else ENSEMBLE
+        store = MemberStore(staging)
+        store.add(NETWORK, network)
         for unit in config.data.units:
-            estimators = {**fitted[unit], "gnn": network.for_unit(unit)}
+            estimators = {**fitted[unit], NETWORK: network.for_unit(unit), head: best[unit]}
             maps = calibrate(data, unit, estimators)
             calibrations[unit] = {name: found.to_json() for name, found in maps.items()}
             test = data.tables[unit].subset(data.side("test"))
             cutoffs = largest_solved(data, unit)
             metrics["units"][unit] = measure(predict_all(estimators, maps, test.instances), test, cutoffs)
-            for name, estimator in fitted[unit].items():
-                estimator.save(staging / unit / name)
+            for name, estimator in {**fitted[unit], head: best[unit]}.items():
+                store.add(NETWORK if name == NETWORK else f"{unit}/{name}", estimator)
             write_probe_offsets(staging / unit / "probe_offset.json", data.probe_offsets[unit])
             write_relative_costs(staging / unit, dataset, sides, config.data.solvers, unit)
         known, fresh = (
             {str(unit): data.tables[unit].subset(data.side(*sides)) for unit in config.data.units}
-            for sides in (("train", "validation"), ("calibration",))
+            for sides in (LEARNT_SIDES, ("calibration",))
         )
-        told = {unit: network.for_unit(unit).predict(table.instances) for unit, table in known.items()}
+        told = {unit: best[unit].predict(table.instances) for unit, table in known.items()}
         metrics["warnings"] = warnings = training_warnings(known, told, fresh)
         for line in warnings:
             log.warning(line)
         (staging / "calibration.json").write_text(json.dumps(calibrations) + "\n")
         (staging / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
         if PORTFOLIO_UNIT in config.data.units:
-            write_portfolio(
-                staging / PORTFOLIO_FILE, dataset, config, data, network.for_unit(PORTFOLIO_UNIT), calibrations
-            )
+            calibration = Calibration.from_json(calibrations[PORTFOLIO_UNIT][head])
+            write_portfolio(staging / PORTFOLIO_FILE, dataset, config, data, best[PORTFOLIO_UNIT], calibration)
         detector.save(staging / "ood_detector")
         Background.sample([data.instances[k] for k in learnt], config.network.seed).save(staging / BACKGROUND_FILE)
         settings = preprocess_settings(config)
@@ -146,9 +150,11 @@ def run_experiment(config: TrainingConfig, progress: Callable[[int, str], Progre
             probe_solver=ProbeSettings().solver,
             units=config.data.units,
             cutoffs=default_cutoffs(dataset, config.data.units, bounds),
-            chain=CHAIN,
-            preprocess=json.loads(json.dumps(asdict(settings))),
-            preprocess_key=settings.key(),
+            members=store.members,
+            chain=(head, *(name for name in FALLBACKS if all(name in one for one in fitted.values()))),
+            features=asdict(settings.features),
+            feature_versions=asdict(FeatureVersions.today()),
+            limits=asdict(settings.limits),
             training={**training_identity(dataset, config, data), "reach": reach},
             label_bounds=bounds,
         )
@@ -167,34 +173,44 @@ def run_experiment(config: TrainingConfig, progress: Callable[[int, str], Progre
     return checkpoint
 
 
-def earlier_network(checkpoint: Checkpoint, config: TrainingConfig) -> EarlierNetwork:
-    """Return the network of an earlier checkpoint, or what that keeps of a still earlier one, and its labels' reach.
+class Near(NamedTuple):
+    """An estimator of an earlier checkpoint, the largest cost that its labels tell about, and its calibration."""
+
+    estimator: Estimator
+    reach: float
+    calibration: Calibration | None
+
+
+def earlier_estimators(checkpoint: Checkpoint, config: TrainingConfig) -> dict[str, Near]:
+    """Return what an earlier checkpoint predicts with, or what that keeps of a still earlier one.
+
+    Returns
+    -------
+    dict
+        Unit -> the estimator with its reach.
 
     Raises
     ------
     CheckpointError
         If it was trained on other sides than those of one of the data sets: what it has learnt from might be tested on.
     """
-    # Imported here: both load torch.
-    from satcost_gnn.learn.network.earlier import EarlierNetwork
-    from satcost_gnn.learn.network.estimator import GnnEstimator
-
     splits = (checkpoint.config.training.get("sha256") or {}).get(SPLITS_FILE)
     if splits not in {_table_hashes(path)[SPLITS_FILE] for path in (config.data.dataset, *config.data.also)}:
         raise CheckpointError(
             f"{checkpoint.directory}: it was trained on other splits than those of any data set of the configuration; "
             "leave [checkpoint] earlier empty"
         )
-    network = GnnEstimator.load(checkpoint.directory / NETWORK)
-    if network.earlier is not None:
-        # It is passed on from checkpoint to checkpoint: what follows it has not learnt from as many short runs.
-        return network.earlier
-    units = [unit for unit in config.data.units if unit in checkpoint.config.units]
-    return EarlierNetwork(
-        network,
-        {unit: checkpoint.config.bound(unit) for unit in units},
-        {unit: found[NETWORK] for unit in units if NETWORK in (found := read_calibrations(checkpoint, unit))},
-    )
+    found: dict[str, Near] = {}
+    for unit in config.data.units:
+        if unit in checkpoint.config.units:
+            head = checkpoint.config.chain[0]
+            one = Members(checkpoint, unit).get(checkpoint.config.member_for(head, unit))
+            if isinstance(one, WithinReach):
+                # It is passed on from checkpoint to checkpoint: what follows it has not learnt from as many short runs.
+                found[unit] = Near(one.parts()["near"], one.reach, one.calibration)
+            else:
+                found[unit] = Near(one, checkpoint.config.bound(unit), read_calibrations(checkpoint, unit).get(head))
+    return found
 
 
 def write_portfolio(
@@ -202,8 +218,8 @@ def write_portfolio(
     dataset: Dataset,
     config: TrainingConfig,
     data: LabelledInstances,
-    network: Estimator,
-    calibrations: Mapping[str, Mapping[str, Any]],
+    estimator: Estimator,
+    calibration: Calibration,
 ) -> None:
     """Write what the checkpoint's solvers are worth as a portfolio, if the training side tells."""
     fresh = not_learnt_from(config)
@@ -214,7 +230,7 @@ def write_portfolio(
         split_sides(dataset, config),
         own_limit(dataset),
         [instance.gbdhash for instance in instances],
-        Calibration.from_json(calibrations[PORTFOLIO_UNIT]["gnn"]).apply(network.predict(instances)),
+        calibration.apply(estimator.predict(instances)),
         float(np.mean([charge(instance.timings) for instance in instances])) if instances else 0.0,
         fresh,
     )
@@ -284,6 +300,7 @@ def by_family(
         if len(rows):
             found[family] = {"n": len(rows)} | {
                 name: rmse(expected_coded(predictions[name][rows, column], "solved", cutoff), test.cost[rows, column])
-                for name in ("forest", "gnn")
+                for name in ("forest", "gnn", "ensemble")
+                if name in predictions
             }
     return found

@@ -9,7 +9,7 @@ from typing import Any
 
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.evaluate.accuracy import COLUMNS, markdown
-from satcost_gnn.evaluate.methods import NETWORK
+from satcost_gnn.evaluate.methods import ENSEMBLE, NETWORK, headline
 from satcost_gnn.serve.checkpoint import CheckpointConfig
 
 
@@ -23,7 +23,7 @@ def read_new_families(path: Path) -> dict[str, Any]:
     """
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if found["split"] != "family" or NETWORK not in found["estimators"]:
+        if found["split"] != "family" or not {NETWORK, ENSEMBLE} & set(found["estimators"]):
             raise ValueError(f"found a split by {found['split']} of {', '.join(found['estimators'])}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
@@ -35,10 +35,9 @@ def read_new_families(path: Path) -> dict[str, Any]:
 def _on_new_families(found: Mapping[str, Any]) -> list[str]:
     """Return the part of the card on families that were left out whole."""
     rows = found["estimators"]
+    head = headline(rows)
     names = [
-        name
-        for name in dict.fromkeys(["constant", "linear", "forest", found["best_classical"], NETWORK])
-        if name in rows
+        name for name in dict.fromkeys(["constant", "linear", "forest", found["best_classical"], head]) if name in rows
     ]
     measures = ("rmse", "rmse_capped", "crps", "spearman_within", "within_2", "within_10", "coverage_80", "width_80")
     lines = [
@@ -56,7 +55,7 @@ def _on_new_families(found: Mapping[str, Any]) -> list[str]:
             f"new instances of known families (area under the curve {told['auc']:.2f}).",
             "",
         ]
-    families = {name: f for name, f in rows[NETWORK]["families"].items() if f["n"] >= 15}
+    families = {name: f for name, f in rows[head]["families"].items() if f["n"] >= 15}
     large = sorted(((f["rmse"], name, int(f["n"])) for name, f in families.items()), reverse=True)
     lines += [
         "Families of at least 15 runs with the largest RMSE when unseen: "
@@ -108,12 +107,12 @@ def card(
     new_families
         Metrics of an evaluation with whole families left out (:func:`read_new_families`).
     """
-    training = about.training
+    training, head = about.training, about.chain[0]
     lines = [
         f"# Checkpoint {about.label}",
         "",
         f"Predicts the cost of {', '.join(about.solvers)} in {' and '.join(about.units)} on a CNF, from its",
-        f"clause-variable graph, its features and the first {about.preprocess['probe']['conflicts']} conflicts of",
+        f"clause-variable graph, its features and the first {about.features['probe']['conflicts']} conflicts of",
         f"{about.probe_solver}. Estimators, in the order in which they are tried: {', '.join(about.chain)}.",
         "",
         "## Trained on",
@@ -132,7 +131,7 @@ def card(
         found = metrics["units"][unit]
         for solver in about.solvers:
             rows = found["solvers"][solver]
-            count = rows["gnn"]
+            count = rows[head]
             lines += [
                 f"### {solver}, {unit} ({count['n']} runs, {count['n_solved']} solved)",
                 "",
@@ -140,11 +139,11 @@ def card(
             ]
     lines += ["Columns:", "", *(f"- `{name}`: {text}" for name, text in COLUMNS.items()), ""]
     first = metrics["units"][about.units[0]]
-    versus = first["against_forest"]["gnn"]
+    versus = first["against_forest"][head]
     lines += [
-        "## Network against forest",
+        f"## {head} against forest",
         "",
-        f"{about.solvers[0]}, {about.units[0]}, paired bootstrap over test instances; negative: the network is better.",
+        f"{about.solvers[0]}, {about.units[0]}, paired bootstrap over test instances; negative: {head} is better.",
         "",
         *(
             f"- {name}: {values['difference']:+.3f} (95 %: {values['low']:+.3f} to {values['high']:+.3f})"
@@ -159,7 +158,7 @@ def card(
         "- Satisfiable instances: their cost varies by orders of magnitude with the seed; read the interval.",
         "- Costs beyond the CPU limit of the labels; intervals are calibrated below it only.",
     ]
-    worst = sorted(((v["gnn"], k, v["n"]) for k, v in first["families"].items() if v["n"] >= 5), reverse=True)[:8]
+    worst = sorted(((v[head], k, v["n"]) for k, v in first["families"].items() if v["n"] >= 5), reverse=True)[:8]
     if worst:
         lines.append(
             "- Families with the largest RMSE (decades, at least 5 test instances): "

@@ -17,7 +17,7 @@ from satcost_gnn.data.materialise import materialise
 from satcost_gnn.errors import DatasetError, SatcostError
 from satcost_gnn.features.cache import InstanceCache
 from satcost_gnn.features.instance import Instance
-from satcost_gnn.features.preprocessing import PreprocessSettings
+from satcost_gnn.features.spec import FeatureSpec, PreprocessSettings
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.compact_graph import CompactGraph
 from satcost_gnn.formula.dimacs import read_dimacs
@@ -93,7 +93,8 @@ def whole_graphs(directory: Path | None) -> InstanceCache | None:
     """Return the cache of instances with whole graphs, None without a directory."""
     if directory is None:
         return None
-    return InstanceCache(directory, PreprocessSettings(probe=PROBE, probe_replicate=False, max_graph_edges=MOST_EDGES))
+    features = FeatureSpec(probe=PROBE, probe_replicate=False, max_graph_edges=MOST_EDGES)
+    return InstanceCache(directory, PreprocessSettings(features))
 
 
 def searched_graph(sandbox: Sandbox, formula: Formula, cached: Instance | None) -> tuple[CompactGraph, str, float]:

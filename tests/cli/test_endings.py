@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from satcost_gnn.data.execution import CollectLimits, LocalExecutor, Request
-from satcost_gnn.features.preprocessing import PreprocessSettings, preprocess_many
+from satcost_gnn.features.preprocessing import preprocess_many
+from satcost_gnn.features.spec import PreprocessSettings
 from satcost_gnn.runtime.process_tree import below
 from satcost_gnn.serve.predictor import Predictor
 

@@ -15,8 +15,8 @@ import pytest
 from satcost_gnn.cli.solve import model_lines, progress_text
 from satcost_gnn.decide.run import Progress
 from satcost_gnn.decide.solver_child import Glimpse
+from satcost_gnn.formula.cnf import satisfies
 from satcost_gnn.formula.dimacs import read_dimacs
-from satcost_gnn.search.solvers import satisfies
 
 COMMAND = [sys.executable, "-c", "from satcost_gnn.cli import main; main()"]
 SAMPLES = Path(__file__).parents[2] / "datasets" / "samples"

@@ -72,7 +72,7 @@ def test_rows_for_every_solver(good: Path) -> None:
         assert len(row["gbdhash"]) == 32
     hard = [row for row in rows if row["path"].endswith("hard.cnf")]
     assert {row["status"] for row in hard} == {"ok"}
-    assert {row["source"] for row in hard} == {"gnn"}
+    assert {row["source"] for row in hard} == {"ensemble"}
     easy = [row for row in rows if row["path"].endswith("easy.cnf")]
     assert {(row["status"], row["source"], row["result"]) for row in easy} == {
         ("solved", "search", "SAT"),
@@ -228,12 +228,12 @@ def test_checkpoint_of_another_preprocessing_is_refused(good: Path, tmp_path: Pa
     copy = tmp_path / "other-v1"
     shutil.copytree(Checkpoint.open().directory, copy)
     config = json.loads((copy / "config.json").read_text())
-    config["preprocess_key"] = "s0-o0"
+    config["feature_versions"]["static"] = "0"
     (copy / "config.json").write_text(json.dumps(config))
     Checkpoint.seal(copy)
     done = run(good, "--checkpoint", str(copy))
     assert done.returncode == 2
-    assert "s0-o0" in done.stderr
+    assert "version of static: 0, here 1" in done.stderr
 
 
 def test_the_limit_says_how_far_the_early_search_goes(good: Path) -> None:

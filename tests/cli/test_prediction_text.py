@@ -23,7 +23,7 @@ def prediction(unit: str = "cpu_seconds", bound: float = 5000.0, **changes: Any)
     distribution = CostDistribution.normal(GRIDS[unit], np.log10([720.0, 1.5]), [0.7, 0.1])
     fields: dict[str, Any] = {
         "path": "a/b.cnf", "gbdhash": "0" * 32, "status": "ok", "unit": unit, "solvers": ("cadical195", "glucose42"),
-        "distribution": observed_up_to(distribution, bound), "source": "gnn", "reason": "", "result": "",
+        "distribution": observed_up_to(distribution, bound), "source": "ensemble", "reason": "", "result": "",
         "in_distribution": True, "checkpoint": "satcost-v8", "cutoff": 3600.0,
     }  # fmt: skip
     return Prediction(**{**fields, **changes})
@@ -91,9 +91,9 @@ def test_blocks(capsys: pytest.CaptureFixture[str]) -> None:
     writer.write(prediction().rows())
     writer.write(prediction(in_distribution=False).rows())
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("CPU seconds: ") and lines[1] == "b.cnf: predicted by gnn"
+    assert lines[0].startswith("CPU seconds: ") and lines[1] == "b.cnf: predicted by ensemble"
     assert lines[2].startswith("  cadical195: about 12 min") and lines[3].startswith("  glucose42:  about 1.4 s")
-    assert lines[4] == "b.cnf: predicted by gnn; unlike the training data: trust the numbers less"
+    assert lines[4] == "b.cnf: predicted by ensemble; unlike the training data: trust the numbers less"
 
 
 def test_several_cutoffs_have_a_column_each(tmp_path: Path) -> None:

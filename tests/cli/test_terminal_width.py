@@ -42,7 +42,7 @@ def prediction(**changes: Any) -> Prediction:
     distribution = CostDistribution.normal(GRIDS["cpu_seconds"], np.log10([300.0, 0.5]), 0.4)
     fields: dict[str, Any] = {
         "path": NAME, "gbdhash": "0" * 32, "status": "ok", "unit": "cpu_seconds", "solvers": SOLVERS,
-        "distribution": observed_up_to(distribution, 10.0), "source": "gnn",
+        "distribution": observed_up_to(distribution, 10.0), "source": "ensemble",
         "reason": "far outside the training distribution", "result": "", "in_distribution": False,
         "checkpoint": "satcost-v8", "cutoff": 3600.0,
     }  # fmt: skip

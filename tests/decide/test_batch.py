@@ -13,7 +13,7 @@ from satcost_gnn.core.distribution import GRIDS, CostDistribution
 from satcost_gnn.decide.batch import BATCH_COLUMNS, Aim, BatchQueue, BatchSettings, Task, simulate, solve_batch
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.features.early_budget import presolving
-from satcost_gnn.features.preprocessing import PreprocessSettings
+from satcost_gnn.features.spec import PreprocessSettings
 from satcost_gnn.serve.predictor import Predictor
 
 GRID = GRIDS["cpu_seconds"]
@@ -161,15 +161,15 @@ print(json.dumps([asked, heavy, [[row["status"], row["solver"], row["runs"], row
 def test_presolving_is_one_run_that_lasts_about_as_long_as_a_prediction() -> None:
     settings = PreprocessSettings()
     for limit, expected in ((0.5, 0.5), (60.0, 1.0), (500.0, 5.0), (100_000.0, 30.0)):
-        plain = presolving(settings, limit, "cadical195").plain
+        plain = presolving(settings, limit, "cadical195").features.plain
         assert plain is not None and len(plain.stages) == 1 and plain.cpu_s == pytest.approx(expected)
     # The searches that listen keep to it, too.
     tight = presolving(settings, 2.0, "cadical195")
-    assert tight.cpu_s == 2.0 and tight.probe is not None and tight.probe.cpu_s == 0.5
+    assert tight.limits.cpu_s == 2.0 and tight.features.probe is not None and tight.features.probe.cpu_s == 0.5
     wide = presolving(settings, 3600.0, "cadical195")
-    assert wide.cpu_s == settings.cpu_s and wide.probe == settings.probe
+    assert wide.limits == settings.limits and wide.features.probe == settings.features.probe
     # It cannot be ended without losing the search.
-    assert presolving(settings, 60.0, "minisat22").plain is None
+    assert presolving(settings, 60.0, "minisat22").features.plain is None
 
 
 def test_a_batch_with_the_shipped_checkpoint() -> None:

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -19,7 +18,7 @@ from satcost_gnn.decide.cubes import (
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.sandbox import Limits, Outcome, Sandbox
-from satcost_gnn.search.solvers import solve_child
+from satcost_gnn.search.solver_run import solve_child
 from satcost_gnn.serve.predictor import Predictor
 
 GRID = GRIDS["conflicts"]
@@ -152,16 +151,15 @@ def test_the_graph_of_the_formula_is_encoded_once_for_all_cubes(features: str, m
     steps: list[None] = []
     with Predictor.from_checkpoint() as predictor:
         # What the solver answers alone needs no graph.
-        predictor.settings = replace(predictor.settings, plain=None)
+        predictor.settings = predictor.settings.with_features(plain=None)
         found = predict_cubes(
             parent, CUBES, predictor, "cadical195", features=features, on_step=lambda: steps.append(None)
         )
-        network: Any = predictor.estimator("gnn")
-        networks = [network] if network.earlier is None else [network, network.earlier.network]
-        members = sum(len(one._weights) for one in networks)
+        networks = {name for name, one in predictor.checkpoint.config.members.items() if one.kind == "gnn"}
+        members = sum(len(predictor._members.get(name)._weights) for name in networks)
         whole = predictor.predict(parent)
     assert [item.literals for item in found] == CUBES and len(steps) == len(CUBES)
-    assert [item.prediction.source for item in found[:3] if item.prediction is not None] == ["gnn"] * 3
+    assert [item.prediction.source for item in found[:3] if item.prediction is not None] == ["ensemble"] * 3
     # One batch, and the prediction of the formula itself.
     assert len(encoded) == 2 * members
     assert "1..210" in found[3].error

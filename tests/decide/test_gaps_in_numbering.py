@@ -9,14 +9,16 @@ from reverse_unit_propagation import is_refutation
 
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.decide.solver_child import answer_child
-from satcost_gnn.features.preprocessing import PreprocessSettings, preprocess
+from satcost_gnn.features.preprocessing import preprocess
+from satcost_gnn.features.spec import PreprocessSettings
 from satcost_gnn.formula import Formula
+from satcost_gnn.formula.cnf import satisfies
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.guided import guided_child
 from satcost_gnn.search.model_sampling import sample_models_child
 from satcost_gnn.search.probe import probe_child
 from satcost_gnn.search.probe_settings import ProbeSettings
-from satcost_gnn.search.solvers import satisfies, solve_child
+from satcost_gnn.search.solver_run import solve_child
 
 UNSAT = from_recipe("random-ksat:k=3,n=60,ratio=6.5,seed=2")
 SAT = from_recipe("random-ksat:k=3,n=60,ratio=3.5,seed=1")

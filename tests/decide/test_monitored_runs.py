@@ -6,7 +6,7 @@ import pytest
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.decide.monitored_runs import MonitoredRun, read_monitored_runs, run_monitored
 from satcost_gnn.runtime.sandbox import Sandbox
-from satcost_gnn.search.solvers import solve_child
+from satcost_gnn.search.solver_run import solve_child
 
 
 @pytest.mark.parametrize("solver", ["minisat22", "cadical195"])

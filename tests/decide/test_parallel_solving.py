@@ -2,36 +2,18 @@
 
 import os
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
-from portfolio_predictions import training
+from portfolio_predictions import FAKE, TINY, training
 from process_listing import processes_with
 
 from satcost_gnn.decide.run import PortfolioSolver, Solution, SolveSettings, programs_of
-from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.search import solvers
-from satcost_gnn.search.solvers import satisfies
+from satcost_gnn.formula.cnf import satisfies
 from satcost_gnn.serve.predictor import Predictor
-
-FAKE = Path(__file__).parents[1] / "search" / "fake_solver.py"
-# Small enough for the fake solver, which tries everything.
-TINY = Formula.from_clauses([[1, 2], [-1, 3], [-3, -2, 4], [2, 3]])
-
-
-@pytest.fixture(autouse=True)
-def fresh_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(solvers, "_registered", {})
-
-
-@pytest.fixture(scope="module")
-def shipped() -> Iterator[Predictor]:
-    with Predictor.from_checkpoint(unit="cpu_seconds", start="forest") as predictor:
-        yield predictor
 
 
 def portfolio(

@@ -5,14 +5,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from portfolio_predictions import prediction, training
+from portfolio_predictions import FAKE, TINY, prediction, training
 from process_listing import processes_with
 from reverse_unit_propagation import is_refutation
 
@@ -20,16 +19,14 @@ from satcost_gnn.core.distribution import GRIDS, CostDistribution
 from satcost_gnn.decide import solver_child
 from satcost_gnn.decide.run import PortfolioSolver, Progress, SolveSettings, programs_of
 from satcost_gnn.decide.scoring import Slice
-from satcost_gnn.decide.solver_child import PROVING, Glimpse, Watch, answer_child, complete_model
+from satcost_gnn.decide.solver_child import Glimpse, Watch, answer_child, complete_model
 from satcost_gnn.errors import ConfigError, FormulaError, SolverError
-from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.search import solvers
-from satcost_gnn.search.solvers import satisfies
+from satcost_gnn.formula.cnf import Formula, satisfies
+from satcost_gnn.search.solvers import SOLVERS, Proof
 from satcost_gnn.serve.prediction import Prediction
 from satcost_gnn.serve.predictor import Predictor
 
 SAMPLES = Path(__file__).parents[2] / "datasets" / "samples"
-FAKE = Path(__file__).parents[1] / "search" / "fake_solver.py"
 COSTS = {"cadical195": (0.3, 0.5), "glucose42": (1.0, 0.5), "minisat22": (2.0, 0.5), "kissat404": (3.0, 0.5)}
 
 
@@ -42,19 +39,6 @@ def random_3sat(n: int, ratio: float, seed: int) -> Formula:
 
 SAT = random_3sat(100, 3.8, 1)
 UNSAT = random_3sat(60, 6.5, 2)
-# Small enough for the fake solver, which tries everything.
-TINY = Formula.from_clauses([[1, 2], [-1, 3], [-3, -2, 4], [2, 3]])
-
-
-@pytest.fixture(autouse=True)
-def fresh_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(solvers, "_registered", {})
-
-
-@pytest.fixture(scope="module")
-def shipped() -> Iterator[Predictor]:
-    with Predictor.from_checkpoint(unit="cpu_seconds", start="forest") as predictor:
-        yield predictor
 
 
 def fixed(
@@ -277,7 +261,7 @@ def test_no_proof_of_a_satisfiable_formula(shipped: Predictor, monkeypatch: pyte
 
 
 def test_only_proving_solvers_are_run_for_a_proof(shipped: Predictor, tmp_path: Path) -> None:
-    assert "minisat22" not in PROVING
+    assert SOLVERS["minisat22"].proof is Proof.NONE
     assert "minisat22" not in PortfolioSolver(shipped, SolveSettings(proof=tmp_path / "proof")).solvers
     only = Predictor.from_checkpoint(unit="cpu_seconds", solvers=["minisat22"])
     with pytest.raises(ConfigError, match="writes a proof"):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from portfolio_predictions import FAKE
 
 from satcost_gnn.data.generate import get_family
 from satcost_gnn.decide import turns
@@ -15,13 +16,10 @@ from satcost_gnn.decide.concurrent_runs import ConcurrentRuns
 from satcost_gnn.decide.run import PortfolioSolver, Solution, SolveSettings, programs_of
 from satcost_gnn.decide.scoring import Slice
 from satcost_gnn.decide.turns import AFTER_S, MOST_S, parity_s, with_parity
-from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.cnf import Formula, satisfies
 from satcost_gnn.formula.dimacs import write_dimacs
-from satcost_gnn.search import solvers
-from satcost_gnn.search.solvers import satisfies
 from satcost_gnn.serve.predictor import Predictor
 
-FAKE = Path(__file__).parents[1] / "search" / "fake_solver.py"
 # Neither is answered by clause learning in any time.
 TSEITIN = {"n": 60, "degree": 5, "charge": "odd"}
 XOR = {"k": 3, "n": 400, "ratio": 0.95, "kind": "consistent"}
@@ -29,9 +27,7 @@ PIGEONS = {"holes": 11}
 
 
 @pytest.fixture(autouse=True)
-def fresh_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(solvers, "_registered", {})
-    # A moment is enough here.
+def a_moment_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "AFTER_S", 0.2)
 
 

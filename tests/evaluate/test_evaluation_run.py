@@ -248,5 +248,6 @@ def test_a_network_is_trained_for_the_units_that_it_is_measured_in(
     fits, failed = plan(setup, [method("gnn")], [0], [])
     trained = []
     monkeypatch.setattr(protocol, "fit_network", lambda data, config, *_: trained.append(config.data.units))
-    protocol._network(setup, setup.data, fits[0], tmp_path)
+    monkeypatch.setattr(protocol, "ensemble", lambda *_: {})
+    protocol._networks(setup, setup.data, fits[0], tmp_path)
     assert not failed and trained == [("conflicts", "cpu_seconds")]

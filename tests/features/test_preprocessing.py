@@ -1,16 +1,19 @@
+import json
 import random
-import re
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 
 import pytest
 
+from satcost_gnn.errors import ConfigError
 from satcost_gnn.features.cache import InstanceCache
-from satcost_gnn.features.preprocessing import PreprocessSettings, preprocess, preprocess_many
+from satcost_gnn.features.preprocessing import preprocess, preprocess_many
+from satcost_gnn.features.spec import FeatureSpec, FeatureVersions, PreprocessLimits, PreprocessSettings
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.sandbox import Outcome, Sandbox
 from satcost_gnn.search.probe_replicate import PREFIX
+from satcost_gnn.search.probe_settings import ProbeSettings
 from satcost_gnn.search.random_dives import DiveSettings
 
 SETTINGS = PreprocessSettings()
@@ -72,25 +75,48 @@ def test_cache_returns_what_was_preprocessed_and_reports_what_was_not(tmp_path):
 
 
 def test_settings_survive_json():
-    settings = PreprocessSettings(dives=DiveSettings(dives=5, seed=3), probe_replicate=False, graph_size_limit=1000)
-    assert PreprocessSettings.from_dict(asdict(settings)) == settings
-    without = replace(settings, probe=None, dives=None)
-    assert PreprocessSettings.from_dict(asdict(without)) == without
+    features = FeatureSpec(dives=DiveSettings(dives=5, seed=3), probe_replicate=False)
+    assert FeatureSpec.from_dict(json.loads(json.dumps(asdict(features)))) == features
+    without = replace(features, probe=None, dives=None)
+    assert FeatureSpec.from_dict(asdict(without)) == without
+    limits = PreprocessLimits(graph_size_limit=1000, cpu_s=3.0)
+    assert PreprocessLimits.from_dict(json.loads(json.dumps(asdict(limits)))) == limits
+    with pytest.raises(ConfigError, match="colour"):
+        FeatureSpec.from_dict({"colour": 1})
 
 
-def test_keys_that_serve():
-    settings = PreprocessSettings(dives=None)
-    key = settings.key()
-    number, added = map(int, re.match(r"s1-o(\d+)\.(\d+)-", key).groups())
-    assert settings.serves(key)
-    assert settings.serves(re.sub("@[^,-]*", "@0.0", key))
+def test_what_is_trained_on_other_features_is_told_by_what_differs():
+    features = FeatureSpec(dives=None)
+    assert features.differences(features) == []
+    assert features.differences(replace(features, max_graph_edges=7)) == ["max_graph_edges: 7, here 200000"]
+    assert features.differences(FeatureSpec()) == ["dives: some, here none"]
+    assert features.differences(replace(features, probe=ProbeSettings(conflicts=300))) == [
+        "probe.conflicts: 300, here 2000"
+    ]
+    assert features.differences(replace(features, probe_replicate=False)) == ["probe_replicate: False, here True"]
+
+
+def test_another_version_of_features_is_refused_more_of_them_and_another_release_are_not():
+    today = FeatureVersions.today()
+    assert today.differences(today) == [] and today.differences(replace(today, release="0.0")) == []
     # What was made before features were added finds all of its own.
-    assert settings.serves(re.sub(r"^s1-o[\d.]+-", f"s1-o{number}-", key))
-    assert not settings.serves(re.sub(r"^s1-o[\d.]+-", f"s1-o{number}.{added + 1}-", key))
-    assert not settings.serves(re.sub(r"^s1-o[\d.]+-", f"s1-o{number + 1}-", key))
-    assert not settings.serves(PreprocessSettings().key())
-    assert not settings.serves(key.replace("-c2000-", "-c300-"))
-    assert not settings.serves(replace(settings, probe_replicate=False).key())
+    assert today.differences(replace(today, online_added=today.online_added - 1)) == []
+    assert len(today.differences(replace(today, online_added=today.online_added + 1))) == 1
+    for name in ("static", "online", "graph", "probe", "dives", "probe_replicate"):
+        assert today.differences(replace(today, **{name: "0"})) == [
+            f"version of {name}: 0, here {getattr(today, name)}"
+        ]
+
+
+def test_the_key_of_cached_instances_is_as_it_was():
+    import pysat
+
+    assert FeatureSpec().key() == (
+        f"s1-o1.1-g2-e200000-probe1-cadical195@{pysat.__version__},chronoreusetrail=0-c2000-e5000000-o50000-s0-10s-60s"
+        "-4096M-dives1-n32-w600000-l300000-s0-again1"
+    )
+    ergo = FeatureSpec(probe=ProbeSettings(solver="ergo"), dives=None, probe_replicate=False)
+    assert f"-ergo@{pysat.__version__},emulate=m2.0-c2000-" in ergo.key()
 
 
 def random_ksat(n_vars: int, n_clauses: int, seed: int) -> Formula:
@@ -108,7 +134,7 @@ def test_what_the_probe_does_not_solve_is_probed_again(tmp_path):
     (tmp_path / "hard.cnf").write_text(hard.to_dimacs())
     cache = InstanceCache(tmp_path, SETTINGS)
     cache.fill({"h": tmp_path / "hard.cnf"})
-    once = replace(SETTINGS, probe_replicate=False)
+    once = SETTINGS.with_features(probe_replicate=False)
     with Sandbox() as sandbox:
         found = preprocess(hard, SETTINGS, sandbox).instance
         without = preprocess(hard, once, sandbox).instance
@@ -152,7 +178,7 @@ def test_random_dives_are_features_of_an_unsolved_instance():
     hard = random_ksat(220, 937, 5)
     with Sandbox() as sandbox:
         with_dives = preprocess(hard, SETTINGS, sandbox).instance.online
-        without = preprocess(hard, replace(SETTINGS, dives=None), sandbox).instance.online
+        without = preprocess(hard, SETTINGS.with_features(dives=None), sandbox).instance.online
     assert with_dives.names == without.names
     knuth = [name.startswith("knuth.") for name in with_dives.names]
     assert not with_dives.is_missing[knuth].any() and without.is_missing[knuth].all()

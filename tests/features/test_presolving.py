@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 
 from satcost_gnn.data.generate import from_recipe
-from satcost_gnn.features.preprocessing import Preprocessed, PreprocessSettings, preprocess_many
+from satcost_gnn.features.preprocessing import Preprocessed, preprocess_many
 from satcost_gnn.features.presolving import presolve_many
+from satcost_gnn.features.spec import FeatureSpec, PreprocessSettings
 from satcost_gnn.formula.sources import FormulaFile
 from satcost_gnn.runtime.sandbox import Limits, Outcome, Sandbox
 from satcost_gnn.search.plain_run import PlainSettings
 from satcost_gnn.search.probe_settings import ProbeSettings
 
 SETTINGS = PreprocessSettings(
-    probe=ProbeSettings(conflicts=20), dives=None, probe_replicate=False, plain=PlainSettings(stages=(50,))
+    FeatureSpec(probe=ProbeSettings(conflicts=20), dives=None, probe_replicate=False, plain=PlainSettings(stages=(50,)))
 )
 
 

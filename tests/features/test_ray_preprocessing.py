@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from satcost_gnn.cli.predict import PredictOptions, run_predict
-from satcost_gnn.features.preprocessing import PreprocessSettings
 from satcost_gnn.features.ray_preprocessing import preprocess_on_cluster, preprocess_on_node
+from satcost_gnn.features.spec import PreprocessSettings
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.ray_cluster import RayCluster, call_on_node
 from satcost_gnn.runtime.tables.row_writers import JsonLinesWriter

@@ -17,13 +17,14 @@ import pytest
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.features import preprocessing, user_cache
 from satcost_gnn.features.early_budget import within_limit
-from satcost_gnn.features.preprocessing import Preprocessed, PreprocessSettings, preprocess
+from satcost_gnn.features.preprocessing import Preprocessed, preprocess
+from satcost_gnn.features.spec import FeatureSpec, PreprocessSettings
 from satcost_gnn.features.user_cache import UserCache, cache_directory, clear, kept, preprocess_cached, size_limit
 from satcost_gnn.formula.dimacs import ReadLimits
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.probe_settings import ProbeSettings
 
-SETTINGS = within_limit(PreprocessSettings(probe=ProbeSettings(conflicts=50)), 20.0, "cadical195")
+SETTINGS = within_limit(PreprocessSettings(FeatureSpec(probe=ProbeSettings(conflicts=50))), 20.0, "cadical195")
 EASY = "p cnf 3 3\n1 -2 0\n2 3 0\n-1 -3 0\n"
 LIMIT = 1 << 30
 
@@ -58,7 +59,7 @@ def no_child(*_: object) -> Preprocessed:
 def test_the_same_content_is_found_again_under_any_name(
     cache: UserCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = replace(SETTINGS, plain=None)
+    settings = SETTINGS.with_features(plain=None)
     cache = UserCache(tmp_path / "kept", settings, LIMIT)
     first, second = tmp_path / "first.cnf", tmp_path / "second.cnf"
     for path in (first, second):
@@ -99,7 +100,7 @@ def test_a_damaged_entry_is_made_again(cache: UserCache, tmp_path: Path, damage:
     (entry,) = cache.directory.iterdir()
     whole = entry.read_bytes()
     if damage == "another key":
-        other = UserCache(tmp_path / "other", replace(SETTINGS, max_graph_edges=7), LIMIT)
+        other = UserCache(tmp_path / "other", SETTINGS.with_features(max_graph_edges=7), LIMIT)
         found_by(other, path)
         entry.write_bytes(next(other.directory.iterdir()).read_bytes())
     elif damage == "directory":
@@ -120,10 +121,10 @@ def test_what_preprocessing_depends_on_is_part_of_the_key(cache: UserCache, tmp_
     path.write_text(EASY)
     found_by(cache, path)
     for settings in (
-        replace(SETTINGS, max_graph_edges=7),
-        replace(SETTINGS, graph_size_limit=7),
-        replace(SETTINGS, read=ReadLimits(relaxed=True)),
-        replace(SETTINGS, plain=None),
+        SETTINGS.with_features(max_graph_edges=7),
+        SETTINGS.with_limits(graph_size_limit=7),
+        SETTINGS.with_limits(read=ReadLimits(relaxed=True)),
+        SETTINGS.with_features(plain=None),
     ):
         other = UserCache(cache.directory, settings, LIMIT)
         content = other.content(str(path))

@@ -27,14 +27,6 @@ def test_subset_by_index_and_by_mask():
     assert len(table.subset([])) == 0
 
 
-def test_columns_are_taken_in_the_order_asked_for():
-    table = make_table(30, absent=0.4)
-    swapped = table.for_solvers(["glucose42", "cadical195"])
-    np.testing.assert_array_equal(swapped.cost, table.cost[:, ::-1])
-    with pytest.raises(EstimatorError, match="no solver 'lingeling'; it has cadical195, glucose42"):
-        table.for_solvers(["lingeling"])
-
-
 @pytest.mark.parametrize(
     "change, message",
     [

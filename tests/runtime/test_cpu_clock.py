@@ -3,12 +3,11 @@
 import itertools
 import os
 import time
-from dataclasses import replace
 
 import pytest
 
 from satcost_gnn.features import stages
-from satcost_gnn.features.preprocessing import PreprocessSettings
+from satcost_gnn.features.spec import FeatureSpec, PreprocessSettings
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.cpu_clock import cpu_seconds
 
@@ -41,6 +40,6 @@ def test_stages_of_preprocessing_are_timed_by_it(monkeypatch: pytest.MonkeyPatch
     ticks = itertools.count()
     monkeypatch.setattr(stages, "cpu_seconds", lambda: float(next(ticks)))
     monkeypatch.setattr(stages, "report", lambda value: None)
-    settings = replace(PreprocessSettings(), probe=None)
+    settings = PreprocessSettings(FeatureSpec(probe=None))
     found = stages.preprocess_child(Formula.from_clauses([[1, 2], [-1, -2], [1, -2]]), settings, True, False)
     assert found["timings"]["parse"] == 1.0 and found["timings"]["graph"] == 1.0

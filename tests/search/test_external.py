@@ -11,12 +11,13 @@ from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.execution import Request
 from satcost_gnn.data.schema import ManifestRow, Origin, write_manifest
 from satcost_gnn.errors import SolverError
-from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.cnf import Formula, satisfies
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search import solvers
 from satcost_gnn.search.external import parse_definition, register_external
 from satcost_gnn.search.solver_output import SolverOutput
-from satcost_gnn.search.solvers import SolverRun, run_solver, satisfies, solver_spec
+from satcost_gnn.search.solver_run import SolverRun, run_solver
+from satcost_gnn.search.solvers import solver_spec
 
 UNSATISFIABLE = Formula.from_clauses([[1, 2], [-1, 2], [1, -2], [-1, -2]])
 SATISFIABLE = Formula.from_clauses([[1, 2], [-1, 3], [-3, -2, 4], [2, 3]])

@@ -6,9 +6,8 @@ import pytest
 from synthetic_graphs import random_formula
 
 from satcost_gnn.errors import SolverError
-from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.cnf import Formula, satisfies
 from satcost_gnn.search.model_sampling import SampledModels, find_backbone, sample_models
-from satcost_gnn.search.solvers import satisfies
 
 
 def all_models(formula):

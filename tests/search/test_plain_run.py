@@ -8,11 +8,12 @@ import pytest
 
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.errors import SolverError
-from satcost_gnn.features.preprocessing import PreprocessSettings, preprocess
-from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.features.preprocessing import preprocess
+from satcost_gnn.features.spec import FeatureSpec, PreprocessSettings
+from satcost_gnn.formula.cnf import Formula, satisfies
 from satcost_gnn.runtime.sandbox import Limits, Sandbox
 from satcost_gnn.search.plain_run import PlainRun, PlainSettings, run_plain
-from satcost_gnn.search.solvers import run_solver, satisfies
+from satcost_gnn.search.solver_run import run_solver
 
 LIMITS = Limits(60.0, 300.0, 4096)
 COUNTERS = ("conflicts", "decisions", "propagations", "restarts")
@@ -73,7 +74,7 @@ def test_a_run_that_time_ends_is_a_bound(sandbox: Sandbox) -> None:
     found = plain(sandbox, formula, PlainSettings(stages=(10_000_000,), propagations=10**12, cpu_s=0.3))
     assert found.status == "TIMEOUT" and found.ended_by_time and not found.solved
     assert 0 < found.conflicts < 10_000_000 and found.spent("cpu_seconds") > 0.2
-    settings = PreprocessSettings(plain=PlainSettings(stages=(10_000_000,), cpu_s=0.3), probe=None)
+    settings = PreprocessSettings(FeatureSpec(plain=PlainSettings(stages=(10_000_000,), cpu_s=0.3), probe=None))
     assert "a bound" in preprocess(formula, settings, sandbox).note
 
 
@@ -117,6 +118,6 @@ def test_settings() -> None:
     for wrong in ({"solver": "glucose42"}, {"stages": ()}, {"stages": (200, 200)}, {"stages": (0,)}, {"cpu_s": 0.0}):
         with pytest.raises(SolverError):
             PlainSettings(**wrong)
-    one, other = PreprocessSettings(plain=PlainSettings()), PreprocessSettings(plain=PlainSettings(stages=(7,)))
-    assert len({PreprocessSettings().key(), one.key(), other.key()}) == 3
-    assert PreprocessSettings.from_dict({"plain": {"stages": [5, 50]}}).plain == PlainSettings(stages=(5, 50))
+    one, other = FeatureSpec(plain=PlainSettings()), FeatureSpec(plain=PlainSettings(stages=(7,)))
+    assert len({FeatureSpec().key(), one.key(), other.key()}) == 3
+    assert FeatureSpec.from_dict({"plain": {"stages": [5, 50]}}).plain == PlainSettings(stages=(5, 50))

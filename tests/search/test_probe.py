@@ -14,13 +14,12 @@ import pytest
 from pysat.solvers import Solver
 
 from satcost_gnn.errors import SolverError
-from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.cnf import Formula, satisfies
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search import probe as probe_module
 from satcost_gnn.search.online import online_features
 from satcost_gnn.search.probe import probe, run_probe, sample_variables
 from satcost_gnn.search.probe_settings import ProbeResult, ProbeSettings
-from satcost_gnn.search.solvers import satisfies
 from satcost_gnn.search.trace import FINISHED, RESTART, UNKNOWN, Trace
 
 SOLVERS = ("cadical195", "cadical300", "minisatep", "ergo")

@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
 
-from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.cnf import Formula, satisfies
 from satcost_gnn.search.online import ONLINE_FEATURE_NAMES
 from satcost_gnn.search.probe import run_probe
 from satcost_gnn.search.probe_replicate import PREFIX, REPLICATE_FEATURE_NAMES, replicate_features, run_probe_replicate
 from satcost_gnn.search.probe_settings import ProbeSettings
-from satcost_gnn.search.solvers import satisfies
 
 
 def random_ksat(n_vars: int, n_clauses: int, seed: int) -> Formula:

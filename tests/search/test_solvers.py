@@ -12,20 +12,11 @@ from typer.testing import CliRunner
 
 from satcost_gnn.cli import app
 from satcost_gnn.errors import SolverError
-from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.cnf import Formula, satisfies
 from satcost_gnn.formula.shuffle import seeded
 from satcost_gnn.runtime.sandbox import Outcome, Sandbox
-from satcost_gnn.search.solvers import (
-    SOLVERS,
-    Budget,
-    Counter,
-    SolverSpec,
-    Stop,
-    run_solver,
-    satisfies,
-    solve_child,
-    solver_spec,
-)
+from satcost_gnn.search.solver_run import run_solver, solve_child
+from satcost_gnn.search.solvers import SOLVERS, Budget, Counter, SolverSpec, Stop, solver_spec
 
 UNSATISFIABLE = Formula.from_clauses([[1, 2], [-1, 2], [1, -2], [-1, -2]])
 SATISFIABLE = Formula.from_clauses([[1, 2], [-1, 3], [-3, -2, 4], [2, 2, -2]])

@@ -105,7 +105,9 @@ def test_shapley_values_approach_the_exact_ones() -> None:
     assert (np.abs(values[:, 1] - exact(1)) < 0.2).all()
 
 
-@pytest.mark.parametrize("start", [pytest.param("gnn", marks=pytest.mark.slow), "forest", "forest_static", "linear"])
+@pytest.mark.parametrize(
+    "start", [pytest.param("ensemble", marks=pytest.mark.slow), "forest", "forest_static", "linear"]
+)
 def test_effects_add_up_to_the_prediction(start: str, predictor: Predictor) -> None:
     found = explained(start)
     assert found.prediction.estimator == start and found.prediction.status == "ok"
@@ -116,7 +118,7 @@ def test_effects_add_up_to_the_prediction(start: str, predictor: Predictor) -> N
     assert found.value == pytest.approx(said, abs=1e-4)
     names = {effect.group.name for effect in found.effects}
     assert ("backjumps" in names) == (start != "forest_static")
-    assert ("graph" in names) == (start == "gnn")
+    assert ("graph" in names) == (start == "ensemble")
     assert "speed" not in names and {"size", "clauses", "degrees"} <= names
     assert max(abs(effect.decades) for effect in found.effects) > 0.01
 
@@ -124,7 +126,7 @@ def test_effects_add_up_to_the_prediction(start: str, predictor: Predictor) -> N
 def test_the_graph_is_encoded_once_or_counts_as_missing(predictor: Predictor) -> None:
     instance = predictor.preprocess(HARD).instance
     assert instance is not None
-    network = predictor.estimator("gnn")
+    network = predictor.estimator("ensemble")
     assert network.can_miss == {"graph"}
     plain = network.predict([instance]).cdf
     varied = network.predict_variants([instance, replace(instance, graph=None), instance]).cdf

@@ -2,7 +2,6 @@
 
 import json
 import random
-import re
 import shutil
 import subprocess
 import sys
@@ -15,10 +14,8 @@ import numpy as np
 import pytest
 
 from satcost_gnn.errors import CheckpointError, ConfigError, FormulaError
-from satcost_gnn.features.preprocessing import PreprocessSettings
-from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.formula.cnf import Formula, satisfies
 from satcost_gnn.learn.out_of_distribution import OODVerdict
-from satcost_gnn.search.solvers import satisfies
 from satcost_gnn.serve.checkpoint import Checkpoint
 from satcost_gnn.serve.predictor import Predictor
 
@@ -35,20 +32,15 @@ def random_3sat(n: int, ratio: float = 4.26, seed: int = 0) -> Formula:
 HARD = random_3sat(250, 4.6, seed=3)
 
 
-def copy(target: Path, without: tuple[str, ...] = (), preprocess: dict[str, Any] | None = None) -> Path:
-    """Copy the shipped checkpoint without some of its parts, or with other preprocessing."""
+def copy(target: Path, without: tuple[str, ...] = (), limits: dict[str, Any] | None = None) -> Path:
+    """Copy the shipped checkpoint without some of its parts, or with other limits on preprocessing."""
     shutil.copytree(SHIPPED.directory, target)
     for part in without:
         shutil.rmtree(target / part)
-    if preprocess is not None:
+    if limits is not None:
         path = target / "config.json"
         config = json.loads(path.read_text())
-        for name, value in preprocess.items():
-            if isinstance(value, dict):
-                config["preprocess"][name].update(value)
-            else:
-                config["preprocess"][name] = value
-        config["preprocess_key"] = PreprocessSettings.from_dict(config["preprocess"]).key()
+        config["limits"].update(limits)
         path.write_text(json.dumps(config))
         Checkpoint.seal(target)
     return target
@@ -67,14 +59,12 @@ def test_files_of_the_checkpoint_are_as_they_were_made() -> None:
 def test_another_release_of_the_solver_is_noted_not_refused(tmp_path: Path) -> None:
     other = copy(tmp_path / "c")
     config = json.loads((other / "config.json").read_text())
-    name, release, rest = re.fullmatch(r"(.*@)([^,-]*)(.*)", config["preprocess_key"]).groups()  # type: ignore[union-attr]
-    assert release
-    config["preprocess_key"] = f"{name}0.0{rest}"
+    config["feature_versions"]["release"] = "0.0"
     (other / "config.json").write_text(json.dumps(config))
     Checkpoint.seal(other)
     with Predictor.from_checkpoint(other) as older:
         assert len(older.notes) == 1 and "another release" in older.notes[0]
-        assert older.predict(HARD).source == "gnn"
+        assert older.predict(HARD).source == "ensemble"
 
 
 def test_formula_file_clauses_and_pysat_formula_agree(predictor: Predictor, tmp_path: Path) -> None:
@@ -92,7 +82,7 @@ def test_formula_file_clauses_and_pysat_formula_agree(predictor: Predictor, tmp_
 
 def test_prediction_answers_in_the_unit(predictor: Predictor) -> None:
     found = predictor.predict(HARD)
-    assert (found.status, found.source, found.unit) == ("ok", "gnn", "conflicts")
+    assert (found.status, found.source, found.unit) == ("ok", "ensemble", "conflicts")
     low, high = found.quantile(0.05), found.quantile(0.95)
     for solver in found.solvers:
         # The upper one may lie beyond what the labels tell about.
@@ -126,7 +116,7 @@ def test_an_answer_of_the_second_search_is_told_beside_the_prediction(predictor:
     formula, found = next((formula, found) for formula, found in searched if found.estimator and found.result)
     assert (found.status, found.result, found.answered_by) == ("ok", "SAT", "probe")
     assert found.model is not None and satisfies(formula, found.model)
-    assert found.source == "gnn" and {row["result"] for row in found.rows()} == {"SAT"}
+    assert found.source == "ensemble" and {row["result"] for row in found.rows()} == {"SAT"}
     assert found.rows()[0]["probe_s"] == pytest.approx(found.timings["probe"] + found.timings["probe replicate"])
 
 
@@ -150,27 +140,24 @@ def test_unreadable_file_is_a_prediction_with_status_error(predictor: Predictor,
 @pytest.mark.parametrize(
     ("without", "source"),
     [
-        (("gnn",), "forest"),
-        (("gnn", "conflicts/forest"), "forest"),
-        (("gnn", "conflicts/forest", "conflicts/forest_static"), "linear"),
-        (("gnn", "conflicts/forest", "conflicts/forest_static", "conflicts/linear"), "tree_size"),
-        (
-            ("gnn", "conflicts/forest", "conflicts/forest_static", "conflicts/linear", "conflicts/tree_size"),
-            "constant",
-        ),
+        (("ensemble",), "forest"),
+        (("ensemble", "forest"), "forest"),
+        (("ensemble", "forest", "forest_static"), "linear"),
+        (("ensemble", "forest", "forest_static", "linear"), "tree_size"),
+        (("ensemble", "forest", "forest_static", "linear", "tree_size"), "constant"),
     ],
 )
 def test_missing_parts_of_the_checkpoint(tmp_path: Path, without: tuple[str, ...], source: str) -> None:
-    with Predictor.from_checkpoint(copy(tmp_path / "c", without)) as partial:
+    with Predictor.from_checkpoint(copy(tmp_path / "c", tuple(f"conflicts/{part}" for part in without))) as partial:
         found = partial.predict(HARD)
     assert (found.status, found.source) == ("ok", source)
     for part in without:
-        assert f"{Path(part).name}: cannot be loaded" in found.reason
+        assert f"{part}: cannot be loaded" in found.reason
 
 
 @pytest.mark.parametrize(
     ("lacking", "expected"),
-    [("torch", "gnn | \n"), ("safetensors", "forest | gnn: safetensors.numpy is not installed\n")],
+    [("torch", "ensemble | \n"), ("safetensors", "forest | ensemble: safetensors.numpy is not installed\n")],
 )
 def test_without_a_package(tmp_path: Path, lacking: str, expected: str) -> None:
     path = tmp_path / "hard.cnf"
@@ -187,7 +174,7 @@ def test_without_a_package(tmp_path: Path, lacking: str, expected: str) -> None:
 
 
 def test_formula_over_the_graph_limit(tmp_path: Path) -> None:
-    with Predictor.from_checkpoint(copy(tmp_path / "c", preprocess={"graph_size_limit": 1000})) as small:
+    with Predictor.from_checkpoint(copy(tmp_path / "c", limits={"graph_size_limit": 1000})) as small:
         found = small.predict(HARD)
     assert (found.status, found.source) == ("ok", "forest")
     assert "1000" in found.reason and "literal occurrences" in found.reason
@@ -198,16 +185,16 @@ def test_probe_that_runs_out_of_memory(tmp_path: Path) -> None:
     # in use, so that the formula is not renumbered.
     others = np.arange(1, 900_001).reshape(-1, 3) * 9 + HARD.n_vars
     sparse = Formula.from_clauses([*HARD.clauses(), *others.tolist()])
-    with Predictor.from_checkpoint(copy(tmp_path / "c", preprocess={"memory_mb": 700})) as tight:
+    with Predictor.from_checkpoint(copy(tmp_path / "c", limits={"memory_mb": 700})) as tight:
         found = tight.predict(sparse)
     assert found.status == "ok"
     assert found.source == "forest"
-    assert "probe ran out of memory" in found.reason and "gnn: no graph" in found.reason
+    assert "probe ran out of memory" in found.reason and "ensemble: no graph" in found.reason
     assert "forest: no early search" in found.reason
 
 
 def test_out_of_memory_costs_one_instance_not_the_batch(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = predictor._estimator("gnn")
+    network = predictor._estimator("ensemble")
     assert not isinstance(network, str)
     whole = type(network).predict
 
@@ -218,8 +205,20 @@ def test_out_of_memory_costs_one_instance_not_the_batch(predictor: Predictor, mo
 
     monkeypatch.setattr(type(network), "predict", limited)
     sources = {p.source: p.reason for p in predictor.predict_many([HARD, random_3sat(220, 4.6, seed=1)])}
-    assert set(sources) == {"forest", "gnn"}
-    assert "gnn: out of memory" in sources["forest"]
+    assert set(sources) == {"forest", "ensemble"}
+    assert "ensemble: out of memory" in sources["forest"]
+
+
+def test_the_network_alone_is_asked_in_the_place_of_the_ensemble() -> None:
+    with Predictor.from_checkpoint(start="gnn") as alone:
+        found = alone.predict(HARD)
+        assert (found.source, alone.chain[1:]) == ("gnn", SHIPPED.config.chain[1:])
+        assert any("not calibrated" in note for note in alone.notes)
+    with Predictor.from_checkpoint() as mixed:
+        whole = mixed.predict(HARD)
+        assert not any("not calibrated" in note for note in mixed.notes)
+    assert found.distribution is not None and whole.distribution is not None
+    assert found.distribution.median()[0] != whole.distribution.median()[0]
 
 
 def test_far_from_the_training_data(predictor: Predictor) -> None:
@@ -231,20 +230,20 @@ def test_far_from_the_training_data(predictor: Predictor) -> None:
     found = predictor.predict([*wide, *shifted])
     assert found.status == "ok"
     assert found.in_distribution is False
-    if found.source != "gnn":
+    if found.source != "ensemble":
         assert "far outside the training distribution" in found.reason
 
 
 def test_a_network_that_is_not_for_new_formulas_is_not_asked_about_them(
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = predictor._estimator("gnn")
+    network = predictor._estimator("ensemble")
     monkeypatch.setattr(predictor.ood_detector, "judge", lambda found: [OODVerdict(9.0, False, True) for _ in found])
-    for able, source in ((True, "gnn"), (False, "forest")):
+    for able, source in ((True, "ensemble"), (False, "forest")):
         monkeypatch.setattr(network, "for_new", able)
         found = predictor.predict(HARD)
         assert (found.source, found.in_distribution) == (source, False)
-        assert ("gnn: far outside the training distribution" in found.reason) == (not able)
+        assert ("ensemble: far outside the training distribution" in found.reason) == (not able)
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pysat.solvers import Solver
 
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.renumbering import renumbered
 from satcost_gnn.runtime.random_stream import Draws
+from satcost_gnn.search.loading import open_solver
 
 METHODS = ("random", "lookahead", "activity")
 
@@ -110,7 +110,8 @@ class _Propagator:
             else:
                 longer.append(clause)
         contradiction = formula.has_empty_clause or any(-unit in self._units for unit in self._units)
-        self._solver: Any = Solver(name="minisat22", bootstrap_with=longer)
+        self._solver: Any = open_solver("minisat22")
+        self._solver.append_formula(longer)
         self.root = None if contradiction else self.closure([])
 
     def close(self) -> None:

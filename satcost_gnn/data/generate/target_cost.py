@@ -19,7 +19,7 @@ from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.random_stream import Draws
 from satcost_gnn.runtime.sandbox import Sandbox
-from satcost_gnn.search.solvers import run_solver
+from satcost_gnn.search.solver_run import run_solver
 
 Cost: TypeAlias = Callable[[Formula], "float | None"]
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.core.distribution import CostDistribution
-from satcost_gnn.errors import CheckpointError, EstimatorError
-from satcost_gnn.features.instance import Instance
-from satcost_gnn.learn.base import Arrays, Estimator, TrainingTable, group_folds, register
-from satcost_gnn.learn.registry import estimator_class, make_estimator
+from satcost_gnn.learn.base import Arrays, TrainingTable, group_folds, register
+from satcost_gnn.learn.ensemble.mixture import Mixture
 
 Floats = NDArray[np.float64]
 
@@ -41,8 +38,8 @@ def default_members() -> list[tuple[str, dict[str, Any]]]:
 
 
 @register
-class Stacked(Estimator):
-    """Mixture of estimators.
+class Stacked(Mixture):
+    """Mixture of estimators whose weights are learnt.
 
     Parameters
     ----------
@@ -60,29 +57,14 @@ class Stacked(Estimator):
     """
 
     name = "stacked"
-    needs = frozenset({"static", "online"})
 
     def __init__(self, members: Sequence[Sequence[Any]] | None = None, folds: int = 3) -> None:
-        members = default_members() if members is None else members
-        if not members:
-            raise EstimatorError("found no members of a stacked model; expected at least one")
-        self.members = [(str(name), dict(settings)) for name, settings in members]
+        super().__init__(default_members() if members is None else members)
         self.folds = folds
-        if any(name == self.name for name, _ in self.members):
-            raise EstimatorError("a stacked model can't be a member of another")
-        self._estimators = [make_estimator(name, **settings) for name, settings in self.members]
-        self.needs = frozenset[str]().union(*(estimator.needs for estimator in self._estimators))
 
     def parameters(self) -> dict[str, Any]:
         """Return the settings."""
         return {"members": [[name, settings] for name, settings in self.members], "folds": self.folds}
-
-    @property
-    def weights(self) -> dict[str, float]:
-        """Weight of each member, by number and name; EstimatorError before fitting."""
-        if not self.is_fitted:
-            raise EstimatorError(f"estimator {self.name!r} is not fitted; call fit() or load() first")
-        return {f"{k}.{name}": float(self._weights[k]) for k, (name, _) in enumerate(self.members)}
 
     def _fit(self, table: TrainingTable) -> None:
         alone = [f"{k}" for k in range(len(table))]
@@ -96,37 +78,15 @@ class Stacked(Estimator):
         censored = np.tile(table.censored[table.known], len(assigned))
         parts = [CostDistribution(table.grid, cdf) for cdf in found]
         self._weights = _least_crps(parts, y, censored)
-        self._estimators = [estimator.clone().fit(table) for estimator in self._estimators]
-
-    def _predict(self, instances: list[Instance]) -> CostDistribution:
-        return CostDistribution.mixture([one.predict(instances) for one in self._estimators], self._weights)
+        self._consist_of([estimator.clone().fit(table) for estimator in self._estimators])
 
     def _state(self) -> tuple[dict[str, Any], Arrays]:
         return {"weights": self._weights.tolist()}, {}
-
-    def save(self, directory: Path) -> None:
-        """Write the mixture, and each member into a directory of its own."""
-        super().save(directory)
-        for k, estimator in enumerate(self._estimators):
-            estimator.save(Path(directory) / f"{k}-{estimator.name}")
 
     def _restore(self, state: Mapping[str, Any], arrays: Arrays) -> None:
         self._weights = np.array(state["weights"], dtype=np.float64)
         if self._weights.shape != (len(self.members),) or not (self._weights >= 0).all():
             raise ValueError(f"found weights {self._weights.tolist()} for {len(self.members)} members")
-
-    @classmethod
-    def load(cls, directory: Path, **options: Any) -> Self:
-        """Read a mixture and its members (see :meth:`Estimator.load`)."""
-        estimator = super().load(directory, **options)
-        estimator._estimators = [
-            estimator_class(name).load(Path(directory) / f"{k}-{name}") for k, (name, _) in enumerate(estimator.members)
-        ]
-        if any((e.solvers, e.unit) != (estimator.solvers, estimator.unit) for e in estimator._estimators):
-            raise CheckpointError(
-                f"{directory}: the members of the stacked model are for other solvers or another unit"
-            )
-        return estimator
 
 
 def _least_crps(parts: Sequence[CostDistribution], y: Floats, censored: NDArray[np.bool_]) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,19 +32,12 @@ def _graph_vectors(model: ArrayModel, samples: Sequence[GraphSample], paths: Seq
 
 
 def _fused(
-    model: ArrayModel,
-    samples: Sequence[GraphSample],
-    without_graph: NDArray[np.bool_],
-    paths: Sequence[str],
-    early: bool,
-) -> Iterator[Floats]:
-    """Yield the fused vectors of all that there is and, if wanted, of the early search alone."""
+    model: ArrayModel, samples: Sequence[GraphSample], without_graph: NDArray[np.bool_], paths: Sequence[str]
+) -> Floats:
     graph = _graph_vectors(model, samples, paths)
     static = np.stack([sample.static for sample in samples])
     online = np.stack([sample.online for sample in samples])
-    yield model.fused(graph, without_graph, static, online)
-    if early:
-        yield model.fused(graph, np.ones_like(without_graph), np.full_like(static, np.nan), online)
+    return model.fused(graph, without_graph, static, online)
 
 
 def readings(
@@ -53,7 +46,6 @@ def readings(
     without_graph: NDArray[np.bool_],
     paths: Sequence[str],
     unit: str,
-    early: bool,
 ) -> NDArray[np.float64]:
     """Return the distributions of each network.
 
@@ -69,12 +61,10 @@ def readings(
         What the instances are called in errors.
     unit
         Unit of the costs.
-    early
-        Whether a second reading of the early search alone is wanted.
 
     Returns
     -------
-    float64[B, 1 or 2, n_models, n_solvers, bins + 1]
+    float64[B, n_models, n_solvers, bins + 1]
 
     Raises
     ------
@@ -84,12 +74,27 @@ def readings(
     parts = []
     for start in range(0, len(samples), _AT_ONCE):
         here = slice(start, start + _AT_ONCE)
-        each = [
-            [model.cdf(fused, unit) for fused in _fused(model, samples[here], without_graph[here], paths[here], early)]
-            for model in models
-        ]
-        parts.append(np.moveaxis(np.array(each), 2, 0))
-    return np.concatenate(parts).swapaxes(1, 2)
+        each = [model.cdf(_fused(model, samples[here], without_graph[here], paths[here]), unit) for model in models]
+        parts.append(np.stack(each, axis=1))
+    return np.concatenate(parts)
+
+
+def online_readings(models: Sequence[ArrayModel], static: Floats, online: Floats, unit: str) -> NDArray[np.float64]:
+    """Return the distributions of each network where the graph is missing; no graph is encoded for it.
+
+    Parameters
+    ----------
+    models, unit
+        See :func:`readings`.
+    static, online
+        ``float32[B, .]``: raw features, NaN where missing.
+    """
+    without = np.ones(len(online), dtype=np.bool_)
+    found = []
+    for model in models:
+        graph = np.zeros((len(online), model.graph_channels), dtype=np.float32)
+        found.append(model.cdf(model.fused(graph, without, static, online), unit))
+    return np.stack(found, axis=1)
 
 
 def embedding(model: ArrayModel, samples: Sequence[GraphSample], paths: Sequence[str]) -> Floats:
@@ -98,5 +103,5 @@ def embedding(model: ArrayModel, samples: Sequence[GraphSample], paths: Sequence
     for start in range(0, len(samples), _AT_ONCE):
         here = slice(start, start + _AT_ONCE)
         without = np.zeros(len(samples[here]), dtype=np.bool_)
-        parts += [fused.mean(axis=1) for fused in _fused(model, samples[here], without, paths[here], False)]
+        parts.append(_fused(model, samples[here], without, paths[here]).mean(axis=1))
     return np.concatenate(parts)

@@ -211,6 +211,11 @@ class ArrayModel:
             dtype=np.float32,
         )
 
+    @property
+    def graph_channels(self) -> int:
+        """Size of what :meth:`graph_vector` returns, 0 for a network without that modality."""
+        return self.weights["fusion.narrow.0.weight"].shape[1] if "graph" in self.config.modalities else 0
+
     def graph_vector(self, graph: CompactGraph) -> Floats | None:
         """Return what a graph says, before fusion; None for a network without that modality."""
         if "graph" not in self.config.modalities:

@@ -83,6 +83,17 @@ def _features(vector: FeatureVector | None, names: tuple[str, ...], what: str, p
         ) from None
 
 
+def online_vector(instance: Instance, names: tuple[str, ...]) -> Floats:
+    """Return the features of the early search in the order of the network's inputs, NaN where missing.
+
+    Raises
+    ------
+    EstimatorError
+        If a feature is lacking.
+    """
+    return _features(instance.online, names, "online", instance.path)
+
+
 def graph_sample(
     instance: Instance, static_names: tuple[str, ...], online_names: tuple[str, ...], max_edges: int
 ) -> GraphSample:
@@ -107,7 +118,7 @@ def graph_sample(
     return GraphSample(
         sample_clauses(instance.graph, max_edges),
         _features(instance.static, static_names, "static", instance.path),
-        _features(instance.online, online_names, "online", instance.path),
+        online_vector(instance, online_names),
     )
 
 

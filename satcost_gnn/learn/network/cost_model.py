@@ -125,6 +125,8 @@ class CostModel(nn.Module):
         if "online" in config.modalities:
             self.online = QuantileNormaliser(shape.online)
             channels["online"] = self.online.channels
+        #: Size of what :meth:`graph_vectors` returns, 0 for a network without that modality.
+        self.graph_channels = channels.get("graph", 0)
         self.fusion = Fusion(config, channels)
         self.heads = nn.ModuleDict(
             {

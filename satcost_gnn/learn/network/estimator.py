@@ -15,22 +15,17 @@ from safetensors.numpy import save_file
 from satcost_gnn import __version__
 from satcost_gnn.config import NetworkConfig, TrainingConfig
 from satcost_gnn.core.distribution import CostDistribution, grid_for
-from satcost_gnn.errors import DamagedFileError, EstimatorError
+from satcost_gnn.errors import EstimatorError
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.formula.static_feature_list import ORDER_FEATURE_NAMES
 from satcost_gnn.learn.base import Bools, Estimator, TrainingTable, group_folds, register
-from satcost_gnn.learn.ensemble.ood_fallback import OODFallback
-from satcost_gnn.learn.fit_cache import cached_fit
-from satcost_gnn.learn.network.array_inference import embedding, readings
+from satcost_gnn.learn.network.array_inference import embedding, online_readings, readings
 from satcost_gnn.learn.network.array_model import ArrayModel
-from satcost_gnn.learn.network.batching import GraphSample, graph_sample
+from satcost_gnn.learn.network.batching import GraphSample, graph_sample, online_vector
 from satcost_gnn.learn.network.definition import ModelShape
 from satcost_gnn.learn.network.device import NetworkOutOfMemoryError, is_processor, out_of_memory
-from satcost_gnn.learn.network.earlier import EarlierNetwork
 from satcost_gnn.learn.network.network_files import NetworkHeader, check_header, graph_inputs, read_weights
-from satcost_gnn.learn.registry import load_estimator
 from satcost_gnn.learn.stored_estimator import FORMAT, read_header
-from satcost_gnn.runtime.logs import log
 
 if TYPE_CHECKING:
     from satcost_gnn.learn.network.cost_model import CostModel
@@ -38,9 +33,6 @@ if TYPE_CHECKING:
 
 _WEIGHTS = "model.safetensors"
 _HEADER = "config.json"
-# Estimators that a network can be mixed with. A third of the features at a split is as accurate as all of them, in a
-# third of the time.
-_MEMBERS: Mapping[str, dict[str, Any]] = {"forest": {"max_features": 1 / 3}}
 
 
 @register
@@ -48,9 +40,7 @@ class GnnEstimator(Estimator):
     """An ensemble of networks over the graph, the static features and the early search.
 
     One network predicts for every solver in every unit of its training tables; what :meth:`predict` returns is in
-    ``unit``, see :meth:`for_unit`. The members' distributions are averaged, then mixed with those of a classical
-    estimator (``ensemble_member``) and, out of distribution, with a fallback (``ood_fallback_weight``,
-    ``ood_fallback_constant``).
+    ``unit``, see :meth:`for_unit`. The members' distributions are averaged.
 
     Parameters
     ----------
@@ -68,6 +58,7 @@ class GnnEstimator(Estimator):
     name: ClassVar[str] = "gnn"
     multi_unit: ClassVar[bool] = True
     needs: frozenset[str] = frozenset({"graph", "static", "online"})
+    for_new: bool = False
 
     def __init__(self, settings: NetworkConfig | Mapping[str, Any] | None = None, *, device: str = "auto") -> None:
         if isinstance(settings, TrainingConfig):
@@ -78,11 +69,6 @@ class GnnEstimator(Estimator):
         # Without modality dropout in training the stand-in of a missing graph has learnt nothing.
         missable = self.settings.model.modality_dropout > 0 and len(self.settings.model.modalities) > 1
         self.can_miss = frozenset({"graph"} & set(self.settings.model.modalities)) if missable else frozenset()
-        # A network that is shown a part of the instance only is to be judged by that part.
-        model = self.settings.model
-        whole = len(model.modalities) == 3
-        self._fallback_weights = (model.ood_fallback_weight, model.ood_fallback_constant) if whole else (0.0, 0.0)
-        self.for_new = any(self._fallback_weights)
         self.device = device
         self._shape: ModelShape | None = None
         self._static_names: tuple[str, ...] = ()
@@ -90,11 +76,9 @@ class GnnEstimator(Estimator):
         # As they were read from a file; what has been learnt here is in torch's models only.
         self._weights: list[dict[str, NDArray[Any]]] = []
         self._members: list[CostModel] = []
-        self._ensemble_members: dict[str, Estimator] = {}
-        self._fallback: OODFallback | None = None
-        #: Kept for costs within the reach of its labels; None for none.
-        self.earlier: EarlierNetwork | None = None
         self._options = _FitOptions()
+        #: The object that others for further units share their networks with; see :meth:`for_unit`.
+        self.shared: GnnEstimator = self
 
     def parameters(self) -> dict[str, Any]:
         """Return the settings."""
@@ -124,6 +108,7 @@ class GnnEstimator(Estimator):
         other = type(self)(self.settings, device=self.device)
         other.__dict__.update(self.__dict__)
         other._unit, other._solvers = unit, self._fitted_shape.solvers[unit]
+        other.shared = self.shared
         return other
 
     # Fitting ----------------------------------------------------------------------------------------------------------
@@ -135,7 +120,6 @@ class GnnEstimator(Estimator):
         validation: Sequence[TrainingTable] = (),
         run_directory: Path | None = None,
         resume: bool = False,
-        classical: Path | None = None,
     ) -> Self:
         """Learn from a table, and from tables of other units on the same or other instances.
 
@@ -153,8 +137,6 @@ class GnnEstimator(Estimator):
             Where to keep configuration, split, log and state of the run; None: nowhere.
         resume
             Go on with the run in ``run_directory``.
-        classical
-            Directory that keeps the classical members of the ensemble, for other networks on the same tables.
 
         Raises
         ------
@@ -172,7 +154,7 @@ class GnnEstimator(Estimator):
                 f"network: found validation tables in {', '.join(one.unit for one in validation)}; "
                 f"expected {', '.join(units)}"
             )
-        self._options = _FitOptions(tuple(extra), tuple(validation), run_directory, resume, classical)
+        self._options = _FitOptions(tuple(extra), tuple(validation), run_directory, resume)
         try:
             return super().fit(table)
         finally:
@@ -209,16 +191,6 @@ class GnnEstimator(Estimator):
             len(self._static_names), len(self._online_names), {unit: one.solvers for unit, one in tables.items()}
         )
         learnt, judged = train.samples(self._sample), validation.samples(self._sample)
-        self._ensemble_members = {}
-        kind = self.settings.model.ensemble_member
-        if kind != "none":
-            for unit, one in train.tables.items():
-                log.info(f"fitting the ensemble member {kind}, in {unit}")
-                labelled = one.subset(one.known.any(axis=1))
-                self._ensemble_members[unit] = cached_fit(kind, _MEMBERS[kind], labelled, options.classical)
-        self._fallback = (
-            OODFallback(*self._fallback_weights).fit(train.tables, options.classical) if self.for_new else None
-        )
         if options.run_directory is not None:
             split = {
                 side: [one.gbdhash or one.path for one in part.instances]
@@ -265,10 +237,10 @@ class GnnEstimator(Estimator):
         samples, paths = [self._sample(one) for one in instances], [one.path for one in instances]
         if self._in_numpy:
             there = np.zeros(len(samples), dtype=np.bool_)
-            found = readings(self._array_models, samples, there, paths, self.unit, self._reads_early)
+            found = readings(self._array_models, samples, there, paths, self.unit)
         else:
-            found = self._in_torch.readings(samples, paths, self.unit, self._reads_early)
-        return self._mixed(found, instances)
+            found = self._in_torch.readings(samples, paths, self.unit)
+        return self._averaged(found)
 
     @property
     def _in_numpy(self) -> bool:
@@ -290,29 +262,24 @@ class GnnEstimator(Estimator):
             self._members += [CostModel.from_arrays(self.settings.model, shape, one) for one in self._weights]
         return TorchInference(self._members, self.device, self.settings.batches)
 
-    def _mixed(self, readings: NDArray[np.float64], instances: Sequence[Instance]) -> CostDistribution:
-        """Return predictions mixed with the ensemble member and, out of distribution, with the fallback."""
-        mixed, *early = (
-            CostDistribution.mixture(CostDistribution(self.grid, one), np.ones(len(one)))
-            for one in np.moveaxis(readings, 0, 2)
-        )
-        if self.unit in self._ensemble_members:
-            share = self.settings.model.ensemble_member_weight
-            mixed = CostDistribution.mixture(
-                [mixed, self._ensemble_members[self.unit].predict(list(instances))], [1.0 - share, share]
-            )
-        if self._fallback is not None:
-            mixed = self._fallback.mixed(mixed, self.unit, instances, *early)
-        return mixed if self.earlier is None else self.earlier.mixed(mixed, self.unit, self.solvers, instances)
+    def _averaged(self, readings: NDArray[np.float64]) -> CostDistribution:
+        """Return the mean of the networks' distributions, ``[n, n_models, n_solvers, bins + 1]``."""
+        found = CostDistribution(self.grid, np.moveaxis(readings, 0, 1))
+        return CostDistribution.mixture(found, np.ones(len(found)))
 
-    def degree_of_novelty(self, instances: Sequence[Instance]) -> NDArray[np.float64]:
-        """Return ``float64[n]``: how new each formula is to it, from 0 to 1; 0 where it was not made to tell."""
-        return np.zeros(len(instances)) if self._fallback is None else self._fallback.degree(instances)
+    def online_reading(self, instances: Sequence[Instance]) -> CostDistribution | None:
+        """Return what it predicts from the early search alone, None if it has not learnt to (``online_only_dropout``).
 
-    @property
-    def _reads_early(self) -> bool:
-        """Whether what the network reads off the early search alone is wanted."""
-        return self.for_new and self.settings.model.online_only_dropout > 0
+        A network that is shown a part of the instance only is judged by that part.
+        """
+        model = self.settings.model
+        if not model.online_only_dropout or len(model.modalities) < 3:
+            return None
+        online = np.stack([online_vector(one, self._online_names) for one in instances])
+        static = np.full((len(online), len(self._static_names)), np.nan, dtype=online.dtype)
+        if self._in_numpy:
+            return self._averaged(online_readings(self._array_models, static, online, self.unit))
+        return self._averaged(self._in_torch.online_readings(static, online, self.unit))
 
     def predict_variants(self, variants: Sequence[Instance]) -> CostDistribution:
         """Predict for variants of one instance; the graph is encoded once.
@@ -337,10 +304,10 @@ class GnnEstimator(Estimator):
         without = np.array([one.graph is None for one in variants])
         if self._in_numpy:
             paths = [one.path for one in variants]
-            found = readings(self._array_models, samples, without, paths, self.unit, self._reads_early)
+            found = readings(self._array_models, samples, without, paths, self.unit)
         else:
-            found = self._in_torch.variant_readings(samples, without, self.unit, self._reads_early)
-        return self._mixed(found, variants)
+            found = self._in_torch.variant_readings(samples, without, self.unit)
+        return self._averaged(found)
 
     def embedding(self, instances: Sequence[Instance]) -> NDArray[np.float32]:
         """Return the fused vectors of the first network, averaged over its members, ``float32[n, fused_width]``.
@@ -367,8 +334,8 @@ class GnnEstimator(Estimator):
         states = [member.state_dict() for member in self._members]
         return [{name: tensor.detach().cpu().contiguous().numpy() for name, tensor in one.items()} for one in states]
 
-    def save(self, directory: Path) -> None:
-        """Write weights (safetensors), configuration (JSON) and, if there are, the classical members of the ensemble.
+    def save(self, directory: Path, *, with_parts: bool = True) -> None:
+        """Write weights (safetensors) and configuration (JSON).
 
         Raises
         ------
@@ -392,20 +359,13 @@ class GnnEstimator(Estimator):
                 **graph_inputs(),
             },
             "grids": {unit: grid_for(unit).to_json() for unit in shape.solvers},
-            "ensemble_members": {unit: one.name for unit, one in self._ensemble_members.items()},
         }
         text = json.dumps(header, indent=1, sort_keys=True, allow_nan=False)
         save_file(weights, directory / _WEIGHTS)
-        for unit, one in self._ensemble_members.items():
-            one.save(directory / f"ensemble-member-{unit}")
-        if self._fallback is not None:
-            self._fallback.save(directory)
-        if self.earlier is not None:
-            self.earlier.save(directory)
         (directory / _HEADER).write_text(text + "\n")
 
     @classmethod
-    def load(cls, directory: Path, **options: Any) -> Self:
+    def load(cls, directory: Path, *, parts: Mapping[str, Any] | None = None, **options: Any) -> Self:
         """Read a fitted network, wherever it was trained.
 
         Parameters
@@ -434,24 +394,8 @@ class GnnEstimator(Estimator):
         estimator._unit = header.unit
         estimator._solvers = estimator._shape.solvers[estimator._unit]
         estimator._weights = read_weights(directory / _WEIGHTS, estimator.settings, estimator._shape)
-        for unit, name in header.ensemble_members.items():
-            estimator._ensemble_members[unit] = load_estimator(name, directory / f"ensemble-member-{unit}")
-        if estimator.for_new:
-            estimator._fallback = OODFallback.load(directory, estimator.units, *estimator._fallback_weights)
-        estimator._check_parts(directory)
-        estimator.earlier = EarlierNetwork.load(directory, cls, estimator.device)
         wanted = options.get("unit")
         return estimator if wanted in (None, estimator._unit) else estimator.for_unit(str(wanted))
-
-    def _check_parts(self, directory: Path) -> None:
-        """Refuse classical estimators that are for other solvers or units than the network."""
-        parts = [*self._ensemble_members.items(), *(self._fallback.parts() if self._fallback is not None else ())]
-        for unit, part in parts:
-            if (part.unit, part.solvers) != (unit, self._fitted_shape.solvers.get(unit)):
-                raise DamagedFileError(
-                    f"{directory}: found a part for {', '.join(part.solvers)} in {part.unit}; the network's are "
-                    f"{', '.join(self._fitted_shape.solvers.get(unit, ()))} in {unit}"
-                )
 
 
 @dataclass(frozen=True)
@@ -462,4 +406,3 @@ class _FitOptions:
     validation: tuple[TrainingTable, ...] = ()
     run_directory: Path | None = None
     resume: bool = False
-    classical: Path | None = None

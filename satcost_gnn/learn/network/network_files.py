@@ -52,7 +52,6 @@ class NetworkHeader(StoredHeader):
     shape: StoredShape
     inputs: StoredInputs
     grids: dict[str, dict[str, Any]]
-    ensemble_members: dict[str, str]
 
 
 def graph_inputs() -> dict[str, Any]:

@@ -32,18 +32,18 @@ class TorchInference:
     def __init__(self, models: Sequence[CostModel], device: str, bounds: BatchConfig) -> None:
         self._models, self._device, self._bounds = models, device, bounds
 
-    def readings(self, samples: Sequence[GraphSample], paths: Sequence[str], unit: str, early: bool) -> NDArray[Any]:
+    def readings(self, samples: Sequence[GraphSample], paths: Sequence[str], unit: str) -> NDArray[Any]:
         """Return the distributions of each network; see :func:`satcost_gnn.learn.network.array_inference.readings`."""
 
         def compute(batch: GraphBatch) -> torch.Tensor:
             here = torch.zeros(len(batch), dtype=torch.bool, device=batch.static.device)
             graphs = [model.graph_vectors(batch) for model in self._models]
-            return self._read(graphs, here, batch.static, batch.online, unit, early)
+            return self._read(graphs, here, batch.static, batch.online, unit)
 
         return self._apply(compute, samples, paths)
 
     def variant_readings(
-        self, samples: Sequence[GraphSample], without_graph: NDArray[np.bool_], unit: str, early: bool
+        self, samples: Sequence[GraphSample], without_graph: NDArray[np.bool_], unit: str
     ) -> NDArray[Any]:
         """Return the same for samples of one graph, which is encoded once, on the processor."""
         static = torch.from_numpy(np.stack([sample.static for sample in samples]))
@@ -54,7 +54,7 @@ class TorchInference:
             for model in self._models:
                 graph = model.to("cpu").eval().graph_vectors(batch)
                 graphs.append(None if graph is None else graph.expand(len(samples), -1))
-            found = self._read(graphs, torch.from_numpy(without_graph), static, online, unit, early)
+            found = self._read(graphs, torch.from_numpy(without_graph), static, online, unit)
             return np.asarray(found.numpy())
 
     def embedding(self, samples: Sequence[GraphSample], paths: Sequence[str]) -> NDArray[np.float32]:
@@ -69,20 +69,21 @@ class TorchInference:
         static: torch.Tensor,
         online: torch.Tensor,
         unit: str,
-        early: bool,
     ) -> torch.Tensor:
-        seen = [(without_graph, static)]
-        if early:
-            seen.append((torch.ones_like(without_graph), torch.full_like(static, torch.nan)))
-        found = []
-        for gone, features in seen:
-            each = []
-            for model, graph in zip(self._models, graphs, strict=True):
-                logits = model.heads[unit](model.fuse(graph, gone, features, online)).double()
-                each.append(1.0 - torch.sigmoid(-logits).cumprod(dim=-1).mean(dim=1))
-            cdf = torch.stack(each, dim=1)
-            found.append(torch.cat([torch.zeros_like(cdf[..., :1]), cdf], dim=-1))
-        return torch.stack(found, dim=1)
+        each = []
+        for model, graph in zip(self._models, graphs, strict=True):
+            logits = model.heads[unit](model.fuse(graph, without_graph, static, online)).double()
+            each.append(1.0 - torch.sigmoid(-logits).cumprod(dim=-1).mean(dim=1))
+        cdf = torch.stack(each, dim=1)
+        return torch.cat([torch.zeros_like(cdf[..., :1]), cdf], dim=-1)
+
+    def online_readings(self, static: NDArray[np.float32], online: NDArray[np.float32], unit: str) -> NDArray[Any]:
+        """Return the distributions where the graph is missing, on the processor; no graph is encoded for it."""
+        missing = torch.ones(len(online), dtype=torch.bool)
+        with inference():
+            graphs = [torch.zeros(len(online), model.to("cpu").eval().graph_channels) for model in self._models]
+            found = self._read(graphs, missing, torch.from_numpy(static), torch.from_numpy(online), unit)
+            return np.asarray(found.numpy())
 
     def _apply(
         self, compute: Callable[[GraphBatch], torch.Tensor], samples: Sequence[GraphSample], paths: Sequence[str]

@@ -73,6 +73,6 @@ def test_bad_members_are_refused(tmp_path):
     with pytest.raises(EstimatorError, match="not fitted"):
         _ = Stacked([("constant", {})]).weights
     Stacked([("constant", {}), ("size", {})]).fit(make_table(30)).save(tmp_path)
-    Constant().fit(make_table(30, unit="cpu_seconds")).save(tmp_path / "0-constant")
+    Constant().fit(make_table(30, unit="cpu_seconds")).save(tmp_path / "0")
     with pytest.raises(CheckpointError, match="another unit"):
         Stacked.load(tmp_path)

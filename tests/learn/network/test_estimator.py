@@ -213,7 +213,7 @@ def test_bad_tables():
         estimator.predict(table.instances)
     with pytest.raises(EstimatorError, match="not fitted"):
         estimator.save("nowhere")
-    other = table.for_solvers(SOLVERS[::-1])
+    other = replace(table, solvers=SOLVERS[::-1])
     with pytest.raises(EstimatorError, match="solvers of the training tables, in order"):
         estimator.fit(table, validation=[other])
     assert not estimator.is_fitted
@@ -261,71 +261,27 @@ def test_marginal_hazards_by_hand():
     np.testing.assert_allclose(hazard[:3], [(1 + 2 * overall) / 5, (1 + 2 * overall) / 4, 2 * overall / 3], rtol=1e-4)
 
 
-def test_is_mixed_with_a_forest(tmp_path):
+def test_what_it_reads_off_the_early_search_is_what_it_learnt_without_all_else(tmp_path):
     table = make_graph_table(24, 2, noise=0.1)
-    config = tiny(model={"ensemble_member": "forest", "ensemble_member_weight": 0.25}, members=1)
-    estimator = GnnEstimator(config, device="cpu").fit(table, classical=tmp_path / "kept")
-    alone = GnnEstimator(tiny(members=1), device="cpu").fit(table)
-    forest = estimator._ensemble_members["conflicts"]
-    assert forest.name == "forest"
-    new = make_graph_table(6, 3).instances
-    cdf = estimator.predict(new).cdf
-    np.testing.assert_allclose(cdf, 0.75 * alone.predict(new).cdf + 0.25 * forest.predict(new).cdf, atol=1e-6)
-    estimator.save(tmp_path / "saved")
-    loaded = load_estimator("gnn", tmp_path / "saved", device="cpu")
-    np.testing.assert_allclose(loaded.predict(new).cdf, cdf, atol=1e-9)
-    # The forest is kept for networks of other seeds.
-    (kept,) = (tmp_path / "kept").iterdir()
-    again = load_estimator("forest", kept)
-    np.testing.assert_allclose(again.predict(new).cdf, forest.predict(new).cdf, atol=1e-6)
-
-
-def test_new_formulas_are_mostly_left_to_the_early_search(tmp_path):
-    table = make_graph_table(40, 2, noise=0.1)
-    config = tiny(model={"ood_fallback_weight": 0.7, "ood_fallback_constant": 0.3}, members=1)
-    estimator = GnnEstimator(config, device="cpu").fit(table)
-    alone = GnnEstimator(tiny(model={"ood_fallback_weight": 0.0}, members=1), device="cpu").fit(table)
-    assert estimator.for_new and not alone.for_new
-    known = table.instances[:4]
-    new = [replace(one, static=FeatureVector(one.static.names, one.static.values + 1e3)) for one in known]
-    early, constant = estimator._fallback._forests["conflicts"], estimator._fallback._constants["conflicts"]
-    for instances in (known, new):
-        degree = estimator._fallback.degree(instances)[:, None, None]
-        expected = (1 - 0.7 * degree) * alone.predict(instances).cdf + 0.7 * degree * early.predict(instances).cdf
-        doubt = 0.3 * degree**4
-        expected = (1 - doubt) * expected + doubt * constant.predict(instances).cdf
-        np.testing.assert_allclose(estimator.predict(instances).cdf, expected, atol=1e-5)
-    np.testing.assert_allclose(estimator.predict_variants(new[:1]).cdf, estimator.predict(new[:1]).cdf, atol=1e-5)
-    estimator.save(tmp_path)
-    loaded = load_estimator("gnn", tmp_path, device="cpu")
-    np.testing.assert_allclose(loaded.predict(new).cdf, estimator.predict(new).cdf, atol=1e-9)
-    # A network that sees a part only is judged by that part.
-    part = GnnEstimator(tiny(model={"ood_fallback_weight": 0.7, "modalities": ["graph", "static"]}, members=1))
-    assert not part.for_new
-
-
-def test_what_it_reads_off_the_early_search_shares_new_formulas_with_a_forest():
-    table = make_graph_table(40, 2, noise=0.1)
-    config = tiny(model={"online_only_dropout": 0.3, "ood_fallback_weight": 0.8}, members=1)
-    estimator = GnnEstimator(config, device="cpu").fit(table)
-    known = table.instances[:4]
-    new = [replace(one, static=FeatureVector(one.static.names, one.static.values + 1e3)) for one in known]
-    forest = estimator._fallback._forests["conflicts"].predict(new).cdf
-    without = [replace(one, static=None) for one in new]
-    batch = collate([estimator._sample(one) for one in without])
+    estimator = GnnEstimator(tiny(model={"online_only_dropout": 0.3}, members=1), device="cpu").fit(table)
+    assert not estimator.for_new
+    instances = table.instances[:4]
+    batch = collate([estimator._sample(one) for one in instances])
     with torch.inference_mode():
         model = estimator._members[0]
         gone = torch.ones(4, dtype=torch.bool)
         fused = model.fuse(model.graph_vectors(batch), gone, torch.full_like(batch.static, torch.nan), batch.online)
         hazard = torch.sigmoid(model.heads["conflicts"](fused).double())
-    early = 1 - np.concatenate([np.ones((4, 2, 1)), (1 - hazard).cumprod(dim=-1).mean(dim=1).numpy()], axis=-1)
-    plain = GnnEstimator(config, device="cpu")
-    plain.__dict__.update(estimator.__dict__)
-    plain._fallback = None
-    degree = estimator._fallback.degree(new)[:, None, None]
-    assert (degree > 0.9).all()
-    expected = (1 - 0.8 * degree) * plain.predict(new).cdf + 0.4 * degree * (early + forest)
-    np.testing.assert_allclose(estimator.predict(new).cdf, expected, atol=1e-5)
+    expected = 1 - np.concatenate([np.ones((4, 2, 1)), (1 - hazard).cumprod(dim=-1).mean(dim=1).numpy()], axis=-1)
+    np.testing.assert_allclose(estimator.online_reading(instances).cdf, expected, atol=1e-6)
+    estimator.save(tmp_path)
+    loaded = load_estimator("gnn", tmp_path, device="cpu")
+    bare = [replace(one, graph=None) for one in instances]
+    np.testing.assert_allclose(loaded.online_reading(bare).cdf, expected, atol=1e-5)
+    # One that has not learnt it, or sees a part only, says nothing.
+    assert GnnEstimator(tiny(members=1)).online_reading(instances) is None
+    part = GnnEstimator(tiny(model={"online_only_dropout": 0.3, "modalities": ["graph", "online"]}, members=1))
+    assert part.online_reading(instances) is None
 
 
 def test_without_stopping_nothing_is_held_out(tmp_path, heard):
@@ -450,5 +406,6 @@ def test_features_of_the_order_are_read_by_no_network_that_is_fitted_now_and_by_
 
 
 def test_the_network_that_ships_reads_what_it_was_trained_with():
-    shipped = json.loads((Path(__file__).parents[3] / "checkpoints/satcost-v8/gnn/earlier/config.json").read_text())
+    network = Path(__file__).parents[3] / "checkpoints/satcost-v8/conflicts/ensemble.near.known.0"
+    shipped = json.loads((network / "config.json").read_text())
     assert "gbdc_balancevars_mean" in shipped["inputs"]["static"]
