@@ -136,7 +136,7 @@ def main() -> None:
             name: measures(None if one is None else CostDistribution(one.grid, one.cdf[at]), *runs)
             for name, one in predicted.items()
         }
-    text = json.dumps(_rounded(found), indent=1) + "\n"
+    text = json.dumps(_rounded(found), separators=(",", ":")) + "\n"
     print(text)
     if options.output is not None:
         options.output.write_text(text)

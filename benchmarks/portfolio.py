@@ -314,7 +314,7 @@ def main() -> None:
         "batch": batch,
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    options.out.write_text(json.dumps(result, separators=(",", ":")) + "\n")
     print(f"{len(tests)} test instances, {int(probe_solves.sum())} solved by the probe; single best: {single}\n")
     print(f"{'':28} {'PAR2 s':>8} {'solved':>7} {'closed gap':>11} {'vs SBS':>8}")
     for name, one in result["results"].items():
