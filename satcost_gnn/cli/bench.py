@@ -8,13 +8,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.options import Format, Json, chosen_format
+from satcost_gnn.cli.terminal import beside, columns
 from satcost_gnn.errors import SatcostError
+from satcost_gnn.runtime.plain_table import plain_table
 
 #: What `satcost bench --json` has measured on another machine. Other work ran there, which makes CPU time dearer, too.
 REFERENCE = {
@@ -146,11 +148,22 @@ def run_bench(options: BenchOptions) -> int:
         measures = [asdict(one) for one in found]
         print(json.dumps({"machine": machine, "reference_machine": REFERENCE_MACHINE, "measures": measures}))
         return 0
-    print(f"this machine: {machine}\nreference:    {REFERENCE_MACHINE}\n")
-    print(f"{'':50} {'here':>8} {'reference':>10} {'here / reference':>17}")
-    for one in found:
-        print(f"{f'{one.name} ({one.unit})':50} {one.here:8.2f} {one.reference:10.2f} {one.here / one.reference:17.2f}")
+    print("\n".join(bench_lines(machine, found)))
     return 0
+
+
+def bench_lines(machine: str, found: Sequence[Measure]) -> list[str]:
+    """Return the figures as lines that fit the terminal."""
+    rows = [
+        (f"{one.name} ({one.unit})", f"{one.here:.2f}", f"{one.reference:.2f}", f"{one.here / one.reference:.2f}")
+        for one in found
+    ]
+    return [
+        beside("this machine: ", machine),
+        beside("reference:    ", REFERENCE_MACHINE),
+        "",
+        *plain_table(("", "here", "reference", "here / reference"), rows, columns()),
+    ]
 
 
 app = command_app("bench", BenchOptions, run_bench)

@@ -12,6 +12,7 @@ import typer
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import COUNT
 from satcost_gnn.cli.options import Format, Json, chosen_format
+from satcost_gnn.cli.terminal import beside, wrapped
 from satcost_gnn.data.execution import machine_description
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.runtime.logs import log
@@ -71,9 +72,10 @@ def run_calibrate(options: CalibrateOptions) -> int:
 
 
 def _print(speed: MachineSpeed) -> None:
-    print(f"this machine: {speed.machine}")
-    print(f"labels from:  {speed.reference}")
-    print(f"a second there takes {speed.factor:.3f} s here (single runs differ by a factor of {10**speed.sd:.2f})")
+    print(beside("this machine: ", speed.machine))
+    print(beside("labels from:  ", speed.reference))
+    told = f"a second there takes {speed.factor:.3f} s here (single runs differ by a factor of {10**speed.sd:.2f})"
+    print(wrapped(told, ""))
 
 
 app = command_app("calibrate-machine", CalibrateOptions, run_calibrate)

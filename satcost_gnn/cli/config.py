@@ -14,6 +14,7 @@ import typer
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.environment import VARIABLES
 from satcost_gnn.cli.options import Changes, Format, Json, chosen_format
+from satcost_gnn.cli.terminal import beside
 from satcost_gnn.config import TrainingConfig, flat, place, read_changes, read_config, read_toml
 from satcost_gnn.errors import ConfigError
 
@@ -98,7 +99,7 @@ def run_config(options: ConfigOptions) -> int:
     width = max(len(one.name) for one in VARIABLES)
     for one in VARIABLES:
         value = f"{one.value}  (environment)" if one.value is not None else f"{one.default}  (default)"
-        print(f"  {one.name:{width}}  {value}\n  {'':{width}}  {one.text}")
+        print(f"  {one.name:{width}}  {value}", beside(f"  {'':{width}}  ", one.text), sep="\n")
     print("\nTraining")
     _print(settings)
     return 0
@@ -107,7 +108,7 @@ def run_config(options: ConfigOptions) -> int:
 def _print(settings: Mapping[str, Setting]) -> None:
     width = max(map(len, settings))
     for key, one in settings.items():
-        print(f"  {key:{width}}  {json.dumps(one.value)}  ({one.source})")
+        print(beside(f"  {key:{width}}  ", f"{json.dumps(one.value)}  ({one.source})"))
 
 
 app = command_app("config", ConfigOptions, run_config)

@@ -346,26 +346,28 @@ def run_cubes(options: CubesOptions) -> int:
 
 def _print_summary(summary: Mapping[str, Any]) -> None:
     label, total, sampled = UNIT_LABELS[summary["cost_unit"]], summary["predicted_total"], summary["sampled_total"]
-    print(f"{summary['cubes']} cubes for {summary['solver']}, {summary['solved_already']} solved already")
+    said = [f"{summary['cubes']} cubes for {summary['solver']}, {summary['solved_already']} solved already"]
     # A quantile that is not known is above those that are.
     lower = [total[name] for name in ("at_least", "low", "median") if total[name] is not None]
     least = max((value for value in lower if math.isfinite(value)), default=None)
     low, median, high = (cost_text(total[name], least) for name in ("low", "median", "high"))
-    print(f"all together, predicted: {median} {label} (80 %: {low} to {high})")
+    said.append(f"all together, predicted: {median} {label} (80 %: {low} to {high})")
     if sampled is not None:
-        print(
+        said.append(
             f"all together, from {sampled['runs']} runs: {_number(sampled['value'])} {label}"
             f" (80 %: {_number(sampled['low'])} to {_number(sampled['high'])})"
         )
         if sampled["censored"]:
-            print(
+            said.append(
                 f"{sampled['censored']} of them were stopped at a limit and count as predicted beyond it; "
                 f"counted at the limit: {_number(sampled['lower_bound'])}"
             )
     if summary["satisfiable"]:
-        print(f"satisfiable: cube {', '.join(map(str, summary['satisfiable']))}; no other cube need be run")
+        said.append(f"satisfiable: cube {', '.join(map(str, summary['satisfiable']))}; no other cube need be run")
     if summary["split"]:
-        print(f"to be split further: cube {', '.join(map(str, summary['split']))}")
+        said.append(f"to be split further: cube {', '.join(map(str, summary['split']))}")
+    for line in said:
+        print(wrapped(line, ""))
 
 
 app = command_app("cubes", CubesOptions, run_cubes, {"--cpu": "--limit"})

@@ -15,6 +15,7 @@ from satcost_gnn.cli.export_aslib import ExportAslibOptions, run_export_aslib
 from satcost_gnn.cli.listing import print_rows
 from satcost_gnn.cli.numbers import NATURAL, SECONDS
 from satcost_gnn.cli.options import Format, Json, chosen_format, plot_option
+from satcost_gnn.cli.terminal import columns
 from satcost_gnn.data.card import write_card
 from satcost_gnn.data.dataset import MANIFEST_FILE, Dataset
 from satcost_gnn.data.import_runtimes import import_runtimes
@@ -115,6 +116,7 @@ def run_info(options: InfoOptions) -> int:
             options.directory,
             as_json=chosen_format(options.output_format, options.as_json) == "json",
             plot=options.plot,
+            width=columns(),
         )
     )
     return 0

@@ -25,6 +25,7 @@ from satcost_gnn.cli.command import Group, add_command, new_app
 from satcost_gnn.cli.instance_writer import InstanceWriter, formula_bytes, read_index_row
 from satcost_gnn.cli.numbers import COUNT, NATURAL, SECONDS
 from satcost_gnn.cli.options import Format, Json, Relaxed, chosen_format
+from satcost_gnn.cli.terminal import beside, wrapped
 from satcost_gnn.data.generate import FAMILIES, from_recipe, get_family, parse_recipe
 from satcost_gnn.data.generate import cnfgen as cnfgen_command
 from satcost_gnn.data.generate.base import SHUFFLE, Family, Parameter, Value, recipe
@@ -361,13 +362,14 @@ def family_lines(family: Family) -> list[str]:
     low, high = family.size_range
     lines = [
         family.name,
-        f"  {family.description}",
+        wrapped(family.description),
         f"  --target-cost tunes {family.size_parameter} in {low:g}..{high:g}",
     ]
     rows = [(p.name, str(p.default), _bounds(p), p.help) for p in (*family.parameters, family.parameter(SHUFFLE))]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     for name, default, bounds, text in rows:
-        lines.append(f"    {name:{widths[0]}}  {default:>{widths[1]}}  {bounds:{widths[2]}}  {text}")
+        head = f"    {name:{widths[0]}}  {default:>{widths[1]}}  {bounds:{widths[2]}}  "
+        lines.append(beside(head, text))
     return lines
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from satcost_gnn.cli.colour import styled
+from satcost_gnn.cli.terminal import columns
 from satcost_gnn.runtime.plain_table import plain_table
 
 
@@ -25,7 +26,8 @@ def print_rows(rows: Iterable[Mapping[str, Any]], form: str) -> None:
         for row in found:
             print(json.dumps(row))
         return
-    head, *lines = plain_table(list(found[0]), [[_cell(value) for value in row.values()] for row in found])
+    cells = [[_cell(value) for value in row.values()] for row in found]
+    head, *lines = plain_table(list(found[0]), cells, columns())
     print(styled(head, head, bold=True), *lines, sep="\n")
 
 

@@ -45,3 +45,15 @@ def wrapped(text: str, indent: str = "  ") -> str:
         break_on_hyphens=False,
         break_long_words=False,
     )
+
+
+def beside(head: str, text: str) -> str:
+    """Return a head and a text beside it, whose further lines stand under its first one."""
+    return textwrap.fill(
+        text,
+        max(columns(), len(head) + 20),
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_on_hyphens=False,
+        break_long_words=False,
+    )

@@ -327,7 +327,7 @@ def _family_summaries(dataset: Dataset, middle: frozenset[str]) -> tuple[FamilyS
 # What the command line calls.
 
 
-def info(directory: Path | str, *, as_json: bool = False, plot: Path | None = None) -> str:
+def info(directory: Path | str, *, as_json: bool = False, plot: Path | None = None, width: int | None = None) -> str:
     """Return what is in a data set as text or JSON.
 
     Parameters
@@ -338,6 +338,9 @@ def info(directory: Path | str, *, as_json: bool = False, plot: Path | None = No
         JSON instead of text.
     plot
         Where to draw it: see :mod:`satcost_gnn.data.summary_picture`.
+
+    width
+        Characters of a line of text at most; None for no limit.
 
     Raises
     ------
@@ -354,7 +357,7 @@ def info(directory: Path | str, *, as_json: bool = False, plot: Path | None = No
         if summary.histogram is None:
             raise DatasetError(f"{directory}: found no runs, expected some to draw; collect them first")
         write_picture(summary_figure(dataset, summary.histogram), plot)
-    return summary.to_json() if as_json else str(summary)
+    return summary.to_json() if as_json else "\n".join(summary_text(summary, width))
 
 
 def check(directory: Path | str, root: Path | str | None = None) -> list[str]:

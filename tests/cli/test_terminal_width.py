@@ -12,7 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from every_command import ALL
+from typer.testing import CliRunner
 
+from satcost_gnn.cli import app, calibrate_machine
+from satcost_gnn.cli.bench import Measure, bench_lines
 from satcost_gnn.cli.explain import explanation_text
 from satcost_gnn.cli.prediction_text import PredictionText
 from satcost_gnn.cli.schedule import schedule_text
@@ -29,8 +33,10 @@ from satcost_gnn.decide.select import SelectionSettings, decide
 from satcost_gnn.decide.solver_child import Glimpse
 from satcost_gnn.decide.time_left import LONGER
 from satcost_gnn.decide.training_statistics import TrainingStatistics
+from satcost_gnn.runtime.plain_table import plain_table
 from satcost_gnn.serve.explanation import Effect, Explanation
 from satcost_gnn.serve.feature_groups import GROUPS
+from satcost_gnn.serve.machine_speed import MachineSpeed
 from satcost_gnn.serve.prediction import Prediction
 
 NAME = "a-directory/with-a-rather-long-name-of-an-instance-that-somebody-has-chosen-1234567890.cnf.xz"
@@ -84,6 +90,79 @@ def test_blocks_of_predictions_fit(
     # A number and its unit are never on two lines.
     assert "about 500 ms (80 %: 150 ms to 1.7 s)" in text
     assert text.count("1234567890.cnf.xz: ") == 2 and text.count("costs") + text.count("CPU seconds") == 1
+
+
+# Command -> what makes it print a table, or text of more than a line; every command is in one of the two lists.
+TABLES = {
+    "estimators": [],
+    "solvers": [],
+    "config": ["--set", 'data.solvers=["cadical195", "cadical195:unsat", "maplechrono", "mergesat3", "lingeling"]'],
+    "cache info": [],
+    "generate list": [],
+    "dataset info": ["datasets/published"],
+    "dataset check": ["datasets/published"],
+    "cubes": ["CUBES", "--features", "static"],
+}
+# Their texts are tested above and below, or they print a path, a formula, an answer or messages.
+OTHERS = {
+    "predict", "select", "schedule", "explain", "bench", "calibrate-machine", "export", "solve", "batch-solve",
+    "collect", "generate family", "generate cubes", "generate cnfgen", "generate recipe", "generate", "train",
+    "train-phases", "fit-portfolio", "fit-monitor", "evaluate", "dataset split", "dataset card",
+    "dataset import-runtimes",
+    "dataset source-speed", "dataset export-aslib", "dataset", "cache clear", "cache",
+}  # fmt: skip
+
+
+def test_every_command_has_its_place() -> None:
+    assert set(TABLES) | OTHERS == set(ALL) and not set(TABLES) & OTHERS
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("command", sorted(TABLES))
+def test_tables_of_commands_fit(
+    command: str, width: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.chdir(request.config.rootpath)
+    cubes = tmp_path / "c.icnf"
+    long = " ".join(map(str, range(2, 60)))
+    cubes.write_text(f"p inccnf\n1 {long} 0\n-1 {long} 0\na 1 -2 0\na {long} 0\na -1 0\n")
+    words = [str(cubes) if word == "CUBES" else word for word in TABLES[command]]
+    done = CliRunner().invoke(app, [*command.split(), *words])
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert lines or command == "dataset check"
+    # A path is what it is.
+    assert [line for line in lines if len(line) > width and not line.startswith("directory")] == []
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_speeds_fit(width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    machine = "Some(R) Processor With(TM) A Rather Long Name CPU @ 2.60GHz, 64 cores, 1024 GiB, Linux 6.1.0-13-amd64"
+    figures = [Measure("a prediction of a formula of 20,000 clauses, first of a process", "milliseconds", 812.5, 97.25)]
+    calibrate_machine._print(MachineSpeed(1.234567, 0.01, machine, machine, {}))
+    said = "\n".join(bench_lines(machine, figures)) + "\n" + capsys.readouterr().out
+    for line in said.splitlines():
+        assert len(line) <= width, line
+
+
+def test_a_table_is_broken_within_its_columns() -> None:
+    rows = [("a-family-with-a-long-name", "made by a program", 12_345), ("b", "real", 7)]
+    table = plain_table(("family", "where it is from", "instances"), rows, 36)
+    assert table == [
+        "family       where it is   instances",
+        "             from",
+        "a-family-    made by a         12345",
+        "with-a-      program",
+        "long-name",
+        "b            real                  7",
+    ]
+    assert plain_table(("family", "where it is from", "instances"), rows, 80) == plain_table(
+        ("family", "where it is from", "instances"), rows
+    )
+    # Numbers are whole whatever happens.
+    assert all("12345" in "".join(plain_table(("n", "x"), [(12_345, "word " * 9)], width)) for width in (5, 10, 20))
 
 
 def test_unknown_is_said_as_unknown() -> None:
