@@ -55,6 +55,9 @@ def test_bounds_stay_through_views() -> None:
     assert both.scaled(10.0)[2].quantile(0.5) == pytest.approx(3.2)
     assert survived(wide, -np.inf) is wide
     assert not known_cost(GRID, 2.0).censored_above(1.0)
+    # What was survived doesn't hide what is within the grid, nor show what is beyond.
+    near_the_end = survived(CostDistribution.normal(GRID, 7.5, 1.0), 1.0)
+    assert near_the_end.censored_above([0.1, 0.95]).tolist() == [False, True]
 
 
 def test_wrong_bounds() -> None:

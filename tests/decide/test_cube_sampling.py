@@ -40,6 +40,13 @@ def test_strata_follow_the_predictions_and_the_costly_ones_get_more() -> None:
     assert share[-1] > 2 * share[0]
 
 
+def test_two_cubes_are_a_stratum_of_their_own() -> None:
+    plan = design(np.array([1.0] * 8 + [500.0] * 2), 8)
+    assert np.bincount(plan.stratum).tolist() == [8, 2] and plan.counts.tolist() == [6, 2]
+    # One alone joins its neighbour.
+    assert np.bincount(design(np.array([1.0] * 8 + [500.0]), 8).stratum).tolist() == [9]
+
+
 def test_equal_predictions_are_one_pot() -> None:
     plan = design(np.full(50, 10.0), 12)
     assert plan.counts.sum() == 12

@@ -94,6 +94,11 @@ def test_few_runs_leave_predictions_as_they_are_and_say_so():
         f"not calibrated: {LEAST_RUNS - 1} calibration runs, at least {LEAST_RUNS} are needed",
     )
     np.testing.assert_array_equal(calibration.apply(predicted).cdf, predicted.cdf)
+    # As many as are asked for are enough, half of them stopped.
+    enough, cost, _, _ = runs(LEAST_RUNS, 8)
+    half = np.arange(LEAST_RUNS) >= LEAST_RUNS // 2
+    assert not Calibration.fit(enough, cost, half).maps[0].is_identity
+    assert Calibration.fit(enough, cost, np.roll(half, -1) | half).maps[0].is_identity
     nearly_all = Calibration.fit(*runs(100, 8)[:2], np.arange(100) > 5)
     assert nearly_all.maps[0].is_identity and "only 6 of 100" in nearly_all.notes[0]
 
