@@ -473,8 +473,12 @@ def _networks(
         name = NETWORK if config.ensemble == EnsembleConfig() else its.chain[0]
         found = {unit: Members(fit.checkpoint, unit).get(its.member_for(name, unit)) for unit in fit.units}
         return found, f"{name} of checkpoint {its.label}"
-    run = f"{fit.file.removesuffix('.npz')}.{fit.key[:8]}"
     units = _network_units(setup, config)
+    # Alone and in the ensemble it is the same network: it is trained once.
+    settings = config.network.model_dump(mode="json")
+    key = key_of(version=__version__, data=setup.data_key(fit.fold), settings=settings, units=units)
+    _, _, seed_and_fold = fit.file.removesuffix(".npz").partition(".")
+    run = f"network.{seed_and_fold}.{key[:8]}"
     config = config.model_copy(
         update={
             "runs": output / "networks",

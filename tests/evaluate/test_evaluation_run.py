@@ -13,6 +13,7 @@ from synthetic_setup import make_setup, without_features
 
 import satcost_gnn.evaluate.protocol as protocol
 import satcost_gnn.evaluate.run as evaluation
+from satcost_gnn.config import EnsembleConfig
 from satcost_gnn.errors import EvaluationError
 from satcost_gnn.evaluate.comparison import holm
 from satcost_gnn.evaluate.document import Document
@@ -251,3 +252,18 @@ def test_a_network_is_trained_for_the_units_that_it_is_measured_in(
     monkeypatch.setattr(protocol, "ensemble", lambda *_: {})
     protocol._networks(setup, setup.data, fits[0], tmp_path)
     assert not failed and trained == [("conflicts", "cpu_seconds")]
+
+
+def test_alone_and_in_the_ensemble_it_is_one_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = make_setup(tmp_path, 60)
+    mixed = setup.config.model_copy(update={"ensemble": EnsembleConfig(member="forest")})
+    setup = replace(setup, config=mixed)
+    fits, _ = plan(setup, [method("gnn"), method("ensemble"), method("gnn:graph")], [0, 1], [])
+    runs: list[Path] = []
+    members: list[str] = []
+    monkeypatch.setattr(protocol, "fit_network", lambda data, config, *_: runs.append(config.directory))
+    monkeypatch.setattr(protocol, "ensemble", lambda network, data, config, *_: members.append(config.ensemble.member))
+    for fit in fits:
+        protocol._networks(setup, setup.data, fit, tmp_path)
+    assert runs[:2] == runs[2:4] and len(set(runs)) == 4 and len({fit.key for fit in fits}) == 6
+    assert members == ["none", "none", "forest", "forest", "none", "none"]
