@@ -1,5 +1,6 @@
 # Not built by CI, which has no Docker daemon.
 # docker build -t satcost . && docker run --rm -v "$PWD:/cnf" satcost predict /cnf
+# To write into the directory, be its owner: docker run --rm --user "$(id -u)" -e HOME=/tmp -v "$PWD:/cnf" satcost predict /cnf -o /cnf/costs.csv
 # The CPU build of torch is a tenth of the default one.
 FROM python:3.12-slim
 COPY . /src

@@ -46,6 +46,6 @@ VARIABLES = (
     Variable("NO_COLOR", "no colours; --color is stronger", "colours on terminals"),
     Variable("FORCE_COLOR", "colours into files and pipes, too", "on terminals only"),
     *(Variable(name, "threads of linear algebra and torch", "1") for name in threads.VARIABLES),
-    Variable("RAY_ADDRESS", "cluster of collect --executor ray without --address", "a Ray on this machine"),
+    Variable("RAY_ADDRESS", "cluster of --executor ray without --address", "a Ray on this machine"),
     Variable("RAY_USAGE_STATS_ENABLED", "Ray's reports of its use", "0"),
 )

@@ -1,1 +1,1 @@
-"""What every room speaks of: distributions over cost and named feature vectors."""
+"""What every layer speaks of: distributions over cost and named feature vectors."""

@@ -204,7 +204,7 @@ class ProgressLine:
         made = self._done - self._skipped
         if not made:
             return ""
-        rate = f"{self._rate():.1f}/s"
+        rate = _rate_text(self._rate())
         reckoned = self._left.range_s(time.monotonic() - self._start)
         # The first steps of a long job are seldom like the rest.
         if reckoned is None or made < min(self._enough, max(self._total - self._skipped, 1)):
@@ -212,3 +212,10 @@ class ProgressLine:
         low, high = reckoned
         ends = duration(low) if high <= _SAME * low + _SAME_S else f"{duration(low)} to {duration(high)}"
         return f"{rate}, {ends} left"
+
+
+def _rate_text(rate: float) -> str:
+    """Return steps a second, or a minute or an hour where they are few: a rate is never told as 0.0."""
+    if rate >= 0.1:
+        return f"{rate:.1f}/s"
+    return f"{60 * rate:.1f}/min" if 60 * rate >= 0.1 else f"{3600 * rate:.1f}/h"

@@ -156,7 +156,7 @@ def test_what_is_being_done_is_said_until_a_step_has_ended(clock: Clock, capsys:
         clock.now += 20.0
         outer.advance()
     doing("nobody looks")
-    assert capsys.readouterr().err.splitlines() == ["1/2 files, probing", "2/2 files, 0.0/s, 0:00:00 left"]
+    assert capsys.readouterr().err.splitlines() == ["1/2 files, probing", "2/2 files, 1.5/min, 0:00:00 left"]
 
 
 def test_a_long_first_step_is_told_of_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,3 +183,21 @@ def test_children_say_what_they_do() -> None:
         assert words == ["reading", "plain run", "features", "probing", "graph", "probing a renamed copy"]
         sandbox.run("satcost_gnn.runtime.sandbox:report_stage", {"args": ("alone",)}, Limits(), reports.append)
         assert words[-1] == "alone" and reports == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(2.0, "0.5/s"), (10.0, "0.1/s"), (24.0, "2.5/min"), (600.0, "0.1/min"), (3600.0, "1.0/h")]
+)
+def test_slow_steps_are_counted_by_the_minute_or_hour(
+    clock: Clock, capsys: pytest.CaptureFixture[str], seconds: float, told: str
+) -> None:
+    with ProgressLine(100, "files", every_s=1.0) as progress:
+        clock.now += seconds
+        progress.advance()
+    assert capsys.readouterr().err == f"1/100 files, {told}\n"
+
+
+def test_where_nothing_was_left_to_do_there_is_no_rate(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressLine(3, "files") as progress:
+        progress.skip(3)
+    assert capsys.readouterr().err == "3/3 files\n"
