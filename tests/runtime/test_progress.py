@@ -173,7 +173,7 @@ def test_children_say_what_they_do() -> None:
         def doing(self, what: str) -> None:
             words.append(what)
 
-    settings = PreprocessSettings(
+    settings = PreprocessSettings().with_features(
         probe=ProbeSettings(conflicts=10), dives=None, plain=PlainSettings(stages=(10,)), max_graph_edges=5000
     )
     hard = from_recipe("random-ksat:k=3,n=150,ratio=4.26,seed=1")
