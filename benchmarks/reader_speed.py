@@ -1,22 +1,30 @@
 """Time the DIMACS reader against PySAT's on the same file in the same run.
 
 A random 3-SAT formula is written to a temporary directory and read by both readers in turn, so that both meet the same
-load of the machine. Both results are compared before anything is reported.
+load of the machine. Both results are compared before anything is reported. Packed copies of it are read and only
+decompressed in turn, as the standard library and zstandard do in one go; and a process of its own tells how much memory
+reading takes at most, beside the arrays that stay.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
+import lzma
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import zstandard
 from pysat.formula import CNF
 
 from satcost_gnn.formula import Formula, read_dimacs, write_dimacs
@@ -30,6 +38,53 @@ def write_random_formula(path: Path, megabytes: float, n_vars: int, seed: int) -
     formula = Formula.from_arrays(literals, np.arange(0, 3 * n_clauses + 1, 3), n_vars)
     write_dimacs(formula, path)
     return formula
+
+
+def packed_over_decompressor(plain: Path, expected: Formula, repeats: int) -> dict[str, float]:
+    """Return the CPU time of reading a packed file over that of decompressing it, by kind: medians of pairs in turn."""
+    data = plain.read_bytes()
+    kinds: dict[str, tuple[bytes, Callable[[bytes], bytes]]] = {
+        "gz": (gzip.compress(data, 6), gzip.decompress),
+        "xz": (lzma.compress(data, preset=6), lzma.decompress),
+        "zst": (zstandard.compress(data, 3), zstandard.decompress),
+    }
+    found = {}
+    for kind, (content, decompress) in kinds.items():
+        path = plain.with_suffix(f".cnf.{kind}")
+        path.write_bytes(content)
+        ratios = []
+        for _ in range(repeats):
+            begin = time.process_time()
+            formula = read_dimacs(path)
+            middle = time.process_time()
+            decompress(content)
+            ratios.append((middle - begin) / (time.process_time() - middle))
+            assert np.array_equal(formula.literals, expected.literals)
+        found[kind] = statistics.median(ratios)
+    return found
+
+
+_PEAK = """
+import re, sys
+from pathlib import Path
+from satcost_gnn.formula import read_dimacs
+def peak():
+    # Of this program alone: what getrusage tells begins with the memory of whoever started it.
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+read_dimacs(sys.argv[1])
+before = peak()
+formula = read_dimacs(sys.argv[2])
+print(peak() - before, formula.literals.nbytes + formula.offsets.nbytes)
+"""
+
+
+def peak_over_arrays(plain: Path) -> float:
+    """Return the most memory that reading takes over the size of the formula's arrays, the interpreter left out."""
+    small = plain.with_name("small.cnf")
+    small.write_text("p cnf 2 1\n1 -2 0\n")
+    made = subprocess.run([sys.executable, "-c", _PEAK, small, plain], check=True, capture_output=True, text=True)
+    peak, arrays = map(int, made.stdout.split())
+    return peak / arrays
 
 
 def main() -> None:
@@ -59,6 +114,8 @@ def main() -> None:
                 else:
                     assert len(found.clauses) == formula.n_clauses
                 del found
+        packed = packed_over_decompressor(path, formula, arguments.repeats)
+        peak = peak_over_arrays(path)
 
     figures = {}
     print(
@@ -75,6 +132,8 @@ def main() -> None:
     ratio = {key: figures["satcost_gnn"][key] / figures["pysat"][key] for key in figures["pysat"]}
     print(f"{'ratio':12} " + "{:10.1f} {:12.1f} {:17.1f}".format(*ratio.values()))
 
+    print("CPU time over the decompressor's: " + ", ".join(f".{kind} {value:.2f}" for kind, value in packed.items()))
+    print(f"memory at most over the arrays': {peak:.2f}")
     if arguments.out:
         result = {
             "what": "DIMACS reader of satcost_gnn against pysat.formula.CNF(from_file=...), same file, in turn",
@@ -84,6 +143,8 @@ def main() -> None:
             "repeats": arguments.repeats,
             **figures,
             "ratio": ratio,
+            "packed_cpu_over_decompressor": packed,
+            "peak_over_arrays": peak,
             "seconds": seconds,
             "versions": {name: version(name) for name in ("numpy", "python-sat")}
             | {"python": platform.python_version()},

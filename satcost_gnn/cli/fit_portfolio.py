@@ -47,8 +47,8 @@ def run_fit_portfolio(options: FitPortfolioOptions) -> int:
     if dataset.splits is None:
         raise DatasetError(f"{dataset.directory}: found no splits.json; make it with `satcost dataset split`")
     learnt = [name for name, side in dataset.splits.side.items() if side in LEARNT_SIDES]
-    # A program of the user's own has runs under its name.
-    solvers = [*SOLVERS, *(name for name in dataset.solvers if name in training.par2)]
+    # A program of the user's own has runs under its name; published runs are of programs that are not here.
+    solvers = {*SOLVERS, *training.par2, *(run.solver for run in dataset.runs if not run.source)}
     cutoff_s = options.cutoff or training.cutoff_s
     chosen = fit_parallel_portfolio(dataset, solvers, learnt, cutoff_s, training.single_best())
     if not chosen:

@@ -12,7 +12,7 @@ from satcost_gnn.decide.schedule_search import ScheduleSettings
 from satcost_gnn.decide.scoring import Plan, Slice
 from satcost_gnn.decide.select import SelectionSettings, decide
 from satcost_gnn.decide.training_statistics import TrainingStatistics
-from satcost_gnn.decide.turns import presolving_turns
+from satcost_gnn.decide.turns import needed_for_prediction_s, presolving_turns
 from satcost_gnn.serve.prediction import Prediction
 
 
@@ -76,10 +76,13 @@ class SolvePolicy:
         """Return presolving, and the runs after it (see :class:`Policy`)."""
         first, limit_s = statistics.single_best(prediction.solvers), self.settings.time_limit_s
         turns = tuple(presolving_turns(statistics, prediction.solvers, limit_s, parity=self.parity))
-        spent = sum(part.cpu_s for part in turns) + overhead_s
+        before = sum(part.cpu_s for part in turns)
+        spent, alone = before + overhead_s, ((Slice(first, np.inf),),)
+        if limit_s - before < needed_for_prediction_s(statistics.prediction_s, loaded=False):
+            return Plan(alone, turns, predicted=False)
         if prediction.result:
             return Plan((), turns)
         if prediction.distribution is None or spent >= limit_s:
-            return Plan(((Slice(first, np.inf),),), turns)
+            return Plan(alone, turns)
         left = self.settings.after(spent)
         return Plan(schedule_after(prediction, statistics, left, first, statistics.first_look_s, limit_s).cores, turns)

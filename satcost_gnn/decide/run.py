@@ -26,10 +26,11 @@ from satcost_gnn.decide.scoring import Slice
 from satcost_gnn.decide.solver_child import CHECK_CHILD, can_prove
 from satcost_gnn.decide.solving import EXIT_CODES, Attempt, Progress, Solution, SolveSettings
 from satcost_gnn.decide.training_statistics import UNIT, TrainingStatistics
-from satcost_gnn.decide.turns import presolving_turns
+from satcost_gnn.decide.turns import PREDICTION_SHARE, needed_for_prediction_s, presolving_turns
 from satcost_gnn.errors import ConfigError, ReadingTimeoutError, SatcostError, SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.sources import FormulaFile, FormulaSource, for_children
+from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_outputs, publish, staging_directory
 from satcost_gnn.runtime.sandbox import Limits, Sandbox
 from satcost_gnn.search.binary_proof import is_binary, write_as_text
@@ -40,11 +41,8 @@ if TYPE_CHECKING:
     from satcost_gnn.serve.prediction import Prediction
 from satcost_gnn.serve.predictor import Predictor
 
-# Seconds that loading the estimators takes, about.
-_LOADING_S = 2.0
-# Shares of what is left that reading off features and probing may take, and the prediction in all: the solver that is
-# paused meanwhile has the rest.
-_SHARE, _LONGEST_SHARE = 0.4, 0.5
+# Share of what is left that reading off features and probing may take.
+_SHARE = 0.4
 _LOOK_S = 0.1
 
 
@@ -106,11 +104,12 @@ class PortfolioSolver:
     ) -> None:
         if predictor.unit != UNIT:
             raise ConfigError(f"found a predictor of {predictor.unit}; expected one of {UNIT}")
-        unknown = [name for name in settings.programs if name not in predictor.solvers]
+        self.training = TrainingStatistics.of_checkpoint(predictor.checkpoint)
+        # A program may be a member for several cores without a prediction of it.
+        places = dict.fromkeys([*predictor.solvers, *(Member.of(name).solver for name in self.training.parallel)])
+        unknown = [name for name in settings.programs if name not in places]
         if unknown:
-            raise ConfigError(
-                f"found a program in place of {unknown[0]!r}; expected one of {', '.join(predictor.solvers)}"
-            )
+            raise ConfigError(f"found a program in place of {unknown[0]!r}; expected one of {', '.join(places)}")
         self.settings = settings
         self._given, self._clock = predictor, clock
         programs = {name: settings.programs.get(name, name) for name in predictor.solvers}
@@ -119,9 +118,11 @@ class PortfolioSolver:
         self.solvers = tuple(name for name, run in programs.items() if settings.proof is None or can_prove(run))
         if not self.solvers:
             raise ConfigError(f"none of {', '.join(programs.values())} writes a proof; choose others by --solvers")
-        self.training = TrainingStatistics.of_checkpoint(predictor.checkpoint)
         #: Whether solvers may run that nothing is predicted of: not where the user has named those that may.
         self._others_too = set(predictor.solvers) == set(predictor.checkpoint.config.solvers)
+        for name in places if settings.cores > 1 and self._others_too else ():
+            if name not in {*predictor.solvers, *SOLVERS, *settings.programs}:
+                log.warning(f"{name} of the portfolio is left out: name it with --program '{name}=COMMAND {{cnf}}'")
 
     @classmethod
     def from_checkpoint(
@@ -246,7 +247,8 @@ class PortfolioSolver:
     def _can_run(self, member: Member) -> bool:
         """Whether a member chosen on the training side may run here: it is there, wanted, writes proofs if need be."""
         solver = member.solver
-        further = self._others_too and solver in SOLVERS and solver not in self.training.par2
+        known = solver in SOLVERS or solver in self.settings.programs
+        further = self._others_too and known and solver not in self.training.par2
         if solver not in self.solvers and not further:
             return False
         spec = solver_spec(self.settings.programs.get(solver, solver))
@@ -345,13 +347,13 @@ class PortfolioSolver:
                 on_progress(Progress(self._clock() - portfolio.begin, "probing"))
             portfolio.pause()
             work = Background(lambda: self._predict(predictor, portfolio.formula, _SHARE * left))
-            return work.result(_LONGEST_SHARE * left), ""
+            return work.result(PREDICTION_SHARE * left), ""
         except SatcostError as error:
             return None, f"nothing is predicted: {error}"
 
     def _needed_s(self, *, loaded: bool) -> float:
         """Return the seconds that must be left for a prediction: with fewer it would not be there in its share."""
-        return (0.0 if loaded else _LOADING_S) + self.training.prediction_s / _LONGEST_SHARE
+        return needed_for_prediction_s(self.training.prediction_s, loaded=loaded)
 
     def _loaded(self) -> Predictor:
         predictor = self.predictor
@@ -430,7 +432,8 @@ def programs_of(definitions: Sequence[str]) -> dict[str, str]:
     Parameters
     ----------
     definitions
-        ``NAME=COMMAND`` each, NAME being a solver of the checkpoint, such as ``cadical195=cadical {cnf}``.
+        ``NAME=COMMAND`` each, NAME being a solver of the checkpoint or of its portfolio, such as
+        ``cadical195=cadical {cnf}``.
 
     Returns
     -------

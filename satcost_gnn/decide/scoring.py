@@ -64,10 +64,13 @@ class Plan:
         For each core its runs in order, once the instance is predicted; empty if the early search has solved it.
     turns
         What runs before anything is predicted; a solver that comes again, there or in ``cores``, goes on.
+    predicted
+        Whether anything is predicted at all: else that costs nothing.
     """
 
     cores: tuple[tuple[Slice, ...], ...]
     turns: tuple[Slice, ...] = ()
+    predicted: bool = True
 
 
 class _Runs:
@@ -121,7 +124,7 @@ def score(
     """
     before = _Runs(runtime_s, declined_s, 0.0, {})
     seconds = before.answered_s(plan.turns)
-    spent = before.spent_s + overhead_s
+    spent = before.spent_s + (overhead_s if plan.predicted else 0.0)
     if np.isinf(seconds) and not (plan.turns and spent >= limit_s):
         ends = [_Runs(runtime_s, declined_s, spent, before.had_s).answered_s(core) for core in plan.cores]
         # Without runs it is the early search that has answered.

@@ -253,41 +253,80 @@ def fit_portfolio(
     training = TrainingStatistics.of_dataset(dataset, solvers, learnt, cutoff_s)
     if training is None:
         return None
-    parallel = fit_parallel_portfolio(dataset, SOLVERS, learnt, cutoff_s, training.single_best())
+    parallel = fit_parallel_portfolio(dataset, {*SOLVERS, *solvers}, learnt, cutoff_s, training.single_best())
     training = replace(training, parallel=parallel)
     measured = dict(zip(*par_scores(dataset, solvers, cutoff_s), strict=True))
-    single = training.single_best()
     rows = [k for k, name in enumerate(held_out) if name in measured]
     if not rows:
         return training
     par2 = np.stack([measured[held_out[k]] for k in rows])
-    copula_correlation = fit_copula_correlation(predicted[rows], np.log10(par2), par2 <= cutoff_s)
-    # Most instances are solved by the probe: what a prediction costs there counts as well.
     unsolved = frozenset(held_out)
     easy = [
         measured[name] for name, side in sides.items() if side in fresh and name in measured and name not in unsolved
     ]
-    everything = np.concatenate([par2, np.reshape(easy, (len(easy), len(solvers)))])
-    cdf = np.concatenate([predicted[rows].cdf, np.repeat(predicted[rows[:1]].cdf, len(easy), axis=0)])
+    trained = [measured[name] for name, side in sides.items() if side == "train" and name in measured]
+    return with_settings(
+        training,
+        solvers,
+        np.reshape(trained, (len(trained), len(solvers))),
+        par2,
+        np.reshape(easy, (len(easy), len(solvers))),
+        predicted[rows],
+        overhead_s,
+        cutoff_s,
+    )
+
+
+def with_settings(
+    training: TrainingStatistics,
+    solvers: Sequence[str],
+    trained: NDArray[np.float64],
+    par2: NDArray[np.float64],
+    easy: NDArray[np.float64],
+    predicted: CostDistribution,
+    overhead_s: float,
+    cutoff_s: float,
+) -> TrainingStatistics:
+    """Return the statistics with the settings of decisions that have paid on instances that were not trained on.
+
+    Parameters
+    ----------
+    training
+        What the training side says.
+    solvers
+        The portfolio, in the order of all columns.
+    trained
+        ``float64[n, n_solvers]``: measured PAR2 of the training side.
+    par2, predicted
+        ``float64[n, n_solvers]`` and ``(n, n_solvers)``: measured PAR2, and predictions in CPU seconds, of instances
+        that no estimator was fitted to and that the probe did not solve; one at least.
+    easy
+        ``float64[n, n_solvers]``: PAR2 of such instances that the probe solved: what a prediction costs there counts.
+    overhead_s
+        Mean seconds that a prediction takes.
+    cutoff_s
+        Cutoff of all PAR2.
+    """
+    single = training.single_best(solvers)
+    copula_correlation = fit_copula_correlation(predicted, np.log10(par2), par2 <= cutoff_s)
+    everything = np.concatenate([par2, easy])
+    cdf = np.concatenate([predicted.cdf, np.repeat(predicted[:1].cdf, len(easy), axis=0)])
     presolving_s, switching_margin = fit_presolving(
         CostDistribution(predicted.grid, cdf),
         everything,
-        np.arange(len(everything)) >= len(rows),
+        np.arange(len(everything)) >= len(par2),
         solvers,
         single,
         overhead_s,
         cutoff_s,
         copula_correlation,
     )
-    trained = [measured[name] for name, side in sides.items() if side == "train" and name in measured]
-    turns = fit_turns(
-        np.reshape(trained, (len(trained), len(solvers))), everything, solvers, single, presolving_s, cutoff_s
-    )
+    turns = fit_turns(trained, everything, solvers, single, presolving_s, cutoff_s)
     return replace(
         training,
         presolving=turns,
         prediction_s=overhead_s,
-        min_effect_size=fit_min_effect_size(predicted[rows], par2, list(solvers).index(single), cutoff_s),
+        min_effect_size=fit_min_effect_size(predicted, par2, list(solvers).index(single), cutoff_s),
         copula_correlation=copula_correlation,
         presolving_s=presolving_s,
         switching_margin=switching_margin,

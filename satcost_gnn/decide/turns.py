@@ -27,7 +27,24 @@ LEAST_S = 0.2
 #: it answers those, and hardly any other.
 MOSTLY_XOR = 0.9
 #: CPU seconds that declining costs on average, starting the helper process included: for replays where it was not run.
-DECLINING_S = 0.43
+DECLINING_S = 0.33
+
+# Seconds that loading the estimators takes, about, and the share of what is left that a prediction may take: the solver
+# that is paused meanwhile has the rest.
+_LOADING_S, PREDICTION_SHARE = 2.0, 0.5
+
+
+def needed_for_prediction_s(prediction_s: float, *, loaded: bool) -> float:
+    """Return the seconds that must be left for a prediction of so many; with fewer nothing is predicted.
+
+    Parameters
+    ----------
+    prediction_s
+        Seconds that a prediction takes, about.
+    loaded
+        Whether the estimators have been loaded.
+    """
+    return (0.0 if loaded else _LOADING_S) + prediction_s / PREDICTION_SHARE
 
 
 def parity_s(limit_s: float) -> float:

@@ -24,6 +24,7 @@ from satcost_gnn.evaluate.selection import (
     selection_problem,
     selection_row,
 )
+from satcost_gnn.evaluate.solving import solve_par2, solve_statistics
 
 Floats = NDArray[np.float64]
 
@@ -171,6 +172,8 @@ class Comparison:
         Method -> its row of selection.
     first_selection
         Method -> what it does with its first seed.
+    solve
+        Method -> PAR2 of each instance by `satcost solve` with the predictions of its first seed.
     ood_detection
         How well new families are told, in a split by family.
     """
@@ -185,6 +188,7 @@ class Comparison:
     problem: SelectionProblem | str
     selection: Mapping[str, SelectionRow]
     first_selection: Mapping[str, Selection]
+    solve: Mapping[str, Floats]
     ood_detection: NewFamilies | None = None
 
 
@@ -201,6 +205,7 @@ class _Collected:
     other_solvers: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     horizons: dict[str, list[Mapping[str, Mapping[str, Mapping[str, float]]]]] = field(default_factory=dict)
     selections: list[Selection] = field(default_factory=list)
+    solve: Floats | None = None
     seeds: list[int] = field(default_factory=list)
     fit_s: list[float] = field(default_factory=list)
     predict_s: list[float] = field(default_factory=list)
@@ -253,7 +258,13 @@ def compare_all(
                 seen, positions = one.held_out[SELECTION_UNIT]
                 training = fitted(problem, seen, [setup.data.instances[k].gbdhash for k in positions])
                 seconds = one.predict_seconds[SELECTION_UNIT]
-                mine.selections.append(select(problem, one.calibrated[SELECTION_UNIT], one.needs, seconds, training))
+                calibrated = one.calibrated[SELECTION_UNIT]
+                mine.selections.append(select(problem, calibrated, one.needs, seconds, training))
+                if mine.solve is None:
+                    held_out = [setup.data.instances[k] for k in positions]
+                    chosen = solve_statistics(problem, seen, held_out, one.needs, seconds)
+                    if chosen is not None:
+                        mine.solve = solve_par2(problem, calibrated, one.needs, seconds, chosen)
             observe(name, one)
             bar.advance()
     names = table_order(list(collected))
@@ -279,6 +290,7 @@ def compare_all(
         problem,
         selection,
         {name: collected[name].selections[0] for name in selection},
+        {name: cost for name in selection if (cost := collected[name].solve) is not None},
         new_families(setup),
     )
 

@@ -287,7 +287,10 @@ def _selection(document: Document, comparison: Comparison, _: str) -> None:
             "replicate where an estimator needs them, and the prediction; reading the file is free, as every solver "
             "has to do it. A run must end within what is left of the cutoff. Charges "
             f"are CPU seconds of the machine that preprocessed. The single best solver ({sbs}) is the best on these "
-            "very instances and pays none of that."
+            "very instances and pays none of that. The last columns are of `satcost solve` on one core with the same "
+            "predictions (the first seed): the single best solver begins, parity has its turn where it was run or is "
+            "taken to decline, and whether anything is predicted at all is chosen on the calibration side, as in "
+            "training."
         ),
         Table(
             [
@@ -300,6 +303,8 @@ def _selection(document: Document, comparison: Comparison, _: str) -> None:
                 "closed gap (PAR10)",
                 "PAR2 not charged",
                 "gap not charged",
+                "PAR2 of `solve`, s",
+                "gap of `solve`",
                 *(f"picks {solver}, %" for solver in problem.portfolio),
             ],
             [
@@ -309,7 +314,7 @@ def _selection(document: Document, comparison: Comparison, _: str) -> None:
                         number_text(float(par2[k])),
                         number_text(float(par10[k])),
                         percent_text(float(problem.solved[:, k].mean())),
-                        *([""] * (5 + len(problem.portfolio))),
+                        *([""] * (7 + len(problem.portfolio))),
                     ]
                     for k, solver in enumerate(problem.portfolio)
                 ),
@@ -321,7 +326,7 @@ def _selection(document: Document, comparison: Comparison, _: str) -> None:
                     "",
                     "1",
                     "1",
-                    *([""] * (2 + len(problem.portfolio))),
+                    *([""] * (4 + len(problem.portfolio))),
                 ],
                 *(
                     [
@@ -334,6 +339,7 @@ def _selection(document: Document, comparison: Comparison, _: str) -> None:
                         number_text(row.gap_par10, 2),
                         number_text(row.par2_uncharged),
                         number_text(row.gap_uncharged, 2),
+                        *_solve_texts(comparison, problem, name),
                         *(percent_text(row.shares[solver]) for solver in problem.portfolio),
                     ]
                     for name, row in comparison.selection.items()
@@ -364,6 +370,14 @@ def _selection(document: Document, comparison: Comparison, _: str) -> None:
         ),
         Picture("pick-shares", figures.pick_shares(comparison), "What is picked, all seeds."),
     )
+
+
+def _solve_texts(comparison: Comparison, problem: SelectionProblem, name: str) -> list[str]:
+    """Return PAR2 and closed gap of `solve` with a method's predictions; empty where it was not replayed."""
+    if name not in comparison.solve:
+        return ["", ""]
+    par2 = comparison.solve[name]
+    return [number_text(float(par2.mean())), number_text(problem.bounds.closed_gap(par2), 2)]
 
 
 def _over_the_search(document: Document, output: Path) -> None:

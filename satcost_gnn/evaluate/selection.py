@@ -77,6 +77,8 @@ class SelectionProblem:
         What the training side of each fold says.
     measured
         Instance -> PAR2 of each solver, test side or not.
+    sides
+        Instance -> side, of each fold.
     """
 
     portfolio: tuple[str, ...]
@@ -92,6 +94,7 @@ class SelectionProblem:
     folds: Integers
     training: tuple[TrainingStatistics, ...]
     measured: Mapping[str, Floats]
+    sides: tuple[Mapping[str, str], ...]
 
     @cached_property
     def par2(self) -> Floats:
@@ -211,6 +214,7 @@ def selection_problem(
         in_test.argmax(axis=1),
         found,
         dict(zip(*par_scores(dataset, portfolio, cutoff_s), strict=True)),
+        tuple(sides),
     )
 
 

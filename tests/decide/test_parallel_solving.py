@@ -12,6 +12,7 @@ from portfolio_predictions import FAKE, TINY, training
 from process_listing import processes_with
 
 from satcost_gnn.decide.run import PortfolioSolver, Solution, SolveSettings, programs_of
+from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import satisfies
 from satcost_gnn.serve.predictor import Predictor
 
@@ -51,6 +52,24 @@ def test_members_are_those_chosen_then_the_others_then_seeds(shipped: Predictor,
         assert members == ["cadical195", "glucose42", "cadical195:seed=1", "glucose42:seed=1"]
     proving = portfolio(shipped, {}, (*chosen[1:3], "cadical195:seed=1"), proof=tmp_path / "proof")
     assert list(proving._members()) == ["cadical195:sat", "cadical195", "glucose42"]
+
+
+def test_a_program_of_the_users_is_a_member_if_the_portfolio_has_it(
+    shipped: Predictor, heard: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = replace(training(["cadical195", "glucose42", "minisat22", "kissat404"]), parallel=("cadical195", "mine"))
+    monkeypatch.setattr("satcost_gnn.decide.run.TrainingStatistics.of_checkpoint", lambda _: known)
+    left_out = PortfolioSolver(shipped, SolveSettings(cores=2))
+    assert [*islice(left_out._members(), 2)] == ["cadical195", "glucose42"]
+    assert [line for line in heard if "mine of the portfolio is left out" in line and "--program" in line]
+    heard.clear()
+    made = portfolio(shipped, {"mine": "solve", "cadical195": "crash"}, known.parallel)
+    assert [*islice(made._members(), 2)] == ["cadical195", "mine"]
+    assert not heard
+    found = made.solve(TINY)
+    assert (found.status, found.solver) == ("SAT", "mine")
+    with pytest.raises(ConfigError, match=r"in place of 'yours'; expected one of .*mine"):
+        portfolio(shipped, {"yours": "solve"})
 
 
 def test_all_cores_begin_at_once_without_a_prediction(shipped: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
