@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,10 @@ from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.runtime.sandbox import Limits, Sandbox
 
 #: What is compared: seconds before the turn at one limit, and limits with the rule's own seconds.
-AFTERS, AT_LIMIT_S = (1.0, 1.5, 2.0, 3.0, 5.0), 20.0
+AFTERS, AT_LIMIT_S = (1.0, 2.0, 3.0, 5.0, 7.0, 10.0), 20.0
 LIMITS = (10.0, 20.0, 30.0, 100.0, 1000.0)
+#: A family with fewer instances says little by itself.
+LARGE_FAMILY = 10
 #: Runs of the data set end here.
 CUTOFF_S = 10.0
 #: Of those that it declines, so many are looked at for XOR constraints, which takes longer than declining.
@@ -106,6 +109,30 @@ def replayed(
     return change / len(rows)
 
 
+def slower_families(cost: dict[str, float], families: list[str], after_s: float, declining_s: float) -> dict[str, Any]:
+    """Return by how much waiting for `parity` to decline slows families down that the single best solver answers.
+
+    Parameters
+    ----------
+    cost
+        Instance -> CPU seconds of the single best solver; infinite where its run has not answered.
+    families
+        Family of each.
+    after_s, declining_s
+        CPU seconds before the turn, and of the turn.
+    """
+    by_family: dict[str, list[float]] = defaultdict(list)
+    for family, seconds in zip(families, cost.values(), strict=True):
+        if seconds < np.inf:
+            by_family[family].append(seconds)
+    worse = {
+        family: declining_s * sum(seconds > after_s for seconds in each) / sum(each)
+        for family, each in by_family.items()
+        if len(each) >= LARGE_FAMILY
+    }
+    return {"largest": max(worse.values()), "over_3_percent": sum(value > 0.03 for value in worse.values())}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path)
@@ -169,6 +196,10 @@ def main() -> None:
         },
         "change_by_seconds_before": {
             f"{after:g}": replayed(single_s, rows, after, AT_LIMIT_S, start_s) for after in AFTERS
+        },
+        "families_slower_by_seconds_before": {
+            f"{after:g}": slower_families(cost, dataset.families(list(cost)), after, start_s + float(declined_s.mean()))
+            for after in AFTERS
         },
         "change_by_limit": {f"{limit:g}": replayed(single_s, rows, AFTER_S, limit, start_s) for limit in LIMITS},
     }

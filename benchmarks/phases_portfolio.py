@@ -4,9 +4,10 @@
 
 Instances of the test and calibration sides, on which neither the network of the phases nor a portfolio was fitted,
 that the single best solver has found satisfiable after more than a second. Those that can be made from their recipes
-are, and kept in DIR; with ``--root CNF`` real ones are taken, too. Every run is on a copy with variables renamed and
-clauses reordered (signs as they are), so that the runs that chose an instance are not among those that are compared.
-What predicting the phases takes is added to the runs that use them; loading the network is not, nor torch.
+are, and kept in DIR with all runs, so that the same command goes on where it was ended; with ``--root CNF`` real ones
+are taken, too. Every run is on a copy with variables renamed and clauses reordered (signs as they are), so that the
+runs that chose an instance are not among those that are compared. What predicting the phases takes is added to the runs
+that use them; loading the network is not, nor torch.
 
 A configuration is worth what the virtual best of a set of members loses without it. Another seed of the single best
 solver, which costs no prediction, is the rival that it has to beat.
@@ -72,13 +73,16 @@ def chosen(dataset: Dataset, real: bool, per_family: int, most: int, limit_s: fl
 
 
 def measured(
-    files: dict[str, Path], names: list[str], limit_s: float, cpu_s: float
-) -> tuple[list[dict[str, Any]], float]:
-    """Return the runs of all arms on each instance, as long as there is CPU time for them, and what was used."""
-    rows, used = [], 0.0
+    files: dict[str, Path], names: list[str], limit_s: float, cpu_s: float, kept: Path
+) -> list[dict[str, Any]]:
+    """Return the runs of all arms on each instance, as long as there is CPU time for more; made ones are kept."""
+    rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+    rows = [row for row in rows if row["limit_s"] == limit_s and row["instance"] in names]
+    done = {row["instance"] for row in rows}
+    used = 0.0
     with Sandbox() as sandbox, PhasePredictor.from_checkpoint() as predictor:
         predictor.predict([[1, -2], [2, 3], [-1, -3]])  # loads the network
-        for name in names:
+        for name in [name for name in names if name not in done]:
             if used > cpu_s:
                 break
             formula = read_dimacs(files[name])
@@ -90,7 +94,7 @@ def measured(
                 continue
             predicting_s = sum(predicted.timings.values()) + time.process_time() - begin
             phases = {"network": predicted.literals(), "majority": majority(formula), "": None}
-            row: dict[str, Any] = {"instance": name, "predicting_s": predicting_s}
+            row: dict[str, Any] = {"instance": name, "limit_s": limit_s, "predicting_s": predicting_s}
             for arm, (solver, seed, guidance, source) in ARMS.items():
                 run = run_guided(
                     sandbox,
@@ -106,8 +110,10 @@ def measured(
                 cost = run.cpu_s + (predicting_s if source == "network" else 0.0)
                 row[arm] = {"status": run.status, "cost_s": cost, "conflicts": run.conflicts}
             rows.append(row)
+            with kept.open("a") as stream:
+                stream.write(json.dumps(row) + "\n")
             print(f"{len(rows)}: " + ", ".join(f"{arm} {row[arm]['cost_s']:.2f}" for arm in ARMS), flush=True)
-    return rows, used
+    return rows
 
 
 def interval(values: NDArray[np.float64], families: list[str]) -> list[float]:
@@ -173,7 +179,8 @@ def main() -> None:
     dataset = join_datasets([Dataset.open(path) for path in options.datasets])
     names = chosen(dataset, options.root is not None, options.per_family, options.at_most, 10.0)
     files = materialise(dataset, options.root, options.work, instances=names)
-    rows, used = measured(files, [name for name in names if name in files], options.limit, options.cpu_s)
+    kept = options.work / "phases_portfolio.jsonl"
+    rows = measured(files, [name for name in names if name in files], options.limit, options.cpu_s, kept)
     families = dataset.families([row["instance"] for row in rows])
     document = {
         "machine": machine_description(),
@@ -181,7 +188,6 @@ def main() -> None:
         "limit_s": options.limit,
         "instances": len(rows),
         "families": len(set(families)),
-        "cpu_s": used,
         "predicting_s": {
             "mean": float(np.mean([row["predicting_s"] for row in rows])),
             "longest": max(row["predicting_s"] for row in rows),
