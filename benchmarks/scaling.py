@@ -23,6 +23,7 @@ import numpy as np
 from satcost_gnn.data.execution import machine_description
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import write_dimacs
+from satcost_gnn.runtime.pictures import new_figure, write_picture
 
 _RATIO = 4.2
 # A small process between: the kernel counts what a process held before it became another program, too.
@@ -119,13 +120,8 @@ def model(files: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def plot(result: dict[str, Any], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("svg")
-    import matplotlib.pyplot as plt
-
-    matplotlib.rcParams |= {"svg.hashsalt": "satcost", "svg.fonttype": "none"}
-    figure, (time_axis, memory_axis, files_axis) = plt.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
+    figure = new_figure(11, 3.2)
+    time_axis, memory_axis, files_axis = figure.subplots(1, 3)
     sizes = [row["literals"] for row in result["sizes"]]
     time_axis.loglog(sizes, [row["cpu_s"] for row in result["sizes"]], "o-", label="all")
     for stage in ("parse", "plain run", "features", "probe", "graph", "probe replicate"):
@@ -146,7 +142,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
     for axis in (time_axis, memory_axis):
         axis.minorticks_off()
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
+    write_picture(figure, path)
 
 
 def main() -> None:

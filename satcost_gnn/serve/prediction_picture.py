@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from satcost_gnn.serve.prediction import Prediction
 
 _COLUMNS = 3
-_POINTS = 400
+# Decades in which a curve rises where it has a step.
+_STEP = 1e-6
 # What of a distribution is shown of its ends.
 _ENDS = (0.01, 0.99)
 _LIMIT, _UNKNOWN = "#444444", "#f0f0f0"
@@ -89,6 +90,7 @@ def _panel(
     axes: Any, prediction: Prediction, style: dict[str, Style], ends: tuple[float, float], limits: Sequence[float]
 ) -> None:
     axes.set_xscale("log")
+    axes.minorticks_off()
     axes.set_xlim(10.0 ** ends[0], 10.0 ** ends[1])
     axes.set_ylim(-0.02, 1.02)
     axes.grid(color="#eef1f5")
@@ -121,9 +123,14 @@ def _curve(prediction: Prediction, solver: str, ends: tuple[float, float]) -> tu
     last = min(ends[1], math.log10(prediction.known_up_to_of(solver)))
     if last <= ends[0]:
         return np.array([]), np.array([])
-    at = np.linspace(ends[0], last, _POINTS)
     one = extrapolated(prediction.distribution)[prediction.solvers.index(solver)]
-    return 10.0**at, np.array([float(one.cdf_at(x)) for x in at])
+    edges = one.grid.edges
+    # Between the edges of the grid the curve is a line on this axis, but for a step at what the solver has survived.
+    at = [ends[0], last, *edges[(edges > ends[0]) & (edges < last)].tolist()]
+    if (survived := prediction.survived.get(solver, 0.0)) > 0 and ends[0] < math.log10(survived) < last:
+        at += [math.log10(survived), math.log10(survived) + _STEP]
+    places = np.unique(at)
+    return 10.0**places, np.array([float(one.cdf_at(x)) for x in places])
 
 
 def _names(predictions: Sequence[Prediction]) -> list[str]:
