@@ -30,6 +30,10 @@ heads = 2
 fused_width = 8
 mean_channels = 4
 extreme_channels = 4
+[ensemble]
+member = "forest"
+ood_weight = 0.5
+ood_constant = 0.2
 [optimiser]
 epochs = 2
 [checkpoint]
@@ -60,7 +64,12 @@ def test_collect_split_train_predict(tmp_path: Path) -> None:
     assert checkpoint.check_files() == []
     metrics = checkpoint.read_json("metrics.json")
     assert set(metrics["units"]["conflicts"]["solvers"]) == {"cadical195", "minisat22"}
-    assert metrics["units"]["conflicts"]["solvers"]["cadical195"]["gnn"]["n_solved"] > 0
+    for name in ("gnn", "ensemble"):
+        assert metrics["units"]["conflicts"]["solvers"]["cadical195"][name]["n_solved"] > 0
+    # The network is one member, whatever it is mixed with, in whatever unit.
+    kinds = [member.kind for member in checkpoint.config.members.values()]
+    assert checkpoint.config.chain[0] == "ensemble" and kinds.count("gnn") == 1 and kinds.count("ood_detector") == 1
+    assert set(checkpoint.read_json("calibration.json")["conflicts"]) >= {"gnn", "ensemble", "forest"}
     card = (checkpoint.directory / "CARD.md").read_text()
     assert "Where not to trust it" in card and "| gnn |" in card
     config_of_run = json.loads((tmp_path / "runs" / "tiny" / "config.json").read_text())
@@ -71,6 +80,10 @@ def test_collect_split_train_predict(tmp_path: Path) -> None:
         found = predictor.predict(tmp_path / "cnf" / "family3" / "i47.cnf")
     assert found.status in ("ok", "solved")
     assert set(found.quantile(0.5)) == {"cadical195", "minisat22"}
+    with Predictor.from_checkpoint(checkpoint.directory, unit="conflicts", start="gnn") as alone:
+        assert alone.notes == () and alone.chain == ("gnn", *checkpoint.config.chain[1:])
+        found = alone.predict(tmp_path / "cnf" / "family3" / "i47.cnf")
+    assert found.source in ("gnn", "search", "probe")
 
     again = satcost("train", "--config", str(config))
     assert again.returncode == 2
