@@ -33,6 +33,7 @@ def comparison(monkeypatch: pytest.MonkeyPatch) -> Any:
         folds=np.zeros(N, dtype=np.int64),
         training=(),
         measured={},
+        sides=(),
     )
     picked = SimpleNamespace(seconds=runtime[:, 0], solved=problem.solved[:, 0])
     shares = dict.fromkeys(SOLVERS, 1 / len(SOLVERS))
