@@ -22,7 +22,7 @@ from satcost_gnn.decide.one_run import OneRun
 from satcost_gnn.decide.scoring import Slice
 from satcost_gnn.decide.solver_child import ANSWER_CHILD, Glimpse, Reading, Watch
 from satcost_gnn.decide.solving import Attempt, Progress, SolveSettings
-from satcost_gnn.decide.turns import PARITY, with_parity
+from satcost_gnn.decide.turns import with_parity
 from satcost_gnn.errors import FormulaError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.sources import FormulaFile
@@ -200,8 +200,8 @@ class ConcurrentRuns:
     def _pause(self, core: _Core) -> None:
         run, core.running = core.running, None
         assert run is not None
-        if run.member == PARITY:
-            # It has one turn only.
+        if (spec := SOLVERS.get(run.member)) is not None and not spec.complete:
+            # What answers at once or declines has one turn only.
             run.turn_over = True
             run.sandbox.cancel()
             return

@@ -198,9 +198,10 @@ class SolverSpec:
 _PROBED_CADICAL = Probing((("chronoreusetrail", 0),), more_options=True)
 
 
-def _cadical(release: str, name: str, summary: str, options: Mapping[str, int] | None = None) -> SolverSpec:
+def _cadical(
+    release: str, name: str, summary: str, options: Mapping[str, int] | None = None, **other: Any
+) -> SolverSpec:
     """Return a configuration of a release of CaDiCaL."""
-    later = release != "cadical103"
     return SolverSpec(
         name,
         release,
@@ -210,8 +211,7 @@ def _cadical(release: str, name: str, summary: str, options: Mapping[str, int] |
         engine="satcost_gnn.search.cadical:Cadical",
         proof=Proof.BINARY,
         watching=Watching.SLICES,
-        first_phase=1 if later and not options else 0,
-        probing=_PROBED_CADICAL if name in ("cadical195", "cadical300") else None,
+        **other,
     )
 
 
@@ -221,12 +221,13 @@ def _minisat(name: str, summary: str, **other: Any) -> SolverSpec:
 
 
 def _specs() -> dict[str, SolverSpec]:
+    probed: dict[str, Any] = {"first_phase": 1, "probing": _PROBED_CADICAL}
     glucose: dict[str, Any] = {"budget": Budget.RESTART, "proof": Proof.TEXT}
     specs = [
         _cadical("cadical103", "cadical103", "CaDiCaL 1.0.3"),
-        _cadical("cadical153", "cadical153", "CaDiCaL 1.5.3"),
-        _cadical("cadical195", "cadical195", "CaDiCaL 1.9.5; the solver that is probed"),
-        _cadical("cadical300", "cadical300", "CaDiCaL 3.0.0"),
+        _cadical("cadical153", "cadical153", "CaDiCaL 1.5.3", first_phase=1),
+        _cadical("cadical195", "cadical195", "CaDiCaL 1.9.5; the solver that is probed", **probed),
+        _cadical("cadical300", "cadical300", "CaDiCaL 3.0.0", **probed),
         # CaDiCaL's own `--sat` and `--unsat` configurations.
         _cadical(
             "cadical195",
