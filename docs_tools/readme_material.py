@@ -35,7 +35,7 @@ NAMES = {
     "constant": "constant of the training set",
     "linear": "online linear model",
     "forest": "forest, static features and early search",
-    "gnn": "**`gnn`: network and forest**",
+    "ensemble": "**`ensemble`: network and forest**",
 }
 BEGIN, END = "<!-- accuracy: begin -->\n", "<!-- accuracy: end -->\n"
 
