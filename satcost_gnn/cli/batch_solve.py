@@ -159,7 +159,7 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
             solve_batch(predictor, left, settings, take, cluster)
     except KeyboardInterrupt:
         return interrupted(options.output)
-    log.info(", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
+    log.info(", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "nothing was left to do")
     failed += counts["error"]
     if failed:
         log.warning(f"{failed} of {len(names)} files could not be read; see the column error")

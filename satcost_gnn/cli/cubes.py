@@ -351,7 +351,10 @@ def _print_summary(summary: Mapping[str, Any]) -> None:
     lower = [total[name] for name in ("at_least", "low", "median") if total[name] is not None]
     least = max((value for value in lower if math.isfinite(value)), default=None)
     low, median, high = (cost_text(total[name], least) for name in ("low", "median", "high"))
-    said.append(f"all together, predicted: {median} {label} (80 %: {low} to {high})")
+    predicted = summary["cubes"] - summary["failed"]
+    which = "all together" if not summary["failed"] else f"the {predicted} that could be predicted"
+    if predicted:
+        said.append(f"{which}, predicted: {median} {label} (80 %: {low} to {high})")
     if sampled is not None:
         said.append(
             f"all together, from {sampled['runs']} runs: {_number(sampled['value'])} {label}"

@@ -26,6 +26,7 @@ from satcost_gnn.cli.options import (
 )
 from satcost_gnn.cli.terminal import columns, wrapped
 from satcost_gnn.errors import ConfigError
+from satcost_gnn.runtime.file_names import escaped
 from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_outputs
 from satcost_gnn.serve.explanation import Explainer, Explanation
@@ -53,7 +54,7 @@ class ExplainOptions:
 def explanation_text(explanation: Explanation) -> str:
     """Return an explanation for reading: the sentence, then a bar for each group of features."""
     found = explanation.prediction
-    lines = [wrapped(f"{found.path}: {explanation.sentence()}", "")]
+    lines = [wrapped(f"{escaped(found.path)}: {explanation.sentence()}", "")]
     if explanation.effects:
         unit = found.unit.replace("_", " ")
         lines.append(f"  decades of {unit} by group of features ({found.estimator}, {found.checkpoint}):")

@@ -36,6 +36,7 @@ from satcost_gnn.decide.planned_schedule import Schedule, write_aslib_schedules
 from satcost_gnn.decide.schedule import Scheduler
 from satcost_gnn.decide.schedule_picture import schedule_figure
 from satcost_gnn.errors import ConfigError
+from satcost_gnn.runtime.file_names import escaped
 from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_outputs
 from satcost_gnn.runtime.pictures import check_panels, write_picture
@@ -87,7 +88,7 @@ class ScheduleOptions:
 
 def schedule_text(schedule: Schedule) -> str:
     """Return a schedule for reading: its slices, and what is expected of it."""
-    name = schedule.paths[0] if len(schedule.paths) == 1 else f"{schedule.instances} instances"
+    name = escaped(schedule.paths[0]) if len(schedule.paths) == 1 else f"{schedule.instances} instances"
     name = styled(name, name, bold=True, fg="red" if schedule.status == "error" else None)
     if schedule.status == "error":
         return f"{name}\n  cannot be read: {schedule.error}"

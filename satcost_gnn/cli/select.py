@@ -30,6 +30,7 @@ from satcost_gnn.cli.options import (
 from satcost_gnn.cli.terminal import wrapped
 from satcost_gnn.core.cost_text import cost_text, probability_text
 from satcost_gnn.decide.select import Decision, Selector
+from satcost_gnn.runtime.file_names import escaped
 from satcost_gnn.runtime.logs import log
 
 
@@ -66,10 +67,11 @@ class SelectOptions:
 
 def decision_text(decision: Decision) -> str:
     """Return a decision for reading: the choice, the reason, the ranking."""
+    path = escaped(decision.path)
     if decision.status == "error":
-        name = styled(decision.path, decision.path, bold=True, fg="red")
+        name = styled(path, path, bold=True, fg="red")
         return f"{name}\n{wrapped(f'cannot be read: {decision.reason}')}"
-    lines = [styled(decision.path, decision.path, bold=True)]
+    lines = [styled(path, path, bold=True)]
     if decision.status == "solved":
         lines.append(wrapped(f"nothing to run: {decision.reason}"))
     else:

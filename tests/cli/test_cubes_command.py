@@ -90,6 +90,10 @@ def test_a_cube_that_does_not_fit_gets_a_row(files: tuple[Path, Path], tmp_path:
     rows = pq.read_table(target).to_pylist()
     assert [row["status"] for row in rows] == ["ok", "error"]
     assert "1..190" in rows[1]["error"]
+    assert "the 1 that could be predicted, predicted: " in found.stdout and "all together" not in found.stdout
+    listing.write_text("999 0\n")
+    none = call(files[0], listing, "--features", "static")
+    assert none.exit_code == 1 and "predicted: " not in none.stdout
 
 
 def test_jsonl_and_overwrite(files: tuple[Path, Path], tmp_path: Path) -> None:

@@ -99,6 +99,8 @@ def test_batch_solve_and_resume(tmp_path: Path) -> None:
     assert again.returncode == 1, again.stderr
     with path.open() as stream:
         assert len(list(csv.DictReader(stream))) == 4
+    once_more = satcost("batch-solve", HARD, EASY, "-o", path, "--resume")
+    assert once_more.returncode == 0 and "satcost: nothing was left to do" in once_more.stderr
 
 
 @pytest.mark.slow

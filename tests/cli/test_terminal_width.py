@@ -77,6 +77,17 @@ def test_texts_fit(name: str, width: int, monkeypatch: pytest.MonkeyPatch) -> No
         assert len(line) <= width, line
 
 
+def test_names_are_on_one_line_whatever_they_hold() -> None:
+    found = prediction(path="a-directory/two\nlines\udce9.cnf")
+    explained = Explanation(found, "cadical195", 2.5, 1.0, (), "what training knows")
+    for text in (
+        decision_text(decide(found, TRAINING, SelectionSettings(cutoff_s=3600.0))),
+        schedule_text(schedule_of(found, TRAINING, ScheduleSettings(time_limit_s=3600.0))),
+        explanation_text(explained),
+    ):
+        assert text.startswith("a-directory/two\\x0alines\\xe9.cnf")
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_blocks_of_predictions_fit(
     width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
