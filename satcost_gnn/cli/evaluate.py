@@ -14,7 +14,7 @@ import typer
 
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.numbers import COST, COUNT, Commas
-from satcost_gnn.cli.options import Format, Json, chosen_format
+from satcost_gnn.cli.options import Address, Executor, Format, Json, chosen_cluster, chosen_format
 from satcost_gnn.config import NetworkConfig, TrainingConfig, read_config
 from satcost_gnn.errors import CheckpointError, ConfigError
 from satcost_gnn.runtime.logs import log
@@ -100,6 +100,8 @@ class EvaluateOptions:
     ] = None
     output_format: Format = "text"
     as_json: Json = False
+    executor: Executor = "local"
+    address: Address = None
 
 
 def run_evaluate(options: EvaluateOptions) -> int:
@@ -175,6 +177,7 @@ def _on_dataset(options: EvaluateOptions, dataset: Path, output: Path, seeds: li
         checkpoints = _shipped()
     else:
         checkpoints = []
+    cluster = chosen_cluster(options.executor, options.address, None)
     settings = EvaluationSettings(
         config=_config(options, dataset, checkpoints),
         methods=chosen_methods(options.estimators),
@@ -189,6 +192,7 @@ def _on_dataset(options: EvaluateOptions, dataset: Path, output: Path, seeds: li
         jobs=options.jobs,
         resume=options.resume,
         command=shlex.join(["satcost", *sys.argv[1:]]),
+        cluster=cluster,
     )
     report, failed = run_evaluation(settings, output, ProgressLine)
     if chosen_format(options.output_format, options.as_json) == "json":

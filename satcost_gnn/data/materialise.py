@@ -6,6 +6,7 @@ import lzma
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from satcost_gnn.data.dataset import Dataset, indexed_files
 from satcost_gnn.data.generate import from_recipe
@@ -19,6 +20,9 @@ from satcost_gnn.formula.identity import gbdhash
 from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import write_bytes
 from satcost_gnn.runtime.progress import ProgressLine
+
+if TYPE_CHECKING:
+    from satcost_gnn.runtime.ray_cluster import RayCluster
 
 
 def materialise(
@@ -105,6 +109,7 @@ def fill_cache(
     root: Path | None,
     jobs: int,
     progress: Callable[[int, str], ProgressLine] = ProgressLine,
+    cluster: RayCluster | None = None,
 ) -> tuple[InstanceCache, list[Preprocessed]]:
     """Preprocess the instances of a data set that aren't cached yet.
 
@@ -122,6 +127,8 @@ def fill_cache(
         Instances at a time.
     progress
         Makes a progress line of a number of steps and what they are.
+    cluster
+        Where they are preprocessed; None for this machine.
 
     Returns
     -------
@@ -134,4 +141,4 @@ def fill_cache(
         bar.skip(len(names) - len(missing))
         bar.expect(settings.searches_s, jobs)
         files = materialise(dataset, root, directory / "instances", instances=missing)
-        return cache, cache.fill(files, jobs=jobs, on_step=lambda _: bar.advance())
+        return cache, cache.fill(files, jobs=jobs, on_step=lambda _: bar.advance(), cluster=cluster)

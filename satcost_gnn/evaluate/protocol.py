@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,9 @@ from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.serve.checkpoint import Checkpoint
 from satcost_gnn.serve.members import Members
+
+if TYPE_CHECKING:
+    from satcost_gnn.runtime.ray_cluster import RayCluster
 
 Progress = Callable[[int, str], ProgressLine]
 
@@ -180,6 +183,7 @@ def open_setup(
     solver: str,
     methods: Sequence[Method],
     progress: Progress,
+    cluster: RayCluster | None = None,
 ) -> EvaluationSetup:
     """Open the data set, preprocess what isn't cached, and join instances and labels.
 
@@ -193,6 +197,8 @@ def open_setup(
         Who is compared: parts of instances that none of them needs are not held in memory.
     progress
         For the log.
+    cluster
+        Where instances are preprocessed; None for this machine.
 
     Raises
     ------
@@ -215,7 +221,7 @@ def open_setup(
     keep = set[str]()
     for one in methods:
         keep |= _needs(one)
-    cache = cached_instances(dataset, config, progress)
+    cache = cached_instances(dataset, config, progress, cluster)
     splits = dataset.splits
     assert splits is not None  # open_datasets asks for them
     roles = (

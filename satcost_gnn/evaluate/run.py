@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +29,9 @@ from satcost_gnn.learn.labelled_instances import default_cutoffs
 from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import write_json
 from satcost_gnn.serve.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from satcost_gnn.runtime.ray_cluster import RayCluster
 
 METRICS_VERSION = 1
 
@@ -63,6 +66,8 @@ class EvaluationSettings:
         Whether predictions in the output are kept.
     command
         What is written above the tables.
+    cluster
+        Where instances are preprocessed; None for this machine.
     """
 
     config: TrainingConfig
@@ -78,6 +83,7 @@ class EvaluationSettings:
     jobs: int
     resume: bool
     command: str
+    cluster: RayCluster | None = None
 
 
 def run_evaluation(settings: EvaluationSettings, output: Path, progress: Progress) -> tuple[Path, dict[str, str]]:
@@ -113,7 +119,9 @@ def run_evaluation(settings: EvaluationSettings, output: Path, progress: Progres
             "another directory"
         )
     methods = settings.methods
-    setup = open_setup(settings.config, settings.split, settings.unit, settings.solver, methods, progress)
+    setup = open_setup(
+        settings.config, settings.split, settings.unit, settings.solver, methods, progress, settings.cluster
+    )
     log.info(f"{len(setup.test)} test instances, {len(setup.solved_in_test())} more solved by the probe")
     fits, failed = plan(setup, methods, settings.seeds, settings.checkpoints, settings.network_seeds)
     for name, why in failed.items():

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ from satcost_gnn.runtime.stored_files import parse_json, read_arrays
 from satcost_gnn.search.plain_run import PlainRun, PlainStage
 from satcost_gnn.search.probe_settings import ProbeResult, ProbeSettings
 from satcost_gnn.search.trace import Trace
+
+if TYPE_CHECKING:
+    from satcost_gnn.runtime.ray_cluster import RayCluster
 
 
 def _prefixed(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -158,6 +161,7 @@ class InstanceCache:
         *,
         jobs: int = 1,
         on_step: Callable[[Preprocessed | None], None] | None = None,
+        cluster: RayCluster | None = None,
     ) -> list[Preprocessed]:
         """Preprocess the instances that are not there yet.
 
@@ -169,6 +173,8 @@ class InstanceCache:
             Instances at a time.
         on_step
             Called after each: with the outcome, or None for one that was there already.
+        cluster
+            Where it is done, as many at a time as there is room for; None for this machine.
 
         Returns
         -------
@@ -183,7 +189,13 @@ class InstanceCache:
             else:
                 missing[name] = path
         failed = []
-        for item in preprocess_many(missing.items(), self.settings, jobs=jobs):
+        if cluster is None:
+            items = preprocess_many(missing.items(), self.settings, jobs=jobs)
+        else:
+            from satcost_gnn.features.ray_preprocessing import preprocess_on_cluster
+
+            items = preprocess_on_cluster(((name, str(path)) for name, path in missing.items()), self.settings, cluster)
+        for item in items:
             if item is None:
                 continue
             name, outcome = item

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,9 @@ from satcost_gnn.learn.early_answers import probe_cost
 from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.search.probe_settings import ProbeSettings
+
+if TYPE_CHECKING:
+    from satcost_gnn.runtime.ray_cluster import RayCluster
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,9 +191,12 @@ def prepare(config: TrainingConfig, progress: Callable[[int, str], ProgressLine]
 
 
 def cached_instances(
-    dataset: Dataset, config: TrainingConfig, progress: Callable[[int, str], ProgressLine]
+    dataset: Dataset,
+    config: TrainingConfig,
+    progress: Callable[[int, str], ProgressLine],
+    cluster: RayCluster | None = None,
 ) -> InstanceCache:
-    """Preprocess the instances that have runs and aren't cached yet, and return the cache."""
+    """Preprocess the instances that have runs and aren't cached yet, here or on a cluster, and return the cache."""
     labelled = sorted({run.instance for run in dataset.runs} & set(dataset.instances))
     cache, failed = fill_cache(
         dataset,
@@ -199,6 +206,7 @@ def cached_instances(
         root=config.data.root,
         jobs=config.preprocess.jobs,
         progress=progress,
+        cluster=cluster,
     )
     for item in failed:
         log.warning(f"left out: {item.error}")

@@ -80,8 +80,8 @@ def test_solve_gives_parity_its_turn_and_follows_the_static_schedule() -> None:
     assert score(made, {**never, "parity": 0.1}, 1000.0, 0.5) == AFTER_S + 0.1
     # What declines gives its time back; what does not is charged its whole turn.
     declined_s = {"parity": 0.25}
-    assert score(made, {**never, "a": 5.0}, 1000.0, 0.5, declined_s=declined_s) == 5.25
-    assert score(made, {**never, "a": 5.0}, 1000.0, 0.5) == 6.0
+    assert score(made, {**never, "a": 9.0}, 1000.0, 0.5, declined_s=declined_s) == 9.25
+    assert score(made, {**never, "a": 9.0}, 1000.0, 0.5) == 10.0
     # Its second turn is the rest of one run.
     assert score(made, {**never, "a": 12.0}, 1000.0, 0.5, declined_s=declined_s) == 17.25
     # After the turns, and the prediction, it goes on where it was.

@@ -62,7 +62,7 @@ def test_the_first_turn_is_divided() -> None:
     assert with_parity([own], 10.0) == [own]
     assert [parity_s(limit) for limit in (1.0, 19.0, 50.0, 5000.0)] == [0.0, 0.0, 0.5, 1.0]
     # As documented.
-    assert AFTER_S == 2.0
+    assert AFTER_S == 7.0
 
 
 @pytest.mark.parametrize("cores", [1, 2])

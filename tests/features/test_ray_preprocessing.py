@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from satcost_gnn.cli.predict import PredictOptions, run_predict
+from satcost_gnn.features.cache import InstanceCache
 from satcost_gnn.features.ray_preprocessing import preprocess_on_cluster, preprocess_on_node
 from satcost_gnn.features.spec import PreprocessSettings
 from satcost_gnn.formula.cnf import Formula
@@ -110,3 +111,23 @@ def test_what_nodes_cannot_see_is_sent(cluster: Any, tmp_path: Path) -> None:
     assert found["unseen"].instance.gbdhash == found["formula"].instance.gbdhash != ""
     assert "b.cnf" in found["missing"].error and found["missing"].instance is None
     assert found["directory"].instance is None and str(tmp_path) in found["directory"].error
+
+
+@pytest.mark.slow
+def test_a_cache_is_filled_on_a_cluster_as_it_is_here(cluster: Any, folder: Path, tmp_path: Path) -> None:
+    files = {path.stem: path for path in sorted(folder.iterdir())[:4]}
+    assert "broken" in files
+    settings = PreprocessSettings()
+    here, there = (InstanceCache(tmp_path / name, settings) for name in ("here", "there"))
+    failed = {
+        name: [one.path for one in cache.fill(files, **way)]
+        for name, cache, way in (("here", here, {}), ("there", there, {"cluster": RayCluster()}))
+    }
+    assert failed["here"] == failed["there"] == [str(files["broken"])]
+    for name in files:
+        assert here.has(name) == there.has(name) == (name != "broken")
+        if name != "broken":
+            one, other = here.get(name), there.get(name)
+            assert one is not None and other is not None
+            assert one.gbdhash == other.gbdhash
+            np.testing.assert_array_equal(one.static.values, other.static.values)
