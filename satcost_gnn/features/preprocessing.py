@@ -21,6 +21,7 @@ from satcost_gnn.features.spec import PreprocessSettings
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.sources import FormulaFile, FormulaSource, for_children
 from satcost_gnn.formula.static_feature_list import STATIC_FEATURE_NAMES
+from satcost_gnn.runtime.progress import waiting
 from satcost_gnn.runtime.sandbox import Limits, Outcome, Sandbox
 from satcost_gnn.runtime.sandbox_pool import SandboxPool
 from satcost_gnn.search.plain_run import PlainRun
@@ -296,6 +297,7 @@ def preprocess_many(
             try:
                 item = pool.next(idle_s)
             except queue.Empty:
+                waiting()
                 yield None
                 continue
             yield item

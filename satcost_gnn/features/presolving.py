@@ -18,6 +18,7 @@ from typing import Any, Generic
 from satcost_gnn.features.preprocessing import Key, Preprocessed, concluded, preprocess
 from satcost_gnn.features.spec import PreprocessSettings
 from satcost_gnn.formula.sources import FormulaFile, FormulaSource
+from satcost_gnn.runtime.progress import waiting
 from satcost_gnn.runtime.sandbox import Limits, Sandbox
 from satcost_gnn.runtime.sandbox_pool import SandboxPool
 
@@ -120,6 +121,7 @@ def presolve_many(
             try:
                 handled = pool.next(idle_s)
             except queue.Empty:
+                waiting()
                 yield None
                 continue
             ahead.extendleft(reversed(handled.left))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -54,6 +53,12 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
+def waiting() -> None:
+    """Say that nothing has ended, from a loop that waits: a thread of its own would be in the way of forks."""
+    if _line is not None:
+        _line.waiting()
+
+
 class ProgressLine:
     """Reports how far a long job is. Use as a context manager.
 
@@ -95,7 +100,6 @@ class ProgressLine:
         self._skipped = 0
         # Steps that the latest line has told of.
         self._told = 0
-        self._over = threading.Event()
         self._before: ProgressLine | None = None
         self._bar: Any = None
         self._task: Any = None
@@ -127,15 +131,12 @@ class ProgressLine:
             self._bar.start()
             _bar_shown = self._bar
             self._task = self._bar.add_task(self._what, total=self._total)
-        elif _wanted:
-            threading.Thread(target=self._beat, daemon=True, name="satcost-progress").start()
         return self
 
-    def _beat(self) -> None:
+    def waiting(self) -> None:
         """Say now and then that something is being done though no step ends."""
-        while not self._over.wait(self._every_s or None):
-            if time.monotonic() - self._said >= self._every_s:
-                self._say()
+        if self._bar is None and time.monotonic() - self._said >= self._every_s:
+            self._say()
 
     def doing(self, what: str) -> None:
         """Say what is being done, as long as no step has ended."""
@@ -146,7 +147,6 @@ class ProgressLine:
     ) -> None:
         global _bar_shown, _line
         _line = self._before
-        self._over.set()
         if self._bar is not None:
             self._bar.stop()
             _bar_shown = None

@@ -9,7 +9,7 @@ import pytest
 
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.features.preprocessing import PreprocessSettings, preprocess
-from satcost_gnn.runtime.progress import ProgressLine, doing, duration
+from satcost_gnn.runtime.progress import ProgressLine, doing, duration, waiting
 from satcost_gnn.runtime.sandbox import Limits, Sandbox
 from satcost_gnn.runtime.time_left import TimeLeft
 from satcost_gnn.search.plain_run import PlainSettings
@@ -159,11 +159,16 @@ def test_what_is_being_done_is_said_until_a_step_has_ended(clock: Clock, capsys:
     assert capsys.readouterr().err.splitlines() == ["1/2 files, probing", "2/2 files, 1.5/min, 0:00:00 left"]
 
 
-def test_a_long_first_step_is_told_of_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = threading.Event()
-    monkeypatch.setattr(ProgressLine, "_say", lambda self: said.set())
-    with ProgressLine(2, "files", every_s=0.01):
-        assert said.wait(60)
+def test_a_long_first_step_is_told_of_meanwhile(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    waiting()
+    threads = threading.active_count()
+    with ProgressLine(2, "files", first="probing"):
+        for _ in range(4):
+            clock.now += 8.0
+            waiting()
+        # A command of one thread forks its helper.
+        assert threading.active_count() == threads
+    assert capsys.readouterr().err.splitlines() == ["0/2 files, probing"] * 2
 
 
 def test_children_say_what_they_do() -> None:
