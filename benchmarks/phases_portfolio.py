@@ -105,6 +105,8 @@ def measured(
                     seed=seed,
                     conflicts=_MOST_CONFLICTS,
                     cpu_s=limit_s,
+                    # On a busy machine a run must not be ended by the wall clock: it would count as unanswered.
+                    wall_s=1000.0 * limit_s,
                 )
                 used += run.cpu_s
                 cost = run.cpu_s + (predicting_s if source == "network" else 0.0)

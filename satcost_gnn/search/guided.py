@@ -109,6 +109,7 @@ def run_guided(
     seed: int = 0,
     conflicts: int = 100_000,
     cpu_s: float = 20.0,
+    wall_s: float | None = None,
     memory_mb: int = 4096,
 ) -> GuidedRun:
     """Run a solver with given phases in a limited child.
@@ -130,8 +131,8 @@ def run_guided(
         flipped.
     conflicts
         Limit on conflicts.
-    cpu_s, memory_mb
-        Limits of the child.
+    cpu_s, wall_s, memory_mb
+        Limits of the child; the wall limit defaults to five times the CPU limit and half a minute.
 
     Raises
     ------
@@ -151,7 +152,7 @@ def run_guided(
             "seed": seed,
             "conflicts": conflicts,
         },
-        Limits(cpu_s, 5 * cpu_s + 30.0, memory_mb),
+        Limits(cpu_s, 5 * cpu_s + 30.0 if wall_s is None else wall_s, memory_mb),
     )
     if outcome.error_type in ("SolverError", "FormulaError"):
         raise SolverError(outcome.detail)
