@@ -15,7 +15,7 @@ import typer
 
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.inputs import expand, read_list
-from satcost_gnn.cli.numbers import COUNT, MEBIBYTES, NATURAL, SECONDS, Commas
+from satcost_gnn.cli.numbers import COUNT, FACTOR, MEBIBYTES, NATURAL, SECONDS, Commas
 from satcost_gnn.cli.options import Address, OptionalJobs, Relaxed, chosen_cluster
 from satcost_gnn.cli.options import Executor as ExecutorName
 from satcost_gnn.data.collect import Progress, collect, plan
@@ -119,6 +119,7 @@ class CollectOptions:
         typer.Option(
             "--times-best",
             metavar="4|16",
+            parser=FACTOR,
             help="With --race: how many times the best time so far the others get. 16 costs more and biases a fit "
             "less [default: 4].",
         ),
