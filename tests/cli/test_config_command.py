@@ -57,7 +57,7 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_text(file: Path) -> None:
-    result = CliRunner().invoke(app, ["config", "--config", str(file)])
+    result = CliRunner().invoke(app, ["config", "--config", str(file)], env={"COLUMNS": "300"})
     assert result.exit_code == 0
     assert re.search(rf"model\.width +8  \({re.escape(str(file))}\)", result.stdout)
 

@@ -8,7 +8,7 @@ from satcost_gnn.learn.registry import CATALOGUE, NAMES, estimator_class
 
 
 def test_every_estimator_has_a_line():
-    found = CliRunner().invoke(app, ["estimators"])
+    found = CliRunner().invoke(app, ["estimators"], env={"COLUMNS": "120"})
     assert found.exit_code == 0
     lines = found.stdout.splitlines()[1:]
     assert [line.split()[0] for line in lines] == list(NAMES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from pysat.solvers import Solver
@@ -10,6 +12,7 @@ from satcost_gnn.data.generate import FAMILIES, from_recipe
 from satcost_gnn.data.generate.cube import METHODS, cubes, identity, parse_cube_recipe, with_units
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
+from satcost_gnn.search.loading import open_solver
 
 PARENT = FAMILIES["random-ksat"].generate(1, n=60, ratio=4.0)
 
@@ -199,12 +202,18 @@ def test_gaps_in_the_numbering_change_no_cube(method: str, monkeypatch: pytest.M
     wide = Formula.from_clauses([[literal * step for literal in clause] for clause in PARENT.clauses()])
     largest = []
 
-    class Watched(Solver):
-        def __init__(self, name: str, bootstrap_with: list[list[int]]) -> None:
-            largest.append(max(abs(literal) for clause in bootstrap_with for literal in clause))
-            super().__init__(name=name, bootstrap_with=bootstrap_with)
+    def watched(name: str) -> Any:
+        engine = open_solver(name)
+        load = engine.append_formula
 
-    monkeypatch.setattr("satcost_gnn.data.generate.cube.Solver", Watched)
+        def append_formula(clauses: list[list[int]]) -> None:
+            largest.append(max(abs(literal) for clause in clauses for literal in clause))
+            load(clauses)
+
+        monkeypatch.setattr(engine, "append_formula", append_formula)
+        return engine
+
+    monkeypatch.setattr("satcost_gnn.data.generate.cube.open_solver", watched)
     activity = np.arange(PARENT.n_vars) % 7
     spread = np.zeros(wide.n_vars)
     spread[step - 1 :: step] = activity

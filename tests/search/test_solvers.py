@@ -139,7 +139,7 @@ def test_a_solver_whose_package_is_missing_is_unsupported(sandbox: Sandbox, monk
     assert run.status == "UNSUPPORTED"
     assert "absent is not installed; install it with `pip install 'satcost-gnn[nosuchextra]'`" in run.detail
     assert missing.version == "nosuchpackage not installed"
-    shown = CliRunner().invoke(app, ["solvers"]).output.splitlines()
+    shown = CliRunner().invoke(app, ["solvers"], env={"COLUMNS": "200"}).output.splitlines()
     assert next(line for line in shown if line.startswith("absent ")).endswith(
         "(not installed: pip install 'satcost-gnn[nosuchextra]')"
     )
