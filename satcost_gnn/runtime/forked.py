@@ -1,9 +1,10 @@
-"""Jobs in forked processes: they share the caller's memory, and one that dies takes nothing else along."""
+"""Jobs in forked processes: they share the caller's memory, end with it, and one that dies takes nothing else along."""
 
 from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import signal
 import sys
 import traceback
@@ -14,6 +15,7 @@ from multiprocessing.context import ForkProcess
 
 from satcost_gnn.errors import SatcostError
 from satcost_gnn.runtime.logs import log
+from satcost_gnn.runtime.process_tree import die_with_parent
 
 #: Does the work; called in the child. What it logs goes to the parent.
 Job = Callable[[], None]
@@ -38,7 +40,11 @@ class _ToParent(logging.Handler):
         self._channel.send((record.levelno, record.getMessage()))
 
 
-def _work(job: Job, channel: Connection) -> None:
+def _work(job: Job, channel: Connection, parent: int) -> None:
+    # Killed with its parent: otherwise it would go on working, and hold the parent's locks.
+    die_with_parent(signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
     # An interrupt goes to the whole group of processes; the parent ends the children itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -77,7 +83,7 @@ def run_forked(jobs: Sequence[Job], names: Sequence[str], at_a_time: int, on_end
             while waiting and len(running) < at_a_time:
                 number, job = waiting.pop()
                 here, there = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(job, there), daemon=True)
+                process = context.Process(target=_work, args=(job, there, os.getpid()), daemon=True)
                 process.start()
                 there.close()
                 running[here] = _Running(number, process, here)

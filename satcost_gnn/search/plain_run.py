@@ -17,7 +17,6 @@ says so.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import time
@@ -31,6 +30,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.errors import SolverError
 from satcost_gnn.formula.cnf import Formula, satisfies
+from satcost_gnn.runtime.process_tree import die_with_parent
 from satcost_gnn.runtime.sandbox import read_frame, write_frame
 from satcost_gnn.search.cpu_alarm import at_cpu_limit
 from satcost_gnn.search.loading import open_solver
@@ -41,8 +41,6 @@ PLAIN_RUN_VERSION = 1
 """Raised whenever the same settings would give other counts."""
 
 PlainStatus = Literal["SAT", "UNSAT", "UNKNOWN", "TIMEOUT", "CRASHED"]
-
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -182,7 +180,7 @@ def _in_fork(function: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any] | N
     if pid == 0:
         try:
             os.close(reader)
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            die_with_parent(signal.SIGKILL)
             if os.getppid() == parent:
                 write_frame(writer, function())
         finally:

@@ -207,7 +207,11 @@ SCENARIOS = {
 def _size(folder: Path, scenario: Scenario) -> int:
     total = 0
     for path in (folder / name for name in scenario.outputs):
-        total += _bytes([path, *path.parent.glob(f"{path.name}.*"), *(path.rglob("*") if path.is_dir() else ())])
+        try:
+            total += _bytes([path, *path.parent.glob(f"{path.name}.*"), *(path.rglob("*") if path.is_dir() else ())])
+        except FileNotFoundError:
+            # A directory was renamed while it was listed.
+            continue
     return total
 
 

@@ -1,6 +1,11 @@
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
+
+from process_listing import processes_with
 
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.runtime.forked import run_forked
@@ -43,3 +48,26 @@ def test_no_more_at_a_time_than_asked_for(tmp_path: Path, heard: list[str]) -> N
 
     run_forked([job] * 6, ["job"] * 6, 1, lambda number, problem: None)
     assert heard == ["job: 1"] * 6
+
+
+def test_jobs_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    marker = f"satcost-forked-{os.getpid()}"
+    program = (
+        "import os, subprocess, sys, time\n"
+        "from satcost_gnn.runtime.forked import run_forked\n"
+        "job = lambda: (open('begun', 'w').close(), time.sleep(600))\n"
+        "run_forked([job, job], ['a', 'b'], 2, print)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program, marker], cwd=tmp_path)
+    try:
+        while not (tmp_path / "begun").exists():
+            assert parent.poll() is None
+            time.sleep(0.02)
+        assert len(processes_with(marker)) >= 2
+    finally:
+        parent.kill()
+        parent.wait()
+    deadline = time.monotonic() + 60
+    while processes_with(marker) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert processes_with(marker) == []
