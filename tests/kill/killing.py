@@ -243,6 +243,17 @@ def _killed(folder: Path, scenario: Scenario, rng: random.Random, run_s: float) 
     return running
 
 
+def _differing(found: Any, expected: Any, where: str = "") -> list[str]:
+    """Return where two results differ, and how, for the message."""
+    if isinstance(found, dict) and isinstance(expected, dict):
+        keys = sorted(found.keys() | expected.keys(), key=str)
+        return [one for key in keys for one in _differing(found.get(key), expected.get(key), f"{where}/{key}")]
+    if isinstance(found, list | tuple) and isinstance(expected, list | tuple) and len(found) == len(expected):
+        pairs = enumerate(zip(found, expected, strict=True))
+        return [one for k, (a, b) in pairs for one in _differing(a, b, f"{where}[{k}]")]
+    return [] if found == expected else [f"{where}: found {str(found)[:200]}, expected {str(expected)[:200]}"]
+
+
 def kill_and_compare(
     scenario: Scenario, folder: Path, kills: int, seed: int = 0, longest_s: float = math.inf
 ) -> tuple[int, int]:
@@ -280,7 +291,8 @@ def kill_and_compare(
             done += 1
         if not scenario.ended(place):
             assert satcost(place, scenario.words).wait() == scenario.code, (place / "log").read_text()
-        assert scenario.result(place) == expected, place
+        found = scenario.result(place)
+        assert found == expected, f"{place}: {_differing(found, expected)}"
         assert left_over(place) == []
         completed += 1
         shutil.rmtree(place)
