@@ -188,9 +188,9 @@ def _check_writable(option: str, path: Path, folder: Path) -> None:
             place.mkdir()
             made.append(place)
         # Permissions say less than a try: a file system may be mounted read-only, and be full.
-        handle, name = tempfile.mkstemp(prefix=".satcost-", dir=folder)
-        os.close(handle)
-        Path(name).unlink()
+        # It has no name where the file system can do without one, so that a kill at this moment leaves nothing behind.
+        with tempfile.TemporaryFile(prefix=".satcost-", dir=folder):
+            pass
         if len(os.fsencode(path.name)) > os.pathconf(folder, "PC_NAME_MAX"):
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
     except (OSError, ValueError) as error:

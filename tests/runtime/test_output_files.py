@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -296,3 +297,20 @@ def test_full_disk_is_one_error_and_keeps_the_old_file(tmp_path):
     )
     assert "OutputError" in done.stderr and "left as it was" in done.stderr
     assert listing(tmp_path) == ["x"] and (tmp_path / "x").read_text() == "old"
+
+
+def test_looking_whether_an_output_can_be_written_leaves_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[Path]] = []
+    make = output_files.tempfile.TemporaryFile
+
+    def watched(**options: Any) -> Any:
+        made = make(**options)
+        # A kill at this moment would leave what is in the directory.
+        seen.append(list(tmp_path.iterdir()))
+        return made
+
+    monkeypatch.setattr(output_files.tempfile, "TemporaryFile", watched)
+    check_outputs({"-o": tmp_path / "table.csv"})
+    assert seen == [[]] and list(tmp_path.iterdir()) == []
