@@ -1,6 +1,7 @@
 """Processes by what stands on their command lines."""
 
 import os
+import time
 from pathlib import Path
 
 
@@ -13,4 +14,12 @@ def processes_with(marker: str) -> list[str]:
                     found.append(entry.name)
             except OSError:
                 continue
+    return found
+
+
+def left_running(marker: str, within_s: float = 30.0) -> list[str]:
+    """Wait until none of the processes is left, or so long; return those that are."""
+    deadline = time.monotonic() + within_s
+    while (found := processes_with(marker)) and time.monotonic() < deadline:
+        time.sleep(0.02)
     return found

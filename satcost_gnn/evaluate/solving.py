@@ -9,7 +9,6 @@ side.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,15 +57,17 @@ def solve_statistics(
         return np.reshape(found, (len(found), n_solvers))
 
     stages = charged_stages(needs)
-    spent = [charge({**stage_cpu_seconds(instances[k]), "inference": inference_s}, stages) for k in rows]
+    spent_s = float(
+        np.mean([charge({**stage_cpu_seconds(instances[k]), "inference": inference_s}, stages) for k in rows])
+    )
     return with_settings(
-        replace(problem.training[0], prediction_s=float(np.mean(spent))),
+        problem.training[0],
         problem.portfolio,
         measured("train", set()),
         np.stack([problem.measured[instances[k].gbdhash] for k in rows]),
         measured("calibration", unsolved),
         predicted[rows][:, problem.columns],
-        float(np.mean(spent)),
+        spent_s,
         problem.cutoff_s,
     )
 

@@ -115,7 +115,7 @@ class ProgressLine:
             line = self
 
             class Speed(ProgressColumn):
-                """What is told anew at each refresh: time goes on though no step ends."""
+                """What is told again at each refresh: time goes on though no step ends."""
 
                 def render(self, task: Task) -> Text:
                     return Text(line._speed() or line._first)

@@ -23,7 +23,7 @@ class TimeLeft:
         Number of steps.
     longest_s
         Wall-clock seconds that a step may take, of all workers together: the limit of a step divided by their number.
-        None if there is no limit; then the dearest step so far stands for it.
+        None if there is no limit; then the longest step so far stands for it.
     sizes
         Step -> its bytes; steps that are not in it are of the mean size.
     """
@@ -35,7 +35,7 @@ class TimeLeft:
         self._weight_left = 2.0 * steps * self._mean
         self._weight_done = 0.0
         self._left, self._done = steps, 0
-        self._dearest_s = self._last_s = 0.0
+        self._longest_step_s = self._last_s = 0.0
 
     def skip(self, steps: int, names: Sequence[str] = ()) -> None:
         """Take steps away that need not be done."""
@@ -50,7 +50,7 @@ class TimeLeft:
         self._weight_left -= weight
         self._done += 1
         self._left -= 1
-        self._dearest_s = max(self._dearest_s, now_s - self._last_s)
+        self._longest_step_s = max(self._longest_step_s, now_s - self._last_s)
         self._last_s = now_s
 
     def _weight(self, name: str | None) -> float:
@@ -64,5 +64,5 @@ class TimeLeft:
             return 0.0, 0.0
         low = now_s * max(self._weight_left, 0.0) / self._weight_done
         share = 1.0 - _UNSEEN ** (1.0 / self._done)
-        longest_s = max(self.longest_s or 0.0, self._dearest_s)
+        longest_s = max(self.longest_s or 0.0, self._longest_step_s)
         return low, max(low, (1.0 - share) * low + share * self._left * longest_s)

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ray_nodes import NODE, dies_after_writes
 
 from satcost_gnn.cli.batch_solve import BatchSolveOptions, run_batch_solve
 from satcost_gnn.decide.batch_runs import RunOrder, run_on_node
 from satcost_gnn.formula.sources import FormulaFile
 from satcost_gnn.runtime.ray_cluster import call_on_node
-from satcost_gnn.runtime.tables.row_writers import JsonLinesWriter
 
-NODE = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "memory": 2**30}
 # They depend on the moment, or on what the search before has taken; all else must not.
 OF_THE_MOMENT = ("cpu_s", "finished_s", "expected_s", "p_solved")
 
@@ -63,18 +62,9 @@ def test_no_row_is_lost_or_written_twice_when_a_node_dies(
     kind, run = ray.get(task.remote(run_on_node, place, place.stat().st_size, None, (order, None)))
     assert kind == "done" and run.status in ("SAT", "UNSAT")
 
-    write, calls = JsonLinesWriter.write, 0
-
-    def kill_half_way(self: JsonLinesWriter, rows: Any) -> None:
-        nonlocal calls
-        write(self, rows)
-        calls += 1
-        if calls == 5:
-            cluster.remove_node(doomed, allow_graceful=False)
-
-    monkeypatch.setattr(JsonLinesWriter, "write", kill_half_way)
+    calls = dies_after_writes(doomed, cluster, monkeypatch)
     assert run_batch_solve(BatchSolveOptions(names, tmp_path / "ray.jsonl", executor="ray", **common)) == 1
-    assert calls == len(names)
+    assert calls() == len(names)
     found = rows_of(tmp_path / "ray.jsonl")
     assert found == rows_of(tmp_path / "local.jsonl")
     assert {row["runs"] for row in found if row["status"] != "error"} == {0, 1}

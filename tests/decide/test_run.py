@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from portfolio_predictions import FAKE, TINY, prediction, training
-from process_listing import processes_with
+from process_listing import left_running, processes_with
 from reverse_unit_propagation import is_refutation
 
 from satcost_gnn.core.distribution import GRIDS, CostDistribution
@@ -351,7 +351,4 @@ def test_no_process_is_left_behind_by_a_signal(tmp_path: Path, number: signal.Si
     out, _ = process.communicate(timeout=300)
     if number == signal.SIGINT:
         assert process.returncode == 130 and out == "s UNKNOWN\n"
-    deadline = time.monotonic() + 30
-    while processes_with(marker) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not processes_with(marker)
+    assert not left_running(marker)

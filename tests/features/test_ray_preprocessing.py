@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ray_nodes import NODE, dies_after_writes
 
 from satcost_gnn.cli.predict import PredictOptions, run_predict
 from satcost_gnn.features.cache import InstanceCache
@@ -15,9 +16,7 @@ from satcost_gnn.features.ray_preprocessing import preprocess_on_cluster, prepro
 from satcost_gnn.features.spec import PreprocessSettings
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.ray_cluster import RayCluster, call_on_node
-from satcost_gnn.runtime.tables.row_writers import JsonLinesWriter
 
-NODE = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "memory": 2**30}
 # They depend on the moment; all else must not.
 SECONDS = ("parse_s", "probe_s", "features_s", "inference_s")
 
@@ -68,27 +67,17 @@ def test_no_row_is_lost_or_written_twice_when_a_node_dies(
     assert run_predict(PredictOptions(names, tmp_path / "local.jsonl")) == 1
     doomed = cluster.add_node(**NODE)
     start_worker(doomed)
-    write, calls = JsonLinesWriter.write, 0
-
-    def kill_half_way(self: JsonLinesWriter, rows: Any) -> None:
-        nonlocal calls
-        write(self, rows)
-        calls += 1
-        if calls == 5:
-            # Twice as many files are handed out as there are processors: some are there.
-            cluster.remove_node(doomed, allow_graceful=False)
-
-    monkeypatch.setattr(JsonLinesWriter, "write", kill_half_way)
+    calls = dies_after_writes(doomed, cluster, monkeypatch)
     assert run_predict(PredictOptions(names, tmp_path / "ray.jsonl", executor="ray")) == 1
-    assert calls == len(names)
+    assert calls() == len(names)
     assert rows_of(tmp_path / "ray.jsonl") == rows_of(tmp_path / "local.jsonl")
 
     # What is missing is made by the next call, here from a list in which all of it stands.
     lines = (tmp_path / "ray.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "ray.jsonl").write_text("".join(lines[: len(lines) // 2]))
-    calls = 6
+    before = calls()
     assert run_predict(PredictOptions(names, tmp_path / "ray.jsonl", resume=True, executor="ray")) == 1
-    assert 6 < calls < 6 + len(names)
+    assert before < calls() < before + len(names)
     assert rows_of(tmp_path / "ray.jsonl") == rows_of(tmp_path / "local.jsonl")
 
 

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from process_listing import processes_with
+from process_listing import left_running, processes_with
 
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.runtime.forked import run_forked
@@ -67,7 +67,4 @@ def test_jobs_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     finally:
         parent.kill()
         parent.wait()
-    deadline = time.monotonic() + 60
-    while processes_with(marker) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert processes_with(marker) == []
+    assert left_running(marker, 60) == []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from process_listing import processes_with
+from process_listing import left_running, processes_with
 
 from satcost_gnn.runtime.sandbox import Limits, Outcome, Sandbox
 
@@ -125,10 +125,7 @@ def test_child_dies_when_the_caller_is_killed() -> None:
         caller.kill()
         caller.wait()
     # The grandchild would end by itself, or by its limit, long after this.
-    deadline = time.monotonic() + 30
-    while processes_with(marker) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert processes_with(marker) == []
+    assert left_running(marker) == []
 
 
 @pytest.mark.slow
@@ -150,10 +147,7 @@ def test_child_dies_when_the_caller_is_killed_as_it_asks() -> None:
         subprocess.run([sys.executable, "-c", program], env=environment, check=False)
         # Time for a child to come up that should be dead by now.
         time.sleep(0.4)
-        deadline = time.monotonic() + 30
-        while processes_with(marker) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert processes_with(marker) == []
+        assert left_running(marker) == []
 
 
 def test_helper_never_loads_torch(sandbox: Sandbox) -> None:
