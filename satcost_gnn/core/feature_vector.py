@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +57,8 @@ class FeatureVector:
         try:
             return float(self.values[self.names.index(name)])
         except ValueError:
-            raise KeyError(name) from None
+            like = get_close_matches(name, self.names)
+            raise KeyError(f"unknown feature {name!r}" + (f"; there are {', '.join(like)}" if like else "")) from None
 
     def __reduce__(self) -> tuple[object, ...]:
         # Through the constructor, so that a copy from another process is read-only too.
