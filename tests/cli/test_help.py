@@ -21,7 +21,8 @@ def test_every_option_and_every_default_is_shown(name: str) -> None:
     text = " ".join(shown(name, "--help", 80).split())
     for param in ALL[name].params:
         help_ = getattr(param, "help", None)
-        if help_ is None or param.name == "help" or getattr(param, "hidden", False):
+        assert help_ or getattr(param, "hidden", False), f"{name}: {param.opts}: no help; give typer.Option(help=...)"
+        if param.name == "help" or getattr(param, "hidden", False):
             continue
         assert " ".join(help_.split()) in text, f"{name}: {param.opts}: {help_}"
         default = param.default

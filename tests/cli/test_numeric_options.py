@@ -19,10 +19,10 @@ def numeric_options() -> Iterator[tuple[str, str, Any]]:
             continue
         by_name = {param.name: param for param in command.params}
         for parameter in inspect.signature(command.callback).parameters.values():
-            kind, *notes = get_args(parameter.annotation)
+            kind, *notes = get_args(parameter.annotation) or [parameter.annotation]
             kinds = {kind, *get_args(kind)}
             if kinds & {int, float}:
-                yield name, by_name[parameter.name].opts[-1], notes[0].parser
+                yield name, by_name[parameter.name].opts[-1], notes[0].parser if notes else None
 
 
 NUMERIC = list(numeric_options())

@@ -104,7 +104,8 @@ def test_counters_that_are_told_move(name: str, sandbox: Sandbox) -> None:
     assert run.status == "TIMEOUT"
     counts = {counter: getattr(run, counter) for counter in Counter}
     # A counter that stands still is not told.
-    assert {counter for counter, count in counts.items() if count is not None} == spec.counters
+    told = {counter for counter, count in counts.items() if count is not None}
+    assert told == spec.counters, f"{name}: read after a stop by {spec.stop.name} (left), declared (right)"
     assert all(count > 0 for count in counts.values() if count is not None)
     assert counts["conflicts"] is None or counts["conflicts"] > 2000
 
