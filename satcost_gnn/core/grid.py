@@ -82,7 +82,7 @@ UNIT_LABELS: dict[str, str] = {
 
 #: Unit -> the grid that estimators share.
 GRIDS: dict[str, CostGrid] = {
-    "conflicts": CostGrid("conflicts", 0.0, 8.0, 32),
+    "conflicts": CostGrid("conflicts", 0.0, 9.0, 36),
     "propagations": CostGrid("propagations", 2.0, 12.0, 40),
     "cpu_seconds": CostGrid("cpu_seconds", -3.0, 5.0, 32),
 }
