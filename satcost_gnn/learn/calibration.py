@@ -6,6 +6,11 @@ of a calibration split uniform: split conformal prediction at all levels at once
 takes the level k / (n + 1). For a new run that is exchangeable with them, the calibrated q-quantile then covers with
 probability q (up to 1 / (n + 1)).
 
+Predictions of seconds and of hours err differently, and runs of hours are few: so each solver has several maps, of
+calibration runs of like predicted cost (conformal prediction by groups, called Mondrian: Vovk, Gammerman and Shafer,
+"Algorithmic learning in a random world", 2005; by the size of the prediction: Boström and Johansson, "Mondrian
+conformal regressors", COPA 2020), and what lies between two groups is calibrated by both.
+
 What that does not cover: for a run that was stopped only a lower bound of its PIT is known. The distribution of PITs is
 then estimated by Kaplan-Meier. It is valid for predicted costs below the cutoff; above it, a calibrated quantile is as
 good as the assumption that stopping says nothing about the cost, and the guarantee is lost.
@@ -28,7 +33,10 @@ Floats = NDArray[np.float64]
 #: With fewer calibration runs a solver's predictions are left as they are.
 LEAST_RUNS = 30
 
-_FORMAT = 1
+#: A group of like predicted cost has so many calibration runs, and half as many that were not stopped, at least.
+LEAST_IN_GROUP = 50
+
+_FORMAT = 2
 # Levels at which the map has its knots: dense in the tails, where intervals end.
 _LEVELS = np.array(
     [0.005, 0.01, 0.025, *np.arange(0.05, 0.951, 0.05), 0.975, 0.99, 0.995],
@@ -40,7 +48,7 @@ _ROUNDS = 4
 
 @dataclass(frozen=True, eq=False)
 class RecalibrationMap:
-    """Calibration of one solver.
+    """Calibration of one solver's runs, or of a group of them.
 
     Parameters
     ----------
@@ -143,21 +151,116 @@ class RecalibrationMap:
 
 
 @dataclass(frozen=True, eq=False)
+class MapsBySize:
+    """Calibration of one solver: a map for each group of runs of like predicted cost.
+
+    Parameters
+    ----------
+    centres
+        ``float64[groups]``, rising: log10 of the median predicted cost of each group's calibration runs. What is
+        predicted between two centres is calibrated by both maps, weighed by its distance; beyond the ends by one.
+    maps
+        One for each group.
+    """
+
+    centres: Floats
+    maps: tuple[RecalibrationMap, ...]
+
+    @classmethod
+    def fit(cls, distribution: CostDistribution, log10_cost: Floats, censored: NDArray[np.bool_]) -> Self:
+        """Fit to predictions of shape ``(n,)`` and what the runs did cost."""
+        median = distribution.median()
+        groups = size_groups(median, censored)
+        if len(groups) < 2:
+            whole = RecalibrationMap.fit(distribution, log10_cost, censored)
+            return cls(np.zeros(1), (whole,))
+        maps = [RecalibrationMap.fit(distribution[rows], log10_cost[rows], censored[rows]) for rows in groups]
+        return cls(np.array([np.median(median[rows]) for rows in groups]), tuple(maps))
+
+    def apply(self, distribution: CostDistribution) -> CostDistribution:
+        """Return the calibrated distributions."""
+        each = [one.apply(distribution) for one in self.maps]
+        if len(each) == 1:
+            return each[0]
+        place = np.interp(distribution.median(), self.centres, np.arange(len(self.centres)))
+        weights = [np.maximum(1.0 - np.abs(place - k), 0.0) for k in range(len(each))]
+        return CostDistribution.mixture(each, np.stack(weights))
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether it leaves predictions as they are."""
+        return all(one.is_identity for one in self.maps)
+
+    @property
+    def runs(self) -> int:
+        """Calibration runs."""
+        return sum(one.runs for one in self.maps)
+
+    @property
+    def note(self) -> str:
+        """Why there is no calibration, or how far it is valid; empty if there is nothing to say."""
+        return "; ".join(dict.fromkeys(one.note for one in self.maps if one.note))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain values for JSON."""
+        return {"centres": self.centres.tolist(), "maps": [one.to_json() for one in self.maps]}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Build it from :meth:`to_json`; ValueError if maps and centres don't fit each other."""
+        centres = np.array(values["centres"], dtype=np.float64)
+        maps = tuple(RecalibrationMap.from_json(item) for item in values["maps"])
+        if centres.shape != (len(maps),) or not maps or not (np.diff(centres) > 0).all():
+            raise ValueError(f"found {len(maps)} maps and centres {centres.tolist()}; expected rising ones, one a map")
+        return cls(centres, maps)
+
+
+def size_groups(median: Floats, censored: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+    """Return calibration runs in groups of like predicted cost, in rising order.
+
+    Parameters
+    ----------
+    median
+        ``float64[n]``: log10 of the median predicted cost.
+    censored
+        ``bool[n]``.
+
+    Returns
+    -------
+    list of int64[k]
+        Whole decades of the median, from the largest on; one with less than :data:`LEAST_IN_GROUP` runs, or half as
+        many that were not stopped, is joined with the next. A single group if there are no two.
+    """
+    decade = np.floor(median).astype(np.int64)
+    groups: list[NDArray[np.int64]] = []
+    rows = np.zeros(0, dtype=np.int64)
+    for one in np.unique(decade)[::-1]:
+        rows = np.concatenate([rows, np.flatnonzero(decade == one)])
+        if len(rows) >= LEAST_IN_GROUP and (~censored[rows]).sum() >= LEAST_IN_GROUP // 2:
+            groups.append(np.sort(rows))
+            rows = np.zeros(0, dtype=np.int64)
+    if len(rows):
+        # Too few at the lower end: they belong to the lowest group that there is.
+        groups = [*groups[:-1], np.sort(np.concatenate([*groups[-1:], rows]))]
+    return groups[::-1]
+
+
+@dataclass(frozen=True, eq=False)
 class Calibration:
-    """Calibration of one estimator in one unit: a map of levels for each solver.
+    """Calibration of one estimator in one unit: maps of levels for each solver.
 
     Parameters
     ----------
     unit
         Unit of the cost.
     maps
-        One for each solver, in the order of the predictions' last axis.
+        Those of each solver, in the order of the predictions' last axis.
     solvers
         Their names, for readers of the file; empty if they weren't given.
     """
 
     unit: str
-    maps: tuple[RecalibrationMap, ...]
+    maps: tuple[MapsBySize, ...]
     solvers: tuple[str, ...] = ()
 
     @classmethod
@@ -205,7 +308,7 @@ class Calibration:
         maps = []
         for column in range(y.shape[1]):
             rows = np.flatnonzero(there[:, column])
-            maps.append(RecalibrationMap.fit(distribution[rows, column], y[rows, column], stopped[rows, column]))
+            maps.append(MapsBySize.fit(distribution[rows, column], y[rows, column], stopped[rows, column]))
         return cls(distribution.grid.unit, tuple(maps), tuple(solvers))
 
     def apply(self, distribution: CostDistribution) -> CostDistribution:
@@ -226,15 +329,15 @@ class Calibration:
                 "solver"
             )
         cdf = np.empty(distribution.cdf.shape)
-        for column, recalibration_map in enumerate(self.maps):
+        for column, maps in enumerate(self.maps):
             part = CostDistribution(distribution.grid, distribution.cdf[..., column, :])
-            cdf[..., column, :] = recalibration_map.apply(part).cdf
+            cdf[..., column, :] = maps.apply(part).cdf
         return CostDistribution(distribution.grid, cdf)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What is to be said on each solver's calibration; empty texts where there is nothing."""
-        return tuple(recalibration_map.note for recalibration_map in self.maps)
+        return tuple(one.note for one in self.maps)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values for JSON."""
@@ -242,7 +345,7 @@ class Calibration:
             "format": _FORMAT,
             "unit": self.unit,
             "solvers": list(self.solvers),
-            "maps": [recalibration_map.to_json() for recalibration_map in self.maps],
+            "maps": [one.to_json() for one in self.maps],
         }
 
     @classmethod
@@ -255,12 +358,12 @@ class Calibration:
             If a value is missing or invalid, or the format is newer than this package.
         """
         try:
-            if int(values["format"]) > _FORMAT:
+            if int(values["format"]) != _FORMAT:
                 raise CheckpointError(
-                    f"calibration: found format {values['format']}, expected at most {_FORMAT}; "
-                    "install a newer satcost-gnn"
+                    f"calibration: found format {values['format']}, expected {_FORMAT}; "
+                    "use the version of satcost-gnn that wrote it"
                 )
-            maps = tuple(RecalibrationMap.from_json(item) for item in values["maps"])
+            maps = tuple(MapsBySize.from_json(item) for item in values["maps"])
             return cls(str(values["unit"]), maps, tuple(values["solvers"]))
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"calibration: it is damaged: {type(error).__name__}: {error}") from error

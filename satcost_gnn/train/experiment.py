@@ -100,10 +100,10 @@ def run_experiment(config: TrainingConfig, progress: Callable[[int, str], Progre
         learnt = data.side(*LEARNT_SIDES)
         groups = data.tables[config.data.units[0]].groups
         detector = OODDetector(judged_by="static").fit([data.instances[k] for k in learnt], [groups[k] for k in learnt])
-        fitted = {unit: fit_classical(data, unit) for unit in config.data.units}
+        fitted: dict[str, dict[str, Estimator]] = {unit: fit_classical(data, unit) for unit in config.data.units}
         log.info("training the network")
         network = fit_network(data, config)
-        best = ensemble(network, data, config)
+        best = ensemble(network, data, config, fitted=fitted, detector=detector)
         if config.checkpoint.earlier:
             checkpoint = Checkpoint.open(config.checkpoint.earlier)
             for unit, near in earlier_estimators(checkpoint, config).items():
@@ -112,6 +112,7 @@ def run_experiment(config: TrainingConfig, progress: Callable[[int, str], Progre
         head = NETWORK if all(one.name == NETWORK for one in best.values()) else ENSEMBLE
         store = MemberStore(staging)
         store.add(NETWORK, network)
+        store.add(detector.name, detector)
         for unit in config.data.units:
             estimators = {**fitted[unit], NETWORK: network.for_unit(unit), head: best[unit]}
             maps = calibrate(data, unit, estimators)
@@ -136,7 +137,6 @@ def run_experiment(config: TrainingConfig, progress: Callable[[int, str], Progre
         if PORTFOLIO_UNIT in config.data.units:
             calibration = Calibration.from_json(calibrations[PORTFOLIO_UNIT][head])
             write_portfolio(staging / PORTFOLIO_FILE, dataset, config, data, best[PORTFOLIO_UNIT], calibration)
-        detector.save(staging / "ood_detector")
         Background.sample([data.instances[k] for k in learnt], config.network.seed).save(staging / BACKGROUND_FILE)
         settings = preprocess_settings(config)
         reach = label_reach(

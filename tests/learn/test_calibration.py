@@ -5,7 +5,15 @@ import pytest
 
 from satcost_gnn.core.distribution import GRIDS, CostDistribution
 from satcost_gnn.errors import CheckpointError
-from satcost_gnn.learn.calibration import LEAST_RUNS, Calibration, _levels_of, widened
+from satcost_gnn.learn.calibration import (
+    LEAST_IN_GROUP,
+    LEAST_RUNS,
+    Calibration,
+    RecalibrationMap,
+    _levels_of,
+    size_groups,
+    widened,
+)
 
 GRID = GRIDS["conflicts"]
 TRUE_SD = 0.6
@@ -44,7 +52,7 @@ def test_coverage_of_new_runs_is_nominal_whatever_the_predictions(bias, sd):
 def test_levels_are_those_of_split_conformal_prediction(sd):
     """The k-th smallest of n PITs gets the level k / (n + 1), at the knots of the map."""
     predicted, cost, stopped, _ = runs(99, 3, sd=sd)
-    calibrated = Calibration.fit(predicted, cost, stopped).apply(predicted)
+    calibrated = RecalibrationMap.fit(predicted, cost, stopped).apply(predicted)
     pit = np.sort(calibrated.cdf_at(cost))
     for level in (0.05, 0.1, 0.5, 0.9, 0.95):
         assert pit[round(level * 100) - 1] == pytest.approx(level, abs=0.02)
@@ -53,7 +61,7 @@ def test_levels_are_those_of_split_conformal_prediction(sd):
 def test_bounds_agree_with_conformal_prediction_from_residuals():
     """All predictions here have one shape, so that conformal bounds are the mean plus a residual of fixed rank."""
     predicted, cost, stopped, _ = runs(199, 4, bias=0.3)
-    calibration = Calibration.fit(predicted, cost, stopped)
+    calibration = RecalibrationMap.fit(predicted, cost, stopped)
     residual = np.sort(cost - predicted.mean())
     fresh = runs(200, 5, bias=0.3)[0]
     for q in (0.1, 0.5, 0.9):
@@ -145,11 +153,17 @@ def test_wrong_shapes_units_and_files_are_refused():
     with pytest.raises(ValueError, match=r"expected \(\.\.\., 1\)"):
         calibration.apply(CostDistribution.stack([predicted, predicted], axis=1))
     values = calibration.to_json()
+    (own,) = values["maps"]
+    (one,) = own["maps"]
     for change in (
         {"format": 99},
+        {"format": 1},
         {"maps": [{}]},
-        {"maps": [{**values["maps"][0], "predicted": [0.0, 0.7, 0.2, 1.0], "calibrated": [0, 0.1, 0.2, 1]}]},
-        {"maps": [{**values["maps"][0], "calibrated": [0.0, 1.0]}]},
+        {"maps": [{**own, "maps": [{**one, "predicted": [0.0, 0.7, 0.2, 1.0], "calibrated": [0, 0.1, 0.2, 1]}]}]},
+        {"maps": [{**own, "maps": [{**one, "calibrated": [0.0, 1.0]}]}]},
+        {"maps": [{"centres": [], "maps": []}]},
+        {"maps": [{"centres": [1.0, 2.0], "maps": [one]}]},
+        {"maps": [{"centres": [2.0, 1.0], "maps": [one, one]}]},
     ):
         with pytest.raises(CheckpointError, match="calibration: "):
             Calibration.from_json({**values, **change})
@@ -159,12 +173,55 @@ def test_the_run_to_be_predicted_is_one_more():
     """Of n calibration runs the largest PIT has the level n / (n + 1), never 1: knots beyond it would be made up."""
     for n in (30, 98, 150):
         predicted, cost, stopped, _ = runs(n, 6)
-        (fitted,) = Calibration.fit(predicted, cost, stopped).maps
+        fitted = RecalibrationMap.fit(predicted, cost, stopped)
         inner = fitted.calibrated[1:-1]
         assert 1 / (n + 1) <= inner[0] and inner[-1] <= n / (n + 1)
         # As many as there can be.
         levels = np.array([0.005, 0.01, 0.025, *np.arange(0.05, 0.951, 0.05), 0.975, 0.99, 0.995])
         assert len(inner) == ((levels >= 1 / (n + 1)) & (levels <= n / (n + 1))).sum()
+
+
+def test_what_is_predicted_short_and_long_is_calibrated_apart():
+    """Predictions below three decades are right, those above four two decades too short: few, and of another kind."""
+    rng = np.random.default_rng(11)
+
+    def mixed_runs(n, large):
+        mean = np.where(np.arange(n) < large, rng.uniform(4.0, 5.0, n), rng.uniform(2.0, 3.0, n))
+        cost = mean + np.where(mean > 3.5, 2.0, 0.0) + TRUE_SD * rng.normal(size=n)
+        return CostDistribution.normal(GRID, mean, TRUE_SD), cost, mean > 3.5
+
+    predicted, cost, _ = mixed_runs(1000, 100)
+    calibration = Calibration.fit(predicted, cost, np.zeros(1000, bool))
+    fresh, truth, large = mixed_runs(4000, 1000)
+    calibrated = calibration.apply(fresh)
+    for rows in (np.flatnonzero(large), np.flatnonzero(~large)):
+        assert coverage(calibrated[rows], truth[rows], 0.8) == pytest.approx(0.8, abs=0.06)
+    # One map for all of them leaves nearly all of the long ones outside.
+    single = RecalibrationMap.fit(predicted, cost, np.zeros(1000, bool)).apply(fresh)
+    assert coverage(single[large], truth[large], 0.8) < 0.5
+    # Between the groups nothing jumps.
+    line = calibration.apply(CostDistribution.normal(GRID, np.linspace(2.0, 5.0, 301), TRUE_SD)).median()
+    assert np.abs(np.diff(line)).max() < 0.1
+    again = Calibration.from_json(json.loads(json.dumps(calibration.to_json())))
+    np.testing.assert_array_equal(again.apply(fresh).cdf, calibrated.cdf)
+
+
+def test_groups_are_whole_decades_that_are_large_enough():
+    n = LEAST_IN_GROUP
+    none = np.zeros(3 * n, bool)
+    median = np.repeat([0.5, 1.5, 2.5], n)
+    assert [len(rows) for rows in size_groups(median, none)] == [n, n, n]
+    assert [set(median[rows]) for rows in size_groups(median, none)] == [{0.5}, {1.5}, {2.5}]
+    # One run less, or too many of them stopped: the decade joins the next lower one; the lowest the next higher.
+    assert [len(rows) for rows in size_groups(median[:-1], none[:-1])] == [n, 2 * n - 1]
+    stopped = median > 2
+    stopped[-n // 2 + 1 :] = False
+    assert [len(rows) for rows in size_groups(median, stopped)] == [n, 2 * n]
+    stopped[-n // 2 :] = False
+    assert [len(rows) for rows in size_groups(median, stopped)] == [n, n, n]
+    assert [len(rows) for rows in size_groups(median[1:], none[1:])] == [2 * n - 1, n]
+    assert [len(rows) for rows in size_groups(median[:n], none[:n])] == [n]
+    assert [len(rows) for rows in size_groups(median[:5], none[:5])] == [5]
 
 
 @pytest.mark.parametrize("stopped", [False, True])

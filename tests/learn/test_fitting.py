@@ -9,7 +9,7 @@ from synthetic_graphs import SMALL_MODEL, make_graph_table
 
 from satcost_gnn.config import TrainingConfig
 from satcost_gnn.learn.base import Estimator
-from satcost_gnn.learn.fitting import MEMBERS, ensemble
+from satcost_gnn.learn.fitting import CLASSICAL, ensemble
 from satcost_gnn.learn.registry import make_estimator
 
 TABLE = make_graph_table(24, 2, noise=0.1)
@@ -36,7 +36,7 @@ def test_nothing_leaves_the_network_alone(network: Any) -> None:
 
 def test_a_forest_has_its_weight(network: Any) -> None:
     found = mixed(network, member="forest", member_weight=0.25)
-    forest = make_estimator("forest", **MEMBERS["forest"]).fit(TABLE).predict(TABLE.instances).cdf
+    forest = make_estimator("forest", **CLASSICAL["forest"][1]).fit(TABLE).predict(TABLE.instances).cdf
     expected = 0.75 * network.predict(TABLE.instances).cdf + 0.25 * forest
     np.testing.assert_allclose(found.predict(TABLE.instances).cdf, expected, atol=1e-6)
     assert not found.for_new and found.needs == network.needs

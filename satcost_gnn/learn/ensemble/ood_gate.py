@@ -142,8 +142,8 @@ class OutOfDistributionGate(Estimator):
         for role, part in parts.items():
             if role != "detector":
                 self._check_part(role, part)
-            elif part.features != "static":
-                raise ValueError(f"found a detector of {part.features} features; expected one of static ones")
+            elif part.judged_by != "static":
+                raise ValueError(f"found a detector that judges by {part.judged_by} features; expected static ones")
         self._consist_of({role: parts[role] for role in self._parts})
 
     def _state(self) -> tuple[dict[str, Any], Arrays]:

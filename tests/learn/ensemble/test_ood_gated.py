@@ -68,6 +68,10 @@ def test_only_static_features_tell_what_is_new() -> None:
 def test_a_detector_of_other_features_is_refused(fitted: OutOfDistributionGate, tmp_path: Path) -> None:
     fitted.save(tmp_path)
     path = tmp_path / "detector" / "detector.json"
-    path.write_text(path.read_text().replace('"features": "static"', '"features": "both"'))
+    path.write_text(
+        path.read_text()
+        .replace('"judged_by": "static"', '"judged_by": "both"')
+        .replace('"features": "static"', '"features": "both"')
+    )
     with pytest.raises(CheckpointError, match="found"):
         OutOfDistributionGate.load(tmp_path)
