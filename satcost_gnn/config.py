@@ -247,10 +247,6 @@ class CheckpointSection(Section):
     name: str = Field(default="satcost", pattern=r"^[a-z][a-z0-9-]*$", description="Name of the checkpoint.")
     version: int = Field(default=1, ge=1, description="Its version; an existing one is never overwritten.")
     directory: Path = Field(default=Path("checkpoints"), description="Directory that holds the checkpoints.")
-    earlier: str = Field(
-        default="",
-        description="Earlier checkpoint whose network (or the one it keeps) is kept for costs that its labels reach.",
-    )
     new_families: str = Field(
         default="",
         description="metrics.json of `satcost evaluate --split family` with this configuration, for the card.",

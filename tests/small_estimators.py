@@ -20,7 +20,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "progress_ensemble": {"n_trees": 5},
     "mixture": {"members": [["forest", {"n_trees": 5}], ["knn", {}]]},
     "ood_gated": {"known": ["mixture", {"members": [["forest", {"n_trees": 5}], ["constant", {}]]}]},
-    "within_reach": {"near": ["ood_gated", {"known": ["knn", {}]}], "far": ["forest", {"n_trees": 5}], "reach": 500.0},
     "stacked": {"members": [["forest", {"n_trees": 5}], ["constant", {}]], "folds": 2},
     NETWORK: {
         "settings": {

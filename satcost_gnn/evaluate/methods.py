@@ -95,7 +95,6 @@ DEFAULT: tuple[Method, ...] = (
         "the same, and ExtraTrees on the early search where formulas are new",
         one_seed=True,
     ),
-    Method("within_reach", "within_reach", "the same up to a cost of 1,000, ExtraTrees beyond that", one_seed=True),
     Method("stacked", "stacked", "stacked mixture of classical models", one_seed=True),
     Method(
         NETWORK,

@@ -78,5 +78,5 @@ def _mean_of_others(surplus: Floats, column: int) -> tuple[Bools, Floats]:
     """Return which rows have a value in another column, and their means; 0 where there is none."""
     others = np.delete(surplus, column, axis=1)
     there = ~np.isnan(others)
-    told = there.any(axis=1)
+    told = np.asarray(there.any(axis=1))
     return told, np.where(there, others, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)

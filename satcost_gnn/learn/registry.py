@@ -68,9 +68,6 @@ CATALOGUE: dict[str, Entry] = {
     "ood_gated": Entry(
         "ensemble.ood_gate", ("static", "online"), "moderate", "others in its place out of distribution (OOD gate)"
     ),
-    "within_reach": Entry(
-        "ensemble.within_reach", ("static", "online"), "moderate", "one up to the reach of its labels, another beyond"
-    ),
     "stacked": Entry("ensemble.stacked", ("static", "online"), "moderate", "mixture of others, weighted out of fold"),
     "gnn": Entry(
         "network.estimator",

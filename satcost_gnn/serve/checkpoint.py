@@ -40,7 +40,7 @@ from satcost_gnn.runtime.stored_files import checked, parse_json, read_bytes, re
 from satcost_gnn.section import Section
 from satcost_gnn.serve.members import Member, with_parts
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 #: Environment variable that names a directory of checkpoints, looked at before the package's own.
 CHECKPOINT_DIRECTORY = "SATCOST_CHECKPOINTS"
 
@@ -210,8 +210,8 @@ class CheckpointConfig(Section):
             )
         if isinstance(version, int) and version < FORMAT_VERSION:
             raise CheckpointError(
-                f"{source}: found format version {version}, expected {FORMAT_VERSION}; convert it with "
-                "benchmarks/convert_checkpoint.py of the repository, or train it again"
+                f"{source}: found format version {version}, expected {FORMAT_VERSION}; train it again, or "
+                "use the version of satcost-gnn that wrote it"
             )
         return checked(cls, found, source)
 

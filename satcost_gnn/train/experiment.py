@@ -13,14 +13,14 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from satcost_gnn.config import TrainingConfig, write_config
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.core.observed import label_reach
-from satcost_gnn.data.dataset import SPLITS_FILE, Dataset
+from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.splits import LEARNT_SIDES, SIDES
 from satcost_gnn.decide.scoring import charge
 from satcost_gnn.decide.training_fit import fit_portfolio
@@ -33,7 +33,6 @@ from satcost_gnn.features.spec import FeatureVersions
 from satcost_gnn.learn.base import Estimator, TrainingTable
 from satcost_gnn.learn.calibration import Calibration
 from satcost_gnn.learn.early_answers import write_relative_costs
-from satcost_gnn.learn.ensemble.within_reach import WithinReach
 from satcost_gnn.learn.fitting import calibrate, ensemble, fit_classical, fit_network, not_learnt_from, predict_all
 from satcost_gnn.learn.labelled_instances import (
     LabelledInstances,
@@ -50,9 +49,9 @@ from satcost_gnn.runtime.output_files import write_json
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.search.probe_settings import ProbeSettings
 from satcost_gnn.serve.checkpoint import Checkpoint, CheckpointConfig
-from satcost_gnn.serve.checkpoint_contents import read_calibrations, write_probe_offsets
+from satcost_gnn.serve.checkpoint_contents import write_probe_offsets
 from satcost_gnn.serve.explanation import BACKGROUND_FILE, Background
-from satcost_gnn.serve.members import NETWORK, Members, MemberStore
+from satcost_gnn.serve.members import NETWORK, MemberStore
 from satcost_gnn.train.model_card import card, read_new_families
 from satcost_gnn.train.training_warnings import card_section, training_warnings
 
@@ -104,11 +103,6 @@ def run_experiment(config: TrainingConfig, progress: Callable[[int, str], Progre
         log.info("training the network")
         network = fit_network(data, config)
         best = ensemble(network, data, config, fitted=fitted, detector=detector)
-        if config.checkpoint.earlier:
-            checkpoint = Checkpoint.open(config.checkpoint.earlier)
-            for unit, near in earlier_estimators(checkpoint, config).items():
-                both = WithinReach.of(near.estimator, best[unit], near.reach, near.calibration)
-                best[unit] = both.calibrated_out_of_distribution(data.tables[unit].subset(data.side("calibration")))
         head = NETWORK if all(one.name == NETWORK for one in best.values()) else ENSEMBLE
         store = MemberStore(staging)
         store.add(NETWORK, network)
@@ -171,46 +165,6 @@ def run_experiment(config: TrainingConfig, progress: Callable[[int, str], Progre
         checkpoint = Checkpoint.write(staging, target, about)
     log.info(f"wrote {checkpoint.directory}")
     return checkpoint
-
-
-class Near(NamedTuple):
-    """An estimator of an earlier checkpoint, the largest cost that its labels tell about, and its calibration."""
-
-    estimator: Estimator
-    reach: float
-    calibration: Calibration | None
-
-
-def earlier_estimators(checkpoint: Checkpoint, config: TrainingConfig) -> dict[str, Near]:
-    """Return what an earlier checkpoint predicts with, or what that keeps of a still earlier one.
-
-    Returns
-    -------
-    dict
-        Unit -> the estimator with its reach.
-
-    Raises
-    ------
-    CheckpointError
-        If it was trained on other sides than those of one of the data sets: what it has learnt from might be tested on.
-    """
-    splits = (checkpoint.config.training.get("sha256") or {}).get(SPLITS_FILE)
-    if splits not in {_table_hashes(path)[SPLITS_FILE] for path in (config.data.dataset, *config.data.also)}:
-        raise CheckpointError(
-            f"{checkpoint.directory}: it was trained on other splits than those of any data set of the configuration; "
-            "leave [checkpoint] earlier empty"
-        )
-    found: dict[str, Near] = {}
-    for unit in config.data.units:
-        if unit in checkpoint.config.units:
-            head = checkpoint.config.chain[0]
-            one = Members(checkpoint, unit).get(checkpoint.config.member_for(head, unit))
-            if isinstance(one, WithinReach):
-                # It is passed on from checkpoint to checkpoint: what follows it has not learnt from as many short runs.
-                found[unit] = Near(one.parts()["near"], one.reach, one.calibration)
-            else:
-                found[unit] = Near(one, checkpoint.config.bound(unit), read_calibrations(checkpoint, unit).get(head))
-    return found
 
 
 def write_portfolio(
