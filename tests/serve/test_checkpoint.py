@@ -10,7 +10,7 @@ from satcost_gnn.serve.checkpoint import CheckpointConfig, find_checkpoint
 
 def test_another_format_is_refused_with_what_to_do() -> None:
     values = json.loads((find_checkpoint() / "config.json").read_text())
-    for version, advice in ((values["format_version"] - 1, "convert it"), (values["format_version"] + 1, "newer")):
+    for version, advice in ((values["format_version"] - 1, "train it again"), (values["format_version"] + 1, "newer")):
         with pytest.raises(CheckpointError, match=advice):
             CheckpointConfig.from_dict({**values, "format_version": version}, "somewhere")
 
