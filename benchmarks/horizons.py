@@ -26,6 +26,7 @@ from satcost_gnn.features.instance import Instance
 from satcost_gnn.learn.labelled_instances import open_datasets, preprocess_settings
 from satcost_gnn.serve.checkpoint import Checkpoint
 from satcost_gnn.serve.checkpoint_contents import open_estimator, read_calibrations
+from satcost_gnn.serve.members import Members
 
 UNIT = "cpu_seconds"
 SOURCE = "sc2022_anni"
@@ -60,7 +61,7 @@ def main() -> None:
         limit = run_limits(dataset, solvers, names)
         calibrations = read_calibrations(checkpoint, UNIT)
         for member in checkpoint.config.chain:
-            estimator = open_estimator(checkpoint, member, UNIT, "cpu")
+            estimator = open_estimator(Members(checkpoint, UNIT, "cpu"), member)
             if isinstance(estimator, str):
                 raise SystemExit(f"{checkpoint.directory}: {member} {estimator}")
             predicted = calibrations[member].apply(estimator.predict(list(instances.values())))

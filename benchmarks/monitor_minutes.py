@@ -31,6 +31,7 @@ from satcost_gnn.learn.labelled_instances import load_labelled, open_datasets, p
 from satcost_gnn.learn.registry import make_estimator
 from satcost_gnn.serve.checkpoint import Checkpoint, find_checkpoint
 from satcost_gnn.serve.checkpoint_contents import open_estimator, read_calibrations
+from satcost_gnn.serve.members import Members
 
 UNIT = "cpu_seconds"
 SHORTEST_S = 60.0
@@ -113,7 +114,7 @@ def main() -> None:
     limit = run_limits(dataset, solvers, names)
     instances = [data.instances[k] for k in test]
     predicted: dict[str, CostDistribution | None] = {"twice so far": None}
-    network = open_estimator(checkpoint, checkpoint.config.chain[0], UNIT, "cpu")
+    network = open_estimator(Members(checkpoint, UNIT, "cpu"), checkpoint.config.chain[0])
     if isinstance(network, str):
         raise SystemExit(f"{checkpoint.directory}: {network}")
     shipped = read_calibrations(checkpoint, UNIT)[checkpoint.config.chain[0]]

@@ -29,6 +29,7 @@ from satcost_gnn.learn.calibration import Calibration
 from satcost_gnn.learn.labelled_instances import open_datasets, preprocess_settings
 from satcost_gnn.serve.checkpoint import Checkpoint
 from satcost_gnn.serve.checkpoint_contents import open_estimator
+from satcost_gnn.serve.members import Members
 
 UNIT = "cpu_seconds"
 #: Way -> the least runs in a group: so many that there is one group only, or as shipped.
@@ -53,7 +54,7 @@ def main() -> None:
         if one is not None and one.online is not None and one.probe is not None and not one.probe.solved:
             instances[name] = replace(one, probe=replace(one.probe, trace=None))
     names = list(instances)
-    estimator = open_estimator(checkpoint, checkpoint.config.chain[0], UNIT, "cpu")
+    estimator = open_estimator(Members(checkpoint, UNIT, "cpu"), checkpoint.config.chain[0])
     if isinstance(estimator, str):
         raise SystemExit(estimator)
     predicted = estimator.predict(list(instances.values()))
