@@ -1,7 +1,7 @@
 """How far the labels that a checkpoint was trained on reach, written into its config.json.
 
 Training writes it; this is for a checkpoint that was made before it did:
-python benchmarks/label_bounds.py checkpoints/satcost-v8 datasets/corpus
+python benchmarks/label_bounds.py checkpoints/satcost-v9 datasets/corpus
 """
 
 import argparse

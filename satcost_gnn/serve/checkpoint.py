@@ -38,7 +38,7 @@ from satcost_gnn.features.spec import FeatureSpec, FeatureVersions, PreprocessLi
 from satcost_gnn.runtime.output_files import write_json
 from satcost_gnn.runtime.stored_files import checked, parse_json, read_bytes, read_json, read_json_object, sha256
 from satcost_gnn.section import Section
-from satcost_gnn.serve.members import Member, with_parts
+from satcost_gnn.serve.members import DETECTOR, Member, with_parts
 
 FORMAT_VERSION = 4
 #: Environment variable that names a directory of checkpoints, looked at before the package's own.
@@ -140,7 +140,8 @@ class CheckpointConfig(Section):
     @property
     def estimators(self) -> tuple[str, ...]:
         """Names of all that can be asked for predictions: those of the chain, and further ones such as ``gnn``."""
-        names = {name.removeprefix(f"{self.units[0]}/") for name in self.members}
+        asked = (name for name, member in self.members.items() if member.kind != DETECTOR)
+        names = {name.removeprefix(f"{self.units[0]}/") for name in asked}
         return (*self.chain, *sorted(one for one in names - {*self.chain} if "." not in one and "/" not in one))
 
     def chain_from(self, start: str | None) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Estimators that run on a device and predict in several units.
 NETWORK = "gnn"
+#: What is no estimator, but a part of some: tells what is unlike the training data.
+DETECTOR = "ood_detector"
 
 
 class Member(Section):
@@ -30,7 +32,7 @@ class Member(Section):
     Parameters
     ----------
     kind
-        Name of the estimator in the registry, or ``ood_detector``.
+        Name of the estimator in the registry, or :data:`DETECTOR`.
     parts
         Role -> name of the member that has it.
     """

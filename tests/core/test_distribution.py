@@ -36,7 +36,7 @@ def cdf_by_hand(distribution, row, x):
 
 def test_shared_grids_have_the_documented_edges():
     conflicts = GRIDS["conflicts"].edges
-    assert (conflicts[0], conflicts[-1], len(conflicts)) == (0.0, 8.0, 33)
+    assert (conflicts[0], conflicts[-1], len(conflicts)) == (0.0, 9.0, 37)
     assert_allclose(np.diff(conflicts), 0.25)
     assert (GRIDS["propagations"].low, GRIDS["propagations"].high, GRIDS["propagations"].bins) == (2.0, 12.0, 40)
     assert (GRIDS["cpu_seconds"].low, GRIDS["cpu_seconds"].high, GRIDS["cpu_seconds"].bins) == (-3.0, 5.0, 32)

@@ -14,6 +14,7 @@ from synthetic_graphs import SMALL_MODEL, SOLVERS, make_graph_table
 
 from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.errors import CheckpointError, ConfigError, EstimatorError
+from satcost_gnn.formula.static_feature_list import ORDER_FEATURE_NAMES
 from satcost_gnn.learn.base import TrainingTable
 from satcost_gnn.learn.network.array_model import ArrayModel
 from satcost_gnn.learn.network.batching import collate
@@ -21,6 +22,7 @@ from satcost_gnn.learn.network.device import NetworkOutOfMemoryError, torch_devi
 from satcost_gnn.learn.network.estimator import GnnEstimator
 from satcost_gnn.learn.network.joined_tables import JoinedTables, marginal_logits
 from satcost_gnn.learn.registry import load_estimator, make_estimator
+from satcost_gnn.serve.checkpoint import find_checkpoint
 
 TINY = {
     "model": {**SMALL_MODEL, "rounds": 1},
@@ -405,7 +407,7 @@ def test_features_of_the_order_are_read_by_no_network_that_is_fitted_now_and_by_
     np.testing.assert_allclose(loaded.predict(known.instances).cdf, before.predict(known.instances).cdf, atol=1e-5)
 
 
-def test_the_network_that_ships_reads_what_it_was_trained_with():
-    network = Path(__file__).parents[3] / "checkpoints/satcost-v8/conflicts/ensemble.near.known.0"
-    shipped = json.loads((network / "config.json").read_text())
-    assert "gbdc_balancevars_mean" in shipped["inputs"]["static"]
+def test_the_network_that_ships_reads_nothing_of_how_a_file_is_written():
+    shipped = json.loads((find_checkpoint() / "gnn" / "config.json").read_text())
+    assert ORDER_FEATURE_NAMES
+    assert not ORDER_FEATURE_NAMES & {*shipped["inputs"]["static"]}
