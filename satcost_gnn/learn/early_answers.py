@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.core.bounded import join, known_cost, survived
+from satcost_gnn.core.common_factor import given_survival
 from satcost_gnn.core.distribution import CostDistribution, Floats, grid_for
 from satcost_gnn.errors import CheckpointError
 from satcost_gnn.features.instance import Instance
@@ -248,6 +249,37 @@ def above_survived(
         return distribution
     floors = [log10_cost(run.spent(unit)) if name == run.solver else -math.inf for name in solvers]
     return survived(distribution, floors)
+
+
+def given_plain_run(
+    distribution: CostDistribution,
+    solvers: Sequence[str],
+    run: PlainRun | None,
+    unit: str,
+    correlation: float,
+    machine_factor: float = 1.0,
+) -> CostDistribution:
+    """Return predictions of other solvers given what the plain run has spent in vain; its own stays as it is.
+
+    Parameters
+    ----------
+    distribution
+        Of shape ``(..., n_solvers)``, as on the training machine.
+    solvers
+        Their names.
+    run
+        The plain run, None if there was none.
+    unit
+        The distribution's unit.
+    correlation
+        Between the solvers' costs, beyond what is predicted: see :mod:`satcost_gnn.core.common_factor`.
+    machine_factor
+        Seconds of this machine for one of the training machine.
+    """
+    if run is None or run.solver not in solvers:
+        return distribution
+    spent = run.spent(unit) / (machine_factor if unit == "cpu_seconds" else 1.0)
+    return given_survival(distribution, list(solvers).index(run.solver), log10_cost(spent), correlation)
 
 
 def probe_cost(instance: Instance, unit: str) -> float:

@@ -28,7 +28,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -86,6 +86,9 @@ class CheckpointConfig(Section):
         Of all other values of this file.
     label_bounds
         Largest cost that the training labels tell about, by unit: see :mod:`satcost_gnn.core.observed`.
+    solver_correlation
+        Unit -> correlation between solvers of how far their costs lie from what is predicted, for instances that
+        nothing was fitted to: see :mod:`satcost_gnn.core.common_factor`. A unit without one counts as 0.
     """
 
     name: str
@@ -105,6 +108,7 @@ class CheckpointConfig(Section):
     files: dict[str, str] = Field(default_factory=dict)
     sha256: str = ""
     label_bounds: dict[str, float] = Field(default_factory=dict)
+    solver_correlation: dict[str, Annotated[float, Field(ge=0, lt=1)]] = Field(default_factory=dict)
 
     @field_validator("files")
     @classmethod

@@ -23,19 +23,12 @@ from satcost_gnn.features.preprocessing import Preprocessed, preprocess, preproc
 from satcost_gnn.features.user_cache import UserCache, preprocess_cached
 from satcost_gnn.formula.in_memory import from_memory
 from satcost_gnn.formula.sources import FormulaFile, FormulaSource
-from satcost_gnn.learn.early_answers import above_survived, after_plain_run, after_probe
+from satcost_gnn.learn.early_answers import above_survived, after_plain_run, after_probe, given_plain_run
 from satcost_gnn.learn.out_of_distribution import OODDetector
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.runtime.threads import one_thread
+from satcost_gnn.serve import checkpoint_contents as contents
 from satcost_gnn.serve.checkpoint import Checkpoint
-from satcost_gnn.serve.checkpoint_contents import (
-    open_estimator,
-    read_calibrations,
-    read_preprocess_settings,
-    read_probe_offsets,
-    read_relative_costs,
-    source_of,
-)
 from satcost_gnn.serve.members import Members
 from satcost_gnn.serve.prediction import Prediction
 
@@ -113,7 +106,7 @@ class Predictor:
         self.device = device
         #: What a user should know of this checkpoint on this machine, one line each.
         self.notes: tuple[str, ...]
-        self.settings, self.notes = read_preprocess_settings(checkpoint, relaxed)
+        self.settings, self.notes = contents.read_preprocess_settings(checkpoint, relaxed)
         self.settings = within_limit(self.settings, limit_s, config.probe_solver)
         #: Told the path and each thing that is odd about an input that can be read.
         self.on_warning: Callable[[str, str], None] | None = None
@@ -125,11 +118,11 @@ class Predictor:
             if (kept := read_factor()) is not None:
                 self.machine_factor, place = kept
                 self.notes += (f"seconds are those of the training machine times {self.machine_factor:.3g} ({place})",)
-        self._calibrations = read_calibrations(checkpoint, self.unit)
+        self._calibrations = contents.read_calibrations(checkpoint, self.unit)
         if self.chain[0] not in self._calibrations:
             self.notes += (f"{self.chain[0]} alone is not calibrated in this checkpoint: read its intervals with care",)
-        self._offsets = read_probe_offsets(checkpoint, self.unit)
-        self._relative = read_relative_costs(checkpoint, self.unit)
+        self._offsets = contents.read_probe_offsets(checkpoint, self.unit)
+        self._relative = contents.read_relative_costs(checkpoint, self.unit)
         self.ood_detector = OODDetector.load(checkpoint.directory / "ood_detector")
         self._members = Members(checkpoint, self.unit, device)
         self._estimators: dict[str, Estimator | str] = {}
@@ -157,7 +150,7 @@ class Predictor:
     def _estimator(self, name: str) -> Estimator | str:
         """Return an estimator of the chain, or why it can't be had."""
         if name not in self._estimators:
-            self._estimators[name] = open_estimator(self._members, name)
+            self._estimators[name] = contents.open_estimator(self._members, name)
         return self._estimators[name]
 
     def predict(self, source: FormulaSource) -> Prediction:
@@ -226,9 +219,11 @@ class Predictor:
             If the estimator can't be had.
         """
         found = self._calibrated(name, self.estimator(name).predict_variants(variants))
-        reported = self._reported(CostDistribution(found.grid, found.cdf[:, self._columns]))
         # Variants of one instance have its plain run in common.
-        return above_survived(reported, self.solvers, variants[0].plain if variants else None, self.unit)
+        plain = variants[0].plain if variants else None
+        found = self._given_plain_run(found, plain)
+        reported = self._reported(CostDistribution(found.grid, found.cdf[:, self._columns]))
+        return above_survived(reported, self.solvers, plain, self.unit)
 
     def predict_many(
         self, sources: Iterable[FormulaSource], *, jobs: int = 1, batch_edges: int = 500_000
@@ -388,6 +383,12 @@ class Predictor:
         found = self._calibrations.get(name)
         return found.apply(distribution) if found is not None else distribution
 
+    def _given_plain_run(self, found: CostDistribution, run: PlainRun | None) -> CostDistribution:
+        """Return what is predicted of all the checkpoint's solvers, given what the plain run has spent in vain."""
+        config = self.checkpoint.config
+        correlation = config.solver_correlation.get(self.unit, 0.0)
+        return given_plain_run(found, config.solvers, run, self.unit, correlation, self.machine_factor)
+
     def _in_distribution(self, instances: dict[int, Instance]) -> dict[int, Any]:
         usable = {k: i for k, i in instances.items() if not missing_need("static", i)}
         verdicts = self.ood_detector.judge(list(usable.values())) if usable else []
@@ -420,7 +421,10 @@ class Predictor:
         verdict: Any,
         seconds: float,
     ) -> Prediction:
-        found = CostDistribution(distribution.grid, distribution.cdf[position][self._columns])
+        found = self._given_plain_run(
+            CostDistribution(distribution.grid, distribution.cdf[position]), run=instance.plain
+        )
+        found = CostDistribution(found.grid, found.cdf[self._columns])
         found = without_extrapolation(found, self.solvers, self.checkpoint.config.solver_bounds(self.unit))
         found = self._reported(found)
         found = above_survived(found, self.solvers, instance.plain, self.unit)
@@ -429,7 +433,7 @@ class Predictor:
             **self._common(instance),
             status="ok",
             distribution=found,
-            source=source_of(name),
+            source=contents.source_of(name),
             reason="; ".join(reasons),
             result="" if replicate is None else str(replicate.status),
             in_distribution=None if verdict is None else bool(verdict.inside),

@@ -23,7 +23,7 @@ from satcost_gnn.core.observed import label_reach
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.splits import LEARNT_SIDES, SIDES
 from satcost_gnn.decide.scoring import charge
-from satcost_gnn.decide.training_fit import fit_portfolio
+from satcost_gnn.decide.training_fit import fit_copula_correlation, fit_portfolio
 from satcost_gnn.decide.training_statistics import PORTFOLIO_FILE
 from satcost_gnn.decide.training_statistics import UNIT as PORTFOLIO_UNIT
 from satcost_gnn.errors import CheckpointError
@@ -95,6 +95,7 @@ def run_experiment(config: TrainingConfig, progress: Callable[[int, str], Progre
         staging.mkdir()
         metrics: dict[str, Any] = {"solved_by_probe": data.solved_by_probe, "units": {}}
         calibrations: dict[str, dict[str, Any]] = {}
+        correlation: dict[str, float] = {}
         # First, since it says at once if there are too few instances, which would be a pity after the training.
         learnt = data.side(*LEARNT_SIDES)
         groups = data.tables[config.data.units[0]].groups
@@ -111,6 +112,12 @@ def run_experiment(config: TrainingConfig, progress: Callable[[int, str], Progre
             estimators = {**fitted[unit], NETWORK: network.for_unit(unit), head: best[unit]}
             maps = calibrate(data, unit, estimators)
             calibrations[unit] = {name: found.to_json() for name, found in maps.items()}
+            fresh_table = data.tables[unit].subset(data.side("calibration"))
+            correlation[unit] = fit_copula_correlation(
+                maps[head].apply(best[unit].predict(fresh_table.instances)),
+                fresh_table.cost,
+                fresh_table.known & ~fresh_table.censored,
+            )
             test = data.tables[unit].subset(data.side("test"))
             cutoffs = largest_solved(data, unit)
             metrics["units"][unit] = measure(predict_all(estimators, maps, test.instances), test, cutoffs)
@@ -151,6 +158,7 @@ def run_experiment(config: TrainingConfig, progress: Callable[[int, str], Progre
             limits=asdict(settings.limits),
             training={**training_identity(dataset, config, data), "reach": reach},
             label_bounds=bounds,
+            solver_correlation=correlation,
         )
         found = config.checkpoint.new_families
         (staging / "CARD.md").write_text(
