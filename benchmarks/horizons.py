@@ -84,7 +84,7 @@ def main() -> None:
                         flush=True,
                     )
     if options.output is not None:
-        options.output.write_text(json.dumps(_rounded(found), indent=1) + "\n")
+        options.output.write_text(json.dumps(_rounded(found), separators=(",", ":")) + "\n")
 
 
 def _rounded(value: Any) -> Any:

@@ -90,9 +90,7 @@ def test_a_damaged_file_is_named(name: str, small: Path, tmp_path: Path) -> None
     assert Checkpoint.open(small).check_files() == []
 
 
-@pytest.mark.parametrize(
-    "member", [NETWORK, "conflicts/forest", "conflicts/forest_static", "conflicts/ensemble.far.novel"]
-)
+@pytest.mark.parametrize("member", [NETWORK, "conflicts/forest", "conflicts/forest_static", "conflicts/ensemble.novel"])
 def test_a_damaged_estimator_is_passed_over_with_the_reason(member: str, tmp_path: Path) -> None:
     directory = linked_copy(SHIPPED.directory, tmp_path / "c-v1")
     file = next(name for name in SHIPPED.config.files if name.startswith(f"{member}/") and not name.endswith(".json"))
@@ -163,8 +161,8 @@ def _reversed(*keys: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
         ("conflicts/constant/estimator.json", ("solvers",)),
         ("gnn/config.json", ("shape", "solvers", "conflicts")),
         ("conflicts/ensemble/estimator.json", ("solvers",)),
-        ("conflicts/ensemble.far.known/estimator.json", ("solvers",)),
-        ("conflicts/ensemble.far.novel/estimator.json", ("solvers",)),
+        ("conflicts/ensemble.known/estimator.json", ("solvers",)),
+        ("conflicts/ensemble.novel/estimator.json", ("solvers",)),
     ],
 )
 def test_solvers_in_another_order_are_noticed(name: str, keys: tuple[str, ...], tmp_path: Path) -> None:
@@ -185,10 +183,8 @@ READ = [
     "conflicts/constant/estimator.json",
     "gnn/config.json",
     "conflicts/ensemble/estimator.json",
-    "conflicts/ensemble.far/estimator.json",
-    "conflicts/ensemble.far.known/estimator.json",
-    "conflicts/ensemble.far.novel/estimator.json",
-    "conflicts/ensemble.far.detector/detector.json",
+    "conflicts/ensemble.known/estimator.json",
+    "conflicts/ensemble.novel/estimator.json",
 ]
 
 
@@ -199,7 +195,7 @@ def test_json_of_another_shape_is_noticed(name: str, tmp_path: Path) -> None:
     # Not written by seal, or (for the other unit) not read.
     free = {"sha256", "files", "format_version", "cpu_seconds", "package_version"}
     # What has a default value in files that don't say it.
-    optional = {"judged_by", "judged", "label_bounds"}
+    optional = {"judged_by", "judged", "label_bounds", "solver_correlation"}
     for key in content:
         if key not in free:
             wrong: object = 7 if isinstance(content[key], list | dict | str) else {"a": []}

@@ -23,6 +23,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -179,26 +180,23 @@ def _check_file(option: str, path: Path, formulas: bool) -> None:
 
 
 def _check_writable(option: str, path: Path, folder: Path) -> None:
-    """Write a file into the directory in which the output is to be written, and remove it again."""
-    made: list[Path] = []
+    """Write a file into the directory in which the output is to be written, and remove it again.
+
+    If it is not there yet, into the nearest one above it that is: what was made for a try and removed again would be
+    there for a moment for another process that tries the same.
+    """
     try:
-        # What is missing is made for the try only: other options may still be refused.
-        missing = [place for place in (folder, *folder.parents) if not place.exists()]
-        for place in reversed(missing):
-            place.mkdir()
-            made.append(place)
+        missing = list(takewhile(lambda place: not place.exists(), (folder, *folder.parents)))
+        nearest = missing[-1].parent if missing else folder
         # Permissions say less than a try: a file system may be mounted read-only, and be full.
         # It has no name where the file system can do without one, so that a kill at this moment leaves nothing behind.
-        with tempfile.TemporaryFile(prefix=".satcost-", dir=folder):
+        with tempfile.TemporaryFile(prefix=".satcost-", dir=nearest):
             pass
-        if len(os.fsencode(path.name)) > os.pathconf(folder, "PC_NAME_MAX"):
+        longest = os.pathconf(nearest, "PC_NAME_MAX")
+        if any(len(os.fsencode(place.name)) > longest for place in (path, *missing)):
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
     except (OSError, ValueError) as error:
         raise OutputError(f"{option}: {path} cannot be written: {_reason(error)}; name another place") from None
-    finally:
-        with contextlib.suppress(OSError):
-            for place in reversed(made):
-                place.rmdir()
 
 
 def _check_inputs(outputs: Mapping[str, Path], inputs: Iterable[str | os.PathLike[str]]) -> None:

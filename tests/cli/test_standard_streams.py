@@ -166,7 +166,7 @@ def test_the_index_of_a_directory_keeps_the_rows_of_all_who_write_there(folder):
     done = shell(f"{both}; wait", folder)
     assert "Traceback" not in done.stderr
     index = (folder / "set" / "INDEX.csv").read_text().splitlines()
-    assert len(index) == 10
+    assert len(index) == 10, (done.stderr, index)
     assert sorted(path.name for path in (folder / "set").iterdir() if path.name.startswith(".")) == []
 
 

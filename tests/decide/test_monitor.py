@@ -155,7 +155,7 @@ def test_an_estimate_counts_from_what_has_been_used() -> None:
 
 
 def test_what_lies_beyond_the_grid_is_no_number() -> None:
-    assert math.isinf(estimated(prior(mean=9.0)).remaining())
+    assert math.isinf(estimated(prior(mean=10.0)).remaining())
 
 
 def test_without_an_estimate_it_says_unknown() -> None:

@@ -33,9 +33,9 @@ def test_runs_become_steps():
     censored = np.array([False, True, True, False])
     periods = Periods.of_runs(GRID, 1, cost, censored)
     # 0.6 is in the third bin of a quarter of a decade, two fifths of it seen.
-    assert periods.run.tolist() == [0] * 3 + [1] * 3 + [2] * 32 + [3]
+    assert periods.run.tolist() == [0] * 3 + [1] * 3 + [2] * GRID.bins + [3]
     assert periods.step[:6].tolist() == [0, 1, 2, 0, 1, 2]
-    assert np.flatnonzero(periods.ended).tolist() == [2, 38]
+    assert np.flatnonzero(periods.ended).tolist() == [2, 6 + GRID.bins]
     assert periods.weight[:6] == pytest.approx([1, 1, 1, 1, 1, 0.4])
     assert (periods.weight[6:] == 1).all()
     # In steps of two bins: the second half of a decade, a fifth of it seen.
@@ -76,7 +76,7 @@ def test_seed_and_settings_matter():
     for settings in ({"n_trees": 0}, {"leaves": 1}, {"max_features": 0.0}, {"learning_rate": 0.0}, {"per_step": 0}):
         with pytest.raises(EstimatorError, match="expected n_trees"):
             Boosting(**settings)
-    with pytest.raises(EstimatorError, match="divisor of the 32 bins"):
+    with pytest.raises(EstimatorError, match="divisor of the 36 bins"):
         Boosting(per_step=5).fit(table)
 
 

@@ -178,6 +178,17 @@ def test_missing_directories_are_no_obstacle_and_are_not_made_yet(tmp_path):
             check_directory("-o", path)
 
 
+def test_a_missing_directory_is_not_made_for_the_try(tmp_path, monkeypatch):
+    # For a moment it would be there for another process, and then be gone.
+    monkeypatch.setattr(Path, "mkdir", lambda *_, **__: pytest.fail("a directory was made"))
+    check_outputs({"-o": tmp_path / "a" / "b" / "x.csv"})
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    for name in (f"a/{'n' * 300}/x.csv", f"a/{'n' * 300}"):
+        with pytest.raises(OutputError, match="cannot be written"):
+            check_outputs({"-o": tmp_path / name})
+
+
 def test_no_input_is_written_to_by_any_name(tmp_path, monkeypatch):
     data = tmp_path / "data.txt"
     data.write_text("1 2 0\n")

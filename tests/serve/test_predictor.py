@@ -213,7 +213,7 @@ def test_the_network_alone_is_asked_in_the_place_of_the_ensemble() -> None:
     with Predictor.from_checkpoint(start="gnn") as alone:
         found = alone.predict(HARD)
         assert (found.source, alone.chain[1:]) == ("gnn", SHIPPED.config.chain[1:])
-        assert any("not calibrated" in note for note in alone.notes)
+        assert not any("not calibrated" in note for note in alone.notes)
     with Predictor.from_checkpoint() as mixed:
         whole = mixed.predict(HARD)
         assert not any("not calibrated" in note for note in mixed.notes)

@@ -8,6 +8,7 @@ import torch
 from synthetic_graphs import ONLINE, STATIC, make_instance
 
 from satcost_gnn.config import ModelConfig
+from satcost_gnn.core.distribution import GRIDS
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.graph import clause_variable_graph
 from satcost_gnn.learn.network.array_model import ArrayModel, gelu, segment_sums
@@ -50,7 +51,9 @@ def random_model(config: ModelConfig, samples) -> CostModel:
     torch.manual_seed(1)
     model = CostModel(config, ModelShape(len(STATIC), len(ONLINE), SOLVERS)).eval()
     rng = np.random.default_rng(2)
-    marginal = {unit: rng.normal(size=(len(names), 32)).astype(np.float32) for unit, names in SOLVERS.items()}
+    marginal = {
+        unit: rng.normal(size=(len(names), GRIDS[unit].bins)).astype(np.float32) for unit, names in SOLVERS.items()
+    }
     model.set_statistics(samples[:4], marginal)
     with torch.no_grad():
         # What starts at zero or one says nothing of how it is used.

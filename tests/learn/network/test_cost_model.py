@@ -36,7 +36,7 @@ def test_starts_at_the_marginal_hazard():
     samples = make_samples()
     logits = make_model(samples).eval()(collate(samples))
     assert {unit: tuple(values.shape) for unit, values in logits.items()} == {
-        "conflicts": (5, 3, 2, 32),
+        "conflicts": (5, 3, 2, 36),
         "cpu_seconds": (5, 3, 1, 32),
     }
     for unit, values in logits.items():
@@ -54,7 +54,7 @@ def test_hazards_stay_off_certainty_but_keep_a_gradient():
 
 def test_basis_is_a_smooth_partition():
     basis = HazardHead(4, 2, 1, GRIDS["conflicts"], 6).basis
-    torch.testing.assert_close(basis.sum(dim=0), torch.ones(32))
+    torch.testing.assert_close(basis.sum(dim=0), torch.ones(36))
     assert basis.diff(dim=1).abs().max() < 0.2
 
 

@@ -251,7 +251,7 @@ def test_validation_by_family_holds_whole_families_out(monkeypatch):
 
 def test_marginal_hazards_by_hand():
     table = make_graph_table(4, 0)
-    cost = np.array([[0.1], [0.2], [0.3], [9.0]])
+    cost = np.array([[0.1], [0.2], [0.3], [9.5]])
     censored = np.array([[False], [True], [False], [False]])
     one = TrainingTable(
         table.instances, ("a",), "conflicts", cost, censored, np.ones((4, 1), bool), table.groups, table.satisfiable
@@ -259,7 +259,7 @@ def test_marginal_hazards_by_hand():
     hazard = 1 / (1 + np.exp(-marginal_logits(one)[0].astype(float)))
     # Bins of a quarter: three runs at risk in the first (the censored one is not), then two, then only the one that
     # lies beyond the grid.
-    overall = (2 + 0.5) / (3 + 2 + 30 + 1)
+    overall = (2 + 0.5) / (3 + 2 + 34 + 1)
     np.testing.assert_allclose(hazard[:3], [(1 + 2 * overall) / 5, (1 + 2 * overall) / 4, 2 * overall / 3], rtol=1e-4)
 
 
