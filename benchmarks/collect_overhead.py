@@ -60,7 +60,7 @@ def measure(solvers: list[str], cpu_s: float) -> list[dict[str, Any]]:
         def step(progress: Progress) -> None:
             now = [time.monotonic(), cpu_of_all()]
             run = progress.last
-            assert run is not None
+            assert run is not None and run.wall_s is not None
             rows.append(
                 {
                     "recipe": names[run.instance],

@@ -37,12 +37,14 @@ PROBE_CONFLICTS = 2000
 
 def real_splits(dataset: Dataset, root: Path) -> dict[str, tuple[Formula, list[tuple[list[int], int]]]]:
     """Return the formulas of the test side with enough solved cubes: name -> formula, cubes and their conflicts."""
+    assert dataset.splits is not None
+    side = dataset.splits.side
     runs = {run.instance: run for run in dataset.runs if run.solver == SOLVER and not run.seed}
     found: dict[str, list[tuple[list[int], int]]] = defaultdict(list)
     families: dict[str, str] = {}
     for name in dataset.instances:
         row, run = dataset.by_instance[name], runs.get(name)
-        if row.parent is None or row.recipe is None or dataset.splits.side.get(name) != "test" or run is None:
+        if row.parent is None or row.recipe is None or side.get(name) != "test" or run is None:
             continue
         if run.status in ("SAT", "UNSAT") and run.conflicts is not None:
             found[row.parent].append((parse_cube_recipe(row.recipe)[0], run.conflicts))

@@ -234,7 +234,7 @@ def _load_s(row: dict[str, Any]) -> float:
     stages = row["plain"]
     if len(stages) < 2:
         return 0.0
-    return max(0.0, (sum(stage["cpu_s"] for stage in stages) - row["plain_spent_s"]) / (len(stages) - 1))
+    return float(max(0.0, (sum(stage["cpu_s"] for stage in stages) - row["plain_spent_s"]) / (len(stages) - 1)))
 
 
 def _errors(rows: list[dict[str, Any]], unit: str, side: str) -> dict[str, Any]:

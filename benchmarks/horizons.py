@@ -74,13 +74,13 @@ def main() -> None:
                     limit[mine, column],
                     source[mine],
                 )
-                for group, rows in numbers.items():
+                for group, measures in numbers.items():
                     place = found.setdefault(checkpoint.config.label, {}).setdefault(group, {}).setdefault(solver, {})
-                    place[member] = rows
-                    one = rows["overall"]
+                    place[member] = measures
+                    overall = measures["overall"]
                     print(
-                        f"{checkpoint.config.label} {group:9s} {solver:11s} {member:13s} n {one['runs']:4.0f} "
-                        f"C {one['c_index']:.3f} CRPS {one['crps']:.4f} RMSE {one['rmse_capped']:.3f}",
+                        f"{checkpoint.config.label} {group:9s} {solver:11s} {member:13s} n {overall['runs']:4.0f} "
+                        f"C {overall['c_index']:.3f} CRPS {overall['crps']:.4f} RMSE {overall['rmse_capped']:.3f}",
                         flush=True,
                     )
     if options.output is not None:

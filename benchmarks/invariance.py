@@ -25,7 +25,6 @@ from pathlib import Path
 
 import numpy as np
 
-from satcost_gnn.cli.inputs import is_cnf_name
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.execution import machine_description
 from satcost_gnn.data.generate import from_recipe
@@ -34,6 +33,7 @@ from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.formula.graph import clause_variable_graph
 from satcost_gnn.formula.shuffle import renamed_trace, shuffled, signed_renaming
+from satcost_gnn.runtime.file_names import is_cnf_name
 from satcost_gnn.runtime.random_stream import Draws
 from satcost_gnn.serve.predictor import Predictor
 
@@ -120,9 +120,9 @@ def effect_of_graph(predictor: Predictor, directory: Path) -> dict[str, dict[str
             continue
         bare = clause_variable_graph(formula, max_edges=predictor.settings.features.max_graph_edges)
         known.append((instance, replace(instance, graph=bare)))
-    for k, (instance, bare) in enumerate(known):
+    for k, (instance, without) in enumerate(known):
         other = replace(instance, graph=known[k - 1][0].graph)
-        mean = network.predict([instance, bare, other]).mean()
+        mean = network.predict([instance, without, other]).mean()
         for what, one in zip(("without the search on its nodes", "that of another file"), mean[1:], strict=True):
             found[what].append(float(np.abs(one - mean[0]).max()))
     return {what: summary(values) for what, values in found.items()}

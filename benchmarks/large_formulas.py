@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from satcost_gnn.cli.inputs import is_cnf_name
 from satcost_gnn.data.execution import machine_description
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs, write_dimacs
+from satcost_gnn.runtime.file_names import is_cnf_name
 from satcost_gnn.serve.checkpoint import Checkpoint
 from satcost_gnn.serve.predictor import Predictor
 
@@ -51,7 +51,9 @@ def predicted(path: str) -> dict[str, Any]:
             "in_distribution": found.in_distribution,
             "wall_seconds": {stage: round(seconds, 2) for stage, seconds in found.timings.items()},
         }
-        if item.instance is None or item.instance.probe is None or found.status != "ok":
+        if item.instance is None or item.instance.probe is None:
+            return result
+        if found.status != "ok" or found.distribution is None:
             return result
         result["probe"] = {"conflicts": item.instance.probe.conflicts, "cpu_s": round(item.instance.probe.cpu_s, 2)}
         result["graph"] = repr(item.instance.graph)

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from satcost_gnn.config import TrainingConfig, read_config
+from satcost_gnn.config import RelativesConfig, TrainingConfig, read_config
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.source_speed import read_speeds
@@ -41,7 +41,7 @@ FOLDS = 5
 UNIT = "cpu_seconds"
 #: Solver of ours that a relative is published of -> the generation whose speed counts.
 JUDGED = {"kissat404": "CaDiCaL", "cadical195": "CaDiCaL", "glucose42": "Glucose", "maplechrono": "MapleLCM"}
-MAPLE = {"generation": "MapleLCM", "solvers": ["MapleLCMDistChrBt-DL-v3@*"]}
+MAPLE = RelativesConfig(generation="MapleLCM", solvers=("MapleLCMDistChrBt-DL-v3@*",))
 #: Of the static features, those that gbdc's base features tell, too: sizes, lengths, Horn, balance and degrees.
 BASE_GROUPS = ("size", "length", "horn", "balance", "degree")
 
@@ -63,7 +63,7 @@ class EvaluationSetup:
 
     def __init__(self, config: TrainingConfig, with_test: bool) -> None:
         data = config.data.model_copy(
-            update={"solvers": tuple(JUDGED), "relatives": {**config.data.relatives, "maplechrono": _maple(config)}}
+            update={"solvers": tuple(JUDGED), "relatives": {**config.data.relatives, "maplechrono": MAPLE}}
         )
         self.dataset = open_datasets(config.model_copy(update={"data": data}))
         published = {
@@ -101,7 +101,7 @@ class EvaluationSetup:
         answered = [name for name in solved if name in published]
         self.by_probe = np.array([solved[name] for name in answered])
         self.probe_costs = self.dataset.cost_matrix(list(JUDGED), UNIT, instances=answered)
-        speeds = next(found for path in config.data.also if SOURCE in (found := read_speeds(path)))
+        speeds = next(speeds for path in config.data.also if SOURCE in (speeds := read_speeds(path)))
         # log10 of our seconds at the limit of the source, for each solver.
         self.caps = np.log10(
             [LIMIT_S / speeds[SOURCE].generations[generation].factor for generation in JUDGED.values()]
@@ -157,11 +157,6 @@ class EvaluationSetup:
                 "unsolved": int(open_.sum()),
             }
         return found
-
-
-def _maple(config: TrainingConfig) -> Any:
-    kind = type(next(iter(config.data.relatives.values())))
-    return kind(**MAPLE)
 
 
 def main() -> None:

@@ -25,8 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
-from satcost_gnn.cli.inputs import is_cnf_name
 from satcost_gnn.data.execution import machine_description
+from satcost_gnn.runtime.file_names import is_cnf_name
 
 _COMMAND = "import sys; sys.path.insert(0, sys.argv.pop(1)); from satcost_gnn.cli import main; main()"
 _SAME_STAGES = """

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,7 +106,7 @@ def main() -> None:
     solvers = checkpoint.config.solvers
     cache = InstanceCache(config.data.cache, preprocess_settings(config))
     sides = dataset.splits.side
-    data = load_labelled(dataset, cache, solvers, [UNIT], sides, lambda text: print(text, file=sys.stderr), ("graph",))
+    data = load_labelled(dataset, cache, solvers, [UNIT], sides, keep=("graph",))
     table = data.tables[UNIT]
     training, calibration, test = (data.side("train", "validation"), data.side("calibration"), data.side("test"))
     names = [data.instances[k].gbdhash for k in test]

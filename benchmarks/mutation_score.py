@@ -19,6 +19,7 @@ import ast
 import contextlib
 import copy
 import importlib
+import importlib.abc
 import importlib.util
 import io
 import json
@@ -111,7 +112,7 @@ def _mutated(node: ast.AST) -> tuple[str, ast.AST] | None:
         return f"{type(node.op).__name__} for {type(new.op).__name__}", new
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.Invert | ast.USub):
         return f"without {type(node.op).__name__}", node.operand
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float, bool):
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
         value = node.value
         new.value = (not value) if isinstance(value, bool) else value + 1 if isinstance(value, int) else value * 2 + 0.1
         return f"{value!r} for {new.value!r}", new
@@ -155,15 +156,16 @@ def source_of(mutant: Mutant) -> str:
     target = list(_walk(tree))[mutant.node]
     made = _mutated(target)
     assert made is not None
+    fault = made[1]
 
     class Swap(ast.NodeTransformer):
         def visit(self, node: ast.AST) -> Any:
-            return made[1] if node is target else self.generic_visit(node)
+            return fault if node is target else self.generic_visit(node)
 
     return ast.unparse(ast.fix_missing_locations(Swap().visit(tree)))
 
 
-class _Finder:
+class _Finder(importlib.abc.Loader, importlib.abc.MetaPathFinder):
     """Gives one module of the package with other source."""
 
     def __init__(self, name: str, path: Path, source: str) -> None:
@@ -209,7 +211,7 @@ class _Reach:
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """Keep what was seen."""
         sys.settrace(None)
-        threading.settrace(None)  # type: ignore[arg-type]
+        threading.settrace(None)
         self.lines[nodeid] = sorted(self._reached)
         self.seconds[nodeid] = time.process_time() - self._begin
 

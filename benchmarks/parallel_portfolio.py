@@ -49,7 +49,8 @@ def interval(first: Floats, second: Floats, rng: np.random.Generator) -> list[fl
     """Return the ends of the 95 % interval of 1 - sum(first) / sum(second), instances drawn with replacement."""
     rows = rng.integers(0, len(first), (1000, len(first)))
     below = 1.0 - first[rows].sum(axis=1) / np.maximum(second[rows].sum(axis=1), 1e-12)
-    return np.quantile(below, [0.025, 0.975]).tolist()
+    ends: list[float] = np.quantile(below, [0.025, 0.975]).tolist()
+    return ends
 
 
 def seed_differences(par2: Floats, answers: NDArray[np.int64], limit_s: float) -> list[tuple[float, int, float]]:

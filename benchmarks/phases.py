@@ -111,7 +111,8 @@ def searched(graph: CompactGraph, variables: NDArray[np.int32]) -> Literals:
     """Return the value that each variable had more often in the early search; none where that isn't known."""
     balance = graph.variable_inputs[:, VARIABLE_INPUTS.index("positive_balance")].astype(np.float32)
     known = balance != 0
-    return (np.sign(balance[known]) * variables[known]).astype(np.int32)
+    values: Literals = (np.sign(balance[known]) * variables[known]).astype(np.int32)
+    return values
 
 
 def phases_of(formula: Formula, graph: CompactGraph, probed: bool, predictor: PhasePredictor) -> dict[str, Literals]:

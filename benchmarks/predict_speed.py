@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from satcost_gnn.cli.inputs import is_cnf_name
 from satcost_gnn.data.execution import machine_description
+from satcost_gnn.runtime.file_names import is_cnf_name
 from satcost_gnn.serve.predictor import Predictor
 
 

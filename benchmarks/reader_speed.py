@@ -22,6 +22,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import zstandard
@@ -105,7 +106,7 @@ def main() -> None:
         for _ in range(arguments.repeats):
             for name, read in (("satcost_gnn", read_dimacs), ("pysat", lambda file: CNF(from_file=str(file)))):
                 wall, cpu = time.perf_counter(), time.process_time()
-                found = read(path)
+                found: Any = read(path)
                 seconds[name]["wall"].append(time.perf_counter() - wall)
                 seconds[name]["cpu"].append(time.process_time() - cpu)
                 if name == "satcost_gnn":

@@ -67,7 +67,7 @@ def pack(options: argparse.Namespace) -> None:
     online = next(one.online for one in instances if one.online is not None)
     static_names = tuple(name for name in instances[0].static.names if name not in ORDER_FEATURE_NAMES)
     samples = [graph_sample(one, static_names, online.names, options.edges) for one in instances]
-    arrays = {
+    arrays: dict[str, Any] = {
         "static": np.stack([one.static for one in samples]),
         "online": np.stack([one.online for one in samples]),
         "families": np.unique(next(iter(tables.values())).groups, return_inverse=True)[1],

@@ -73,10 +73,10 @@ def main() -> None:
                     cdf[out] = Calibration.fit(predicted[rows], *parts).apply(predicted[out]).cdf
             for column, solver in enumerate(solvers):
                 mine = np.flatnonzero(matrix.known[:, column])
-                one = CostDistribution(predicted.grid, cdf)[mine, column]
+                calibrated = CostDistribution(predicted.grid, cdf)[mine, column]
                 told = (matrix.cost[mine, column], matrix.censored[mine, column], limit[mine, column], source[mine])
-                for group, rows in measured(one, *told).items():
-                    for row, numbers in rows.items():
+                for group, measures in measured(calibrated, *told).items():
+                    for row, numbers in measures.items():
                         place = found.setdefault(way, {}).setdefault(group, {}).setdefault(solver, {})
                         place.setdefault(row, []).append(numbers)
     for way in WAYS:

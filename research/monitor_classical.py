@@ -198,15 +198,16 @@ def joined(first: ObservedRuns, second: ObservedRuns) -> ObservedRuns:
             name: np.concatenate([padded(values), padded(second.estimates[name])])
             for name, values in first.estimates.items()
         },
-        **{
-            name: np.concatenate([getattr(first, name), getattr(second, name)])
-            for name in ("log10_cost", "censored", "satisfiable", "static")
-        },
+        log10_cost=np.concatenate([first.log10_cost, second.log10_cost]),
+        censored=np.concatenate([first.censored, second.censored]),
+        satisfiable=np.concatenate([first.satisfiable, second.satisfiable]),
+        static=np.concatenate([first.static, second.static]),
     )
 
 
 def without_side(table: Observations, solver: str, dataset: Dataset, side: str) -> ObservedRuns:
     """Return the searches of the table of observations whose instances aren't on a side of the data set."""
+    assert dataset.splits is not None
     sides = dataset.splits.side
     names = [name for name in table.recorded(("rand", "bmc", "fv"), [solver]) if sides.get(name, side) != side]
     return table.runs(names, solver, "checkpoint")
@@ -222,7 +223,8 @@ def along(
     own = as_observed_runs(found)
     runs = joined(own, others)
     # Cubes of one formula and isomorphic copies are held out together.
-    groups = [(row := dataset.by_instance[name]).parent or row.isohash for name in runs.instances]
+    rows = [dataset.by_instance[name] for name in runs.instances]
+    groups = [row.parent or row.isohash for row in rows]
     folds = group_folds(groups, min(FOLDS, len(set(groups))))
     middle, structure = start_predictions(runs, mean, folds), start_predictions(runs, linear, folds)
     learnt = {"LMP": (held_out_predictions(runs, linear, earlier=True, folds=folds), structure)} | {
@@ -231,10 +233,10 @@ def along(
     }
     result: dict[str, dict[int, dict[str, float]]] = {}
     for i, one in enumerate(found):
-        row = result.setdefault(one["instance"], {})
+        told = result.setdefault(one["instance"], {})
         for text, estimates in one["along"].items():
             at = np.array([float(text)])
-            row[int(text)] = {ALONG[name]: float(estimates[name]) for name in ALONG} | {
+            told[int(text)] = {ALONG[name]: float(estimates[name]) for name in ALONG} | {
                 title: float(standing_at(runs.spent[[i]], made[[i]], at, start[[i]])[0])
                 for title, (made, start) in learnt.items()
             }

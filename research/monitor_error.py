@@ -70,6 +70,9 @@ FRACTIONS = (0.05, 0.1, 0.25, 0.5, 0.75)
 ELAPSED = (0.5, 1.0, 2.0, 5.0)
 IN_TIME = 10.0
 
+#: Unit -> what is predicted of one run.
+ByUnit = Mapping[str, CostDistribution]
+
 
 def run_record(options: argparse.Namespace) -> None:
     dataset = Dataset.open(options.dataset)
@@ -101,7 +104,9 @@ def run_listen(options: argparse.Namespace) -> None:
             print(name, found.status, found.states[-1:], f"{spent:.0f} CPU s", file=sys.stderr, flush=True)
 
 
-def load(dataset: Dataset, work: Path, priors: Mapping[str, Priors]) -> list[tuple[MonitoredRun, Priors]]:
+def load(
+    dataset: Dataset, work: Path, priors: Mapping[str, Priors]
+) -> list[tuple[MonitoredRun, dict[str, CostDistribution]]]:
     """Return the runs of the test side with their predictions, at the speed of a search that nobody listens to."""
     recorded = {(run.instance, run.solver): run for run in read_monitored_runs(work / "test.jsonl")}
     measured = {(run.instance, run.solver): run for run in dataset.runs if not run.seed}
@@ -122,10 +127,10 @@ def unburdened(run: MonitoredRun, seconds_per_conflict: float) -> MonitoredRun:
 
 def estimates_of(
     run: MonitoredRun,
-    priors: dict[str, CostDistribution],
+    priors: ByUnit,
     unit: str,
-    models: dict[str, Reestimator | None],
-    first_window: Mapping[str, Mapping[str, CostDistribution]] = MappingProxyType({}),
+    models: Mapping[str, Reestimator | None],
+    first_window: Mapping[str, ByUnit] = MappingProxyType({}),
     along: Mapping[int, Mapping[str, float]] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """Return a row for each fraction of a solved run's cost: what each method said at the last checkpoint before.
@@ -170,7 +175,7 @@ def estimates_of(
 
 
 def ending_in_time(
-    runs: Sequence[tuple[MonitoredRun, Priors, Mapping[str, Priors]]], models: dict[str, Reestimator | None]
+    runs: Sequence[tuple[MonitoredRun, ByUnit, Mapping[str, ByUnit]]], models: Mapping[str, Reestimator | None]
 ) -> dict[str, Any]:
     """Return Brier score and log loss of the probability that a run which goes on after some seconds ends in time.
 
@@ -247,7 +252,8 @@ def by_fraction(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def run_report(options: argparse.Namespace) -> None:
-    models = {MODELLED: Reestimator.shipped()}
+    shipped = Reestimator.shipped()
+    models = {MODELLED: shipped}
     dataset = Dataset.open(options.dataset)
     checkpoint = Predictor.from_checkpoint(device="cpu").checkpoint.config
     priors = evaluated(options.evaluation, NETWORK, 0, dataset, checkpoint.solvers)
@@ -270,7 +276,7 @@ def run_report(options: argparse.Namespace) -> None:
     report: dict[str, Any] = {
         "question": "error of the predicted whole cost against the fraction of it that has been used",
         "checkpoint": checkpoint.label,
-        "reestimator": models[MODELLED].provenance if models[MODELLED] is not None else None,
+        "reestimator": shipped.provenance if shipped is not None else None,
         "runs": len(loaded),
         "recorded": sum(has_counters(run) for run, *_ in loaded),
         "listened to": len(estimates),
@@ -315,7 +321,8 @@ def run_report(options: argparse.Namespace) -> None:
 
 
 def store_of(options: argparse.Namespace) -> Path:
-    return options.store or options.work / "cnf"
+    store: Path = options.store or options.work / "cnf"
+    return store
 
 
 def main() -> None:

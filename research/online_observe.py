@@ -53,11 +53,11 @@ def rows_of(recording: Recording, waiting: int, lengths: Sequence[int]) -> dict[
     """Return the rows of one search by the length of the window, without what is the same for all solvers."""
     about = {"solver": recording.solver, **{name: getattr(recording, name) for name in _END}}
     points = {
-        (length, kind): place(length)
+        (length, kind): some
         for length in lengths
-        for kind, place in (
-            ("restart", lambda length: restart_points(recording, waiting, length)),
-            ("checkpoint", lambda length: checkpoints(recording, 250, 2.0, waiting, length)),
+        for kind, some in (
+            ("restart", restart_points(recording, waiting, length)),
+            ("checkpoint", checkpoints(recording, 250, 2.0, waiting, length)),
         )
     }
     distinct = sorted({point for some in points.values() for point in some}, key=lambda point: (point.end, point.begin))

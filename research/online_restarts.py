@@ -131,7 +131,7 @@ class Observations:
 
         features = cube(names)
         # A solver that does not tell its learnt clauses has nothing in their columns.
-        told = ~np.isnan(features).all(axis=(0, 1)) if count else np.zeros(len(names), dtype=bool)
+        told = np.asarray(~np.isnan(features).all(axis=(0, 1))) if count else np.zeros(len(names), dtype=bool)
         solved = np.array([end["status"] in ("SAT", "UNSAT") for end in ends], dtype=bool)
         estimates = cube([f"estimate.{name}" for name in ESTIMATES])
         static = [[math.nan if end[name] is None else end[name] for name in self.structure] for end in ends]

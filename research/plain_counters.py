@@ -43,8 +43,8 @@ def plain_child(path: str, settings: PlainSettings) -> dict[str, Any]:
 def collect(root: Path, names: list[str], table: Path) -> dict[str, Any]:
     """Return instance -> stages, from the table as far as it has them."""
     found = json.loads(table.read_text()) if table.exists() else {}
-    settings = within_limit(PreprocessSettings(), 3600.0, "cadical195").plain
-    paths = {row.instance: root / row.path for row in read_index(root / "INDEX.csv")}
+    settings = within_limit(PreprocessSettings(), 3600.0, "cadical195").features.plain
+    paths = {row.instance: root / row.path for row in read_index(root / "INDEX.csv") if row.path is not None}
     with Sandbox() as sandbox:
         for k, name in enumerate(names):
             if name in found or name not in paths:

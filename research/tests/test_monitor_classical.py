@@ -9,7 +9,9 @@ import monitor_error as error
 import numpy as np
 import pytest
 from listened_runs import run_listened
+from observation import ESTIMATES, feature_names
 from online_errors import LEAST_TRAINING
+from online_observe import STRUCTURE
 from recording import Recording
 
 from satcost_gnn.core.distribution import GRIDS, CostDistribution
@@ -27,7 +29,7 @@ def test_estimates_stand_at_the_monitors_checkpoints(tmp_path: Path) -> None:
     with Sandbox() as sandbox:
         run = run_listened(sandbox, formula, tmp_path / "x.npz", settings, instance="x")
     values = static_features(formula)
-    structure = {name: values[name] for name in monitor_classical.STRUCTURE}
+    structure = {name: values[name] for name in STRUCTURE}
     found = monitor_classical.observe(run, Recording.load(tmp_path / "x.npz"), structure)
     assert found["conflicts"] == run.states[-1].conflicts
     assert list(map(int, found["along"])) == [state.conflicts for state in run.states[:-1]]
@@ -42,7 +44,7 @@ def test_estimates_stand_at_the_monitors_checkpoints(tmp_path: Path) -> None:
 
 def test_the_linear_model_is_asked_only_of_searches_that_it_has_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
-    names = monitor_classical.feature_names(learnt=True)
+    names = feature_names(learnt=True)
     count = 2 * LEAST_TRAINING
 
     def search(k: int) -> dict[str, Any]:
@@ -50,16 +52,16 @@ def test_the_linear_model_is_asked_only_of_searches_that_it_has_not_seen(monkeyp
             "instance": f"i{k}",
             "status": "UNSAT",
             "conflicts": int(10 ** rng.uniform(4, 5)),
-            "structure": {name: float(rng.normal()) for name in monitor_classical.STRUCTURE},
+            "structure": {name: float(rng.normal()) for name in STRUCTURE},
             "checkpoints": [
                 {
                     "end": end,
-                    "estimates": dict.fromkeys(monitor_classical.ESTIMATES, 4.0),
+                    "estimates": dict.fromkeys(ESTIMATES, 4.0),
                     "features": rng.normal(size=len(names)).tolist(),
                 }
                 for end in (250, 500)
             ],
-            "along": {"600": dict.fromkeys(monitor_classical.ESTIMATES, 4.0)},
+            "along": {"600": dict.fromkeys(ESTIMATES, 4.0)},
         }
 
     class Rows:

@@ -179,7 +179,8 @@ def test_what_stands_is_what_was_said_last() -> None:
     start = np.array([1.5, 1.5])
 
     def standing(at: float) -> list[float]:
-        return standing_at(spent, said, np.full(2, at), start).tolist()
+        found: list[float] = standing_at(spent, said, np.full(2, at), start).tolist()
+        return found
 
     assert standing(5.0) == [1.5, 1.5]
     assert standing(10.0) == [3.0, 2.0]
