@@ -31,6 +31,7 @@ from satcost_gnn.data.split_groups import family_blocks, group_instances
 from satcost_gnn.evaluate.metrics import c_index
 from satcost_gnn.features.cache import InstanceCache
 from satcost_gnn.features.instance import Instance
+from satcost_gnn.formula.graph import sample_clauses
 from satcost_gnn.learn.base import Estimator, TrainingTable, group_folds
 from satcost_gnn.learn.labelled_instances import open_datasets, preprocess_settings
 from satcost_gnn.learn.registry import make_estimator
@@ -53,9 +54,21 @@ METHODS: dict[str, Callable[[int], Estimator]] = {
     "forest": lambda seed: make_estimator("forest", seed=seed, **THIRD),
     "gaussian_process": lambda seed: make_estimator("gaussian_process"),
     "linear": lambda seed: make_estimator("linear"),
-    "average": lambda seed: make_estimator("average"),
+    "average": lambda seed: make_estimator("mixture"),
     "ood_gated": lambda seed: make_estimator("ood_gated"),
+    # Without a graph, which adds nothing here (research/structure_value.py) and takes most of the time.
+    "network": lambda seed: make_estimator("gnn", **network(seed)),
+    "ensemble": lambda seed: make_estimator(
+        "mixture", members=[["gnn", network(seed)], ["forest", {"seed": seed, **THIRD}]]
+    ),
 }
+
+
+def network(seed: int) -> dict[str, Any]:
+    """Return the settings of the network that ships, for static features and early search alone."""
+    settings = read_config(Path("configs/corpus.toml")).network
+    model = settings.model.model_copy(update={"modalities": ("static", "online")})
+    return {"settings": settings.model_copy(update={"model": model, "seed": seed}).model_dump(), "device": "cpu"}
 
 
 class EvaluationSetup:
@@ -84,7 +97,9 @@ class EvaluationSetup:
             if one.probe.solved:
                 solved[name] = float(np.log10(max(one.probe.cpu_s, 1e-3)))
             else:
-                found[name] = replace(one, graph=None, probe=replace(one.probe, trace=None))
+                # The network's samples have a graph, even where it is told to ignore it.
+                graph = None if one.graph is None else sample_clauses(one.graph, 100)
+                found[name] = replace(one, graph=graph, probe=replace(one.probe, trace=None))
         self.names = list(found)
         self.judged = np.array([name in published for name in self.names])
         matrix = self.dataset.cost_matrix(list(JUDGED), UNIT, instances=self.names)
