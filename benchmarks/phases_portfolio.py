@@ -1,6 +1,6 @@
 """Whether predicted phases pay as configurations of the portfolio: instances known to be satisfiable, of over a second.
 
-    python benchmarks/phases_portfolio.py --work DIR --out docs/benchmarks/phases_portfolio.json
+    python benchmarks/phases_portfolio.py --root CNF --work DIR --out docs/benchmarks/phases_portfolio.json
 
 Instances of the test and calibration sides, on which neither the network of the phases nor a portfolio was fitted,
 that the single best solver has found satisfiable after more than a second. Those that can be made from their recipes
