@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from scipy import stats
 from scipy.integrate import quad
 
-from satcost_gnn.core.distribution import GRIDS, UNIT_LABELS, CostDistribution, CostGrid, grid_for
+from satcost_gnn.core.distribution import GRIDS, TABLE_LEVELS, UNIT_LABELS, CostDistribution, CostGrid, grid_for
 
 GRID = GRIDS["conflicts"]
 SMALL = CostGrid("conflicts", 0.0, 4.0, 4)
@@ -478,3 +478,7 @@ def test_scaling_multiplies_the_cost(factor):
 def test_scaling_by_nonsense_is_refused(factor):
     with pytest.raises(ValueError, match="factor"):
         random_distributions().scaled(factor)
+
+
+def test_the_levels_of_a_table():
+    assert TABLE_LEVELS == (0.05, 0.25, 0.5, 0.75, 0.95)

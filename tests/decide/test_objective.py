@@ -56,3 +56,16 @@ def test_effect_size_is_the_difference_in_standard_deviations() -> None:
 def test_unknown_objective_says_which_there_are() -> None:
     with pytest.raises(ConfigError, match="expected-cost, par2, par10, p-solved"):
         Objective.of("speed")
+
+
+def test_not_being_solved_has_the_mean_and_spread_of_a_coin() -> None:
+    found = scores(CostDistribution.normal(GRIDS["cpu_seconds"], [0.0, 0.5, 1.0], 0.7), Objective.P_SOLVED, 5.0, 1.0)
+    p = CostDistribution.normal(GRIDS["cpu_seconds"], [0.0, 0.5, 1.0], 0.7).p_solved_by(4.0)
+    np.testing.assert_allclose(found.value, 1.0 - p)
+    np.testing.assert_allclose(found.sd, np.sqrt(p * (1.0 - p)))
+
+
+def test_what_costs_less_than_the_grid_counts_as_its_low_end() -> None:
+    low = CostDistribution(GRIDS["cpu_seconds"], np.ones(GRIDS["cpu_seconds"].bins + 1))
+    assert partial_moment(low, 5.0, 1) == pytest.approx(1e-3)
+    assert partial_moment(low, 1e-4, 1) == 0.0

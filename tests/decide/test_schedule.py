@@ -264,3 +264,9 @@ def test_no_core_is_given_more_than_the_limit() -> None:
         found = greedy_plan(promising, np.ones(1), settings(cores=cores), times)
         spent = [sum(length for _, length in core) for core in found]
         assert max(spent) <= 10.0 and min(spent) > 0.0
+
+
+def test_however_little_is_left_a_hundredth_of_the_limit_is_to_be_run() -> None:
+    settings = ScheduleSettings(Objective.PAR2, 50.0)
+    assert settings.after(20.0).time_limit_s == 30.0
+    assert settings.after(60.0).time_limit_s == settings.after(49.9).time_limit_s == 0.5

@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import ndtri
 
 from satcost_gnn.core.distribution import GRIDS, CostDistribution
 from satcost_gnn.data.dataset import Dataset
@@ -15,7 +16,7 @@ from satcost_gnn.decide.training_fit import (
     fit_presolving,
     fit_turns,
 )
-from satcost_gnn.decide.training_statistics import TrainingStatistics
+from satcost_gnn.decide.training_statistics import DEFAULT_COPULA_CORRELATION, TrainingStatistics
 
 CORPUS = Path(__file__).parents[2] / "datasets" / "corpus"
 GRID = GRIDS["cpu_seconds"]
@@ -99,3 +100,17 @@ def test_turns_are_kept_only_where_they_pay() -> None:
     # Presolving has all the time, or leaves nothing.
     assert fit_turns(par2, par2, ["a", "b"], "a", 10.0, 10.0) == ()
     assert fit_turns(par2, par2[:1] * 0.01, ["a", "b"], "a", 0.5, 10.0) == ()
+
+
+def test_a_correlation_is_of_runs_that_both_have_solved() -> None:
+    rng = np.random.default_rng(4)
+    cost = rng.normal(size=(60, 2)) @ np.array([[1.0, 0.8], [0.0, 0.6]])
+    predicted = CostDistribution.normal(GRID, np.zeros((60, 2)), 1.0)
+    solved = np.ones((60, 2), dtype=bool)
+    solved[:20, 0] = solved[40:, 1] = False
+    score = ndtri(predicted.cdf_at(cost))
+    expected = np.corrcoef(score[20:40].T)[0, 1]
+    assert fit_copula_correlation(predicted, cost, solved) == pytest.approx(expected, abs=1e-6)
+    # Fewer than twenty tell nothing.
+    solved[20, 0] = False
+    assert fit_copula_correlation(predicted, cost, solved) == DEFAULT_COPULA_CORRELATION

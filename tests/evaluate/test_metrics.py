@@ -257,3 +257,15 @@ def test_bootstrap_leaves_out_resamples_without_a_value():
 
 def test_a_run_that_is_solved_at_the_cutoff_is_solved():
     assert metrics.coded_cost([3.0, 3.0], [False, True], "par2", 3.0).tolist() == [3.0, 3.0 + math.log10(2)]
+
+
+def test_groups_of_constant_costs_have_no_order() -> None:
+    rng = np.random.default_rng(1)
+    cost = np.concatenate([np.full(20, 2.0), rng.normal(size=20)])
+    groups = ["same"] * 20 + ["other"] * 20
+    prediction = rng.normal(size=40)
+    found = metrics.spearman_within(prediction, cost, groups)
+    assert found == pytest.approx(metrics.spearman(prediction[20:], cost[20:]))
+    # Costs that span exactly one decade are no constant ones.
+    span = np.concatenate([[0.0, 1.0], np.linspace(0.1, 0.9, 18)])
+    assert not math.isnan(metrics.spearman_within(prediction[:20], span, ["a"] * 20))

@@ -79,3 +79,9 @@ def test_a_model_is_told_without_the_variables_of_an_encoding() -> None:
     model = np.array([1, -2, 3, -4], dtype=np.int32)
     assert formula.without_auxiliary(model).tolist() == [1, -2, 3, -4]
     assert formula.with_auxiliary(2).without_auxiliary(model).tolist() == [1, -2]
+
+
+def test_integers_beyond_64_bits_are_refused_and_the_largest_within_are_not_rounded():
+    with pytest.raises(FormulaError, match="integers beyond 64 bits"):
+        Formula.from_arrays(np.array([2**63], dtype=np.uint64), [0, 1])
+    assert Formula.from_arrays(np.array([7, 2**31 - 2], dtype=np.uint64), [0, 2]).literals.tolist() == [7, 2**31 - 2]

@@ -235,3 +235,15 @@ def test_levels_of_the_smallest_set(stopped):
     else:
         np.testing.assert_allclose(found, [1 / 4, 2 / 4, 3 / 4])
         np.testing.assert_allclose(at, [0.2, 0.4, 0.7])
+
+
+def test_the_wide_normal_is_as_wide_as_nine_errors_in_ten():
+    predicted, cost, stopped, _ = runs(200, 12, bias=0.3, cutoff=4.5)
+    fitted = RecalibrationMap.fit(predicted, cost, stopped)
+    assert fitted.sd == pytest.approx(np.quantile(np.abs(predicted.median() - cost)[~stopped], 0.9))
+
+
+def test_knots_rise_where_many_runs_have_one_level():
+    sure = CostDistribution.from_points(GRID, np.full(100, 3.0))
+    fitted = RecalibrationMap.fit(sure, np.full(100, 3.0), np.zeros(100, bool))
+    assert (np.diff(fitted.predicted) > 0).all()

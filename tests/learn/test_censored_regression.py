@@ -108,3 +108,16 @@ def test_the_noise_has_a_largest_and_a_least():
     rng = np.random.default_rng(0)
     x, noise = rng.normal(size=(200, 2)), rng.normal(size=200)
     assert [CensoredRidge.fit(x, scale * noise, np.zeros(200, bool)).sd for scale in (20.0, 1e-3)] == [3.0, 0.05]
+
+
+def test_without_an_event_the_noise_is_a_decade_and_a_penalty_of_one_is_the_default():
+    rng = np.random.default_rng(2)
+    features, target = rng.normal(size=(40, 3)), rng.normal(size=40)
+    nothing = CensoredRidge.fit(features, target, np.ones(40, dtype=bool))
+    assert (nothing.sd, nothing.intercept) == (1.0, pytest.approx(target.mean() + 0.5))
+    assert not nothing.coefficients.any()
+    some = rng.random(40) < 0.2
+    np.testing.assert_array_equal(
+        CensoredRidge.fit(features, target, some).coefficients,
+        CensoredRidge.fit(features, target, some, penalty=1.0).coefficients,
+    )

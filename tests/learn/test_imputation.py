@@ -10,7 +10,7 @@ from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.learn.base import TrainingTable
-from satcost_gnn.learn.imputation import impute_censored
+from satcost_gnn.learn.imputation import _mean_of_others, impute_censored
 
 N = 200
 
@@ -80,3 +80,14 @@ def test_bounds_of_others_that_say_little_change_little(rng: np.random.Generator
     assert isinstance(samples, CostDistribution)
     assert np.array_equal(target[:, 1], cost[:, 1])
     assert (target[:, 0] > 0).all()
+
+
+def test_the_mean_is_over_the_others_that_have_runs() -> None:
+    none = np.nan
+    surplus = np.array([[1.0, none, 3.0, 4.0], [none, none, 5.0, none], [none, 2.0, none, none]])
+    told, means = _mean_of_others(surplus, 0)
+    assert told.tolist() == [True, True, True]
+    assert means.tolist() == [3.5, 5.0, 2.0]
+    told, means = _mean_of_others(surplus, 2)
+    assert told.tolist() == [True, False, True]
+    assert means.tolist() == [2.5, 0.0, 2.0]

@@ -191,3 +191,11 @@ def test_total_is_the_mean_over_units_of_the_weighted_terms():
     extra = both.crps["conflicts"].item() / count
     assert both.total.item() - plain.total.item() == pytest.approx(extra, rel=1e-4)
     assert ranked.total > plain.total
+
+
+def test_a_single_pair_counts_whole():
+    mean, cost = torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [3.0]])
+    no, yes, family = torch.zeros(2, 1, dtype=torch.bool), torch.ones(2, 1, dtype=torch.bool), torch.zeros(2)
+    found = ranking_loss(mean, cost, no, yes, family, 0.5)
+    assert float(found) == pytest.approx(np.log1p(np.exp(-2.0)), rel=1e-6)
+    assert float(ranking_loss(mean, cost, yes, yes, family, 0.5)) == 0.0
