@@ -490,3 +490,17 @@ def test_write_many_clauses_in_pieces():
     again = parse_dimacs(formula.to_dimacs().encode())
     assert np.array_equal(again.literals, formula.literals)
     assert np.array_equal(again.offsets, formula.offsets)
+
+
+@pytest.mark.parametrize("char", [":", "/", ";", "x"])
+def test_characters_beside_the_digits_are_none(char):
+    with pytest.raises(FormulaError, match=r":2: "):
+        parse_dimacs(f"p cnf 30 2\n1 {char}2 0\n2{char} 3 0\n".encode())
+
+
+def test_a_word_in_a_message_has_forty_characters_at_most():
+    for length, end in ((40, "x'"), (41, "x'…")):
+        with pytest.raises(FormulaError) as caught:
+            parse_dimacs(f"p cnf 2 1\n{'x' * length} 0\n".encode())
+        assert f"'{'x' * 39}{end}" in str(caught.value)
+        assert ("…" in str(caught.value)) == (length == 41)

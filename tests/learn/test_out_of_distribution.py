@@ -196,3 +196,25 @@ def test_far_is_beyond_the_second_nearest_of_all_other_families():
     ]
     expected = np.quantile(np.hypot(second, lost) / np.sqrt(len(detector._centre)), 0.99)
     assert detector._far == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_distance_is_that_of_the_main_directions_and_what_they_leave() -> None:
+    rng = np.random.default_rng(5)
+    names = tuple(f"f{k}" for k in range(90))
+    values = rng.normal(3.0, 1.0, (220, 90)) @ rng.normal(size=(90, 90))
+    instances = [Instance(f"{k}", f"{k}", FeatureVector(names, row)) for k, row in enumerate(values)]
+    detector = OODDetector("static").fit(instances[:200])
+    x = detector._coordinates(FeatureMatrix.from_instances(instances, "static", detector._fitted.input_names))
+    train, fresh = x[:200], x[200:]
+    centre = train.mean(axis=0)
+    directions = np.linalg.svd(train - centre, full_matrices=False)[2][:64]
+    left = np.eye(90) - directions.T @ directions
+    (there, lost_there), (here, lost) = (
+        ((rows - centre) @ directions.T, np.linalg.norm((rows - centre) @ left, axis=1)) for rows in (train, fresh)
+    )
+    near = np.sort(np.linalg.norm(here[:, None] - there, axis=2))
+    own = np.sort(np.linalg.norm(there[:, None] - there, axis=2))
+    # Of a training instance the first is itself.
+    inside = np.quantile(np.hypot(own[:, 2], lost_there) / np.sqrt(90), 0.95)
+    expected = np.hypot(near[:, 1], lost) / np.sqrt(90) / inside
+    np.testing.assert_allclose([one.score for one in detector.judge(instances[200:])], expected, rtol=1e-3)
