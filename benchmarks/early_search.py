@@ -195,7 +195,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
             "files": len(equal),
             "sum": _ratio(equal, "probe_s"),
             "sum_without_the_trace": _ratio(equal, "probe_search_s"),
-            "median": float(np.median([one["cpu_s"] / one["probe_s"] for one in equal])),
+            "median": float(np.median([one["cpu_s"] / one["probe_s"] for one in equal])) if equal else None,
         },
         "today": {"answered": int(sum(today)), "cpu_s": float((probe_s + replicate_s).sum())},
         "policies": {},
@@ -207,7 +207,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
             load = _load_s(row)
             spent.append(load + sum(max(stage["cpu_s"] - load, 0.0) for stage in stages))
             solved.append(any(stage["status"] in ("SAT", "UNSAT") for stage in stages))
-        done = np.array(solved)
+        done = np.array(solved, dtype=bool)
         for name, also in (("plain", ()), ("plain, probe", ("probe",)), ("all", ("probe", "replicate"))):
             cost = np.array(spent) + sum(
                 ({"probe": probe_s, "replicate": replicate_s}[part] * ~done for part in also), np.zeros(len(usable))
@@ -215,7 +215,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
             by = [any(_answered(row[part]) for part in also) for row in usable]
             found["policies"][f"{name} {budget}"] = {
                 "known_cost": int(done.sum()),
-                "answered": int((done | np.array(by)).sum()),
+                "answered": int((done | np.array(by, dtype=bool)).sum()),
                 "cpu_s": float(cost.sum()),
             }
     found["after"] = {
@@ -226,8 +226,9 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _ratio(rows: list[dict[str, Any]], name: str) -> float:
-    return float(sum(row["cpu_s"] for row in rows) / sum(row[name] for row in rows))
+def _ratio(rows: list[dict[str, Any]], name: str) -> float | None:
+    """Return the plain run's share of what another one took; None without files to compare."""
+    return float(sum(row["cpu_s"] for row in rows) / sum(row[name] for row in rows)) if rows else None
 
 
 def _load_s(row: dict[str, Any]) -> float:
