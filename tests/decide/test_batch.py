@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from satcost_gnn.core.distribution import GRIDS, CostDistribution
+from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.decide.batch import BATCH_COLUMNS, Aim, BatchQueue, BatchSettings, Task, simulate, solve_batch
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.features.early_budget import presolving
@@ -172,18 +173,21 @@ def test_presolving_is_one_run_that_lasts_about_as_long_as_a_prediction() -> Non
     assert presolving(settings, 60.0, "minisat22").features.plain is None
 
 
-def test_a_batch_with_the_shipped_checkpoint() -> None:
-    names = ["golfer-4-3-5.cnf", "sudoku-9.cnf", "malformed.cnf", "subset-cardinality-12.cnf", "missing.cnf"]
+def test_a_batch_with_the_shipped_checkpoint(tmp_path: Path) -> None:
+    names = ["hard.cnf", "sudoku-9.cnf", "malformed.cnf", "subset-cardinality-12.cnf", "missing.cnf"]
+    # Some 150,000 conflicts: not answered by the plain run of a second before the prediction, on no machine.
+    (tmp_path / "hard.cnf").write_text(from_recipe("random-ksat:k=3,n=260,ratio=4.6,seed=3").to_dimacs())
+    files = [str((tmp_path if name == "hard.cnf" else SAMPLES) / name) for name in names]
     rows: list[dict[str, Any]] = []
     with Predictor.from_checkpoint(unit="cpu_seconds", start="forest") as predictor:
-        solve_batch(predictor, [str(SAMPLES / name) for name in names], BatchSettings(60, cores=2), rows.append)
+        solve_batch(predictor, files, BatchSettings(60, cores=2), rows.append)
     found = {Path(row["path"]).name: row for row in rows}
     assert sorted(found) == sorted(names) and len(rows) == len(names)
     assert all(set(row) <= set(BATCH_COLUMNS) for row in rows)
     assert Counter(row["status"] for row in rows) == {"UNSAT": 2, "SAT": 1, "error": 2}
     assert found["sudoku-9.cnf"]["solver"] == "cadical195"
     assert found["sudoku-9.cnf"]["runs"] == 0
-    hard = found["golfer-4-3-5.cnf"]
+    hard = found["hard.cnf"]
     assert hard["runs"] >= 1 and hard["cpu_s"] > 0 and hard["finished_s"] > 0
     # The labels reach beyond the limit of 60 s.
     assert 0 < hard["expected_s"] <= 60 and 0 < hard["p_solved"] < 1
