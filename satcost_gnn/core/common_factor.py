@@ -38,6 +38,29 @@ def normal_score(p: ArrayLike) -> Floats:
     return np.asarray(_INVERSE(np.clip(np.asarray(p, dtype=np.float64), _LEAST, 1.0 - _LEAST)), dtype=np.float64)
 
 
+def quadrature(count: int) -> tuple[Floats, Floats]:
+    """Return nodes over the common factor and their weights, which sum to 1."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(count)
+    return nodes, weights / weights.sum()
+
+
+def given_factor(cdf: Floats, correlation: float, nodes: Floats) -> Floats:
+    """Return ``float64[..., n_nodes]``: probabilities given each value of the common factor.
+
+    Parameters
+    ----------
+    cdf
+        ``float64[...]``: values of distribution functions. What is impossible or certain stays so.
+    correlation
+        r of the module's formula, less than 1.
+    nodes
+        ``float64[n_nodes]``: values of u.
+    """
+    p = cdf[..., None]
+    shifted = (normal_score(p) - math.sqrt(correlation) * nodes) / math.sqrt(1.0 - correlation)
+    return np.where(p <= 0.0, 0.0, np.where(p >= 1.0, 1.0, normal_cdf(shifted)))
+
+
 def given_survival(
     distribution: CostDistribution, column: int, log10_cost: float, correlation: float
 ) -> CostDistribution:
@@ -64,17 +87,15 @@ def given_survival(
         raise ValueError(f"found a correlation of {correlation:g}; expected a number from 0 to less than 1")
     if correlation == 0.0 or not math.isfinite(log10_cost):
         return distribution
-    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
+    nodes, weights = quadrature(NODES)
     shift, scale = math.sqrt(correlation) * nodes, math.sqrt(1.0 - correlation)
     own = CostDistribution(distribution.grid, distribution.cdf[..., column, :])
     bound = normal_score(own.cdf_at(np.full(own.shape, log10_cost)))
     alive = weights * normal_cdf((shift - bound[..., None]) / scale)
     alive = alive / alive.sum(axis=-1, keepdims=True)
     others = np.delete(np.arange(distribution.shape[-1]), column)
-    p = distribution.cdf[..., others, :]
-    at_nodes = normal_cdf((normal_score(p)[..., None] - shift) / scale)
-    found = (at_nodes * alive[..., None, None, :]).sum(axis=-1)
     cdf = np.array(distribution.cdf)
-    # What is impossible or certain stays so.
-    cdf[..., others, :] = np.where(p <= 0.0, 0.0, np.where(p >= 1.0, 1.0, np.clip(found, 0.0, 1.0)))
+    found = (given_factor(cdf[..., others, :], correlation, nodes) * alive[..., None, None, :]).sum(axis=-1)
+    # The weights sum to 1 but for rounding: what is certain stays so.
+    cdf[..., others, :] = np.where(cdf[..., others, :] >= 1.0, 1.0, np.clip(found, 0.0, 1.0))
     return CostDistribution(distribution.grid, np.maximum.accumulate(cdf, axis=-1))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from satcost_gnn.core.common_factor import given_factor, quadrature
 from satcost_gnn.core.distribution import CostDistribution, Floats
 from satcost_gnn.decide.objective import Objective, partial_moment
 from satcost_gnn.errors import ConfigError
@@ -266,15 +267,8 @@ def given_common_factor(distribution: CostDistribution, copula_correlation: floa
     m = distribution.shape[0]
     if copula_correlation == 0:
         return distribution, np.full(m, 1.0 / m)
-    from scipy.special import ndtr, ndtri
-
-    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
-    weights = weights / weights.sum()
-    score = ndtri(np.clip(distribution.cdf, 1e-9, 1 - 1e-9))
-    shifted = (score[:, None] - np.sqrt(copula_correlation) * nodes[None, :, None, None]) / np.sqrt(
-        1 - copula_correlation
-    )
-    cdf = np.where(distribution.cdf[:, None] <= 0, 0.0, np.where(distribution.cdf[:, None] >= 1, 1.0, ndtr(shifted)))
+    nodes, weights = quadrature(_NODES)
+    cdf = np.moveaxis(given_factor(distribution.cdf, copula_correlation, nodes), -1, 1)
     return (
         CostDistribution(distribution.grid, cdf.reshape(m * _NODES, *distribution.cdf.shape[1:])),
         np.tile(weights, m) / m,

@@ -29,7 +29,7 @@ from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.runtime.threads import one_thread
 from satcost_gnn.serve import checkpoint_contents as contents
 from satcost_gnn.serve.checkpoint import Checkpoint
-from satcost_gnn.serve.members import Members
+from satcost_gnn.serve.members import DETECTOR, Members
 from satcost_gnn.serve.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Predictor:
             self.notes += (f"{self.chain[0]} alone is not calibrated in this checkpoint: read its intervals with care",)
         self._offsets = contents.read_probe_offsets(checkpoint, self.unit)
         self._relative = contents.read_relative_costs(checkpoint, self.unit)
-        self.ood_detector = OODDetector.load(checkpoint.directory / "ood_detector")
+        self.ood_detector = OODDetector.load(checkpoint.directory / DETECTOR)
         self._members = Members(checkpoint, self.unit, device)
         self._estimators: dict[str, Estimator | str] = {}
         #: Where :meth:`predict_many` keeps what files have taken, and finds it again, without models; None for nowhere.
