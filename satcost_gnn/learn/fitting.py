@@ -11,7 +11,7 @@ from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.data.splits import LEARNT_SIDES
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.features.instance import Instance
-from satcost_gnn.learn.base import Estimator
+from satcost_gnn.learn.base import Estimator, TrainingTable
 from satcost_gnn.learn.calibration import Calibration
 from satcost_gnn.learn.ensemble.mixture import Mixture
 from satcost_gnn.learn.ensemble.ood_gate import OutOfDistributionGate, fit_fallback
@@ -56,13 +56,9 @@ def fit_classical(data: LabelledInstances, unit: str) -> dict[str, Estimator]:
     return fitted
 
 
-def calibrate(data: LabelledInstances, unit: str, estimators: Mapping[str, Estimator]) -> dict[str, Calibration]:
-    """Fit a calibration of each estimator on the calibration side, which no estimator was fitted to."""
-    table = data.tables[unit].subset(data.side("calibration"))
-    return {
-        name: Calibration.fit(estimator.predict(table.instances), table.cost, table.censored, table.known)
-        for name, estimator in estimators.items()
-    }
+def calibrate(table: TrainingTable, predicted: Mapping[str, CostDistribution]) -> dict[str, Calibration]:
+    """Fit a calibration of each estimator to what it predicts of a table that no estimator was fitted to."""
+    return {name: Calibration.fit(found, table.cost, table.censored, table.known) for name, found in predicted.items()}
 
 
 def not_learnt_from(config: TrainingConfig) -> tuple[str, ...]:

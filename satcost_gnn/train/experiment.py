@@ -110,14 +110,12 @@ def run_experiment(config: TrainingConfig, progress: Callable[[int, str], Progre
         store.add(detector.name, detector)
         for unit in config.data.units:
             estimators = {**fitted[unit], NETWORK: network.for_unit(unit), head: best[unit]}
-            maps = calibrate(data, unit, estimators)
+            unseen = data.tables[unit].subset(data.side("calibration"))
+            predicted = {name: one.predict(unseen.instances) for name, one in estimators.items()}
+            maps = calibrate(unseen, predicted)
             calibrations[unit] = {name: found.to_json() for name, found in maps.items()}
-            fresh_table = data.tables[unit].subset(data.side("calibration"))
-            correlation[unit] = fit_copula_correlation(
-                maps[head].apply(best[unit].predict(fresh_table.instances)),
-                fresh_table.cost,
-                fresh_table.known & ~fresh_table.censored,
-            )
+            solved = unseen.known & ~unseen.censored
+            correlation[unit] = fit_copula_correlation(maps[head].apply(predicted[head]), unseen.cost, solved)
             test = data.tables[unit].subset(data.side("test"))
             cutoffs = largest_solved(data, unit)
             metrics["units"][unit] = measure(predict_all(estimators, maps, test.instances), test, cutoffs)
