@@ -8,6 +8,7 @@ The split is a plain one, on the variables that occur most; put your own look-ah
 import itertools
 import sys
 from collections import Counter
+from collections.abc import Sequence
 
 from pysat.solvers import Solver
 
@@ -18,16 +19,16 @@ from satcost_gnn.serve.predictor import Predictor
 SOLVER = "cadical195"
 
 
-def split(clauses, depth):
+def split(clauses: list[list[int]], depth: int) -> list[tuple[int, ...]]:
     """Return the cubes of all signs of the variables that occur most."""
     often = Counter(abs(literal) for clause in clauses for literal in clause).most_common(depth)
     return list(itertools.product(*((variable, -variable) for variable, _ in often)))
 
 
-def conquer(clauses, cube):
+def conquer(clauses: list[list[int]], cube: Sequence[int]) -> tuple[bool, int]:
     """Return whether the cube is satisfiable, and the conflicts that it took."""
     with Solver(SOLVER, bootstrap_with=[*clauses, *([literal] for literal in cube)]) as solver:
-        return solver.solve(), solver.accum_stats()["conflicts"]
+        return bool(solver.solve()), int(solver.accum_stats()["conflicts"])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Conflicts of a solver without and with predicted phases: `python examples/phases.py FILE...`."""
+"""Conflicts of a solver without and with predicted phases: `python examples/predicted_phases.py FILE...`."""
 
 import sys
 
@@ -8,12 +8,12 @@ from satcost_gnn.formula.dimacs import read_dimacs
 from satcost_gnn.serve.phases import PhasePredictor
 
 
-def conflicts(clauses, phases):
+def conflicts(clauses: list[list[int]], phases: list[int]) -> int:
     """Return how many conflicts MiniSat takes when it tries these values first."""
     with Solver("minisat22", bootstrap_with=clauses) as solver:
         solver.set_phases(phases)
         solver.solve()
-        return solver.accum_stats()["conflicts"]
+        return int(solver.accum_stats()["conflicts"])
 
 
 if __name__ == "__main__":
@@ -21,4 +21,5 @@ if __name__ == "__main__":
         for path in sys.argv[1:]:
             formula = read_dimacs(path)
             phases = predictor.predict(formula).literals().tolist()
-            print(path, *(conflicts(formula.clauses(), guide) for guide in ([], phases)))
+            without, guided = conflicts(formula.clauses(), []), conflicts(formula.clauses(), phases)
+            print(path, without, guided)
