@@ -85,12 +85,11 @@ def design(predicted: ArrayLike, n: int) -> Design:
     share = np.cumsum(np.sqrt(x[order]))
     stratum = np.empty(m, dtype=np.int64)
     stratum[order] = np.minimum((share / share[-1] * h - 1e-9).astype(np.int64), h - 1)
-    # A stratum of fewer than two cubes joins its neighbour.
+    # A stratum of fewer than two cubes joins its neighbour. The first has three at least: there are as many for each
+    # stratum, and the cheapest ones' share of the total is no more than that of their number.
     for k in range(h - 1, 0, -1):
         if (stratum == k).sum() < 2:
             stratum[stratum == k] = k - 1
-    if (stratum == stratum.min()).sum() < 2 and len(np.unique(stratum)) > 1:
-        stratum[stratum == stratum.min()] = np.unique(stratum)[1]
     _, stratum = np.unique(stratum, return_inverse=True)
     sizes = np.bincount(stratum)
     weight = np.sqrt(sizes * np.array([(x[stratum == k] ** 2).sum() for k in range(len(sizes))]))
@@ -162,7 +161,7 @@ def estimate(plan: Design, chosen: ArrayLike, measured: ArrayLike, coverage: flo
     mean_x = np.bincount(stratum, weights=x, minlength=n_strata) / np.maximum(taken, 1)
     mean_y = np.bincount(stratum, weights=y, minlength=n_strata) / np.maximum(taken, 1)
     straight_x, straight_y = float(sizes @ mean_x), float(sizes @ mean_y)
-    ratio = straight_y / straight_x if straight_x > 0 else 0.0
+    ratio = straight_y / straight_x
     # Slope within strata, each pair weighted as it enters the variance of the total.
     dx, dy = x - mean_x[stratum], y - mean_y[stratum]
     weight = (sizes / np.maximum(taken, 1))[stratum] ** 2

@@ -189,7 +189,7 @@ class _Plans:
         """Return the best schedule of a subset of solvers from the beginning."""
         found: list[tuple[int, float]] = []
         now = 0
-        while chosen and now < len(self.times) - 1:
+        while chosen:
             solver, end = self._choice[chosen, now].tolist()
             if solver < 0:
                 break
@@ -260,7 +260,7 @@ def given_common_factor(distribution: CostDistribution, copula_correlation: floa
     Returns
     -------
     CostDistribution
-        ``(m * nodes, n_solvers)``, nodes fastest.
+        ``(m * nodes, n_solvers)``, nodes fastest; without a correlation as they are, as if of one node.
     float64[m * nodes]
         Weights that sum to 1; the weighted mean of an instance's nodes is its distribution, up to the quadrature.
     """

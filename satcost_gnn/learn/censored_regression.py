@@ -85,7 +85,7 @@ class CensoredRidge:
         gram = (x * w[:, None]).T @ x
         eigenvalues, vectors = np.linalg.eigh(gram)
         eigenvalues = np.maximum(eigenvalues, 0.0)
-        inverse = 1.0 / np.maximum(eigenvalues + penalty, 1e-10 * max(1.0, float(eigenvalues.max(initial=0.0))))
+        inverse = 1.0 / np.maximum(eigenvalues + penalty, 1e-10 * float(eigenvalues.max(initial=1.0)))
         degrees = 1.0 + float((eigenvalues * inverse).sum())
         complete = target.astype(np.float64).copy()
         sd = float(np.clip(np.sqrt(np.average((target - np.average(target, weights=w)) ** 2, weights=w)), *SD_RANGE))

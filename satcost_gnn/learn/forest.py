@@ -264,7 +264,8 @@ class QuantileForest:
         -------
         float64[n, n_train]
             Rows sum to 1. In each tree, the training instances in the row's leaf share a weight of 1 / n_trees; with
-            ``exclude_self`` trees in which it is alone in its leaf drop out.
+            ``exclude_self`` trees in which it is alone in its leaf drop out, and where it is so in all of them, all
+            instances count alike.
         """
         leaves = self.members if exclude_self else self.trees.leaves(x)
         others = self._sizes[leaves] - 1 if exclude_self else self._sizes[leaves]

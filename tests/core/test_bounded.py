@@ -65,3 +65,15 @@ def test_wrong_bounds() -> None:
     for lower, upper in ((2.0, 1.0), (np.nan, 1.0)):
         with pytest.raises(ValueError, match="bound"):
             BoundedDistribution(GRID, cdf, np.array(lower), np.array(upper))
+
+
+@pytest.mark.parametrize(("cost", "first"), [(2.2, 9), (2.25, 9), (2.26, 10), (-1.0, 0), (8.0, 32), (9.0, 32)])
+def test_a_known_cost_lies_in_its_bin(cost: float, first: int) -> None:
+    # Bins of a quarter: the ninth ends at 2.25, which belongs to it.
+    assert known_cost(GRID, cost).cdf.tolist() == [0.0] * first + [1.0] * (33 - first)
+
+
+def test_the_bounds_move_with_the_cost() -> None:
+    moved = survived(CostDistribution.normal(GRID, 3.0, 1.0), 2.0).scaled(100.0)
+    assert moved.quantile(0.0) == pytest.approx(4.0)
+    assert known_cost(GRID, 3.0).scaled(0.1).quantile(1.0) == pytest.approx(2.0)

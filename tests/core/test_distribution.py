@@ -482,3 +482,9 @@ def test_scaling_by_nonsense_is_refused(factor):
 
 def test_the_levels_of_a_table():
     assert TABLE_LEVELS == (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+def test_a_normal_is_at_least_a_hundredth_of_a_bin_wide() -> None:
+    # The edge at 2 lies one, then two hundredths of a bin above the mean.
+    found = CostDistribution.normal(SMALL, [1.99, 1.98], [0.0, 1e-9])
+    assert_allclose(found.cdf[:, 2], stats.norm.cdf([1.0, 2.0]), rtol=1e-9)

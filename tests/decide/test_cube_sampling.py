@@ -3,8 +3,9 @@ import itertools
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import stats
 
-from satcost_gnn.decide.cube_sampling import design, estimate, expected_of_censored
+from satcost_gnn.decide.cube_sampling import Design, design, estimate, expected_of_censored
 from satcost_gnn.errors import ConfigError
 
 Floats = NDArray[np.float64]
@@ -136,3 +137,77 @@ def test_the_estimate_is_that_of_the_formula() -> None:
 def test_what_is_left_goes_to_the_costly_stratum() -> None:
     plan = design(np.array([1.0] * 50 + [156.25] * 4), 6)
     assert plan.counts.tolist() == [2, 4]
+
+
+@pytest.mark.parametrize("shape", ["equal", "steep", "one", "few"])
+def test_no_stratum_has_a_single_cube(shape: str) -> None:
+    for m in (9, 12, 40):
+        x = {
+            "equal": np.full(m, 7.0),
+            "steep": 10.0 ** np.arange(m),
+            "one": np.append(np.ones(m - 1), 1e9),
+            "few": np.append(np.full(m - 3, 1e-9), [1.0, 1.0, 1.0]),
+        }[shape]
+        for n in range(2, m + 1):
+            sizes = np.bincount(design(x, n).stratum)
+            assert sizes.min() >= 2 and sizes.sum() == m
+
+
+def by_the_book(
+    predicted: Floats, strata: list[list[int]], chosen: list[list[int]], y: dict[int, float], coverage: float
+) -> tuple[float, float, float, float]:
+    """The combined regression estimator and its interval, stratum by stratum (Cochran 1977, section 7.10)."""
+    n = sum(map(len, chosen))
+    pairs = [(len(all_), len(some), [predicted[i] for i in some], [y[i] for i in some]) for all_, some in
+             zip(strata, chosen, strict=True)]  # fmt: skip
+    total_x = sum(size * np.mean(xs) for size, _, xs, _ in pairs)
+    total_y = sum(size * np.mean(ys) for size, _, _, ys in pairs)
+    sxx = sum((size / k) ** 2 * ((xs - np.mean(xs)) ** 2).sum() for size, k, xs, _ in pairs)
+    sxy = sum((size / k) ** 2 * ((xs - np.mean(xs)) * (ys - np.mean(ys))).sum() for size, k, xs, ys in pairs)
+    trust = max(n - len(strata), 1) / (max(n - len(strata), 1) + 12)
+    ratio = total_y / total_x
+    slope = trust * max(sxy / sxx, 0.0) + (1 - trust) * ratio
+    value = total_y + slope * (sum(predicted) - total_x)
+    within = pooled = 0.0
+    relative = sum(((b - ratio * a) / a) ** 2 for _, _, xs, ys in pairs for a, b in zip(xs, ys, strict=True)) / (n - 1)
+    for (size, k, xs, ys), everything in zip(pairs, strata, strict=True):
+        rest = [b - np.mean(ys) - slope * (a - np.mean(xs)) for a, b in zip(xs, ys, strict=True)]
+        times = size**2 * (1 - k / size) / k
+        within += times * sum(r**2 for r in rest) / max(k - 1, 1)
+        pooled += times * relative * np.mean([predicted[i] ** 2 for i in everything])
+    half = stats.t.ppf(0.5 + coverage / 2, n - 1) * np.sqrt(max(within, pooled)) / value
+    return value, max(value * np.exp(-half), sum(y.values())), value * np.exp(half), slope
+
+
+@pytest.mark.parametrize("coverage", [0.5, 0.8, 0.95])
+@pytest.mark.parametrize("spread", [0.02, 3.0])
+@pytest.mark.parametrize("unit", [1.0, 1e-6])
+def test_an_estimate_from_two_strata_is_that_of_the_book(coverage: float, spread: float, unit: float) -> None:
+    predicted = unit * np.array([1.0, 2.0, 3.0, 4.0, 5.0, 40.0, 60.0, 90.0])
+    plan = Design(predicted, np.array([0] * 5 + [1] * 3), np.array([2, 2]))
+    strata, chosen = [[0, 1, 2, 3, 4], [5, 6, 7]], [[1, 4], [5, 7]]
+    # Once predictions err in proportion, once the costly ones by more than that.
+    y = {1: unit * 2.2, 4: unit * 4.5, 5: unit * (38.0 - 10 * spread), 7: unit * (95.0 + 10 * spread)}
+    rows = np.array([i for part in chosen for i in part])
+    found = estimate(plan, rows, np.array([y[i] for i in rows]), coverage)
+    expected = by_the_book(predicted, strata, chosen, y, coverage)
+    assert (found.value, found.low, found.high, found.slope) == pytest.approx(expected, rel=1e-9)
+    assert found.runs == 4 and found.low < found.value < found.high
+
+
+def test_an_estimate_from_two_runs_has_one_degree_of_freedom() -> None:
+    predicted = np.array([1.0, 2.0, 3.0, 4.0])
+    found = estimate(design(predicted, 2), np.array([0, 3]), np.array([1.5, 3.5]))
+    value, low, high, slope = by_the_book(predicted, [[0, 1, 2, 3]], [[0, 3]], {0: 1.5, 3: 3.5}, 0.8)
+    assert (found.value, found.low, found.high, found.slope) == pytest.approx((value, low, high, slope), rel=1e-9)
+
+
+def test_costs_that_fall_where_predictions_rise_do_not_make_the_slope_negative() -> None:
+    found = estimate(design(np.array([1.0, 2.0, 3.0, 4.0]), 3), np.array([0, 2, 3]), np.array([5.0, 3.0, 1.0]))
+    # Nothing but the share of the prior is left: twelve pairs of fourteen say the ratio of the means.
+    assert found.slope == pytest.approx(12 / 14 * 9 / 8)
+
+
+def test_cubes_that_cost_nothing_have_nothing_for_a_total() -> None:
+    found = estimate(design(np.array([1.0, 2.0, 3.0, 4.0]), 2), np.array([0, 3]), np.zeros(2))
+    assert (found.value, found.low, found.high) == (0.0, 0.0, 0.0)

@@ -69,3 +69,14 @@ def test_what_costs_less_than_the_grid_counts_as_its_low_end() -> None:
     low = CostDistribution(GRIDS["cpu_seconds"], np.ones(GRIDS["cpu_seconds"].bins + 1))
     assert partial_moment(low, 5.0, 1) == pytest.approx(1e-3)
     assert partial_moment(low, 1e-4, 1) == 0.0
+
+
+def test_the_mass_at_the_low_end_is_what_lies_below_the_grid() -> None:
+    # A fifth below the grid, which counts as its low end; the rest within the first bin, with log10 cost uniform.
+    cdf = np.ones(GRID.bins + 1)
+    cdf[0] = 0.2
+    end = 10.0 ** GRID.edges[1]
+    for power in (1, 2):
+        low, high = 1e-3**power, end**power
+        expected = 0.2 * low + 0.8 * (high - low) / (power * np.log(10) * GRID.width)
+        assert partial_moment(CostDistribution(GRID, cdf), 5.0, power) == pytest.approx(expected)

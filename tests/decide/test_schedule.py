@@ -270,3 +270,18 @@ def test_however_little_is_left_a_hundredth_of_the_limit_is_to_be_run() -> None:
     settings = ScheduleSettings(Objective.PAR2, 50.0)
     assert settings.after(20.0).time_limit_s == 30.0
     assert settings.after(60.0).time_limit_s == settings.after(49.9).time_limit_s == 0.5
+
+
+def test_without_a_correlation_there_is_one_case_for_each_instance() -> None:
+    distribution = CostDistribution.normal(GRID, [[0.0, 1.0], [0.5, 0.2], [2.0, 1.0]], 0.5)
+    cases, weights = given_common_factor(distribution, 0.0)
+    assert cases.cdf.tolist() == distribution.cdf.tolist()
+    assert weights == pytest.approx([1 / 3, 1 / 3, 1 / 3])
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_the_greedy_plan_may_give_a_core_all_of_its_time(cores: int) -> None:
+    # The probability to be solved only rises with the time: the longest slice that fits is the limit itself.
+    two = normal((3.0, 0.6), (4.0, 0.6))[:cores].reshape(1, cores)
+    found = greedy_plan(two, np.ones(1), settings("p-solved", cores=cores), time_grid(10.0))
+    assert found == [[(0, 10.0)], [(1, 10.0)]][:cores]

@@ -7,9 +7,12 @@ from scipy.special import ndtri
 
 from satcost_gnn.core.distribution import GRIDS, CostDistribution
 from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.decide.scoring import Slice
 from satcost_gnn.decide.training_fit import (
     MIN_EFFECT_SIZES,
+    PRESOLVING_SHARES,
     SWITCHING_MARGINS,
+    _most_cautious,
     fit_copula_correlation,
     fit_min_effect_size,
     fit_portfolio,
@@ -114,3 +117,83 @@ def test_a_correlation_is_of_runs_that_both_have_solved() -> None:
     # Fewer than twenty tell nothing.
     solved[20, 0] = False
     assert fit_copula_correlation(predicted, cost, solved) == DEFAULT_COPULA_CORRELATION
+
+
+def test_choices_rise_from_none_to_all() -> None:
+    for choices in (MIN_EFFECT_SIZES, PRESOLVING_SHARES, SWITCHING_MARGINS):
+        assert list(choices) == sorted(set(choices))
+    # What is left for any promise at all; a promise of more than the objective can't be kept; all of the cutoff.
+    assert MIN_EFFECT_SIZES[0] == SWITCHING_MARGINS[0] == 0.0 < PRESOLVING_SHARES[0]
+    assert SWITCHING_MARGINS[-1] < PRESOLVING_SHARES[-1] == 1.0
+
+
+def test_a_solver_that_promises_the_same_is_not_turned_to() -> None:
+    # What a tie would win is large, but no least separation, not even none, makes the single best be left for it.
+    tie = CostDistribution.normal(GRID, np.zeros((50, 2)), 0.3)
+    measured = np.tile([1.0, 5.0], (50, 1))
+    assert fit_min_effect_size(tie, measured, 1, 10.0) == max(MIN_EFFECT_SIZES)
+
+
+def test_the_cautious_choice_is_within_two_standard_errors_of_the_best() -> None:
+    # Over 100 instances 50 of +x and 50 of -x about a mean of m: a sum of 100 m, and a standard error of 10 x.
+    sign = np.tile([1.0, -1.0], 50)
+    for mean, choice in ((0.19, 1), (0.21, 0)):
+        assert _most_cautious(np.stack([np.zeros(100), mean + sign])) == choice
+        # However many choices there are between.
+        assert _most_cautious(np.stack([np.zeros(100), np.ones(100), mean + sign])) == 2 * choice
+
+
+def test_scores_that_never_vary_have_no_correlation() -> None:
+    rng = np.random.default_rng(2)
+    solved = np.ones((30, 2), dtype=bool)
+    predicted = CostDistribution.normal(GRID, np.zeros((30, 2)), 1.0)
+    for constant in (0, 1):
+        cost = rng.normal(size=(30, 2))
+        cost[:, constant] = 0.5
+        assert fit_copula_correlation(predicted, cost, solved) == DEFAULT_COPULA_CORRELATION
+
+
+def test_turns_win_by_more_than_two_standard_errors() -> None:
+    learnt = np.array([[8.0, 0.1], [3.0, 20.0]] * 50)
+    (turn,) = fit_turns(learnt, learnt, ["a", "b"], "a", 0.5, 10.0)
+
+    def judged_by(winners: int) -> tuple[Slice, ...]:
+        fresh = np.array([[8.0, 0.1]] * winners + [[3.0, 20.0]] * (100 - winners))
+        return fit_turns(learnt, fresh, ["a", "b"], "a", 0.5, 10.0)
+
+    # After half a second b wins 7.5 - .1 s where it answers and costs its turn where it doesn't.
+    won, lost = 7.4, turn.cpu_s
+    # Turns are the limit by a power of two, of which this is the first that is enough for b.
+    assert turn == Slice("b", 9.5 / 64)
+    for winners, pays in ((4, False), (8, True)):
+        share = winners / 100
+        total = winners * won - (100 - winners) * lost
+        error = 10 * (won + lost) * np.sqrt(share * (1 - share))
+        assert total > 0 and (total > 2 * error) == pays
+        assert judged_by(winners) == ((turn,) if pays else ())
+
+
+def test_what_presolving_just_answers_is_not_left_for_turns() -> None:
+    learnt = np.array([[8.0, 0.1], [3.0, 20.0]] * 50)
+    (turn,) = fit_turns(learnt, learnt, ["a", "b"], "a", 0.5, 10.0)
+    # Were the many counted that end with presolving, the turn would cost more than it wins on the few.
+    fresh = np.array([[8.0, 0.1]] * 2 + [[0.5, 20.0]] * 200)
+    assert 200 * turn.cpu_s > 2 * 7.4
+    assert fit_turns(learnt, fresh, ["a", "b"], "a", 0.5, 10.0) == (turn,)
+
+
+def test_the_unit_of_time_does_not_matter_to_presolving() -> None:
+    par2 = np.array([[0.01, 0.02]] * 20 + [[8.0, 0.8]] * 20)
+    found = presolving(CostDistribution.normal(GRID, np.log10(par2), 0.1), par2)
+    tenth = CostDistribution.normal(GRID, np.log10(par2 / 10), 0.1)
+    nothing = np.zeros(40, dtype=bool)
+    seconds, gain = fit_presolving(tenth, par2 / 10, nothing, ["a", "b"], "a", 0.03, 1.0, 0.0)
+    assert (10 * seconds, gain) == pytest.approx(found)
+
+
+def test_a_prediction_that_comes_too_late_is_not_waited_for() -> None:
+    # After presolving and the prediction nothing is left in which the other solver could answer.
+    par2 = np.array([[8.0, 0.8]] * 40)
+    right = CostDistribution.normal(GRID, np.log10(par2), 0.1)
+    assert presolving(right, par2, overhead_s=1.0)[0] < 10.0
+    assert presolving(right, par2, overhead_s=9.99)[0] == 10.0

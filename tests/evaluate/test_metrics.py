@@ -269,3 +269,23 @@ def test_groups_of_constant_costs_have_no_order() -> None:
     # Costs that span exactly one decade are no constant ones.
     span = np.concatenate([[0.0, 1.0], np.linspace(0.1, 0.9, 18)])
     assert not math.isnan(metrics.spearman_within(prediction[:20], span, ["a"] * 20))
+
+
+def test_a_run_that_is_stopped_just_before_the_cutoff_tells_nothing_of_it() -> None:
+    found = metrics.coded_cost([3.95, 4.0], [True, True], "capped", 4.0)
+    np.testing.assert_array_equal(found, [NAN, 4.0])
+
+
+def test_all_runs_are_solved_ones_unless_it_is_said() -> None:
+    predicted, y = [1.0, 2.0, 2.5, 7.0], [2.0, 2.0, 4.0, 5.0]
+    assert metrics.rmse(predicted, y) == pytest.approx(math.sqrt((1 + 2.25 + 4) / 4))
+    assert metrics.mae(predicted, y) == pytest.approx(4.5 / 4)
+    assert metrics.geometric_mean_ratio(predicted, y) == pytest.approx(10 ** (4.5 / 4))
+    # A factor of two is .3 decades, by default.
+    assert metrics.within_factor([2.29, 2.31, 1.71, 1.69], [2.0] * 4) == 0.5
+    assert metrics.c_index([3.0, 1.0, 2.0], [1.0, 2.0, 3.0]) == pytest.approx(1 / 3)
+    distribution = CostDistribution.normal(GRID, np.full(4, 3.0), 0.5)
+    assert metrics.mean_crps(distribution, y) == pytest.approx(distribution.crps(y).mean())
+    found = metrics.interval_coverage(distribution, y)
+    # 80 % are within .64 decades of 3.
+    assert (found.runs, found.censored, found.nominal) == (4, 0, 0.8) and found.solved == found.most == 0.0

@@ -4,6 +4,7 @@ from pysat.formula import CNF
 
 from satcost_gnn.errors import FormulaError
 from satcost_gnn.formula import Formula, parse_dimacs
+from satcost_gnn.formula.cnf import satisfies
 
 CLAUSES = [[1, -2], [], [3, 3, -3], [-4]]
 
@@ -85,3 +86,27 @@ def test_integers_beyond_64_bits_are_refused_and_the_largest_within_are_not_roun
     with pytest.raises(FormulaError, match="integers beyond 64 bits"):
         Formula.from_arrays(np.array([2**63], dtype=np.uint64), [0, 1])
     assert Formula.from_arrays(np.array([7, 2**31 - 2], dtype=np.uint64), [0, 2]).literals.tolist() == [7, 2**31 - 2]
+
+
+@pytest.mark.parametrize(
+    ("clauses", "model", "expected"),
+    [
+        ([[1, -2], [3]], [1, 2, 3], True),
+        ([[1, -2], [3]], [-1, -2, 3], True),
+        # Every clause counts: the first, the last and the last but one.
+        ([[1, -2], [3], [2, 3]], [-1, 2, 3], False),
+        ([[1, -2], [3]], [1, 2, -3], False),
+        ([[1], [3], [2]], [1, -3, 2], False),
+        ([[1], [2], [3]], [1, 2, -3], False),
+        # A model need not say everything, and may say more than is asked.
+        ([[1, 2]], [2], True),
+        ([[1, 2], [3]], [2], False),
+        ([[1]], [1, -2, 3], True),
+        ([[1], []], [1], False),
+        ([], [], True),
+        ([], [1], True),
+    ],
+)
+def test_a_model_makes_every_clause_true(clauses: list[list[int]], model: list[int], expected: bool) -> None:
+    assert satisfies(Formula.from_clauses(clauses), model) is expected
+    assert satisfies(Formula.from_clauses(clauses), np.array(model, dtype=np.int32)) is expected

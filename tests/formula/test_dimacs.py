@@ -204,6 +204,8 @@ def test_the_fast_way_reads_long_numbers_itself():
         (b"p cnf 3 7\n%\n0\n", None, "announces 7 clauses and none follows"),
         (b"c only a comment\n", 2, "neither a header nor a clause"),
         (b" \n\n", 3, "neither a header nor a clause"),
+        (b"c one\nc two, whose line has no end", 2, "neither a header nor a clause"),
+        (b"p cnf 3 2\n1 0\nk\xc3\xa9 0\n", 3, r"found bytes 'k\\xc3\\xa9'"),
         (b"", None, "the file is empty"),
         (b"\x7fELF\x02\x01\x01\x00\x00", 1, "no DIMACS text"),
         (b"PK\x03\x04\x14\x00", None, "a zip archive"),
@@ -304,6 +306,7 @@ def test_failing_and_text_streams():
         (b"1 0\n2 0\n-9 3 0\n", ReadLimits(max_vars=8), 3, "found variable 9; the limit is 8"),
         (TEXT, ReadLimits(max_literals=5), 5, "found 6 literals; the limit is 5: raise max_literals"),
         (b"p cnf 60000000 0\n", ReadLimits(), 1, "raise max_vars"),
+        (b"1 1 -1 0\n0\n1 0\n", ReadLimits(max_literals=3), 3, "found 4 literals; the limit is 3"),
     ],
 )
 def test_limits(text, limits, line, message):
@@ -451,6 +454,8 @@ RETURNS = "\r" * 200
         (f"p cnf 2 1\n1\n{BLANK}\n{BLANK}2 0\n", [[1, 2]], 4),
         (f"p cnf 2 1\n1 2 0\n{RETURNS}\n", [[1, 2]], 3),
         (f"{BLANK}c x{BLANK}\np cnf 2 1\n1 2 0\n", [[1, 2]], 3),
+        # All that is held of a comment is dropped right before its line ends.
+        (f"p cnf 2 1\nc{'x' * 40}\n1 2 0\n", [[1, 2]], 3),
     ],
 )
 def test_long_lines_are_cut_anywhere_and_read_the_same(monkeypatch, text, clauses, lines, size):

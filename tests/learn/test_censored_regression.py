@@ -121,3 +121,32 @@ def test_without_an_event_the_noise_is_a_decade_and_a_penalty_of_one_is_the_defa
         CensoredRidge.fit(features, target, some).coefficients,
         CensoredRidge.fit(features, target, some, penalty=1.0).coefficients,
     )
+
+
+def test_without_an_event_the_likelihood_is_that_of_the_bounds_and_only_a_mean_is_fitted():
+    target, weights = np.array([1.0, 2.0, 2.5]), np.array([1.0, 3.0, 2.0])
+    found = CensoredRidge.fit(np.zeros((3, 2)), target, np.ones(3, dtype=bool), weights=weights)
+    middle = (1.0 + 6.0 + 5.0) / 6.0 + 0.5
+    assert found.intercept == pytest.approx(middle)
+    assert found.log_likelihood == pytest.approx((weights * stats.norm.logsf(target - middle)).sum())
+    assert found.degrees == 1.0
+
+
+def test_a_fit_with_as_many_coefficients_as_targets_has_a_quarter_of_them_left_for_the_noise():
+    from sklearn.linear_model import Ridge
+
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(12, 20)), 3.0 * rng.normal(size=12)
+    ours = CensoredRidge.fit(x, y, np.zeros(12, dtype=bool), penalty=3.0)
+    assert 12 - ours.degrees < 3
+    left = y - Ridge(alpha=3.0).fit(x, y).predict(x)
+    assert SD_RANGE[0] < ours.sd < SD_RANGE[1]
+    assert ours.sd == pytest.approx(np.sqrt((left**2).sum() / 3))
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e4])
+def test_features_that_say_the_same_share_a_coefficient(size):
+    x, y, stopped = data(60)
+    alone = CensoredRidge.fit(size * x, y, stopped, penalty=0.0)
+    twins = CensoredRidge.fit(size * np.hstack([x, x]), y, stopped, penalty=0.0)
+    np.testing.assert_allclose(twins.coefficients, np.tile(alone.coefficients / 2, 2), rtol=1e-4, atol=1e-6 / size)

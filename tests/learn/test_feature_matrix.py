@@ -115,3 +115,8 @@ def test_standardiser_survives_a_nearly_constant_feature():
 def test_skewness_is_that_of_the_third_moment():
     values = np.random.default_rng(2).gamma(0.5, size=(50, 3))
     np.testing.assert_allclose(_skewness(np.hstack([values, np.ones((50, 1))])), [*skew(values), 0.0], rtol=1e-12)
+
+
+def test_the_first_three_features_that_differ_are_named() -> None:
+    with pytest.raises(EstimatorError, match=r"first differences: \['c', 'd', 'e'\]\)"):
+        FeatureMatrix.from_instances([instance([1, 2]), instance([1, 2, 3, 4, 5, 6])], "static")

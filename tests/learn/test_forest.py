@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from synthetic_table import make_instances, make_table, rmse, true_mean
@@ -5,8 +7,9 @@ from synthetic_table import make_instances, make_table, rmse, true_mean
 from satcost_gnn.core.distribution import GRIDS
 from satcost_gnn.errors import CheckpointError, EstimatorError
 from satcost_gnn.learn.baselines.constant import Constant
+from satcost_gnn.learn.compact_arrays import byte_planes
 from satcost_gnn.learn.feature_matrix import FeatureMatrix, Imputer
-from satcost_gnn.learn.forest import Forest, QuantileForest, Trees
+from satcost_gnn.learn.forest import Forest, QuantileForest, Trees, _average
 
 
 def grown(kind="extra_trees", n=120, seed=0, **settings):
@@ -222,8 +225,6 @@ def test_bad_settings_are_refused():
 
 
 def test_with_ranks_the_scale_of_features_does_not_matter(tmp_path):
-    from dataclasses import replace
-
     from satcost_gnn.core.feature_vector import FeatureVector
 
     table = make_table(100)
@@ -237,3 +238,124 @@ def test_with_ranks_the_scale_of_features_does_not_matter(tmp_path):
     plain.save(tmp_path)
     loaded = Forest.load(tmp_path)
     np.testing.assert_array_equal(loaded.predict(table.instances).cdf, plain.predict(table.instances).cdf)
+
+
+def test_an_instance_that_is_alone_in_every_leaf_has_all_for_neighbours():
+    """The first of four stands alone in both trees, the others share leaves."""
+    trees = Trees(
+        np.array([0, 3]),
+        np.array([1, 1, 2, 4, 4, 5], dtype=np.int32),
+        np.array([2, 1, 2, 5, 4, 5], dtype=np.int32),
+        np.zeros(6, dtype=np.int16),
+        np.zeros(6, dtype=np.float32),
+    )
+    forest = QuantileForest(trees, np.array([[1, 4], [2, 5], [2, 5], [2, 5]], dtype=np.int32))
+    found = forest.weights(np.zeros((4, 1), dtype=np.float32), exclude_self=True)
+    expected = [[0.25, 0.25, 0.25, 0.25], [0, 0, 0.5, 0.5], [0, 0.5, 0, 0.5], [0, 0.5, 0.5, 0]]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_an_average_is_of_known_samples_and_of_all_of_them_where_none_has_weight():
+    samples = np.array([[0.0, 1.0], [0.5, 0.9], [0.2, 0.4]])
+    weights = np.array([[0.0, 1.0, 0.0], [0.25, 0.25, 0.5], [0.0, 0.0, 0.2]])
+    found = _average(weights, samples, np.array([True, False, True]))
+    # The second is not known: the first row has then no weight at all.
+    expected = [[0.1, 0.7], [(0.25 * 0.0 + 0.5 * 0.2) / 0.75, (0.25 * 1.0 + 0.5 * 0.4) / 0.75], [0.2, 0.4]]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert _average(weights, samples, np.zeros(3, dtype=bool)).tolist() == [[0.0, 0.0]] * 3
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_a_censored_run_has_its_neighbours_costs_above_its_bound_as_far_as_they_reach(joint):
+    whole = make_table(60, noise=0.5)
+    rng = np.random.default_rng(1)
+    censored = rng.random((60, 2)) < 0.4
+    # A run may be stopped where its neighbours have all ended, or where none of them has.
+    cost = np.where(censored, whole.cost + rng.uniform(-0.5, 0.5, (60, 2)), whole.cost)
+    table = replace(whole, cost=cost, censored=censored)
+    stopped = np.argwhere(censored)
+    settings = {"n_trees": 8, "joint": joint}
+    start, once = Forest(**settings).fit(table), Forest(**settings, censored_rounds=1).fit(table)
+    grid, trusts = table.grid, []
+    for row, column in stopped:
+        members = start._forest(column).members
+        weights = np.zeros(60)
+        for tree in members.T:
+            mates = (tree == tree[row]) & (np.arange(60) != row)
+            weights += mates / max(mates.sum(), 1)
+        near = weights @ start._samples[:, column].astype(np.float64) / weights.sum()
+        bound = cost[row, column]
+        reached = np.interp(bound, grid.edges, near)
+        trust = min((1.0 - reached) / 0.2, 1.0)
+        above = np.where(grid.edges > bound, (near - reached) / max(1.0 - reached, 1e-9), 0.0)
+        expected = trust * above + (1.0 - trust) * start._samples[row, column]
+        np.testing.assert_allclose(once._samples[row, column], expected, atol=2e-3)
+        trusts.append(trust)
+    # Of some the neighbours say enough, of some too little, which leaves a part to the regression.
+    assert max(trusts) == 1.0 and sum(0.02 < trust < 0.98 for trust in trusts) >= 3
+    # What has ended stays as it is.
+    ended = ~table.censored
+    np.testing.assert_array_equal(once._samples[ended], start._samples[ended])
+
+
+def damaged(directory, **changed):
+    with np.load(directory / "arrays.npz") as stored:
+        arrays = {key: stored[key] for key in stored.files}
+    arrays.update(changed)
+    np.savez(directory / "arrays.npz", **{key: value for key, value in arrays.items() if value is not None})
+
+
+def test_a_forest_whose_leaves_are_numbered_among_the_nodes_is_read_too(tmp_path):
+    forest = Forest(n_trees=5).fit(make_table(40))
+    (own,) = forest._forests
+    numbers = own.members - own.trees.roots
+    forest.save(tmp_path)
+    damaged(tmp_path, **{"forest0.leaf_of": None, "forest0.members": numbers})
+    fresh = make_instances(10, seed=3)[0]
+    np.testing.assert_array_equal(Forest.load(tmp_path).predict(fresh).cdf, forest.predict(fresh).cdf)
+    last = own.trees.n_nodes - own.trees.roots[-1]
+    # One is beyond the last node, too many trees, too few instances.
+    beyond = np.where((np.arange(40) == 7)[:, None] & (np.arange(5) == 4), last, numbers)
+    for wrong in (beyond, numbers[:, :1], numbers[1:]):
+        damaged(tmp_path, **{"forest0.members": wrong})
+        with pytest.raises(CheckpointError, match="damaged"):
+            Forest.load(tmp_path)
+
+
+def test_a_tree_that_asks_for_one_feature_too_many_is_damage(tmp_path):
+    forest = Forest(n_trees=5).fit(make_table(40))
+    forest.save(tmp_path)
+    trees, count = forest._forests[0].trees, len(forest._transform.output_names)
+    inner = trees.left != np.arange(trees.n_nodes)
+    for asked, message in ((count - 1, None), (count, "a feature that isn't there")):
+        feature = trees.feature[inner].copy()
+        feature[3] = asked
+        damaged(tmp_path, **{"forest0.feature": byte_planes(feature.astype(np.uint16))})
+        if message is None:
+            Forest.load(tmp_path)
+        else:
+            with pytest.raises(CheckpointError, match=message):
+                Forest.load(tmp_path)
+
+
+def test_settings_at_the_ends_of_their_ranges():
+    least = Forest(n_trees=1, min_leaf=1, max_features=1.0, censored_rounds=0)
+    assert (least.n_trees, least.min_leaf, least.max_features, least.censored_rounds) == (1, 1, 1.0, 0)
+    for settings in ({"max_features": 1.01}, {"censored_rounds": -1}):
+        with pytest.raises(EstimatorError, match="expected n_trees >= 1"):
+            Forest(**settings)
+
+
+def test_what_is_not_said_of_a_forest():
+    """These are what data sheets and configurations leave out: another value is another estimator."""
+    assert Forest().parameters() == {
+        "features": "both",
+        "kind": "extra_trees",
+        "n_trees": 200,
+        "max_features": 1.0,
+        "min_leaf": 2,
+        "joint": True,
+        "censored_rounds": 0,
+        "ranks": False,
+        "seed": 0,
+    }

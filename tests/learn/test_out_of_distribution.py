@@ -218,3 +218,31 @@ def test_the_distance_is_that_of_the_main_directions_and_what_they_leave() -> No
     inside = np.quantile(np.hypot(own[:, 2], lost_there) / np.sqrt(90), 0.95)
     expected = np.hypot(near[:, 1], lost) / np.sqrt(90) / inside
     np.testing.assert_allclose([one.score for one in detector.judge(instances[200:])], expected, rtol=1e-3)
+
+
+def test_an_instance_right_at_a_bound_is_inside_and_not_far():
+    detector = OODDetector().fit(instances(FAMILIES))
+    (one,) = instances([20], seed=1)
+    detector._inside = 1.0
+    distance = detector.judge([one])[0].score
+    for bound, within in ((distance, True), (np.nextafter(distance, 0.0), False)):
+        detector._inside = detector._far = bound
+        assert (detector.judge([one])[0].inside, detector.judge([one])[0].far) == (within, not within)
+
+
+@pytest.mark.parametrize("name", ["centre", "directions", "training"])
+def test_arrays_of_another_width_are_damage(detector, tmp_path, name):
+    detector.save(tmp_path)
+    arrays = dict(np.load(tmp_path / "detector.npz"))
+    np.savez(tmp_path / "detector.npz", **{**arrays, name: arrays[name][..., 1:]})
+    with pytest.raises(CheckpointError, match="the arrays disagree"):
+        OODDetector.load(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"inside": 0.0}, {"inside": 9.0}, {"far": float("1e999")}])
+def test_bounds_that_cannot_be_are_damage(detector, tmp_path, change):
+    detector.save(tmp_path)
+    header = json.loads((tmp_path / "detector.json").read_text())
+    (tmp_path / "detector.json").write_text(json.dumps({**header, "far": 3.0, **change}))
+    with pytest.raises(CheckpointError, match="can't be read"):
+        OODDetector.load(tmp_path)

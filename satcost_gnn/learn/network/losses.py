@@ -17,7 +17,7 @@ def _positions(cost: Tensor, grid: CostGrid) -> tuple[Tensor, Tensor]:
     """Return the bin of each cost and which share of that bin lies below it; the ends take what is outside."""
     position = ((cost - grid.low) / grid.width).clamp(0.0, float(grid.bins))
     # A cost on an edge belongs to the bin below it, as everywhere in this package.
-    left = (position.ceil() - 1).clamp(0, grid.bins - 1)
+    left = (position.ceil() - 1).clamp(min=0)
     return left.long(), position - left
 
 

@@ -67,3 +67,19 @@ def test_bad_settings_and_files_are_refused(tmp_path):
     np.savez(tmp_path / "arrays.npz", **{**arrays, "x": arrays["x"][:, 1:]})
     with pytest.raises(CheckpointError, match="don't fit the features"):
         NearestNeighbours.load(tmp_path)
+
+
+def test_what_is_not_known_of_some_runs_is_saved_too(tmp_path):
+    table = make_table(40, absent=0.2)
+    assert not table.known.all(axis=0).any()
+    estimator = NearestNeighbours(neighbours=5).fit(table)
+    estimator.save(tmp_path)
+    fresh = make_instances(6, seed=9)[0]
+    np.testing.assert_array_equal(NearestNeighbours.load(tmp_path).predict(fresh).cdf, estimator.predict(fresh).cdf)
+    arrays = dict(np.load(tmp_path / "arrays.npz"))
+    for column in (0, 1):
+        known = arrays["known"].copy()
+        known[:, column] = False
+        np.savez(tmp_path / "arrays.npz", **{**arrays, "known": known})
+        with pytest.raises(CheckpointError, match="a solver has no run"):
+            NearestNeighbours.load(tmp_path)
