@@ -211,3 +211,31 @@ def test_costs_that_fall_where_predictions_rise_do_not_make_the_slope_negative()
 def test_cubes_that_cost_nothing_have_nothing_for_a_total() -> None:
     found = estimate(design(np.array([1.0, 2.0, 3.0, 4.0]), 2), np.array([0, 3]), np.zeros(2))
     assert (found.value, found.low, found.high) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("n", "strata"), [(2, 1), (5, 1), (6, 2), (11, 3), (23, 7), (24, 8), (40, 8)])
+def test_there_is_a_stratum_for_three_runs_up_to_eight(n: int, strata: int) -> None:
+    # Of equal predictions all strata are of one size, as far as the number divides.
+    sizes = np.bincount(design(np.full(840, 7.0), n).stratum)
+    assert sizes.tolist() == [840 // strata] * strata
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_runs_are_allocated_as_well_as_they_can_be(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    predicted = 10.0 ** rng.normal(0.0, 0.4, 40)
+    plan = design(predicted, 11)
+    within = [predicted[plan.stratum == h] for h in range(3)]
+    # The variance that is expected, if a cost varies as its prediction, over all numbers of runs that there may be.
+    error = {
+        counts: sum((len(x) * np.sqrt(np.mean(x**2))) ** 2 / k for x, k in zip(within, counts, strict=True))
+        for counts in itertools.product(range(2, 10), repeat=3)
+        if sum(counts) == 11 and all(k <= len(x) for x, k in zip(within, counts, strict=True))
+    }
+    assert tuple(plan.counts.tolist()) == min(error, key=lambda counts: error[counts])
+
+
+def test_equal_predictions_leave_the_mean() -> None:
+    found = estimate(design(np.full(10, 7.0), 3), np.array([0, 4, 9]), np.array([5.0, 6.0, 10.0]))
+    assert found.value == pytest.approx(70.0) and found.slope == pytest.approx(1.0)
+    assert (found.runs, found.censored) == (3, 0)

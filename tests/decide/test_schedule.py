@@ -285,3 +285,29 @@ def test_the_greedy_plan_may_give_a_core_all_of_its_time(cores: int) -> None:
     two = normal((3.0, 0.6), (4.0, 0.6))[:cores].reshape(1, cores)
     found = greedy_plan(two, np.ones(1), settings("p-solved", cores=cores), time_grid(10.0))
     assert found == [[(0, 10.0)], [(1, 10.0)]][:cores]
+
+
+@pytest.mark.parametrize(("limit", "first"), [(10.0, 0.02), (40.0, 0.02), (100.0, 0.05), (0.01, 0.005)])
+def test_times_begin_at_a_fiftieth_of_a_second_or_a_two_thousandth_of_the_limit(limit: float, first: float) -> None:
+    times = time_grid(limit)
+    assert len(times) == 40 and times[0] == 0.0
+    assert (times[1], times[-1]) == pytest.approx((first, limit))
+    steps = np.diff(np.log(times[1:]))
+    assert steps == pytest.approx(np.full(38, steps[0]))
+
+
+def test_the_greedy_plan_takes_the_most_solved_for_its_time() -> None:
+    # a: six in ten at once, then nothing more; b: all within a second.
+    quick = np.where(GRID.edges >= -1.0, 0.6, 0.0)
+    sure = np.where(GRID.edges >= 0.0, 1.0, 0.0)
+    both = CostDistribution(GRID, np.stack([quick, sure])).reshape(1, 2)
+    times = np.array([0.0, 0.1, 1.0, 10.0])
+    assert greedy_plan(both, np.ones(1), settings(), times) == [[(0, 0.1), (1, 1.0)]]
+    # For the probability alone the time doesn't matter: b solves more.
+    assert greedy_plan(both, np.ones(1), settings("p-solved"), times)[0][0] == (1, 1.0)
+    # What b does is worth nothing where a has solved it: of two cases the one that is left counts.
+    cases = CostDistribution(
+        GRID, np.stack([[sure, sure, 0 * sure], [0 * sure, 0 * sure, np.where(GRID.edges >= 0.5, 1.0, 0.0)]])
+    )
+    found = greedy_plan(cases, np.array([0.6, 0.4]), settings(), np.array([0.0, 1.0, 10.0**0.5, 10.0]))
+    assert [column for column, _ in found[0]][:2] == [0, 2]

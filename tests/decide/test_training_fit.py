@@ -7,6 +7,8 @@ from scipy.special import ndtri
 
 from satcost_gnn.core.distribution import GRIDS, CostDistribution
 from satcost_gnn.data.dataset import Dataset
+from satcost_gnn.data.portfolio_summary import par_scores
+from satcost_gnn.decide import training_fit
 from satcost_gnn.decide.scoring import Slice
 from satcost_gnn.decide.training_fit import (
     MIN_EFFECT_SIZES,
@@ -18,6 +20,7 @@ from satcost_gnn.decide.training_fit import (
     fit_portfolio,
     fit_presolving,
     fit_turns,
+    with_settings,
 )
 from satcost_gnn.decide.training_statistics import DEFAULT_COPULA_CORRELATION, TrainingStatistics
 
@@ -197,3 +200,122 @@ def test_a_prediction_that_comes_too_late_is_not_waited_for() -> None:
     right = CostDistribution.normal(GRID, np.log10(par2), 0.1)
     assert presolving(right, par2, overhead_s=1.0)[0] < 10.0
     assert presolving(right, par2, overhead_s=9.99)[0] == 10.0
+
+
+def test_a_correlation_is_kept_between_none_and_nearly_all() -> None:
+    rng = np.random.default_rng(5)
+    score = rng.normal(size=40)
+    predicted = CostDistribution.normal(GRID, np.zeros((40, 2)), 0.5)
+    solved = np.ones((40, 2), dtype=bool)
+    for factor, expected in ((-1.0, 0.0), (1.0, 0.95)):
+        cost = 0.5 * np.stack([score, factor * score], axis=1)
+        assert fit_copula_correlation(predicted, cost, solved) == expected
+
+
+def test_a_cost_that_was_all_but_impossible_counts_as_one_in_a_thousand() -> None:
+    rng = np.random.default_rng(6)
+    cost = rng.normal(size=(30, 2))
+    predicted = CostDistribution.normal(GRID, np.zeros((30, 2)), 1.0)
+    score = ndtri(predicted.cdf_at(cost))
+    # Two below the grid, one beyond it.
+    cost[0, 0], cost[1, 1], cost[2, 0] = -9.0, -9.0, 99.0
+    score[0, 0] = score[1, 1] = ndtri(0.001)
+    score[2, 0] = ndtri(0.999)
+    expected = max(np.corrcoef(score.T)[0, 1], 0.0)
+    assert fit_copula_correlation(predicted, cost, np.ones((30, 2), dtype=bool)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_what_is_answered_right_at_the_end_of_presolving_has_cost_it() -> None:
+    # Were it free, presolving of just a tenth would look best.
+    par2 = np.array([[1.0, 2.0]] * 40)
+    assert presolving(CostDistribution.normal(GRID, np.log10(par2), 0.1), par2)[0] == 10.0
+
+
+def test_presolving_may_leave_no_time_at_all() -> None:
+    par2 = np.array([[20.0, 0.8]] * 40)
+    right = CostDistribution.normal(GRID, np.log10([[40.0, 0.8]] * 40), 0.1)
+    # The shortest: .05 s of the single best, then .8 s of the other.
+    assert presolving(right, par2, overhead_s=0.0) == (0.05, max(SWITCHING_MARGINS))
+
+
+def test_predictions_do_not_count_where_the_probe_answers() -> None:
+    par2 = np.array([[8.0, 20.0]] * 40)
+    # They say the other solver, which would not answer; the probe does, after the shortest presolving.
+    wrong = CostDistribution.normal(GRID, np.log10([[9.0, 0.1]] * 40), 0.1)
+    everything = np.ones(40, dtype=bool)
+    found = fit_presolving(wrong, par2, everything, ["a", "b"], "a", 0.3, 10.0, 0.0)
+    assert found == (0.05, max(SWITCHING_MARGINS))
+    assert fit_presolving(wrong, par2, ~everything, ["a", "b"], "a", 0.3, 10.0, 0.0)[0] == 10.0
+
+
+def test_turns_at_the_ends_of_the_time() -> None:
+    unsolved = np.array([[20.0, 0.1]] * 50)
+    # Half a second is left, or none; a turn is the half second by a power of two.
+    assert fit_turns(unsolved, unsolved, ["a", "b"], "a", 9.5, 10.0) == (Slice("b", 0.125),)
+    assert fit_turns(unsolved, unsolved, ["a", "b"], "a", 10.0, 10.0) == ()
+    # Nothing is left of the one side, or of the other.
+    easy = np.array([[0.1, 0.1]] * 50)
+    assert fit_turns(easy, unsolved, ["a", "b"], "a", 0.5, 10.0) == ()
+    assert fit_turns(unsolved, easy, ["a", "b"], "a", 0.5, 10.0) == ()
+
+
+def test_what_the_single_best_answers_at_the_cutoff_a_turn_would_lose() -> None:
+    learnt = np.array([[8.0, 0.1], [3.0, 20.0]] * 50)
+    winners = [[8.0, 0.1]] * 8
+    # Each of them costs 9.5 s without a turn, and twice that with one.
+    assert fit_turns(learnt, np.array([*winners, *[[10.0, 20.0]] * 7]), ["a", "b"], "a", 0.5, 10.0) == ()
+    assert len(fit_turns(learnt, np.array([*winners, *[[20.0, 20.0]] * 7]), ["a", "b"], "a", 0.5, 10.0)) == 1
+
+
+def test_each_side_has_its_part_in_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = Dataset.open(CORPUS)
+    assert dataset.splits is not None
+    solvers, cutoff_s = ("cadical195", "minisat22"), 10.0
+    sides = dict(dataset.splits.side)
+    names, costs = par_scores(dataset, solvers, cutoff_s)
+    measured = dict(zip(names, costs.tolist(), strict=True))
+    calibration = [name for name, side in sides.items() if side == "calibration"]
+    # The probe has answered every third; of one that is held out nothing is measured.
+    held_out = [*(name for k, name in enumerate(calibration) if k % 3), "unmeasured"]
+    predicted = CostDistribution.normal(GRID, np.linspace(-1.0, 1.0, 2 * len(held_out)).reshape(-1, 2), 0.5)
+    called: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(training_fit, "with_settings", lambda *values: called.append(values))
+    fit_portfolio(dataset, solvers, sides, cutoff_s, held_out, predicted, 0.2)
+    ((_, _, trained, par2, easy, of_held_out, overhead_s, cutoff),) = called
+
+    def of_sides(*wanted: str, but: list[str] | None = None) -> list[Any]:
+        return [
+            measured[name] for name in sides if sides[name] in wanted and name in measured and name not in (but or [])
+        ]
+
+    assert trained.tolist() == of_sides("train")
+    assert easy.tolist() == of_sides("validation", "calibration", but=held_out)
+    rows = [k for k, name in enumerate(held_out) if name in measured]
+    assert 0 < len(rows) < len(held_out)
+    assert par2.tolist() == [measured[held_out[k]] for k in rows]
+    assert of_held_out.cdf.tolist() == predicted.cdf[rows].tolist()
+    assert (overhead_s, cutoff) == (0.2, cutoff_s)
+
+
+def test_what_the_probe_answers_is_charged_but_not_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset, solvers = Dataset.open(CORPUS), ("cadical195", "minisat22")
+    training = TrainingStatistics.of_dataset(dataset, solvers, dataset.instances, 10.0)
+    assert training is not None
+    par2, easy = np.array([[10.0, 1.0], [0.5, 2.0], [20.0, 3.0]]), np.array([[0.1, 0.2], [0.3, 0.1]])
+    predicted = CostDistribution.normal(GRID, np.log10(par2), 0.3)
+    seen: dict[str, tuple[Any, ...]] = {}
+    for name, value in (("fit_presolving", (1.0, 0.2)), ("fit_copula_correlation", 0.4), ("fit_turns", ())):
+        monkeypatch.setattr(
+            training_fit, name, lambda *given, name=name, value=value: seen.update({name: given}) or value
+        )
+    found = with_settings(training, solvers, par2, par2, easy, predicted, 0.2, 10.0)
+    distribution, everything, by_probe, *_ = seen["fit_presolving"]
+    assert distribution.shape == (5, 2)
+    assert distribution.cdf[:3].tolist() == predicted.cdf.tolist()
+    assert everything.tolist() == [*par2.tolist(), *easy.tolist()]
+    assert by_probe.tolist() == [False, False, False, True, True]
+    # What takes until the cutoff is solved.
+    assert seen["fit_copula_correlation"][2].tolist() == [[True, True], [True, True], [False, True]]
+    assert seen["fit_turns"][1].tolist() == everything.tolist()
+    assert (found.presolving_s, found.switching_margin, found.copula_correlation) == (1.0, 0.2, 0.4)
+    assert (found.presolving, found.prediction_s) == ((), 0.2)

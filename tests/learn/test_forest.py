@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -34,24 +35,48 @@ def test_our_walk_ends_in_scikit_learns_leaves(kind):
     np.testing.assert_array_equal(trees.leaves(fresh) - trees.roots, theirs.apply(fresh))
 
 
-def test_weights_average_the_leaves():
-    x, _, trees = grown()
+@pytest.mark.parametrize(("count", "least"), [(15, 2), (15, 1), (1, 3)])
+def test_weights_average_the_leaves(count, least):
+    # In a bootstrapped tree with leaves of one some instances are alone and some are not.
+    x, _, trees = grown("random_forest", n_estimators=count, min_samples_leaf=least)
     forest = QuantileForest(trees, trees.leaves(x))
     fresh = np.random.default_rng(1).normal(size=(20, 6)).astype(np.float32)
     weights = forest.weights(fresh)
     expected = np.zeros((20, len(x)))
     leaves = trees.leaves(fresh)
     for i in range(20):
-        for tree in range(15):
+        for tree in range(count):
             mates = forest.members[:, tree] == leaves[i, tree]
-            expected[i] += mates / mates.sum() / 15
+            expected[i] += mates / mates.sum() / count
     np.testing.assert_allclose(weights, expected, atol=1e-12)
     # Few rows are compared with the training instances, many are looked up.
     few = QuantileForest(trees, forest.members).weights(fresh[:3])
     np.testing.assert_allclose(few, expected[:3], atol=1e-12)
     alone = forest.weights(x, exclude_self=True)
-    assert (np.diag(alone) == 0).all()
+    expected = np.zeros((len(x), len(x)))
+    for i in range(len(x)):
+        for tree in range(count):
+            mates = (forest.members[:, tree] == forest.members[i, tree]) & (np.arange(len(x)) != i)
+            expected[i] += mates / max(mates.sum(), 1)
+    accompanied = expected.any(axis=1)
+    assert accompanied.mean() > 0.8
+    expected = expected[accompanied] / expected[accompanied].sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(alone[accompanied], expected, atol=1e-12)
     np.testing.assert_allclose(alone.sum(axis=1), 1.0)
+
+
+def test_a_value_at_a_threshold_goes_left_as_in_scikit_learn():
+    from sklearn.ensemble import RandomForestRegressor
+
+    # Between whole numbers thresholds are halves, which are the same with few bits as with many.
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 6, (200, 3)).astype(np.float32)
+    y = np.stack([x[:, 0] * x[:, 1], x[:, 2]], axis=1).astype(np.float64)
+    settings = {"n_estimators": 10, "min_samples_leaf": 2}
+    theirs = RandomForestRegressor(random_state=0, **settings).fit(x, y)
+    trees = Trees.grow("random_forest", x, y, 0, **settings)
+    fresh = rng.integers(0, 12, (300, 3)).astype(np.float32) / 2
+    np.testing.assert_array_equal(trees.leaves(fresh) - trees.roots, theirs.apply(fresh))
 
 
 def test_weighted_costs_are_scikit_learns_predictions():
@@ -65,7 +90,16 @@ def test_weighted_costs_are_scikit_learns_predictions():
     np.testing.assert_allclose(weights @ y, theirs.predict(fresh), atol=1e-9)
 
 
-@pytest.mark.parametrize("settings", [{}, {"min_samples_leaf": 1}, {"max_depth": 1}, {"min_samples_leaf": 120}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"min_samples_leaf": 1},
+        {"max_depth": 1},
+        {"min_samples_leaf": 120},
+        {"min_samples_leaf": 120, "n_estimators": 1},
+    ],
+)
 def test_trees_survive_arrays(settings):
     trees = grown(**settings)[2]
     again = Trees.from_arrays(trees.to_arrays())
@@ -84,7 +118,8 @@ def test_damaged_trees_are_found():
     for broken, message in [
         ({**arrays, "leaf": np.zeros_like(arrays["leaf"])}, "unfinished"),
         ({**arrays, "nodes": arrays["nodes"] - 1}, "unfinished"),
-        ({**arrays, "nodes": arrays["nodes"] + 100}, "disagree"),
+        ({**arrays, "nodes": np.array(8 * len(arrays["leaf"]) + 1)}, "disagree"),
+        ({**arrays, "nodes": np.array(0)}, "disagree"),
         ({**arrays, "feature": arrays["feature"][:1]}, "planes"),
         ({**arrays, "threshold": arrays["threshold"][:, 1:]}, "values"),
     ]:
@@ -198,7 +233,11 @@ def test_a_loaded_forest_needs_no_scikit_learn(tmp_path):
 
 
 def test_arrays_that_do_not_fit_are_a_checkpoint_error(tmp_path):
-    Forest(n_trees=5).fit(make_table(40)).save(tmp_path)
+    forest = Forest(n_trees=5).fit(make_table(40))
+    forest.save(tmp_path)
+    # The seventh of five trees' leaves is the third tree's, of which there is none with the number of its leaves.
+    leaves, first = forest._forests[0].trees.leaf_nodes()
+    n_leaves = np.diff(first, append=len(leaves))
     with np.load(tmp_path / "arrays.npz") as stored:
         arrays = {key: stored[key] for key in stored.files}
     for key, value in [
@@ -206,6 +245,7 @@ def test_arrays_that_do_not_fit_are_a_checkpoint_error(tmp_path):
         ("sample_rises", arrays["sample_rises"][:1]),
         ("forest0.leaf_of", arrays["forest0.leaf_of"][:, :-1]),
         ("forest0.leaf_of", np.full_like(arrays["forest0.leaf_of"], 255)),
+        ("forest0.leaf_of", byte_planes(np.where(np.arange(200) == 7, n_leaves[2], 0).astype(np.uint16))),
         ("forest0.feature", np.full_like(arrays["forest0.feature"], 99)),
     ]:
         np.savez(tmp_path / "arrays.npz", **{**arrays, key: value})
@@ -262,6 +302,7 @@ def test_an_average_is_of_known_samples_and_of_all_of_them_where_none_has_weight
     # The second is not known: the first row has then no weight at all.
     expected = [[0.1, 0.7], [(0.25 * 0.0 + 0.5 * 0.2) / 0.75, (0.25 * 1.0 + 0.5 * 0.4) / 0.75], [0.2, 0.4]]
     np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert _average(0.0 * weights, samples, np.array([False, True, False])).tolist() == [[0.5, 0.9]] * 3
     assert _average(weights, samples, np.zeros(3, dtype=bool)).tolist() == [[0.0, 0.0]] * 3
 
 
@@ -359,3 +400,41 @@ def test_what_is_not_said_of_a_forest():
         "ranks": False,
         "seed": 0,
     }
+
+
+@pytest.mark.parametrize(("inner", "planes"), [(40, 2), (2**16 - 1, 2), (2**16, 4)])
+def test_a_leaf_has_a_number_of_two_bytes_as_long_as_that_is_enough(tmp_path, inner, planes):
+    """A tree in which every left child is a leaf, one more of them than inner nodes."""
+    forest = Forest(n_trees=1).fit(make_table(30))
+    node = np.arange(2 * inner + 1)
+    leaf = (node % 2 == 1) | (node == 2 * inner)
+    trees = Trees(
+        np.array([0]),
+        np.where(leaf, node, node + 1).astype(np.int32),
+        np.where(leaf, node, node + 2).astype(np.int32),
+        np.zeros(len(node), dtype=np.int16),
+        np.zeros(len(node), dtype=np.float32),
+    )
+    members = np.flatnonzero(leaf)[np.linspace(0, inner, 30).astype(int)][:, None].astype(np.int32)
+    forest._forests = [QuantileForest(trees, members)]
+    forest.save(tmp_path)
+    with np.load(tmp_path / "arrays.npz") as stored:
+        assert len(stored["forest0.leaf_of"]) == planes
+    np.testing.assert_array_equal(Forest.load(tmp_path)._forests[0].members, members)
+
+
+def test_as_many_forests_and_samples_as_there_are_solvers_and_bins(tmp_path):
+    for joint in (True, False):
+        forest = Forest(n_trees=2, joint=joint).fit(make_table(30))
+        forest.save(tmp_path)
+        damaged(tmp_path, sample_rises=None, samples=forest._samples)
+        np.testing.assert_array_equal(Forest.load(tmp_path)._samples, forest._samples)
+        damaged(tmp_path, samples=forest._samples[..., 1:])
+        with pytest.raises(CheckpointError, match="found samples of shape"):
+            Forest.load(tmp_path)
+        header = json.loads((tmp_path / "estimator.json").read_text())
+        header["parameters"]["joint"] = not joint
+        damaged(tmp_path, samples=forest._samples)
+        (tmp_path / "estimator.json").write_text(json.dumps(header))
+        with pytest.raises(CheckpointError, match="damaged"):
+            Forest.load(tmp_path)
