@@ -39,7 +39,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 #: Module -> its tests. Estimators, losses, calibration, measures, reader and decisions.
 MODULES: dict[str, tuple[str, ...]] = {
-    "core/distribution.py": ("core/test_distribution.py",),
+    "core/distribution.py": ("core/test_distribution.py", "core/test_new_distributions.py"),
     "core/crps.py": ("core/test_distribution.py",),
     "core/bounded.py": ("core/test_bounded.py",),
     "core/common_factor.py": ("core/test_common_factor.py",),

@@ -11,6 +11,7 @@ from satcost_gnn.decide.objective import Objective, scores
 from satcost_gnn.decide.planned_schedule import Schedule, write_aslib_schedules
 from satcost_gnn.decide.schedule import Scheduler, cautious_plan, plan, way_on, ways_on
 from satcost_gnn.decide.schedule_search import (
+    Expectation,
     ScheduleSettings,
     expectation,
     given_common_factor,
@@ -311,3 +312,64 @@ def test_the_greedy_plan_takes_the_most_solved_for_its_time() -> None:
     )
     found = greedy_plan(cases, np.array([0.6, 0.4]), settings(), np.array([0.0, 1.0, 10.0**0.5, 10.0]))
     assert [column for column, _ in found[0]][:2] == [0, 2]
+
+
+def test_settings_and_what_an_instance_counts() -> None:
+    usual = ScheduleSettings()
+    assert (usual.objective, usual.time_limit_s, usual.cores, usual.copula_correlation) == (
+        Objective.PAR2,
+        10.0,
+        1,
+        0.0,
+    )
+    assert settings(limit=0.5, copula_correlation=0.0).time_limit_s == 0.5
+    for wrong in ({"limit": np.inf}, {"limit": np.nan}, {"limit": -1.0}, {"cores": -1}, {"copula_correlation": -0.1}):
+        with pytest.raises(ConfigError):
+            settings(**wrong)
+    # Four seconds, of which ten for each of the three in ten that aren't solved.
+    found = Expectation(np.array([4.0]), np.array([0.3]))
+    for objective, loss in (("expected-cost", 4.0), ("par2", 7.0), ("par10", 31.0), ("p-solved", 0.3)):
+        assert found.loss(settings(objective)) == pytest.approx([loss])
+
+
+@pytest.mark.parametrize(
+    "cores",
+    [
+        [[(0, 10.0)]],
+        [[(0, 3.0), (1, 7.0)]],
+        [[(1, 0.5), (2, 2.0), (0, 4.0)]],
+        # What is planned beyond the limit is not run.
+        [[(1, 6.0), (0, 9.0)]],
+        [[(1, 10.0), (0, 5.0)]],
+        [[(0, 3.0), (1, 7.0)], [(2, 10.0)]],
+        [[(0, 1.0), (1, 2.0)], [(2, 0.5)]],
+    ],
+)
+def test_what_a_schedule_does_is_what_samples_say(cores: list[list[tuple[int, float]]]) -> None:
+    distribution = normal((1.0, 0.8), (3.0, 0.5), (5.0, 1.0)).reshape(1, 3)
+    rng = np.random.default_rng(1)
+    costs = [10.0 ** np.interp(rng.uniform(size=200_000), distribution.cdf[0, k], GRID.edges) for k in range(3)]
+    first = np.full(200_000, np.inf)
+    for core in cores:
+        start = 0.0
+        for column, length in core:
+            answered = (costs[column] <= length) & (start + costs[column] <= 10.0)
+            first = np.where(answered, np.minimum(first, start + costs[column]), first)
+            start += length
+    found = expectation(cores, distribution, 10.0)
+    assert float(found.seconds[0]) == pytest.approx(np.minimum(first, 10.0).mean(), rel=0.01)
+    assert float(found.unsolved[0]) == pytest.approx(np.isinf(first).mean(), abs=0.005)
+
+
+def test_a_plan_has_no_slice_without_time() -> None:
+    rng = np.random.default_rng(2)
+    for objective in OBJECTIVES:
+        distribution = CostDistribution.normal(GRID, rng.uniform(-1, 3, 4), rng.uniform(0.1, 1.0, 4))
+        (core,) = optimal_plan(distribution, settings(objective), time_grid(10.0))
+        assert core and min(length for _, length in core) > 0.0
+        assert sum(length for _, length in core) <= 10.0 + 1e-9
+
+
+def test_a_slice_that_is_a_little_too_long_does_not_fit() -> None:
+    promising = normal((10.4, 0.001)).reshape(1, 1)
+    assert greedy_plan(promising, np.ones(1), settings(), np.array([0.0, 5.0, 10.5])) == [[(0, 5.0)]]

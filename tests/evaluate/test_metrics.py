@@ -289,3 +289,113 @@ def test_all_runs_are_solved_ones_unless_it_is_said() -> None:
     found = metrics.interval_coverage(distribution, y)
     # 80 % are within .64 decades of 3.
     assert (found.runs, found.censored, found.nominal) == (4, 0, 0.8) and found.solved == found.most == 0.0
+
+
+def test_the_mean_of_what_is_solved_where_little_is():
+    # A twentieth is solved by the cutoff of 4, all of it within the quarter before; at 3.75 + 1/8 on average.
+    cdf = np.where(GRID.edges >= 4.0, 0.05, 0.0)
+    cdf[-1] = 1.0
+    assert metrics.expected_coded(CostDistribution(GRID, cdf), "solved", 4.0) == pytest.approx(3.875)
+
+
+def test_a_factor_of_one_is_no_error_at_all():
+    assert metrics.within_factor([2.0, 2.1], [2.0, 2.0], factor=1) == 0.5
+    assert metrics.within_factor([2.0, 2.15], [2.0, 2.0], factor=1.5) == 1.0
+
+
+def test_two_runs_have_an_order():
+    assert metrics.spearman([1.0, 2.0], [3.0, 5.0]) == pytest.approx(1.0)
+    assert metrics.spearman([1.0, 2.0], [5.0, 3.0]) == pytest.approx(-1.0)
+    assert math.isnan(metrics.spearman([1.0], [5.0]))
+
+
+def test_a_group_of_fifteen_counts_and_what_is_missing_does_not():
+    predicted, y, _ = data(40)
+    groups = ["a"] * 15 + ["b"] * 14 + ["c"] * 11
+    assert metrics.spearman_within(predicted, y, groups) == pytest.approx(metrics.spearman(predicted[:15], y[:15]))
+    for gap in (predicted, y):
+        whole = gap.copy()
+        gap[3] = NAN
+        assert math.isnan(metrics.spearman_within(predicted, y, groups))
+        gap[:] = whole
+    both = predicted.copy(), y.copy()
+    both[0][3], both[1][20] = NAN, NAN
+    rows = [k for k in range(40) if k not in (3, 20)]
+    assert metrics.spearman_within(*both, ["a"] * 40) == pytest.approx(metrics.spearman(predicted[rows], y[rows]))
+    with pytest.raises(ValueError, match="groups"):
+        metrics.spearman_within(predicted.reshape(2, 20), y.reshape(2, 20), np.reshape(groups, (2, 20)))
+
+
+def test_the_ends_of_an_interval_belong_to_it():
+    # Tenths in the bins from 2.0 to 4.5: the interval of 80 % is that from 2.25 to 4.25.
+    cdf = np.clip((GRID.edges - 2.0) / 2.5, 0.0, 1.0)
+    for y, solved, possible in ((2.25, 1.0, 1.0), (4.25, 1.0, 0.0), (2.2, 0.0, 1.0), (4.3, 0.0, 0.0)):
+        one = CostDistribution(GRID, cdf[None])
+        assert metrics.interval_coverage(one, [y]).solved == solved
+        # One that is stopped at the upper end costs more than that.
+        found = metrics.interval_coverage(one, [y], [True])
+        assert (found.least, found.most) == (0.0, possible) and math.isnan(found.solved)
+    # With a fifth beyond the grid the interval has no end.
+    one = CostDistribution(GRID, np.minimum(cdf, 0.8)[None])
+    for y, surely in ((2.25, 1.0), (2.2, 0.0)):
+        found = metrics.interval_coverage(one, [y], [True])
+        assert (found.least, found.most) == (surely, 1.0)
+    nothing = metrics.interval_coverage(one, [NAN])
+    assert (nothing.runs, nothing.censored) == (0, 0)
+
+
+def test_a_run_that_is_stopped_before_a_time_may_be_solved_by_it():
+    np.testing.assert_array_equal(metrics.solved_by([2.95, 3.0, 3.0], [True, True, False], 3.0), [NAN, 0.0, 1.0])
+
+
+def test_without_both_outcomes_there_is_no_auc():
+    assert math.isnan(metrics.auc([0.2, 0.7], [0.0, 0.0])) and math.isnan(metrics.auc([0.2, 0.7], [1.0, 1.0]))
+    assert metrics.auc([0.2, 0.7], [0.0, 1.0]) == 1.0
+
+
+def test_resamples_are_of_everything():
+    assert len(metrics.resamples(3)) == 1000
+    assert [rows.tolist() for rows in metrics.resamples(1, count=1)] == [[0]]
+    for groups in (None, ["a", "b", "c", "d"]):
+        drawn = np.concatenate(metrics.resamples(4, groups, count=2000))
+        np.testing.assert_allclose(np.bincount(drawn) / len(drawn), 0.25, atol=0.02)
+    with pytest.raises(ValueError, match="at least 1"):
+        metrics.resamples(3, count=0)
+
+
+def test_what_a_bootstrap_is_unless_it_is_said():
+    values = np.random.default_rng(2).normal(size=30)
+
+    def mean(rows):
+        return float(values[rows].mean())
+
+    def middle(rows):
+        return float(np.median(values[rows]))
+
+    usual = {"count": 1000, "level": 0.95, "seed": 0}
+    assert metrics.bootstrap(mean, 30) == metrics.bootstrap(mean, 30, **usual)
+    assert metrics.paired_bootstrap(mean, middle, 30) == metrics.paired_bootstrap(mean, middle, 30, **usual)
+
+
+def test_percentiles_and_p_values_by_hand():
+    assert metrics.percentile_interval(np.arange(101.0), 0.9) == pytest.approx((5.0, 95.0))
+    assert metrics.percentile_interval(np.arange(1001.0)) == pytest.approx((25.0, 975.0))
+    assert metrics.percentile_interval(np.array([NAN, 1.0, NAN])) == (1.0, 1.0)
+    for level in (0.0, 1.0):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            metrics.percentile_interval(np.arange(3.0), level)
+    for resampled, p_value in (
+        # Two below nothing and one at it, which counts half: two and a half of ten on the one side.
+        ([-2, -1, 0, 1, 2, 3, 4, 5, 6, 7], 0.5),
+        ([2, 1, 0, -1, -2, -3, -4, -5, -6, -7], 0.5),
+        ([-1, 1, NAN], 1.0),
+        ([0, 0, 0], 1.0),
+        # Never less than two of one more than there are.
+        (np.arange(1.0, 20.0), 0.1),
+        (-np.arange(1.0, 20.0), 0.1),
+        ([1.0], 1.0),
+    ):
+        found = metrics.paired_difference(1.5, np.array(resampled, dtype=float))
+        assert (found.value, found.p_value) == pytest.approx((1.5, p_value))
+    found = metrics.paired_difference(0.0, np.arange(1001.0))
+    assert (found.low, found.high) == pytest.approx((25.0, 975.0))

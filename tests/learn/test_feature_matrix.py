@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from scipy.stats import skew
+from scipy.stats import norm, skew
 from synthetic_table import ONLINE, STATIC, make_instances
 
 from satcost_gnn.core.feature_vector import FeatureVector
@@ -120,3 +120,58 @@ def test_skewness_is_that_of_the_third_moment():
 def test_the_first_three_features_that_differ_are_named() -> None:
     with pytest.raises(EstimatorError, match=r"first differences: \['c', 'd', 'e'\]\)"):
         FeatureMatrix.from_instances([instance([1, 2]), instance([1, 2, 3, 4, 5, 6])], "static")
+
+
+def test_a_scale_is_that_of_the_middle_half():
+    """Half of a normal distribution lies within .6745 standard deviations of its middle."""
+    column = np.arange(101.0)
+    standardiser = Standardiser.fit(FeatureMatrix(("a",), column[:, None]))
+    assert standardiser.centre.tolist() == [50.0]
+    assert standardiser.scale == pytest.approx([25.0 / norm.ppf(0.75)], rel=1e-3)
+    # A fifth of the standard deviation is no accident yet, a twentieth is.
+    for wild, robust in ((25.0, True), (120.0, False)):
+        values = np.concatenate([np.linspace(-2.0, 2.0, 91), np.tile([wild, -wild], 5)])
+        half = np.diff(np.percentile(values, [25, 75]))[0] / 2 / norm.ppf(0.75)
+        assert (0.12 < half / values.std() < 0.28) if robust else (half / values.std() < 0.08)
+        found = Standardiser.fit(FeatureMatrix(("a",), values[:, None])).scale
+        assert found == pytest.approx([half if robust else values.std()], rel=1e-3)
+
+
+def test_the_unit_of_a_feature_does_not_matter():
+    values = np.random.default_rng(3).normal(size=(80, 2))
+    (small, usual) = (
+        Standardiser.fit(FeatureMatrix(("a", "b"), unit * values)).transform(FeatureMatrix(("a", "b"), unit * values))
+        for unit in (1e-3, 1.0)
+    )
+    np.testing.assert_allclose(small, usual, rtol=1e-9)
+    np.testing.assert_allclose(_skewness(1e-3 * values), skew(values), rtol=1e-9)
+
+
+def test_features_that_are_skewed_by_more_than_two_are_taken_in_logarithms():
+    rng = np.random.default_rng(4)
+    values = np.stack([rng.gamma(shape, size=4000) for shape in (0.45, 2.0)], axis=1)
+    assert 2.2 < skew(values)[0] < 3.9 and skew(values)[1] < 1.8
+    assert Standardiser.fit(FeatureMatrix(("a", "b"), values)).logarithmic.tolist() == [True, False]
+
+
+def test_outliers_are_cut_at_six_deviations_and_new_ones_half_of_one_beyond():
+    # One on either side: not skewed.
+    values = np.append(np.linspace(-1.0, 1.0, 100), [50.0, -50.0])[:, None]
+    standardiser = Standardiser.fit(FeatureMatrix(("a",), values))
+    found = standardiser.transform(FeatureMatrix(("a",), np.array([[50.0], [1e9]])))
+    assert found.ravel().tolist() == [6.5, 6.5]
+
+
+def test_what_does_not_fit_together_is_refused():
+    with pytest.raises(EstimatorError, match="expected"):
+        FeatureMatrix(("a", "b"), np.zeros(2))
+    with pytest.raises(EstimatorError, match="no static features in any of 2"):
+        FeatureMatrix.from_instances([instance([]), instance([])], "static")
+    matrix = FeatureMatrix(("a", "b"), np.array([[1.0, 2.0], [np.nan, 5.0], [4.0, 7.0]]))
+    state = Standardiser.fit(matrix).to_json()
+    for key, value in (("median", [1.0]), ("names", ["a", 3]), ("indicated", [7])):
+        with pytest.raises(ValueError, match="found medians"):
+            Imputer.from_json({**state["imputer"], key: value})
+    for key in ("logarithmic", "centre", "scale", "low", "high"):
+        with pytest.raises(ValueError, match="found values of shape"):
+            Standardiser.from_json({**state, key: state[key][:-1]})

@@ -246,3 +246,61 @@ def test_bounds_that_cannot_be_are_damage(detector, tmp_path, change):
     (tmp_path / "detector.json").write_text(json.dumps({**header, "far": 3.0, **change}))
     with pytest.raises(CheckpointError, match="can't be read"):
         OODDetector.load(tmp_path)
+
+
+def test_a_wild_feature_counts_like_one_four_deviations_off(detector):
+    (usual,) = instances([3], seed=1)
+
+    def score(deviations):
+        values = usual.static.values.copy()
+        centre, scale = detector._fitted.centre[0], detector._fitted.scale[0]
+        values[0] = centre + deviations * scale
+        return detector.judge([replace(usual, static=FeatureVector(STATIC, values))])[0].score
+
+    assert not detector._fitted.logarithmic[0]
+    assert score(4.01) == pytest.approx(score(7.0), rel=1e-6) == pytest.approx(score(1000.0), rel=1e-6)
+    assert score(3.5) != pytest.approx(score(7.0), rel=1e-3)
+    # What stands out is told as it is.
+    values = usual.static.values.copy()
+    values[0] = detector._fitted.centre[0] + 1000.0 * detector._fitted.scale[0]
+    found = detector.z_scores(replace(usual, static=FeatureVector(STATIC, values)))
+    assert found["s0"] == pytest.approx(1000.0, rel=1e-4)
+
+
+def test_eleven_instances_are_enough():
+    OODDetector().fit(instances(np.arange(11)))
+    with pytest.raises(EstimatorError, match="found 10 training instances"):
+        OODDetector().fit(instances(np.arange(10)))
+
+
+def test_two_families_say_what_is_far():
+    rng = np.random.default_rng(4)
+    known = [at(*rng.normal(centre, 0.3, 2)) for centre in (0.0, 50.0) for _ in range(12)]
+    families = [str(k // 12) for k in range(24)]
+    by_family, alone = OODDetector("static").fit(known, families), OODDetector("static").fit(known)
+    # Between the two, and so much nearer to one than they are to each other.
+    (between,) = by_family.judge([at(10.0, 10.0)])
+    assert not between.far and alone.judge([at(10.0, 10.0)])[0].far
+
+
+def test_many_are_judged_like_few(detector, tmp_path):
+    many = instances(np.arange(1100) % 30, seed=5)
+    found = detector.judge(many)
+    assert len(found) == 1100
+    for row in (0, 1023, 1024, 1025, 1099):
+        assert found[row].score == pytest.approx(detector.judge([many[row]])[0].score, rel=1e-9)
+    detector.save(tmp_path / "in" / "a" / "folder")
+    detector.save(tmp_path / "in" / "a" / "folder")
+    assert OODDetector.load(tmp_path / "in" / "a" / "folder").judge(many[:9]) == found[:9]
+
+
+def test_as_many_training_instances_as_neighbours_are_enough_to_read(detector, tmp_path):
+    detector.save(tmp_path)
+    arrays = dict(np.load(tmp_path / "detector.npz"))
+    for count in (2, 1):
+        np.savez(tmp_path / "detector.npz", **{**arrays, "training": arrays["training"][:count]})
+        if count == 2:
+            OODDetector.load(tmp_path)
+        else:
+            with pytest.raises(CheckpointError, match="found 1 training instances"):
+                OODDetector.load(tmp_path)
