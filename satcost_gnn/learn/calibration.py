@@ -294,12 +294,13 @@ class Calibration:
         """
         y = np.asarray(log10_cost, dtype=np.float64)
         stopped = np.asarray(censored, dtype=bool)
-        there = ~np.isnan(y) if known is None else np.asarray(known, dtype=bool) & ~np.isnan(y)
-        if not distribution.shape == y.shape == stopped.shape == there.shape or y.ndim not in (1, 2):
+        given = np.ones(y.shape, dtype=bool) if known is None else np.asarray(known, dtype=bool)
+        if not distribution.shape == y.shape == stopped.shape == given.shape or y.ndim not in (1, 2):
             raise ValueError(
                 f"found predictions {distribution.shape}, costs {y.shape}, censored {stopped.shape}, known "
-                f"{there.shape}; expected one shape, (n, n_solvers) or (n,)"
+                f"{given.shape}; expected one shape, (n, n_solvers) or (n,)"
             )
+        there = given & ~np.isnan(y)
         if y.ndim == 1:
             distribution, y = distribution.reshape(len(y), 1), y[:, None]
             stopped, there = stopped[:, None], there[:, None]

@@ -62,9 +62,11 @@ def test_bounds_stay_through_views() -> None:
 
 def test_wrong_bounds() -> None:
     cdf = np.ones(GRID.bins + 1)
-    for lower, upper in ((2.0, 1.0), (np.nan, 1.0)):
+    for lower, upper in ((2.0, 1.0), (np.nan, 1.0), (1.0, np.nan)):
         with pytest.raises(ValueError, match="bound"):
             BoundedDistribution(GRID, cdf, np.array(lower), np.array(upper))
+        with pytest.raises(ValueError, match="bound"):
+            BoundedDistribution(GRID, np.stack([cdf, cdf]), np.array([0.0, lower]), np.array([1.0, upper]))
 
 
 @pytest.mark.parametrize(("cost", "first"), [(2.2, 9), (2.25, 9), (2.26, 10), (-1.0, 0), (8.0, 32), (9.0, 32)])
@@ -77,3 +79,23 @@ def test_the_bounds_move_with_the_cost() -> None:
     moved = survived(CostDistribution.normal(GRID, 3.0, 1.0), 2.0).scaled(100.0)
     assert moved.quantile(0.0) == pytest.approx(4.0)
     assert known_cost(GRID, 3.0).scaled(0.1).quantile(1.0) == pytest.approx(2.0)
+
+
+def test_a_bound_is_reached_when_it_is_met() -> None:
+    known = known_cost(GRID, 2.3)
+    assert known.cdf_at([2.29999, 2.3, 2.5]).tolist() == [0.0, 1.0, 1.0]
+    both = BoundedDistribution(
+        GRID, np.tile(np.linspace(0.1, 0.9, 33), (2, 1)), np.array([2.0, -np.inf]), np.array([4.0, np.inf])
+    )
+    # At the lower bound what is expected by there, below it nothing, from the upper on everything.
+    assert both.cdf_at([1.9, 1.9]).tolist() == [0.0, pytest.approx(0.1 + 0.8 * 1.9 / 8)]
+    assert both.cdf_at([2.0, 2.0]).tolist() == pytest.approx([0.3, 0.3])
+    assert both.cdf_at([4.0, 4.0]).tolist() == pytest.approx([1.0, 0.5])
+    assert np.isnan(both.cdf_at([np.nan, 1.0])).tolist() == [True, False]
+
+
+def test_some_of_several_have_run() -> None:
+    wide = CostDistribution.normal(GRID, [3.0, 3.0], 1.0)
+    found = survived(wide, [-np.inf, 2.5])
+    assert found.quantile(0.0).tolist() == [pytest.approx(float(wide.quantile(0.0)[0])), 2.5]
+    assert found.cdf[0].tolist() == wide.cdf[0].tolist() and found.cdf_at([2.4, 2.4])[1] == 0.0

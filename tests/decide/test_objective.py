@@ -80,3 +80,11 @@ def test_the_mass_at_the_low_end_is_what_lies_below_the_grid() -> None:
         low, high = 1e-3**power, end**power
         expected = 0.2 * low + 0.8 * (high - low) / (power * np.log(10) * GRID.width)
         assert partial_moment(CostDistribution(GRID, cdf), 5.0, power) == pytest.approx(expected)
+
+
+def test_what_is_certain_has_no_spread() -> None:
+    never = CostDistribution(GRID, np.zeros(GRID.bins + 1))
+    for objective, value in ((Objective.PAR2, 20.0), (Objective.EXPECTED_COST, 10.0), (Objective.PAR10, 100.0)):
+        assert (objective.penalty, float(scores(never, objective, 10.0).value)) == (value / 10, pytest.approx(value))
+        assert float(scores(never, objective, 10.0).sd) == pytest.approx(0.0, abs=1e-6)
+    assert Objective.P_SOLVED.penalty == 0.0

@@ -110,3 +110,15 @@ def test_integers_beyond_64_bits_are_refused_and_the_largest_within_are_not_roun
 def test_a_model_makes_every_clause_true(clauses: list[list[int]], model: list[int], expected: bool) -> None:
     assert satisfies(Formula.from_clauses(clauses), model) is expected
     assert satisfies(Formula.from_clauses(clauses), np.array(model, dtype=np.int32)) is expected
+
+
+def test_gaps_are_closed_where_counts_would_be_many_times_the_literals():
+    # Two literals are worth four counts each, and a thousand and twenty-four are no matter.
+    for n_vars, size in ((1032, 8), (1033, 2)):
+        assert Formula.from_clauses([[3, -7]], n_vars=n_vars).dense_variables()[1] == size
+
+
+@pytest.mark.parametrize("clause", [b"12", bytearray(b"12"), memoryview(b"12"), "12", {1: 2}, CNF(from_clauses=[[1]])])
+def test_what_is_no_clause_though_it_can_be_counted_through(clause):
+    with pytest.raises(FormulaError, match="expected clauses as lists"):
+        Formula.from_clauses([[1], clause])

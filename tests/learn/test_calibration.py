@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from satcost_gnn.core.distribution import GRIDS, CostDistribution
 from satcost_gnn.errors import CheckpointError
@@ -9,6 +10,7 @@ from satcost_gnn.learn.calibration import (
     LEAST_IN_GROUP,
     LEAST_RUNS,
     Calibration,
+    MapsBySize,
     RecalibrationMap,
     _levels_of,
     size_groups,
@@ -164,6 +166,8 @@ def test_wrong_shapes_units_and_files_are_refused():
         {"maps": [{"centres": [], "maps": []}]},
         {"maps": [{"centres": [1.0, 2.0], "maps": [one]}]},
         {"maps": [{"centres": [2.0, 1.0], "maps": [one, one]}]},
+        {"maps": [{"centres": [1.0, 3.0, 2.0], "maps": [one, one, one]}]},
+        {"maps": [{"centres": [1.0, 1.0], "maps": [one, one]}]},
     ):
         with pytest.raises(CheckpointError, match="calibration: "):
             Calibration.from_json({**values, **change})
@@ -247,3 +251,59 @@ def test_knots_rise_where_many_runs_have_one_level():
     sure = CostDistribution.from_points(GRID, np.full(100, 3.0))
     fitted = RecalibrationMap.fit(sure, np.full(100, 3.0), np.zeros(100, bool))
     assert (np.diff(fitted.predicted) > 0).all()
+
+
+def test_a_twentieth_is_a_normal_of_twice_the_usual_error():
+    own = CostDistribution.from_points(GRID, [4.0])
+    mean, sd = 4.0, np.hypot(own.sd()[0], 2 * 0.6)
+    expected = 0.95 * own.cdf[0] + 0.05 * norm.cdf(GRID.edges, mean, sd)
+    np.testing.assert_allclose(widened(own, 0.6).cdf[0], expected, atol=1e-9)
+
+
+def test_errors_are_never_taken_for_less_than_a_quarter_of_a_decade():
+    exact = CostDistribution.normal(GRID, np.linspace(2.0, 6.0, 60), 0.5)
+    assert RecalibrationMap.fit(exact, exact.median(), np.zeros(60, bool)).sd == 0.25
+
+
+def test_as_many_runs_as_the_documentation_says():
+    assert (LEAST_RUNS, LEAST_IN_GROUP) == (30, 50)
+
+
+@pytest.mark.parametrize("key", ["predicted", "calibrated"])
+@pytest.mark.parametrize("knots", [[0.1, 0.5, 1.0], [0.0, 0.5, 0.9], [0.0, 1.2, 1.0], [0.0, -0.1, 1.0]])
+def test_a_map_that_does_not_rise_from_nothing_to_all_is_refused(key, knots):
+    fitted = RecalibrationMap.fit(*runs(100, 3)[:3]).to_json()
+    whole = {**fitted, "predicted": [0.0, 0.3, 1.0], "calibrated": [0.0, 0.3, 1.0]}
+    assert RecalibrationMap.from_json(whole).predicted.tolist() == [0.0, 0.3, 1.0]
+    with pytest.raises(ValueError, match="rise from 0 to 1"):
+        RecalibrationMap.from_json({**whole, key: knots})
+
+
+def test_between_two_sizes_both_maps_have_their_share():
+    sure, other = (RecalibrationMap.fit(*runs(100, 3, bias=bias)[:3]) for bias in (0.0, 0.8))
+    both = MapsBySize(np.array([2.0, 4.0]), (sure, other))
+    for mean, share in ((1.0, 0.0), (2.0, 0.0), (2.5, 0.25), (3.0, 0.5), (4.0, 1.0), (5.0, 1.0)):
+        one = CostDistribution.normal(GRID, [mean], 0.3)
+        expected = (1 - share) * sure.apply(one).cdf + share * other.apply(one).cdf
+        np.testing.assert_allclose(both.apply(one).cdf, expected, atol=1e-3)
+
+
+def test_shapes_that_do_not_fit_are_refused_each_for_itself():
+    predicted, cost, stopped, _ = runs(60, 3)
+    for bad in (
+        (predicted, cost[1:], stopped),
+        (predicted, cost, stopped[1:]),
+        (predicted[1:], cost, stopped),
+        (predicted, cost, stopped, np.ones(59, bool)),
+    ):
+        with pytest.raises(ValueError, match="expected one shape"):
+            Calibration.fit(*bad)
+    with pytest.raises(ValueError, match="expected one shape"):
+        Calibration.fit(*(x.reshape(3, 4, 5) for x in (predicted, cost, stopped)))
+    with pytest.raises(ValueError, match="found 2 names of solvers for 1"):
+        Calibration.fit(predicted, cost, stopped, solvers=("a", "b"))
+    one = Calibration.fit(predicted, cost, stopped)
+    column = one.apply(predicted.reshape(60, 1))
+    np.testing.assert_array_equal(column.cdf[:, 0], one.apply(predicted).cdf)
+    with pytest.raises(ValueError, match="a column for each"):
+        one.apply(predicted.reshape(30, 2))

@@ -150,3 +150,16 @@ def test_features_that_say_the_same_share_a_coefficient(size):
     alone = CensoredRidge.fit(size * x, y, stopped, penalty=0.0)
     twins = CensoredRidge.fit(size * np.hstack([x, x]), y, stopped, penalty=0.0)
     np.testing.assert_allclose(twins.coefficients, np.tile(alone.coefficients / 2, 2), rtol=1e-4, atol=1e-6 / size)
+
+
+def test_an_event_that_weighs_nothing_is_none():
+    x, y, stopped = np.random.default_rng(1).normal(size=(6, 2)), np.arange(6.0), np.arange(6) > 0
+    weights = (np.arange(6) > 0).astype(float)
+    found = CensoredRidge.fit(x, y, stopped, weights=weights)
+    assert (found.sd, found.intercept) == (1.0, pytest.approx(3.0 + 0.5)) and not found.coefficients.any()
+
+
+def test_the_information_of_a_single_target_is_that_of_two():
+    model = CensoredRidge.fit(*data(30))
+    assert model.bic(1) == model.bic(2) < model.bic(3)
+    assert model.bic(2) == pytest.approx(np.log(2) * (model.degrees + 1) - 2 * model.log_likelihood)

@@ -58,3 +58,29 @@ def test_json():
     twice["values"][0][1] = twice["values"][0][0]
     with pytest.raises(ValueError, match="must rise"):
         RankTransform.from_json(twice)
+
+
+def test_a_score_is_at_most_that_of_half_an_instance():
+    from scipy.stats import norm
+
+    transform = RankTransform.fit(matrix())
+    beyond = FeatureMatrix(("tailed", "ties", "holes"), np.array([[1e30, 1.0, 0.0], [-1e30, 1.0, 0.0]]))
+    assert transform.normal_scores(beyond)[:, 0] == pytest.approx([norm.ppf(1 - 0.5 / 40), norm.ppf(0.5 / 40)])
+
+
+def test_lists_that_do_not_fit_each_other_are_refused():
+    state = RankTransform.fit(matrix()).to_json()
+    wrong = [
+        {"values": state["values"][1:]},
+        {"levels": state["levels"][1:]},
+        {"values": [state["values"][0][1:], *state["values"][1:]]},
+        {"values": [[], *state["values"][1:]], "levels": [[], *state["levels"][1:]]},
+        {"levels": [state["levels"][0][::-1], *state["levels"][1:]]},
+        {"levels": [[0.5, 0.4, *state["levels"][0][2:]], *state["levels"][1:]]},
+    ]
+    for change in wrong:
+        with pytest.raises(ValueError, match=r"lists of values|must rise"):
+            RankTransform.from_json({**state, **change})
+    # Levels may stay where they are.
+    level = [[0.5] * len(state["levels"][0]), *state["levels"][1:]]
+    assert len(RankTransform.from_json({**state, "levels": level}).levels) == len(level)

@@ -83,3 +83,16 @@ def test_what_is_not_known_of_some_runs_is_saved_too(tmp_path):
         np.savez(tmp_path / "arrays.npz", **{**arrays, "known": known})
         with pytest.raises(CheckpointError, match="a solver has no run"):
             NearestNeighbours.load(tmp_path)
+
+
+def test_neighbours_nearer_than_half_of_the_usual_distance_count_alike():
+    table = make_table(30)
+    estimator = NearestNeighbours().fit(table)
+    assert estimator.neighbours == 20 and NearestNeighbours(neighbours=1).neighbours == 1
+    apart = np.linalg.norm(estimator._x[:, None].astype(float) - estimator._x[None].astype(float), axis=2)
+    nearest = [np.delete(row, k).min() for k, row in enumerate(apart)]
+    assert estimator._least == pytest.approx(0.5 * np.median(nearest), rel=1e-5)
+    two = NearestNeighbours().fit(table.subset([0, 1]))
+    assert two._least == pytest.approx(0.5 * np.linalg.norm(two._x[0].astype(float) - two._x[1]), rel=1e-5)
+    # Copies have no distance at all.
+    assert NearestNeighbours().fit(table.subset([*range(30), *range(30)]))._least == 1e-6

@@ -199,3 +199,31 @@ def test_a_single_pair_counts_whole():
     found = ranking_loss(mean, cost, no, yes, family, 0.5)
     assert float(found) == pytest.approx(np.log1p(np.exp(-2.0)), rel=1e-6)
     assert float(ranking_loss(mean, cost, yes, yes, family, 0.5)) == 0.0
+
+
+@pytest.mark.parametrize("weight", [0.25, 3.0])
+def test_the_ranking_of_means_counts_by_its_weight(weight):
+    batch, logits = make_batch(), make_logits()
+    config = LossConfig(crps_weight=0.0, ranking_weight=weight)
+    plain, ranked = batch_losses(logits, batch, LossConfig(crps_weight=0.0)), batch_losses(logits, batch, config)
+    expected = 0.0
+    for unit in logits:
+        # Each of the three passes over the graph is a solver of its own.
+        mean = restricted_mean(logits[unit], GRIDS[unit]).flatten(1)
+        cost, censored, known = (part[unit].repeat(1, 3) for part in (batch.cost, batch.censored, batch.known))
+        expected += ranking_loss(mean, cost, censored, known, batch.family, config.ranking_scale).item() / 2
+    assert expected > 0.0
+    assert ranked.total.item() - plain.total.item() == pytest.approx(weight * expected, rel=1e-4)
+
+
+def test_a_single_known_run_counts_whole():
+    batch, logits = make_batch(), make_logits()
+    logits = {unit: values[:, :1] for unit, values in logits.items()}
+    batch.known["conflicts"][:] = False
+    batch.known["conflicts"][2, 1] = True
+    found = batch_losses(logits, batch, LossConfig(crps_weight=1.0))
+    one = logits["conflicts"][2, 0, 1], batch.cost["conflicts"][2, 1], batch.censored["conflicts"][2, 1]
+    grid = GRIDS["conflicts"]
+    expected = (hazard_nll(*one, grid) + grid_crps(*one, grid)).item() / 2
+    assert int(found.count["conflicts"]) == 1
+    assert found.total.item() == pytest.approx(expected, rel=1e-5)
