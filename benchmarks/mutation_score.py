@@ -56,7 +56,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "learn/baselines/constant.py": ("learn/baselines/test_constant.py",),
     "learn/network/losses.py": ("learn/network/test_losses.py",),
     "evaluate/metrics.py": ("evaluate/test_metrics.py",),
-    "formula/dimacs.py": ("formula/test_dimacs.py", "formula/test_dimacs_ends.py"),
+    "formula/dimacs.py": ("formula/test_dimacs.py", "formula/test_dimacs_ends.py", "formula/test_dimacs_writer.py"),
     "formula/cnf.py": ("formula/test_cnf.py",),
     "decide/objective.py": ("decide/test_objective.py",),
     "decide/schedule_search.py": ("decide/test_schedule.py",),

@@ -1,18 +1,27 @@
 """The reader at the ends of its ranges: numbers of the most digits, words of the most characters, limits just met."""
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from satcost_gnn.errors import FormulaError, FormulaTooLargeError
-from satcost_gnn.formula import ReadLimits, dimacs, parse_dimacs, read_dimacs
+from satcost_gnn.formula import ReadLimits, dimacs, parse_dimacs, read_dimacs, text_stream
 from satcost_gnn.formula.dimacs import _fast_integers
 
 WIDE = ReadLimits(max_vars=2**31 - 1)
 # So many digits that the number is left to the exact parser, and with it all of its piece of text.
 SEVEN = "00000000000007"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_pieces() -> Iterator[None]:
+    """Let pieces be as they are read: the first are held together only until a tar archive could be told by them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_stream, "_TAR_HEADER", 8)
+        yield
 
 
 class Drip(io.BytesIO):
