@@ -7,6 +7,8 @@ or blocks of families (``family``), drawn afresh by seed. Every method learns fr
 the configuration that are in no group (or block) of the fold left out. What the probe has solved is ranked by what it
 spent, and judged in the C-index alone. Seconds are those of the source: what is predicted for our machine, times the
 source's speed for that generation. The test sides of the data sets take no part (``--with-test`` adds them).
+
+Beside them own runs of 10 to 1,000 s are judged, in our seconds, by the same folds (``own_crps_10_to_1000``).
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +48,10 @@ JUDGED = {"kissat404": "CaDiCaL", "cadical195": "CaDiCaL", "glucose42": "Glucose
 MAPLE = RelativesConfig(generation="MapleLCM", solvers=("MapleLCMDistChrBt-DL-v3@*",))
 #: Of the static features, those that gbdc's base features tell, too: sizes, lengths, Horn, balance and degrees.
 BASE_GROUPS = ("size", "length", "horn", "balance", "degree")
+#: log10 of the least and the largest seconds of a run of minutes.
+MINUTES = (1.0, 3.0)
+#: log10 of the ends of classes of the predicted median, in our seconds.
+DECADES = (-1.0, 0.0, 1.0, 2.0, 3.0)
 
 THIRD = {"max_features": 1 / 3, "n_trees": 100}
 METHODS: dict[str, Callable[[int], Estimator]] = {
@@ -101,8 +108,10 @@ class EvaluationSetup:
                 graph = None if one.graph is None else sample_clauses(one.graph, 100)
                 found[name] = replace(one, graph=graph, probe=replace(one.probe, trace=None))
         self.names = list(found)
-        self.judged = np.array([name in published for name in self.names])
         matrix = self.dataset.cost_matrix(list(JUDGED), UNIT, instances=self.names)
+        self.published = np.array([name in published for name in self.names])
+        long = matrix.known & ~matrix.censored & (matrix.cost > MINUTES[0]) & (matrix.cost <= MINUTES[1])
+        self.judged = self.published | long.any(axis=1)
         self.table = TrainingTable(
             list(found.values()),
             tuple(JUDGED),
@@ -144,8 +153,15 @@ class EvaluationSetup:
     def score(self, rows: NDArray[np.int64], predicted: CostDistribution) -> dict[str, dict[str, float]]:
         """Return solver -> measures."""
         found = {}
+        told_of = self.published[rows]
         for column, solver in enumerate(JUDGED):
-            known = np.flatnonzero(self.table.known[rows, column])
+            known = np.flatnonzero(self.table.known[rows, column] & told_of)
+            minutes = {
+                f"{which}_crps_10_to_1000": _crps_of_minutes(
+                    predicted[:, column], self.table, rows, column, told_of if which == "published" else ~told_of
+                )
+                for which in ("published", "own")
+            }
             one, cap = predicted[known, column], self.caps[column]
             cost, censored = self.table.cost[rows[known], column], self.table.censored[rows[known], column]
             at = np.full(one.shape, cap)
@@ -168,10 +184,40 @@ class EvaluationSetup:
                 "rmse_median": float(np.sqrt((error[told] ** 2).mean())),
                 "brier_ratio": float(((one.cdf_at(at) - solved)[told] ** 2).mean() / solved[told].var()),
                 "median_of_unsolved_s": float(10 ** (np.median(one.median()[open_]) + shift)),
+                **minutes,
+                "crps": float(one.crps(cost, censored, np.where(censored, cost, self.table.grid.high)).mean()),
                 "runs": len(known),
                 "unsolved": int(open_.sum()),
+                **_coverage(one, cost, censored),
             }
         return found
+
+
+def _crps_of_minutes(
+    predicted: CostDistribution, table: TrainingTable, rows: NDArray[np.int64], column: int, wanted: NDArray[np.bool_]
+) -> float:
+    """Return the mean CRPS of solved runs of 10 to 1,000 s; NaN for none."""
+    cost = table.cost[rows, column]
+    solved = table.known[rows, column] & ~table.censored[rows, column]
+    here = np.flatnonzero(wanted & solved & (cost > MINUTES[0]) & (cost <= MINUTES[1]))
+    return float(predicted[here].crps(cost[here]).mean()) if len(here) else float("nan")
+
+
+def _coverage(predicted: CostDistribution, cost: NDArray[np.float64], censored: NDArray[np.bool_]) -> dict[str, float]:
+    """Return, by decade of the predicted median, the share of known runs inside the 80 % interval, and their number.
+
+    A run that was stopped inside its interval is not counted; one that was stopped above it is outside.
+    """
+    low, median, high = (predicted.quantile(level) for level in (0.1, 0.5, 0.9))
+    told = ~censored | (cost >= high)
+    inside = ~censored & (cost >= low) & (cost <= high)
+    found: dict[str, float] = {}
+    for first, last in pairwise(DECADES):
+        here = told & (median > first) & (median <= last)
+        name = f"{10**first:g}_to_{10**last:g}_s"
+        found[f"coverage_80_{name}"] = float(inside[here].mean()) if here.any() else float("nan")
+        found[f"told_{name}"] = float(here.sum())
+    return found
 
 
 def main() -> None:
@@ -197,11 +243,17 @@ def main() -> None:
             start = time.monotonic()
             each = [setup.score(*setup.predict(METHODS[name], by, seed)) for seed in range(options.seeds)]
             solvers = {
-                solver: {key: round(float(np.mean([one[solver][key] for one in each])), 4) for key in each[0][solver]}
+                solver: {
+                    key: round(float(np.nanmean(values)), 4)
+                    for key in each[0][solver]
+                    if not np.isnan(values := [one[solver][key] for one in each]).all()
+                }
                 for solver in JUDGED
             }
-            measures = list(next(iter(solvers.values())))[:6]
-            mean = {key: round(float(np.mean([one[key] for one in solvers.values()])), 4) for key in measures}
+            mean = {
+                key: round(float(np.mean([one[key] for one in solvers.values() if key in one])), 4)
+                for key in list(each[0]["cadical195"])[:9]
+            }
             spread = [np.mean([one[solver]["c_index"] for solver in JUDGED]) for one in each]
             found["methods"].setdefault(name, {})[by] = {
                 "mean": mean,

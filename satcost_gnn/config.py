@@ -120,6 +120,9 @@ class ModelConfig(Section):
         lt=1,
         description="Probability that all modalities but the early search are missing in training.",
     )
+    structure_only_dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="Probability that the early search is missing in training."
+    )
 
     @field_validator("modalities")
     @classmethod

@@ -20,6 +20,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "progress_ensemble": {"n_trees": 5},
     "mixture": {"members": [["forest", {"n_trees": 5}], ["knn", {}]]},
     "ood_gated": {"known": ["mixture", {"members": [["forest", {"n_trees": 5}], ["constant", {}]]}]},
+    "structure_alone": {"of": ["forest", {"features": "static", "n_trees": 8}]},
     "stacked": {"members": [["forest", {"n_trees": 5}], ["constant", {}]], "folds": 2},
     NETWORK: {
         "settings": {

@@ -86,6 +86,14 @@ class PredictOptions:
             help="Seconds that you would give a solver; the early search takes about a hundredth of it.",
         ),
     ] = DEFAULT_LIMIT_S
+    search: Annotated[
+        bool,
+        typer.Option(
+            "--search/--no-search",
+            help="Whether the start of a search is looked at. Without it a prediction takes milliseconds and is worse: "
+            "it is from the formula's structure alone.",
+        ),
+    ] = True
     solvers: Solvers = None
     jobs: OptionalJobs = None
     device: Device = "auto"
@@ -140,6 +148,7 @@ def _opened(options: PredictOptions, predictor: Predictor, cutoffs: Sequence[flo
                 "estimator": options.estimator,
                 "machine_factor": predictor.machine_factor,
                 "limit": options.limit,
+                "search": options.search,
             },
             rows_per_instance=len(predictor.solvers),
             row_values={
@@ -194,6 +203,7 @@ def run_predict(options: PredictOptions) -> int:
         machine_factor=None if options.machine_factor else 1.0,
         relaxed=options.relaxed,
         limit_s=options.limit,
+        search=options.search,
     )
     if options.cache:
         predictor.cache = UserCache.of_user(predictor.settings)

@@ -38,8 +38,8 @@ class Method:
     label
         What it is, in words.
     settings
-        Keyword arguments of the estimator; of the network alone: ``modalities`` and ``probe_node_features``, of the
-        ensemble nothing.
+        Keyword arguments of the estimator; of the network alone ``modalities``, and ``probe_node_features`` where that
+        is not the configuration's; of the ensemble nothing.
     one_seed
         Whether it is fitted with the first seed only: a fit is many fits of others, or the seed only draws from
         training sets beyond a size.
@@ -100,7 +100,7 @@ DEFAULT: tuple[Method, ...] = (
         NETWORK,
         NETWORK,
         "network alone: graph, static features and early search",
-        {"modalities": ["graph", "static", "online"], "probe_node_features": True},
+        {"modalities": ["graph", "static", "online"]},
     ),
     Method(ENSEMBLE, NETWORK, "ensemble of the network with what the configuration names"),
 )

@@ -148,7 +148,11 @@ class EvaluationSetup:
     def at(self, fold: int | None) -> LabelledInstances:
         """Return the data with the sides of a fold."""
         side = self.side_names(fold)
-        return replace(self.data, sides=np.array([side.get(one.gbdhash, "") for one in self.data.instances]))
+        return replace(
+            self.data,
+            sides=np.array([side.get(one.gbdhash, "") for one in self.data.instances]),
+            solved_sides=np.array([side.get(name, "") for name in self.data.solved], dtype=np.str_),
+        )
 
     @cached_property
     def test(self) -> NDArray[np.int64]:
@@ -168,11 +172,11 @@ class EvaluationSetup:
     def data_key(self, fold: int | None) -> str:
         """Return a hash of the instances, labels and sides of a fold."""
         data = self.at(fold)
-        arrays = [data.sides.astype("U16")]
+        arrays = [data.sides.astype("U16"), data.solved_sides.astype("U16")]
         for unit in self.units:
-            table = data.tables[unit]
-            arrays += [np.where(table.known, table.cost, 0.0), table.censored, table.known]
-        names = [one.gbdhash for one in data.instances]
+            for table in (data.tables[unit], data.solved_tables[unit]):
+                arrays += [np.where(table.known, table.cost, 0.0), table.censored, table.known]
+        names = [*(one.gbdhash for one in data.instances), *data.solved]
         return digest(arrays, [preprocess_settings(self.config).features.key(), *self.solvers, *self.units, *names])
 
 
@@ -293,10 +297,7 @@ def network_config(config: TrainingConfig, method: Method, seed: int) -> Trainin
     """
     if "modalities" in method.settings:
         model = config.model
-        alone = {
-            "modalities": tuple(method.settings["modalities"]),
-            "probe_node_features": method.settings["probe_node_features"],
-        }
+        alone = {**method.settings, "modalities": tuple(method.settings["modalities"])}
         config = config.model_copy(update={"model": model.model_copy(update=alone), "ensemble": EnsembleConfig()})
     return config.model_copy(update={"seed": seed * config.members})
 

@@ -45,7 +45,7 @@ def early_share(limit_s: float, most_s: float = MOST_S) -> float:
     return max(LEAST_S, min(SHARE * limit_s, most_s))
 
 
-def within_limit(settings: PreprocessSettings, limit_s: float, solver: str) -> PreprocessSettings:
+def within_limit(settings: PreprocessSettings, limit_s: float | None, solver: str) -> PreprocessSettings:
     """Return preprocessing with a plain run of a solver before it, as far as the limit allows.
 
     Parameters
@@ -53,10 +53,12 @@ def within_limit(settings: PreprocessSettings, limit_s: float, solver: str) -> P
     settings
         Those of a checkpoint.
     limit_s
-        Seconds that a solver would be given.
+        Seconds that a solver would be given; None for no search at all, but reading, features and the graph.
     solver
         The solver that the checkpoint's probe runs; without a budget of conflicts to keep to there is no plain run.
     """
+    if limit_s is None:
+        return settings.with_features(plain=None, probe=None, dives=None, probe_replicate=False)
     share = early_share(limit_s)
     if solver_spec(solver).stop is not Stop.TERMINATE:
         return settings

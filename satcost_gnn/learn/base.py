@@ -42,7 +42,7 @@ class TrainingTable:
     Parameters
     ----------
     instances
-        ``n`` instances that the probe did not solve.
+        ``n`` instances; what learns from the early search learns from those that the probe did not solve.
     solvers
         Names, in the order of the columns.
     unit
@@ -126,6 +126,30 @@ class TrainingTable:
             self.known[chosen],
             [self.groups[i] for i in chosen],
             self.satisfiable[chosen],
+        )
+
+    def joined(self, other: TrainingTable) -> TrainingTable:
+        """Return the rows of this table and of another one in the same unit, with the same solvers, below them.
+
+        Raises
+        ------
+        EstimatorError
+            If the unit or the solvers differ.
+        """
+        if (other.unit, other.solvers) != (self.unit, self.solvers):
+            raise EstimatorError(
+                f"training table: found costs of {', '.join(other.solvers)} in {other.unit}; expected those of "
+                f"{', '.join(self.solvers)} in {self.unit}"
+            )
+        return TrainingTable(
+            [*self.instances, *other.instances],
+            self.solvers,
+            self.unit,
+            np.concatenate([self.cost, other.cost]),
+            np.concatenate([self.censored, other.censored]),
+            np.concatenate([self.known, other.known]),
+            [*self.groups, *other.groups],
+            np.concatenate([self.satisfiable, other.satisfiable]),
         )
 
 

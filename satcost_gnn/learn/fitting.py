@@ -15,15 +15,19 @@ from satcost_gnn.learn.base import Estimator, TrainingTable
 from satcost_gnn.learn.calibration import Calibration
 from satcost_gnn.learn.ensemble.mixture import Mixture
 from satcost_gnn.learn.ensemble.ood_gate import OutOfDistributionGate, fit_fallback
+from satcost_gnn.learn.ensemble.structure_alone import STATIC_FOREST, StructureAlone
 from satcost_gnn.learn.fit_cache import cached_fit
 from satcost_gnn.learn.labelled_instances import LabelledInstances
 from satcost_gnn.learn.out_of_distribution import OODDetector
 from satcost_gnn.learn.registry import make_estimator
+from satcost_gnn.learn.stored_estimator import STRUCTURE
 from satcost_gnn.runtime.logs import log
 
 if TYPE_CHECKING:
     from satcost_gnn.learn.network.estimator import GnnEstimator
 
+#: The forest that learns from all instances, those that the probe solves too: it predicts from before any search.
+STATIC = "forest_static"
 #: Estimators besides the network, saved with every checkpoint; those in the chain are fallbacks, the others baselines.
 #: Name in the checkpoint -> estimator and its settings.
 CLASSICAL: Mapping[str, tuple[str, dict[str, Any]]] = {
@@ -31,7 +35,7 @@ CLASSICAL: Mapping[str, tuple[str, dict[str, Any]]] = {
     "size": ("size", {}),
     "tree_size": ("tree_size", {}),
     "linear": ("linear", {}),
-    "forest_static": ("forest", {"features": "static", "n_trees": 60}),
+    STATIC: STATIC_FOREST,
     # A third of the features at a split is as accurate as all of them, in a third of the time.
     "forest": ("forest", {"max_features": 1 / 3}),
 }
@@ -41,10 +45,13 @@ BASELINES = frozenset({"size"})
 
 def fit_classical(data: LabelledInstances, unit: str) -> dict[str, Estimator]:
     """Fit the estimators other than the network on the training and validation sides: they need no early stopping."""
-    table = data.tables[unit].subset(data.side(*LEARNT_SIDES))
-    table = table.subset(table.known.any(axis=1))
     fitted = {}
     for name, (kind, settings) in CLASSICAL.items():
+        if name == STATIC:
+            table = data.before_search(unit, *LEARNT_SIDES)
+        else:
+            table = data.tables[unit].subset(data.side(*LEARNT_SIDES))
+        table = table.subset(table.known.any(axis=1))
         log.info(f"fitting {name} for {unit} on {len(table)} instances")
         try:
             fitted[name] = make_estimator(kind, **settings).fit(table)
@@ -80,12 +87,15 @@ def fit_network(data: LabelledInstances, config: TrainingConfig) -> GnnEstimator
     from satcost_gnn.learn.network.estimator import GnnEstimator
 
     stops = "validation" in not_learnt_from(config)
-    first, *rest = (data.tables[unit].subset(data.side(*learnt_sides(config))) for unit in config.data.units)
+    sides = learnt_sides(config)
+    first, *rest = (data.tables[unit].subset(data.side(*sides)) for unit in config.data.units)
+    structure = [data.solved_table(unit, *sides) for unit in config.data.units]
     directory = config.directory / "network"
     return GnnEstimator(config.network).fit(
         first,
         extra=rest,
         validation=[data.tables[unit].subset(data.side("validation")) for unit in config.data.units if stops],
+        structure=[one for one in structure if len(one) and config.model.structure_only_dropout],
         run_directory=directory,
         resume=directory.exists(),
     )
@@ -141,6 +151,24 @@ def ensemble(
             parts, detector = fit_fallback(table, *weights, store=store, detector=detector)
             one = OutOfDistributionGate.of({"known": one, **parts, "detector": detector}, *weights)
         found[unit] = one
+    return found
+
+
+def before_search(network: Estimator, static: Estimator, config: TrainingConfig) -> dict[str, Estimator]:
+    """Return what predicts from before any search: name in the chain -> estimator.
+
+    Parameters
+    ----------
+    network
+        Takes part if it has learnt to do without the early search (``structure_only_dropout``).
+    static
+        A forest on static features.
+    config
+        Of the network.
+    """
+    found = {STATIC: static}
+    if config.model.structure_only_dropout:
+        found[STRUCTURE] = Mixture.of([StructureAlone.of(network), static], [0.5, 0.5])
     return found
 
 

@@ -46,7 +46,11 @@ class LabelledInstances:
     solved_by_probe
         Instances that the probe solved, by side.
     solved
-        Identity -> those instances, without graph and trace.
+        Identity -> those instances, without trace.
+    solved_tables
+        Unit -> table of their costs.
+    solved_sides
+        Side of each.
     """
 
     instances: list[Instance]
@@ -55,10 +59,20 @@ class LabelledInstances:
     probe_offsets: dict[str, dict[str, NDArray[np.float64]]]
     solved_by_probe: dict[str, int]
     solved: dict[str, Instance] = field(default_factory=dict)
+    solved_tables: dict[str, TrainingTable] = field(default_factory=dict)
+    solved_sides: NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, dtype=np.str_))
 
     def side(self, *names: str) -> NDArray[np.int64]:
         """Return the positions of the instances on some sides."""
         return np.flatnonzero(np.isin(self.sides, names))
+
+    def solved_table(self, unit: str, *sides: str) -> TrainingTable:
+        """Return the costs of the instances on some sides that the probe solved."""
+        return self.solved_tables[unit].subset(np.isin(self.solved_sides, sides))
+
+    def before_search(self, unit: str, *sides: str) -> TrainingTable:
+        """Return the costs of all instances on some sides, whether the probe solved them or not."""
+        return self.tables[unit].subset(self.side(*sides)).joined(self.solved_table(unit, *sides))
 
 
 def load_labelled(
@@ -98,32 +112,46 @@ def load_labelled(
         if instance is None or instance.online is None:
             absent += 1
         elif instance.probe is not None and instance.probe.solved:
-            solved[name] = _with_parts(instance, ())
+            solved[name] = _with_parts(instance, {"graph"} & {*keep})
         else:
             kept.append(name)
             instances.append(_with_parts(instance, keep))
     if not kept:
         raise DatasetError(f"{dataset.directory}: found no labelled instance that was read and not solved by the probe")
     log.info(f"{len(kept)} instances to learn from, {len(solved)} solved by the probe, {absent} absent or not probed")
-    satisfiable = dataset.satisfiable(kept)
-    groups = dataset.families(kept)
-    tables = {}
-    offsets: dict[str, dict[str, NDArray[np.float64]]] = {}
+    offsets = {unit: _probe_offsets(dataset, solved, solvers, unit, sides) for unit in units}
+    by_side = {side: sum(sides[name] == side for name in solved) for side in SIDES}
+    return LabelledInstances(
+        instances,
+        _tables(dataset, dict(zip(kept, instances, strict=True)), solvers, units),
+        np.array([sides[name] for name in kept]),
+        offsets,
+        by_side,
+        solved,
+        _tables(dataset, solved, solvers, units),
+        np.array([sides[name] for name in solved], dtype=np.str_),
+    )
+
+
+def _tables(
+    dataset: Dataset, instances: Mapping[str, Instance], solvers: Sequence[str], units: Sequence[str]
+) -> dict[str, TrainingTable]:
+    """Return unit -> what each solver's run on some instances cost."""
+    names = list(instances)
+    found = {}
     for unit in units:
-        matrix = dataset.cost_matrix(solvers, unit, instances=kept)
-        tables[unit] = TrainingTable(
-            instances,
+        matrix = dataset.cost_matrix(solvers, unit, instances=names)
+        found[unit] = TrainingTable(
+            list(instances.values()),
             tuple(solvers),
             unit,
             np.nan_to_num(matrix.cost),
             matrix.censored,
             matrix.known,
-            groups,
-            satisfiable,
+            dataset.families(names),
+            dataset.satisfiable(names),
         )
-        offsets[unit] = _probe_offsets(dataset, solved, solvers, unit, sides)
-    by_side = {side: sum(sides[name] == side for name in solved) for side in SIDES}
-    return LabelledInstances(instances, tables, np.array([sides[name] for name in kept]), offsets, by_side, solved)
+    return found
 
 
 def _with_parts(instance: Instance, parts: Collection[str]) -> Instance:

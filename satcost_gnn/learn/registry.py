@@ -68,6 +68,9 @@ CATALOGUE: dict[str, Entry] = {
     "ood_gated": Entry(
         "ensemble.ood_gate", ("static", "online"), "moderate", "others in its place out of distribution (OOD gate)"
     ),
+    "structure_alone": Entry(
+        "ensemble.structure_alone", ("static",), "moderate", "another, before any search (forest on static features)"
+    ),
     "stacked": Entry("ensemble.stacked", ("static", "online"), "moderate", "mixture of others, weighted out of fold"),
     "gnn": Entry(
         "network.estimator",

@@ -13,6 +13,8 @@ from satcost_gnn.section import Section
 
 #: Format of the files that this version writes.
 FORMAT = 1
+#: What a checkpoint calls the estimator that predicts from before any search.
+STRUCTURE = "structure"
 
 
 class StoredHeader(Section):

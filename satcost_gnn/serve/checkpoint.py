@@ -35,6 +35,7 @@ from pydantic import Field, field_validator, model_validator
 from satcost_gnn import __version__
 from satcost_gnn.errors import CheckpointError, ConfigError, DamagedFileError
 from satcost_gnn.features.spec import FeatureSpec, FeatureVersions, PreprocessLimits, PreprocessSettings
+from satcost_gnn.learn.stored_estimator import STRUCTURE
 from satcost_gnn.runtime.output_files import write_json
 from satcost_gnn.runtime.stored_files import checked, parse_json, read_bytes, read_json, read_json_object, sha256
 from satcost_gnn.section import Section
@@ -148,14 +149,23 @@ class CheckpointConfig(Section):
         names = {name.removeprefix(f"{self.units[0]}/") for name in asked}
         return (*self.chain, *sorted(one for one in names - {*self.chain} if "." not in one and "/" not in one))
 
-    def chain_from(self, start: str | None) -> tuple[str, ...]:
+    def chain_from(self, start: str | None, search: bool = True) -> tuple[str, ...]:
         """Return the chain from an estimator on; one that is not in it takes the place of the first.
+
+        Parameters
+        ----------
+        start
+            Its name; None for the first, or without ``search`` for the first of structure alone.
+        search
+            Whether there is an early search to predict from.
 
         Raises
         ------
         ConfigError
             If there is no such estimator.
         """
+        if start is None and not search:
+            start = next((name for name in (STRUCTURE, "forest_static") if name in self.chain), None)
         if start is None or start in self.chain:
             return self.chain[self.chain.index(start) if start else 0 :]
         if start not in self.estimators:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 #: Estimators of a checkpoint's chain that read features which can be told apart.
-EXPLAINED = frozenset({"ensemble", "gnn", "forest", "forest_static", "linear"})
+EXPLAINED = frozenset({"ensemble", "gnn", "forest", "structure", "forest_static", "linear"})
 #: Name of the background in a checkpoint.
 BACKGROUND_FILE = "background.npz"
 

@@ -40,8 +40,8 @@ class Prediction:
     distribution
         Distribution of the cost, of shape ``(n_solvers,)``; None for an unreadable input.
     source
-        Estimator it comes from: gnn, forest, linear, tree_size, constant; ``search`` where the plain run answered;
-        ``probe`` where only the listening probe did: all costs are predictions then.
+        Estimator it comes from: ensemble, gnn, forest, structure, linear, tree_size, constant; ``search`` where the
+        plain run answered; ``probe`` where only the listening probe did: all costs are predictions then.
     reason
         Why the estimators before it were passed over, or what is wrong with the input.
     result

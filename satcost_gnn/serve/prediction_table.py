@@ -23,7 +23,10 @@ COLUMNS: dict[str, tuple[type, str]] = {
     "known_up_to": (float, "largest cost of the solver that the training labels tell about, in the cost unit"),
     "p_above": (float, "probability of a cost above known_up_to"),
     "survived": (float, "what the solver was seen to spend without an answer, in the cost unit: a lower bound"),
-    "source": (str, "gnn, forest, linear, tree_size, constant; search: the exact cost; relative_cost, probe"),
+    "source": (
+        str,
+        "ensemble, gnn, forest, structure, linear, tree_size, constant; search: the exact cost; relative_cost, probe",
+    ),
     "checkpoint": (str, "name and version of the checkpoint"),
     "in_distribution": (bool, "whether the instance resembles the training data"),
     "parse_s": (float, "CPU seconds for reading the file"),

@@ -64,6 +64,8 @@ class Predictor:
         Whether files with fewer clauses than their header announces are read, with a warning.
     limit_s
         Seconds that a solver would be given for an instance; the early search may take about a hundredth of it.
+    search
+        Whether there is an early search at all; without it predictions are of structure alone, and known to be worse.
 
     Raises
     ------
@@ -90,6 +92,7 @@ class Predictor:
         machine_factor: float | None = None,
         relaxed: bool = False,
         limit_s: float = DEFAULT_LIMIT_S,
+        search: bool = True,
     ) -> None:
         config = checkpoint.config
         self.checkpoint = checkpoint
@@ -102,12 +105,12 @@ class Predictor:
         self.solvers = tuple(solvers or config.solvers)
         self._columns = [config.solvers.index(name) for name in self.solvers]
         self.cutoff = float(cutoff if cutoff is not None else config.cutoffs[self.unit])
-        self.chain = config.chain_from(start)
+        self.chain = config.chain_from(start, search)
         self.device = device
         #: What a user should know of this checkpoint on this machine, one line each.
         self.notes: tuple[str, ...]
         self.settings, self.notes = contents.read_preprocess_settings(checkpoint, relaxed)
-        self.settings = within_limit(self.settings, limit_s, config.probe_solver)
+        self.settings = within_limit(self.settings, limit_s if search else None, config.probe_solver)
         #: Told the path and each thing that is odd about an input that can be read.
         self.on_warning: Callable[[str, str], None] | None = None
         #: Seconds of this machine for one of the training machine.

@@ -33,7 +33,16 @@ from satcost_gnn.features.spec import FeatureVersions
 from satcost_gnn.learn.base import Estimator, TrainingTable
 from satcost_gnn.learn.calibration import Calibration
 from satcost_gnn.learn.early_answers import write_relative_costs
-from satcost_gnn.learn.fitting import calibrate, ensemble, fit_classical, fit_network, not_learnt_from, predict_all
+from satcost_gnn.learn.fitting import (
+    STATIC,
+    before_search,
+    calibrate,
+    ensemble,
+    fit_classical,
+    fit_network,
+    not_learnt_from,
+    predict_all,
+)
 from satcost_gnn.learn.labelled_instances import (
     LabelledInstances,
     default_cutoffs,
@@ -44,6 +53,7 @@ from satcost_gnn.learn.labelled_instances import (
     split_sides,
 )
 from satcost_gnn.learn.out_of_distribution import OODDetector
+from satcost_gnn.learn.stored_estimator import STRUCTURE
 from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import write_json
 from satcost_gnn.runtime.progress import ProgressLine
@@ -57,9 +67,9 @@ from satcost_gnn.train.training_warnings import card_section, training_warnings
 
 #: What the network is mixed with others into.
 ENSEMBLE = "ensemble"
-#: Order in which a prediction is tried after the ensemble, or the network where there is none; the forest on static
-#: features is for instances without an early search.
-FALLBACKS = ("forest", "forest_static", "linear", "tree_size", "constant")
+#: Order in which a prediction is tried after the ensemble, or the network where there is none; those of structure alone
+#: are for instances without an early search.
+FALLBACKS = ("forest", STRUCTURE, "forest_static", "linear", "tree_size", "constant")
 
 
 def run_experiment(config: TrainingConfig, progress: Callable[[int, str], ProgressLine]) -> Checkpoint:
@@ -109,16 +119,30 @@ def run_experiment(config: TrainingConfig, progress: Callable[[int, str], Progre
         store.add(NETWORK, network)
         store.add(detector.name, detector)
         for unit in config.data.units:
-            estimators = {**fitted[unit], NETWORK: network.for_unit(unit), head: best[unit]}
+            earlier = before_search(network.for_unit(unit), fitted[unit][STATIC], config)
+            estimators = {
+                **{name: one for name, one in fitted[unit].items() if name not in earlier},
+                NETWORK: network.for_unit(unit),
+                head: best[unit],
+            }
+            fitted[unit] |= earlier
             unseen = data.tables[unit].subset(data.side("calibration"))
             predicted = {name: one.predict(unseen.instances) for name, one in estimators.items()}
             maps = calibrate(unseen, predicted)
-            calibrations[unit] = {name: found.to_json() for name, found in maps.items()}
+            everything = data.before_search(unit, "calibration")
+            earlier_maps = calibrate(
+                everything, {name: one.predict(everything.instances) for name, one in earlier.items()}
+            )
+            calibrations[unit] = {name: found.to_json() for name, found in {**maps, **earlier_maps}.items()}
             solved = unseen.known & ~unseen.censored
             correlation[unit] = fit_copula_correlation(maps[head].apply(predicted[head]), unseen.cost, solved)
             test = data.tables[unit].subset(data.side("test"))
             cutoffs = largest_solved(data, unit)
             metrics["units"][unit] = measure(predict_all(estimators, maps, test.instances), test, cutoffs)
+            everything = data.before_search(unit, "test")
+            metrics["units"][unit]["before_search"] = accuracy_by_solver(
+                predict_all(earlier, earlier_maps, everything.instances), everything, cutoffs
+            )
             for name, estimator in {**fitted[unit], head: best[unit]}.items():
                 store.add(NETWORK if name == NETWORK else f"{unit}/{name}", estimator)
             write_probe_offsets(staging / unit / "probe_offset.json", data.probe_offsets[unit])
@@ -234,17 +258,22 @@ def measure(
     cutoffs
         Solver -> log10 of the largest cost at which it solved an instance of the training side.
     """
-    found: dict[str, Any] = {}
-    for solver in test.solvers:
-        found[solver] = {
-            name: accuracy(predicted, test, solver, cutoffs[solver]) for name, predicted in predictions.items()
-        }
     first = test.solvers[0]
     return {
-        "solvers": found,
+        "solvers": accuracy_by_solver(predictions, test, cutoffs),
         "cutoffs": dict(cutoffs),
         "against_forest": compare(predictions, test, first, "forest", cutoffs[first]),
         "families": by_family(predictions, test, first, cutoffs[first]),
+    }
+
+
+def accuracy_by_solver(
+    predictions: Mapping[str, CostDistribution], test: TrainingTable, cutoffs: Mapping[str, float]
+) -> dict[str, dict[str, Any]]:
+    """Return solver -> estimator -> measures; parameters as for :func:`measure`."""
+    return {
+        solver: {name: accuracy(predicted, test, solver, cutoffs[solver]) for name, predicted in predictions.items()}
+        for solver in test.solvers
     }
 
 

@@ -88,6 +88,16 @@ def _reach(reach: Mapping[str, Mapping[str, float]]) -> list[str]:
     ]
 
 
+def _before_search(about: CheckpointConfig, metrics: Mapping[str, Any]) -> list[str]:
+    """Return the part of the card on what is predicted from structure alone."""
+    lines = ["### Before any search, on all test instances, those that the probe solves too", ""]
+    for unit in about.units:
+        for solver, rows in metrics["units"][unit]["before_search"].items():
+            count = next(iter(rows.values()))
+            lines += [f"{solver}, {unit} ({count['n']} runs, {count['n_solved']} solved):", "", markdown(rows)]
+    return lines
+
+
 def card(
     about: CheckpointConfig,
     metrics: Mapping[str, Any],
@@ -137,6 +147,7 @@ def card(
                 "",
                 markdown(rows),
             ]
+    lines += _before_search(about, metrics)
     lines += ["Columns:", "", *(f"- `{name}`: {text}" for name, text in COLUMNS.items()), ""]
     first = metrics["units"][about.units[0]]
     versus = first["against_forest"][head]

@@ -245,3 +245,26 @@ def test_the_limit_says_how_far_the_early_search_goes(good: Path) -> None:
     assert 200 <= survived["10"] < survived["3600"] >= 20_000
     wrong = run(good / "hard.cnf", "--limit", "-1")
     assert wrong.returncode == 2
+
+
+def test_without_a_search_nothing_is_run_and_the_structure_is_read(good: Path, tmp_path: Path) -> None:
+    done = run(good, "--format", "json", "--no-search")
+    assert done.returncode == 0, done.stderr
+    rows = json_rows(done.stdout)
+    assert {row["source"] for row in rows} == {"forest"} and {row["status"] for row in rows} == {"ok"}
+    assert all(row["q50"] is not None and not row["survived"] for row in rows)
+    # Nothing is passed over that was not asked for.
+    assert "predicted by" not in done.stderr
+    # A table that was begun with a search is not continued without one.
+    table = tmp_path / "rows.csv"
+    assert run(good, "-o", str(table)).returncode == 0
+    mixed = run(good, "-o", str(table), "--resume", "--no-search")
+    assert mixed.returncode == 2 and "search" in mixed.stderr
+
+
+def test_without_a_search_renamed_copies_and_other_searches_are_alike(tmp_path: Path) -> None:
+    formula = "p cnf 3 4\n1 -2 0\n2 3 0\n-1 -3 0\n1 2 3 0\n"
+    (tmp_path / "a.cnf").write_text(formula)
+    done = [run(tmp_path / "a.cnf", "--format", "json", "--no-search", "--limit", limit) for limit in ("10", "3600")]
+    first, second = (json_rows(one.stdout) for one in done)
+    assert [row["q50"] for row in first] == [row["q50"] for row in second]

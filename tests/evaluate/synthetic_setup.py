@@ -72,7 +72,14 @@ def make_setup(
     kept = n - by_probe
     tables = {unit: _table(dataset, instances[:kept], group[:kept], unit) for unit in ("conflicts", "cpu_seconds")}
     data = LabelledInstances(
-        instances[:kept], tables, np.array(sides[:kept]), {}, {}, {one.gbdhash: one for one in instances[kept:]}
+        instances[:kept],
+        tables,
+        np.array(sides[:kept]),
+        {},
+        {},
+        {one.gbdhash: one for one in instances[kept:]},
+        {unit: _table(dataset, instances[kept:], group[kept:], unit) for unit in tables},
+        np.array(sides[kept:]),
     )
     config = TrainingConfig.checked({"data": {"dataset": str(directory), "solvers": SOLVERS}})
     return EvaluationSetup(dataset, data, config, split, ("conflicts", "cpu_seconds"), SOLVERS)

@@ -1,5 +1,6 @@
 """What the network is mixed with and gated by is what the configuration says."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,8 +9,11 @@ import pytest
 from synthetic_graphs import SMALL_MODEL, make_graph_table
 
 from satcost_gnn.config import TrainingConfig
-from satcost_gnn.learn.base import Estimator
-from satcost_gnn.learn.fitting import CLASSICAL, ensemble
+from satcost_gnn.errors import EstimatorError
+from satcost_gnn.learn.base import Estimator, TrainingTable
+from satcost_gnn.learn.ensemble.structure_alone import without_search
+from satcost_gnn.learn.fitting import CLASSICAL, before_search, ensemble
+from satcost_gnn.learn.labelled_instances import LabelledInstances
 from satcost_gnn.learn.registry import make_estimator
 
 TABLE = make_graph_table(24, 2, noise=0.1)
@@ -52,3 +56,47 @@ def test_out_of_distribution_the_early_search_is_read_by_a_forest_and_the_networ
     np.testing.assert_allclose(found.predict(instances).cdf, expected, atol=1e-6)
     assert found.for_new and "constant" not in found.parts()
     np.testing.assert_allclose(found.predict_variants(instances[:1]).cdf, expected[:1], atol=1e-5)
+
+
+def labelled(open_: TrainingTable, solved: TrainingTable) -> LabelledInstances:
+    """Return instances whose even rows are on the training side, and the others on the calibration side."""
+    sides = np.array(["train", "calibration"] * len(open_))
+    return LabelledInstances(
+        open_.instances,
+        {"conflicts": open_},
+        sides[: len(open_)],
+        {},
+        {},
+        {one.gbdhash: one for one in solved.instances},
+        {"conflicts": solved},
+        sides[: len(solved)],
+    )
+
+
+def test_before_any_search_all_instances_of_a_side_count() -> None:
+    solved = replace(TABLE.subset(np.arange(10)), cost=TABLE.cost[:10] - 2.0)
+    data = labelled(TABLE, solved)
+    found = data.before_search("conflicts", "train")
+    assert len(found) == 12 + 5 and len(data.solved_table("conflicts", "calibration")) == 5
+    np.testing.assert_array_equal(found.cost, np.concatenate([TABLE.cost[::2], TABLE.cost[:10:2] - 2.0]))
+    assert found.instances == [*TABLE.instances[::2], *solved.instances[::2]]
+    other = replace(solved, unit="cpu_seconds")
+    with pytest.raises(EstimatorError, match=r"found costs of .* in cpu_seconds; expected those of .* in conflicts"):
+        TABLE.joined(other)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_structure_is_read_by_a_forest_and_by_a_network_that_has_learnt_to(share: float) -> None:
+    model = {**SMALL_MODEL, "rounds": 1, "structure_only_dropout": share, "probe_node_features": False}
+    optimiser = {"epochs": 1, "encoder_epochs": 1}
+    config = TrainingConfig.checked({"data": {"dataset": "x"}, "model": model, "optimiser": optimiser})
+    network: Any = make_estimator("gnn", settings=config.network, device="cpu").fit(TABLE)
+    static = make_estimator("forest", features="static", n_trees=5).fit(TABLE)
+    found = before_search(network, static, config)
+    assert list(found) == (["forest_static", "structure"] if share else ["forest_static"])
+    assert found["forest_static"] is static
+    if share:
+        bare = [without_search(one) for one in TABLE.instances]
+        expected = (static.predict(bare).cdf + network.predict(bare).cdf) / 2
+        np.testing.assert_allclose(found["structure"].predict(TABLE.instances).cdf, expected, atol=1e-6)
+        assert found["structure"].needs == {"graph", "static"}

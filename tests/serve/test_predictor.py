@@ -295,3 +295,12 @@ def test_seconds_are_converted_to_this_machines(tmp_path: Path, monkeypatch: pyt
     assert any("machine.json" in note for note in slow.notes)
     assert plain.notes == conflicts.notes
     assert conflicts.machine_factor == 1.0
+
+
+def test_without_a_search_there_is_no_stage_of_one() -> None:
+    with Predictor.from_checkpoint(search=False) as bare:
+        assert bare.chain[0] == "forest_static" and bare.settings.searches_s == 0
+        found = bare.predict(HARD)
+    assert (found.status, found.source, found.survived) == ("ok", "forest", {})
+    assert set(found.timings) == {"parse", "features", "graph", "inference"}
+    assert found.distribution is not None and found.distribution.shape == (len(found.solvers),)

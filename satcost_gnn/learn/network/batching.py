@@ -59,6 +59,8 @@ class GraphSample:
         ``float32``: what the encoder made of the graph, which then isn't looked at; None if that is still to be done.
     family
         Number of its family.
+    share
+        Probability that it takes part in an epoch of training.
     """
 
     graph: CompactGraph
@@ -67,6 +69,7 @@ class GraphSample:
     targets: Mapping[str, TargetRow] = field(default_factory=dict)
     encoded: Floats | None = None
     family: int = 0
+    share: float = 1.0
 
 
 def _features(vector: FeatureVector | None, names: tuple[str, ...], what: str, path: str) -> Floats:
@@ -308,6 +311,8 @@ class PlannedBatches:
     family_balance
         0: each sample exactly once. Otherwise as many samples are drawn with replacement, from a family of share
         ``s`` with a probability proportional to ``s ** (1 - family_balance)``: 1 makes families equally likely.
+    shares
+        Probability that each sample takes part in the epoch; None for all of them.
     """
 
     def __init__(
@@ -320,6 +325,7 @@ class PlannedBatches:
         epoch: int,
         families: Sequence[int] | NDArray[np.integer] | None = None,
         family_balance: float = 0.0,
+        shares: Sequence[float] | None = None,
     ) -> None:
         random = np.random.default_rng([seed, epoch])
         count = len(edges)
@@ -329,6 +335,8 @@ class PlannedBatches:
             order = random.choice(count, size=count, p=weights / weights.sum())
         else:
             order = random.permutation(count)
+        if shares is not None and min(shares, default=1.0) < 1.0:
+            order = order[random.random(len(order)) < np.asarray(shares)[order]]
         self._batches = plan_batches(edges, max_edges=max_edges, max_graphs=max_graphs, order=order)
 
     def __len__(self) -> int:

@@ -118,6 +118,7 @@ class GnnEstimator(Estimator):
         table: TrainingTable,
         extra: Sequence[TrainingTable] = (),
         validation: Sequence[TrainingTable] = (),
+        structure: Sequence[TrainingTable] = (),
         run_directory: Path | None = None,
         resume: bool = False,
     ) -> Self:
@@ -133,6 +134,9 @@ class GnnEstimator(Estimator):
         validation
             Tables of the same units whose instances decide when to stop; by default a part of the training instances
             is held out for that. None is needed, or held out, if all epochs are made (``optimiser.stopping``).
+        structure
+            Tables of the same units and solvers of instances that the probe solved: they are learnt from without their
+            early search, as often as others are seen without theirs.
         run_directory
             Where to keep configuration, split, log and state of the run; None: nowhere.
         resume
@@ -154,7 +158,13 @@ class GnnEstimator(Estimator):
                 f"network: found validation tables in {', '.join(one.unit for one in validation)}; "
                 f"expected {', '.join(units)}"
             )
-        self._options = _FitOptions(tuple(extra), tuple(validation), run_directory, resume)
+        for one in structure:
+            if one.unit not in units or one.solvers != tables[units.index(one.unit)].solvers:
+                raise EstimatorError(
+                    f"network: found a table of structure in {one.unit} for {', '.join(one.solvers)}; expected the "
+                    "units and solvers of the training tables"
+                )
+        self._options = _FitOptions(tuple(extra), tuple(validation), tuple(structure), run_directory, resume)
         try:
             return super().fit(table)
         finally:
@@ -190,11 +200,18 @@ class GnnEstimator(Estimator):
         shape = ModelShape(
             len(self._static_names), len(self._online_names), {unit: one.solvers for unit, one in tables.items()}
         )
-        learnt, judged = train.samples(self._sample), validation.samples(self._sample)
+        solved = JoinedTables.of({one.unit: one for one in options.structure}) if options.structure else None
+        families = {*train.groups, *(solved.groups if solved is not None else ())}
+        learnt, judged = train.samples(self._sample, families), validation.samples(self._sample)
+        if solved is not None:
+            model = self.settings.model
+            share = 1.0 - (1.0 - model.structure_only_dropout) * (1.0 - model.modality_dropout)
+            learnt += [replace(one, share=share) for one in solved.samples(self._structure_sample, families)]
         if options.run_directory is not None:
             split = {
                 side: [one.gbdhash or one.path for one in part.instances]
-                for side, part in (("train", train), ("validation", validation))
+                for side, part in (("train", train), ("validation", validation), ("structure", solved))
+                if part is not None
             }
             open_run(options.run_directory, self.settings.model_dump(mode="json"), split, resume=options.resume)
         try:
@@ -230,6 +247,10 @@ class GnnEstimator(Estimator):
     def _sample(self, instance: Instance) -> GraphSample:
         limit = self.settings.batches.max_graph_edges
         return graph_sample(instance, self._static_names, self._online_names, limit)
+
+    def _structure_sample(self, instance: Instance) -> GraphSample:
+        """Return what the network sees of an instance before any search."""
+        return self._sample(replace(instance, online=None))
 
     # Predicting -------------------------------------------------------------------------------------------------------
 
@@ -404,5 +425,6 @@ class _FitOptions:
 
     extra: tuple[TrainingTable, ...] = ()
     validation: tuple[TrainingTable, ...] = ()
+    structure: tuple[TrainingTable, ...] = ()
     run_directory: Path | None = None
     resume: bool = False

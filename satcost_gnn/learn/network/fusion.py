@@ -128,6 +128,7 @@ class Fusion(nn.Module):
         super().__init__()
         self.names: tuple[str, ...] = config.modalities
         self.modality_dropout, self.online_only_dropout = config.modality_dropout, config.online_only_dropout
+        self.structure_only_dropout = config.structure_only_dropout
         widths = {name: channels[name] for name in self.names}
         if "graph" in widths:
             # What an encoder says in hundreds of channels drowns the features if it is not narrowed.
@@ -186,4 +187,10 @@ class Fusion(nn.Module):
             # Only where the early search is there to be read.
             alone = alone & ~absent[self.names.index("online")]
             absent = absent | (others & alone)
+        if self.structure_only_dropout > 0 and "online" in self.names and len(self.names) > 1:
+            search = torch.tensor([name == "online" for name in self.names], device=absent.device)[:, None]
+            alone = torch.rand(absent.shape[1], device=absent.device) < self.structure_only_dropout
+            # Only where there is something of the structure to be read.
+            alone = alone & ~(absent | search).all(dim=0)
+            absent = absent | (search & alone)
         return absent

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -39,10 +39,21 @@ class JoinedTables:
         """Return some of the rows."""
         return JoinedTables({unit: table.subset(rows) for unit, table in self.tables.items()})
 
-    def samples(self, sample: Callable[[Instance], GraphSample]) -> list[GraphSample]:
-        """Return what a network learns from: each instance's sample with its targets and the number of its family."""
+    def samples(
+        self, sample: Callable[[Instance], GraphSample], families: Collection[str] | None = None
+    ) -> list[GraphSample]:
+        """Return what a network learns from: each instance's sample with its targets and the number of its family.
+
+        Parameters
+        ----------
+        sample
+            Makes the sample of an instance.
+        families
+            All families that are numbered; None for those of this table.
+        """
         samples = []
-        numbers = {name: number for number, name in enumerate(sorted(set(self.groups)))}
+        names = self.groups if families is None else families
+        numbers = {name: number for number, name in enumerate(sorted(set(names)))}
         for row, instance in enumerate(self.instances):
             plain = sample(instance)
             targets = {

@@ -212,6 +212,7 @@ class GraphData(lightning.LightningDataModule):  # type: ignore[misc]
             epoch=self.trainer.current_epoch,
             families=[sample.family for sample in self.train],
             family_balance=bounds.family_balance,
+            shares=[sample.share for sample in self.train],
         )
         # Once the graphs are vectors, a batch is put together in no time.
         workers = bounds.workers if self.trainer.lightning_module.encodes else 0

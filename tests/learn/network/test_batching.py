@@ -159,3 +159,20 @@ def test_nodes_are_cut_into_pieces_of_one_graph(counts):
     np.testing.assert_array_equal(sizes, np.bincount(ranges.piece_of, minlength=len(sizes)))
     np.testing.assert_array_equal(ranges.graph_offsets.diff(), [-(-count // PIECE) for count in counts])
     assert ranges.to("cpu").counts.tolist() == counts
+
+
+def test_a_sample_with_a_share_takes_part_in_that_share_of_the_epochs():
+    shares = [1.0] * 10 + [0.3] * 20 + [0.0] * 5
+
+    def taken(epoch):
+        plan = PlannedBatches([1] * 35, max_edges=7, max_graphs=7, seed=1, epoch=epoch, shares=shares)
+        batches = list(plan)
+        assert len(batches) == len(plan)
+        return [i for batch in batches for i in batch]
+
+    epochs = [taken(epoch) for epoch in range(200)]
+    assert epochs[3] == taken(3)
+    count = np.bincount(np.concatenate(epochs), minlength=35)
+    assert (count[:10] == 200).all() and (count[30:] == 0).all()
+    # Twenty samples, 200 epochs: 1,200 times are expected, with a standard deviation of 29.
+    assert 1100 < count[10:30].sum() < 1300

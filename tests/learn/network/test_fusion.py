@@ -134,3 +134,15 @@ def test_the_early_search_is_at_times_alone_where_there_is_one(vectors):
 def test_some_branches_only(vectors):
     fusion = make(vectors, modalities=("online",), online_only_dropout=0.5)
     assert fusion({"online": vectors["online"]}, nothing_missing(vectors)).shape == (64, 3, 8)
+
+
+def test_the_early_search_is_at_times_missing_where_there_is_something_else(vectors):
+    fusion = make(vectors, modality_dropout=0.0, structure_only_dropout=0.6).train()
+    torch.manual_seed(2)
+    built = torch.arange(64) < 48
+    missing = torch.stack([~built, ~built, torch.zeros(64, dtype=torch.bool)])
+    absent = fusion._absent(missing)
+    torch.testing.assert_close(absent[:2], missing[:2])
+    assert not absent[2][~built].any()
+    assert 0.4 < absent[2][built].float().mean() < 0.8
+    torch.testing.assert_close(fusion.eval()._absent(missing), missing)
