@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from satcost_gnn.features.user_cache import DEFAULT_MIB, SIZE_VARIABLE
+from satcost_gnn.formula import compiled_scan
 from satcost_gnn.runtime import threads
 from satcost_gnn.serve.checkpoint import CHECKPOINT_DIRECTORY
 from satcost_gnn.serve.machine_speed import VARIABLE
@@ -39,6 +40,7 @@ VARIABLES = (
     Variable(CHECKPOINT_DIRECTORY, "directory that is searched first for checkpoints by name", "those of the package"),
     Variable(VARIABLE, "file of this machine's speed; none: no factor", "satcost/machine.json in XDG_CONFIG_HOME"),
     Variable(SIZE_VARIABLE, "limit of the cache of predicted files, in mebibytes; 0 keeps nothing", str(DEFAULT_MIB)),
+    Variable(compiled_scan.VARIABLE, "0: files are read without the compiled part of the reader", "with it, if built"),
     Variable("XDG_CONFIG_HOME", "where satcost/machine.json is", "~/.config"),
     Variable("XDG_CACHE_HOME", "where satcost/instances is, the cache of predicted files", "~/.cache"),
     Variable("TMPDIR", "temporary files of runs, removed with them", "/tmp"),

@@ -81,13 +81,19 @@ class _Gzip:
 
 
 class _Zstandard:
-    """One frame, fed in small steps: a block of 4 bytes can stand for 128 KiB of text."""
+    """One frame, fed a block at a time: a block of 4 bytes can stand for 128 KiB of text, but none for more.
 
+    Where a block ends is read from its header (RFC 8878), as the decompressor does.
+    """
+
+    # Bytes fed at once behind the last block, where a frame should end.
     _STEP = 256
 
     def __init__(self) -> None:
         self._frame = zstandard.ZstdDecompressor().decompressobj()
         self._held = b""
+        self._left = 0  # bytes of a unit, the frame's header or a block, that are still to be fed
+        self._in_blocks = self._is_behind = False
         self.head = b""
 
     @property
@@ -100,7 +106,7 @@ class _Zstandard:
 
     @property
     def needs_input(self) -> bool:
-        return not self._held
+        return not self._held or (not self._left and not self._unit(self._held))
 
     def decompress(self, data: bytes, /, max_length: int = -1) -> bytes:
         held = self._held + data
@@ -108,12 +114,42 @@ class _Zstandard:
             self.head = (self.head + data)[:18]
         ready, size, position = [], 0, 0
         while position < len(held) and size < max_length and not self._frame.eof:
-            text = self._frame.decompress(held[position : position + self._STEP])
-            position += self._STEP
+            if not self._left:
+                self._left = self._begun(held[position : position + 18])
+                if not self._left:
+                    break
+            part = held[position : position + self._left]
+            text = self._frame.decompress(part)
+            position += len(part)
+            self._left -= len(part)
             ready.append(text)
             size += len(text)
         self._held = held[position:]
         return b"".join(ready)
+
+    def _begun(self, head: bytes) -> int:
+        """Begin a unit that starts with these bytes: return its size, 0 if more of them have to be known."""
+        size = self._unit(head)
+        if size:
+            self._is_behind = self._is_behind or (self._in_blocks and bool(head[0] & 1))
+            self._in_blocks = True
+        return size
+
+    def _unit(self, head: bytes) -> int:
+        if self._is_behind:
+            return self._STEP
+        if self._in_blocks:
+            header = int.from_bytes(head[:3], "little")
+            # One byte that is repeated, or so many.
+            return 0 if len(head) < 3 else 3 + (1 if header >> 1 & 3 == 1 else header >> 3)
+        if len(head) < 8:
+            return 0
+        if head[1:4] == b"\x2a\x4d\x18":
+            # Nothing of it is text.
+            return 8 + int.from_bytes(head[4:8], "little")
+        about = head[4]
+        one_segment = about >> 5 & 1
+        return 5 + (1 - one_segment) + (0, 1, 2, 4)[about & 3] + (one_segment, 2, 4, 8)[about >> 6]
 
     @property
     def is_checked(self) -> bool:

@@ -2,8 +2,9 @@
 
 The reader streams: text is decompressed and parsed a few hundred kilobytes at a time, so that its memory is the
 formula's arrays plus a constant, and a limit stops the decompression as soon as it is passed. A piece of text is parsed
-with array operations over its bytes; whatever these cannot vouch for goes, that piece only, to an exact parser that
-either reads it or names the line at fault.
+by a compiled loop where the package was built with one; without, and where that refuses, with array operations over its
+bytes; whatever these cannot vouch for goes, that piece only, to an exact parser that either reads it or names the line
+at fault.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from numpy.typing import NDArray
 from satcost_gnn.errors import FormulaError, FormulaTooLargeError
 from satcost_gnn.formula.clause_text import clause_text
 from satcost_gnn.formula.cnf import MAX_VARIABLE, Formula
-from satcost_gnn.formula.compressed import Readable
+from satcost_gnn.formula.compiled_scan import compiled_scan
+from satcost_gnn.formula.compressed import PIECE, Readable
 from satcost_gnn.formula.foreign_formats import foreign_header, foreign_name, foreign_word
+from satcost_gnn.formula.growing_array import GrowingArray
 from satcost_gnn.formula.text_stream import STANDARD_LIMITS, ReadLimits, TextPieces, open_bytes, system_errors
 
 __all__ = [
@@ -97,7 +100,9 @@ def parse_dimacs(data: bytes, source: str = "<bytes>", limits: ReadLimits = STAN
 def parse_clauses(text: bytes, source: str, limits: ReadLimits, header: tuple[int, int] | None) -> Formula:
     """Parse the clauses of a text whose header, if it has one, has been taken out and is given as its two numbers."""
     parser = _Parser(source, limits, header)
-    parser.feed(text)
+    for start in range(0, len(text), PIECE):
+        if parser.feed(text[start : start + PIECE]):
+            break
     return parser.finish(len(text), ())
 
 
@@ -208,21 +213,23 @@ class _Parser:
         self._ended = False
         self._in_body = False
         self._header = header
-        self._literals: list[NDArray[np.int32]] = []
-        self._ends: list[NDArray[np.int64]] = [np.zeros(1, dtype=np.int64)]
-        self._n_literals = 0
+        self._scan = compiled_scan()
+        self._literals = GrowingArray(np.int32)
+        self._offsets = GrowingArray(np.int64)
+        self._offsets.extend(np.zeros(1, dtype=np.int64))
         self._largest = 0
         self._open_line: int | None = None  # line of the last literal, while its clause is not closed
 
     def feed(self, piece: bytes) -> bool:
         """Take text; return True once nothing after it matters."""
-        text = self._rest + piece if self._rest else piece
-        cut = text.rfind(b"\n") + 1
+        cut = piece.rfind(b"\n") + 1
         if cut:
-            self._rest = text[cut:]
-            self._lines(text[:cut])
+            # The part is copied once at most.
+            text = b"".join((self._rest, memoryview(piece)[:cut])) if self._rest else piece[:cut]
+            self._rest = piece[cut:]
+            self._lines(text)
         else:
-            self._rest = text
+            self._rest += piece
         if len(self._rest) > _LONGEST_LINE and not self._ended:
             self._rest = self._part_of_line(self._rest)
         return self._ended
@@ -232,9 +239,8 @@ class _Parser:
         if self._rest and not self._ended:
             self._lines(self._rest)
         if self._open_line is not None:
-            number = sum(map(len, self._ends))
             raise FormulaError(
-                f"the text ends inside clause {number}; expected its closing 0: the file may be truncated",
+                f"the text ends inside clause {len(self._offsets)}; expected its closing 0: the file may be truncated",
                 self._source,
                 self._open_line,
             )
@@ -242,8 +248,7 @@ class _Parser:
             raise FormulaError(
                 "the file is empty; expected a DIMACS CNF ('p cnf VARIABLES CLAUSES', clauses)", self._source
             )
-        offsets = np.concatenate(self._ends)
-        n_clauses = len(offsets) - 1
+        n_clauses = len(self._offsets) - 1
         if self._header is None and n_clauses == 0:
             raise FormulaError("found neither a header nor a clause; expected a DIMACS CNF", self._source, self._line)
         foreign = foreign_name(self._source) if self._header is None else ""
@@ -259,8 +264,8 @@ class _Parser:
                 self._source,
                 self._line,
             )
-        literals = np.concatenate([np.zeros(0, dtype=np.int32), *self._literals])
         n_vars = max(self._largest, self._header[0] if self._header else 0)
+        literals, offsets = self._literals.finished(), self._offsets.finished()
         return Formula(literals, offsets, n_vars, self._source, (*warnings, *self._warnings(n_clauses)))
 
     def _warnings(self, n_clauses: int) -> tuple[str, ...]:
@@ -307,10 +312,10 @@ class _Parser:
             self._at_line_start = False
         if not self._in_body:
             text = self._head_of(text)
-        if text:
+        if text and not self._scanned(text):
             self._clauses(text)
-        # Faster than bytes.count where the byte is frequent.
-        self._line += int(np.count_nonzero(np.frombuffer(text, dtype=np.uint8) == ord("\n")))
+            # Faster than bytes.count where the byte is frequent.
+            self._line += int(np.count_nonzero(np.frombuffer(text, dtype=np.uint8) == ord("\n")))
         self._at_line_start = True
 
     def _head_of(self, text: bytes) -> bytes:
@@ -344,6 +349,21 @@ class _Parser:
             self._too_large(f"the header announces {n_vars} variables", "max_vars", self._limits.max_vars, self._line)
         return n_vars, n_clauses
 
+    def _scanned(self, text: bytes) -> bool:
+        """Parse clauses by the compiled loop and count their lines; False, and nothing done, if it refuses them."""
+        found = self._scan(text, self._at_line_start, self._literals, self._offsets) if self._scan else None
+        if found is None or max(found.largest, self._largest) > self._limits.max_vars:
+            return False
+        if len(self._literals) + found.n_literals > self._limits.max_literals:
+            return False
+        self._literals.take(found.n_literals)
+        self._offsets.take(found.n_ends)
+        self._largest = max(self._largest, found.largest)
+        if found.n_literals or found.n_ends:
+            self._open_line = self._line + found.open_line_ends if found.is_open else None
+        self._line += found.n_line_ends
+        return True
+
     def _clauses(self, text: bytes) -> None:
         """Parse clauses, of which the first and the last may be incomplete."""
         text = self._without_comments(text)
@@ -358,14 +378,14 @@ class _Parser:
         literals = values.compress(is_literal)
         ends = np.flatnonzero(~is_literal)
         ends -= np.arange(len(ends))
-        ends += self._n_literals
-        self._n_literals += len(literals)
+        ends += len(self._literals)
+        n_literals = len(self._literals) + len(literals)
         if len(literals):
             self._largest = max(self._largest, int(literals.max()), -int(literals.min()))
-        if self._n_literals > self._limits.max_literals or self._largest > self._limits.max_vars:
-            self._exact_integers(text, n_before=self._n_literals - len(literals))
-        self._literals.append(literals)
-        self._ends.append(ends)
+        if n_literals > self._limits.max_literals or self._largest > self._limits.max_vars:
+            self._exact_integers(text)
+        self._literals.extend(literals)
+        self._offsets.extend(ends)
         if is_literal[-1]:
             used = text.rstrip(b" \t\r\n")
             self._open_line = self._line + used.count(b"\n")
@@ -390,9 +410,9 @@ class _Parser:
         self._ended = True
         return text[: found.start()]
 
-    def _exact_integers(self, text: bytes, n_before: int | None = None) -> NDArray[np.int32]:
+    def _exact_integers(self, text: bytes) -> NDArray[np.int32]:
         """Parse token by token; raises at the first that is malformed, out of range or over a limit."""
-        n_literals = self._n_literals if n_before is None else n_before
+        n_literals = len(self._literals)
         values = []
         line, counted = self._line, 0
         for token in _TOKEN.finditer(text):

@@ -1,5 +1,7 @@
 """Mutated DIMACS texts for the reader, which must agree with a slow and plain parser on every one of them.
 
+Where the package has its compiled part, the reader must do and say the same without it.
+
 The test takes 20,000; for ten million, over all cores, run
 
     python tests/formula/reader_fuzzing.py --inputs 10000000 --jobs 8
@@ -27,9 +29,11 @@ import zstandard
 
 from satcost_gnn.errors import FormulaError
 from satcost_gnn.formula import ReadLimits, dimacs, read_dimacs
+from satcost_gnn.formula.compiled_scan import compiled_scan
 
 CORPUS = Path(__file__).with_name("reader_corpus.txt")
 WIDE = ReadLimits(max_vars=2**31 - 1)
+LIMITS = (WIDE, WIDE, ReadLimits(max_vars=11), ReadLimits(max_literals=6), ReadLimits(relaxed=True))
 PACKERS: tuple[Callable[[bytes], bytes], ...] = (
     lambda data: gzip.compress(data, 1),
     lambda data: bz2.compress(data, 1),
@@ -177,6 +181,27 @@ def outcome(data: bytes, size: int = 1 << 20, longest: int = 1 << 20) -> list[li
             return error
 
 
+def described(data: bytes, size: int, longest: int, limits: ReadLimits = WIDE) -> tuple[object, ...]:
+    """Return all that reading an input gives, to be compared."""
+    with patch.object(dimacs, "_LONGEST_LINE", longest):
+        try:
+            formula = read_dimacs(Drip(data, size), limits=limits)
+        except FormulaError as error:
+            return type(error), str(error), error.line
+    arrays = [(array.dtype, array.tolist()) for array in (formula.literals, formula.offsets)]
+    return *arrays, formula.n_vars, formula.warnings
+
+
+def difference_in_python(data: bytes, size: int, longest: int, limits: ReadLimits = WIDE) -> str:
+    """Return how the reader differs from itself without its compiled part, empty if it does not or has none."""
+    if compiled_scan() is None:
+        return ""
+    compiled = described(data, size, longest, limits)
+    with patch.object(dimacs, "compiled_scan", lambda: None):
+        python = described(data, size, longest, limits)
+    return "" if compiled == python else f"compiled: {compiled}, in Python: {python}"
+
+
 def complaint(data: bytes, rng: random.Random) -> str:
     """Return what is wrong with how the reader takes an input, empty if nothing is."""
     foreign = (b"PK\x03\x04", b"\x1f", b"BZh", b"\xfd7z", b"]\0\0", b"(\xb5", b"7z", b"\xff\xfe", b"\xfe\xff")
@@ -185,7 +210,10 @@ def complaint(data: bytes, rng: random.Random) -> str:
     expected = reference(data)
     # Words beyond the longest line are refused without a look.
     longest = rng.choice([40, 1 << 20]) if max(map(len, re.findall(rb"[^ \t\r\n]+", data)), default=0) < 30 else 1 << 20
-    found = outcome(data, rng.choice([1, 3, 50, 1 << 20]), longest)
+    size = rng.choice([*range(1, 8), 50, 1 << 20])
+    found = outcome(data, size, longest)
+    if text := difference_in_python(data, size, longest, rng.choice(LIMITS)):
+        return text
     if isinstance(expected, list):
         if found != expected:
             return f"expected {expected}, found {found}"

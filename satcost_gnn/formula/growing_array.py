@@ -1,0 +1,79 @@
+"""Arrays that grow to whatever length they take without being held twice."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+from typing import Final, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["GrowingArray"]
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+# Bytes below which an array is copied at the end: pages of its own would be the larger part of it.
+_SMALL: Final = 1 << 20
+
+
+class GrowingArray(Generic[_Scalar]):
+    """A one-dimensional array that is appended to.
+
+    It has pages of its own, which the kernel moves without copying when there have to be more of them, and which take
+    no memory before they are written to. A list of parts, joined at the end, would be held twice; so would what an
+    allocator has to move.
+    """
+
+    def __init__(self, dtype: type[_Scalar]) -> None:
+        self._dtype = np.dtype(dtype)
+        self._size = 0
+        self._pages: mmap.mmap | None = None
+
+    def __len__(self) -> int:
+        return self._size
+
+    @property
+    def _capacity(self) -> int:
+        return 0 if self._pages is None else len(self._pages) // self._dtype.itemsize
+
+    def room_for(self, count: int) -> NDArray[_Scalar]:
+        """Return so many elements behind the last, to write to and then :meth:`take`; to be dropped before the next."""
+        wanted = self._size + count
+        if wanted > self._capacity:
+            # By a quarter, so that growing is no more work than writing.
+            self._resize(max(wanted, self._size + self._size // 4))
+        return self._elements(self._size, count)
+
+    def take(self, count: int) -> None:
+        """Count the first so many of the elements that :meth:`room_for` returned as written."""
+        self._size += count
+
+    def extend(self, values: NDArray[_Scalar]) -> None:
+        """Append values."""
+        self.room_for(len(values))[:] = values
+        self.take(len(values))
+
+    def finished(self) -> NDArray[_Scalar]:
+        """Return the array, which is not to grow any more."""
+        if self._size * self._dtype.itemsize < _SMALL:
+            return self._elements(0, self._size).copy()
+        self._resize(self._size)
+        return self._elements(0, self._size)
+
+    def _elements(self, start: int, count: int) -> NDArray[_Scalar]:
+        if self._pages is None:
+            return np.zeros(0, self._dtype)
+        return np.frombuffer(self._pages, self._dtype, count, start * self._dtype.itemsize)
+
+    def _resize(self, capacity: int) -> None:
+        size = max(capacity, 1) * self._dtype.itemsize
+        try:
+            if self._pages is None:
+                self._pages = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            else:
+                self._pages.resize(size)
+        except OSError as error:
+            if error.errno != errno.ENOMEM:
+                raise
+            raise MemoryError(f"no memory for an array of {size} bytes") from None
