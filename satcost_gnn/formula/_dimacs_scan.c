@@ -189,15 +189,17 @@ int satcost_scan_abi(void)
     return ABI;
 }
 
-/* Read clauses' text that begins and ends between two words.
+/* Read clauses' text[start] to text[end - 1], which begin and end between two words.
  *
  * at_line_start: whether its first byte is its line's first. Literals go to `literals`, and for each closing 0 how many
  * there are so far, n_before others included, to `ends`; beyond what is counted in `found` both are scratch space.
  * found: int64[6], see the enumeration; open is the clause whose last literal comes after OPEN_LINE_ENDS line ends.
  */
-int satcost_scan(const unsigned char *text, int64_t size, int at_line_start, int32_t *literals, int64_t literal_room,
-                 int64_t *ends, int64_t end_room, int64_t n_before, int64_t *found)
+int satcost_scan(const unsigned char *text, int64_t start, int64_t end, int at_line_start, int32_t *literals,
+                 int64_t literal_room, int64_t *ends, int64_t end_room, int64_t n_before, int64_t *found)
 {
+    text += start;
+    int64_t size = end - start;
     struct scan s = {text, size, at_line_start, literals, literal_room, ends, end_room, n_before, 0, 0, 0};
     int odd;
     int64_t n_line_ends = line_ends(text, size, &odd);

@@ -65,6 +65,7 @@ class Scan:
         self._function.argtypes = [
             ctypes.c_char_p,
             number,
+            number,
             ctypes.c_int,
             *(array, number),
             *(array, number),
@@ -74,14 +75,22 @@ class Scan:
         self._function.restype = ctypes.c_int
 
     def __call__(
-        self, text: bytes, at_line_start: bool, literals: GrowingArray[np.int32], ends: GrowingArray[np.int64]
+        self,
+        text: bytes,
+        start: int,
+        end: int,
+        at_line_start: bool,
+        literals: GrowingArray[np.int32],
+        ends: GrowingArray[np.int64],
     ) -> Scanned | None:
-        """Read text that begins and ends between two words.
+        """Read a part of a text that begins and ends between two words.
 
         Parameters
         ----------
         text
             Clauses, of which the first and the last may be incomplete, and comments.
+        start, end
+            Where the part begins and ends.
         at_line_start
             Whether its first byte is its line's first.
         literals, ends
@@ -92,11 +101,14 @@ class Scan:
         Scanned or None
             None if there is anything in it that is left to the parser in Python.
         """
-        room = len(text) // 2 + _MARGIN
+        if not 0 <= start <= end <= len(text):
+            raise ValueError(f"expected a part of {len(text)} bytes; found {start} to {end}")
+        room = (end - start) // 2 + _MARGIN
         found = (ctypes.c_int64 * len(Scanned._fields))()
         status = self._function(
             text,
-            len(text),
+            start,
+            end,
             at_line_start,
             literals.room_for(room).ctypes.data,
             room,

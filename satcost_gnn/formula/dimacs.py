@@ -224,10 +224,11 @@ class _Parser:
         """Take text; return True once nothing after it matters."""
         cut = piece.rfind(b"\n") + 1
         if cut:
-            # The part is copied once at most.
-            text = b"".join((self._rest, memoryview(piece)[:cut])) if self._rest else piece[:cut]
+            start = self._scanned_lines(piece, cut)
+            text = b"".join((self._rest, memoryview(piece)[start:cut]))
             self._rest = piece[cut:]
-            self._lines(text)
+            if text and not self._ended:
+                self._lines(text)
         else:
             self._rest += piece
         if len(self._rest) > _LONGEST_LINE and not self._ended:
@@ -278,6 +279,18 @@ class _Parser:
             warnings.append(f"the header announces {self._header[1]} clauses, the file has {n_clauses}")
         return tuple(warnings)
 
+    def _scanned_lines(self, piece: bytes, end: int) -> int:
+        """Parse a piece up to a line's end by the compiled loop, where it lies; return how far it is parsed."""
+        if not self._scan:
+            return 0
+        start = 0
+        if self._rest:
+            start = piece.index(b"\n") + 1
+            self._lines(self._rest + piece[:start])
+            self._rest = b""
+        in_body = self._in_body and self._at_line_start and not self._in_comment and not self._ended
+        return end if in_body and self._scanned(piece, start, end) else start
+
     def _part_of_line(self, text: bytes) -> bytes:
         """Parse what is complete of a very long line's start; return the rest."""
         if self._in_comment:
@@ -312,7 +325,7 @@ class _Parser:
             self._at_line_start = False
         if not self._in_body:
             text = self._head_of(text)
-        if text and not self._scanned(text):
+        if text and not self._scanned(text, 0, len(text)):
             self._clauses(text)
             # Faster than bytes.count where the byte is frequent.
             self._line += int(np.count_nonzero(np.frombuffer(text, dtype=np.uint8) == ord("\n")))
@@ -349,9 +362,11 @@ class _Parser:
             self._too_large(f"the header announces {n_vars} variables", "max_vars", self._limits.max_vars, self._line)
         return n_vars, n_clauses
 
-    def _scanned(self, text: bytes) -> bool:
+    def _scanned(self, text: bytes, start: int, end: int) -> bool:
         """Parse clauses by the compiled loop and count their lines; False, and nothing done, if it refuses them."""
-        found = self._scan(text, self._at_line_start, self._literals, self._offsets) if self._scan else None
+        if not self._scan:
+            return False
+        found = self._scan(text, start, end, self._at_line_start, self._literals, self._offsets)
         if found is None or max(found.largest, self._largest) > self._limits.max_vars:
             return False
         if len(self._literals) + found.n_literals > self._limits.max_literals:

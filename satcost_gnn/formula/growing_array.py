@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import mmap
+from contextlib import suppress
 from typing import Final, Generic, TypeVar
 
 import numpy as np
@@ -15,6 +16,10 @@ _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 # Bytes below which an array is copied at the end: pages of its own would be the larger part of it.
 _SMALL: Final = 1 << 20
+# Address space that is asked for at first, so that most arrays never move.
+_FIRST: Final = 1 << 25
+# Bytes from which pages may be huge ones, of 2 MiB: it is a quarter of the work to get them.
+_HUGE_FROM: Final = 1 << 22
 
 
 class GrowingArray(Generic[_Scalar]):
@@ -29,6 +34,7 @@ class GrowingArray(Generic[_Scalar]):
         self._dtype = np.dtype(dtype)
         self._size = 0
         self._pages: mmap.mmap | None = None
+        self._is_huge = False
 
     def __len__(self) -> int:
         return self._size
@@ -41,13 +47,17 @@ class GrowingArray(Generic[_Scalar]):
         """Return so many elements behind the last, to write to and then :meth:`take`; to be dropped before the next."""
         wanted = self._size + count
         if wanted > self._capacity:
-            # By a quarter, so that growing is no more work than writing.
-            self._resize(max(wanted, self._size + self._size // 4))
+            self._grow(wanted)
         return self._elements(self._size, count)
 
     def take(self, count: int) -> None:
         """Count the first so many of the elements that :meth:`room_for` returned as written."""
         self._size += count
+        if not self._is_huge and self._pages is not None and self._size * self._dtype.itemsize >= _HUGE_FROM:
+            self._is_huge = True
+            # Of all pages: what has pages of two kinds can't be moved. A kernel without such pages refuses.
+            with suppress(OSError):
+                self._pages.madvise(mmap.MADV_HUGEPAGE)
 
     def extend(self, values: NDArray[_Scalar]) -> None:
         """Append values."""
@@ -58,7 +68,7 @@ class GrowingArray(Generic[_Scalar]):
         """Return the array, which is not to grow any more."""
         if self._size * self._dtype.itemsize < _SMALL:
             return self._elements(0, self._size).copy()
-        self._resize(self._size)
+        self._resize(self._size * self._dtype.itemsize)
         return self._elements(0, self._size)
 
     def _elements(self, start: int, count: int) -> NDArray[_Scalar]:
@@ -66,8 +76,15 @@ class GrowingArray(Generic[_Scalar]):
             return np.zeros(0, self._dtype)
         return np.frombuffer(self._pages, self._dtype, count, start * self._dtype.itemsize)
 
-    def _resize(self, capacity: int) -> None:
-        size = max(capacity, 1) * self._dtype.itemsize
+    def _grow(self, capacity: int) -> None:
+        needed = max(capacity, 1) * self._dtype.itemsize
+        try:
+            self._resize(max(needed, 2 * self._capacity * self._dtype.itemsize, _FIRST))
+        except MemoryError:
+            # Address space may be limited.
+            self._resize(needed)
+
+    def _resize(self, size: int) -> None:
         try:
             if self._pages is None:
                 self._pages = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

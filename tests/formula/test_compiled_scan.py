@@ -38,7 +38,8 @@ def scanned(text, at_line_start=True):
     """Return literals, ends and the rest of what the compiled function finds; None if it refuses."""
     scan = compiled_scan.compiled_scan()
     literals, ends = GrowingArray(np.int32), GrowingArray(np.int64)
-    found = scan(text, at_line_start, literals, ends)
+    # A part of a longer text, whose other bytes are not to be looked at.
+    found = scan(b"1x\x00" + text + b"5", 3, 3 + len(text), at_line_start, literals, ends)
     if found is None:
         return None
     literals.take(found.n_literals)
@@ -155,6 +156,13 @@ def test_a_word_with_a_c_begins_a_comment_at_a_line_start_only():
 
 
 @built
+@pytest.mark.parametrize(("start", "end"), [(-1, 2), (2, 1), (0, 5), (5, 5)])
+def test_a_part_is_one_of_the_text(start, end):
+    with pytest.raises(ValueError, match="expected a part of 4 bytes"):
+        compiled_scan.compiled_scan()(b"1 2 ", start, end, True, GrowingArray(np.int32), GrowingArray(np.int64))
+
+
+@built
 @pytest.mark.parametrize("text", [b"1 2 0 -3 0 4 5 6 0 0 0 " * 5, b"1 " * 60, b"0 " * 60])
 def test_nothing_is_written_beyond_the_room(text):
     function = compiled_scan.compiled_scan()._function
@@ -163,7 +171,7 @@ def test_nothing_is_written_beyond_the_room(text):
         for end_room in range(0, 70, 3):
             literals, ends = np.full(100, 77, dtype=np.int32), np.full(100, 77, dtype=np.int64)
             status = function(
-                text, len(text), 1, literals.ctypes.data, literal_room, ends.ctypes.data, end_room, 0, found
+                text, 0, len(text), 1, literals.ctypes.data, literal_room, ends.ctypes.data, end_room, 0, found
             )
             assert (literals[literal_room:] == 77).all() and (ends[end_room:] == 77).all()
             fits = len(wide[0]) <= literal_room and len(wide[1]) <= end_room

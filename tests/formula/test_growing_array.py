@@ -27,6 +27,29 @@ def test_what_was_appended_is_there(count):
     assert np.array_equal(pickle.loads(pickle.dumps(found)), found)
 
 
+def test_a_large_array_moves_and_shrinks():
+    array, values = GrowingArray(np.int64), np.arange(1 << 20)
+    for _ in range(9):
+        array.extend(values)
+    array.room_for(1 << 26)
+    array.extend(values)
+    assert np.array_equal(array.finished(), np.tile(values, 10))
+
+
+def test_where_address_space_is_short_only_what_is_needed_is_asked_for(monkeypatch):
+    made = mmap.mmap
+
+    def short(fileno, size, flags):
+        if size > 10 * mmap.PAGESIZE:
+            raise OSError(errno.ENOMEM, "refused")
+        return made(fileno, size, flags)
+
+    monkeypatch.setattr(growing_array.mmap, "mmap", short)
+    array = GrowingArray(np.int32)
+    array.extend(np.arange(100, dtype=np.int32))
+    assert array.finished().tolist() == list(range(100))
+
+
 def test_room_that_is_not_taken_holds_no_memory():
     array = GrowingArray(np.int64)
     array.extend(np.arange(300_000))
