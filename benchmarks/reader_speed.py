@@ -1,9 +1,9 @@
 """Time the DIMACS reader against PySAT's on the same file in the same run.
 
-A random 3-SAT formula is written to a temporary directory and read by both readers in turn, so that both meet the same
-load of the machine. Both results are compared before anything is reported. Packed copies of it are read and only
-decompressed in turn, as the standard library and zstandard do in one go; and a process of its own tells how much memory
-reading takes at most, beside the arrays that stay.
+A random 3-SAT formula is written to a temporary directory and read by both readers in turn, and by ours without its
+compiled part, so that all meet the same load of the machine. Results are compared before anything is reported. Packed
+copies of it are read and only decompressed in turn, as the standard library and zstandard do in one go; and a process
+of its own tells how much memory reading takes at most, beside the arrays that stay.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import zstandard
 from pysat.formula import CNF
 
-from satcost_gnn.formula import Formula, read_dimacs, write_dimacs
+from satcost_gnn.formula import Formula, dimacs, read_dimacs, write_dimacs
+from satcost_gnn.formula.compiled_scan import compiled_scan
 
 
 def write_random_formula(path: Path, megabytes: float, n_vars: int, seed: int) -> Formula:
@@ -39,6 +41,12 @@ def write_random_formula(path: Path, megabytes: float, n_vars: int, seed: int) -
     formula = Formula.from_arrays(literals, np.arange(0, 3 * n_clauses + 1, 3), n_vars)
     write_dimacs(formula, path)
     return formula
+
+
+def read_in_python(path: Path) -> Formula:
+    """Read as where the package was built without a C compiler."""
+    with patch.object(dimacs, "compiled_scan", lambda: None):
+        return read_dimacs(path)
 
 
 def packed_over_decompressor(plain: Path, expected: Formula, repeats: int) -> dict[str, float]:
@@ -98,18 +106,23 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="where to write the figures as JSON")
     arguments = parser.parse_args()
 
-    seconds: dict[str, dict[str, list[float]]] = {name: {"wall": [], "cpu": []} for name in ("satcost_gnn", "pysat")}
+    readers: dict[str, Callable[[Path], Any]] = {
+        "satcost_gnn": read_dimacs,
+        "in_python": read_in_python,
+        "pysat": lambda file: CNF(from_file=str(file)),
+    }
+    seconds: dict[str, dict[str, list[float]]] = {name: {"wall": [], "cpu": []} for name in readers}
     with TemporaryDirectory() as directory:
         path = Path(directory) / "random.cnf"
         formula = write_random_formula(path, arguments.megabytes, arguments.variables, arguments.seed)
         n_bytes = path.stat().st_size
         for _ in range(arguments.repeats):
-            for name, read in (("satcost_gnn", read_dimacs), ("pysat", lambda file: CNF(from_file=str(file)))):
+            for name, read in readers.items():
                 wall, cpu = time.perf_counter(), time.process_time()
-                found: Any = read(path)
+                found = read(path)
                 seconds[name]["wall"].append(time.perf_counter() - wall)
                 seconds[name]["cpu"].append(time.process_time() - cpu)
-                if name == "satcost_gnn":
+                if name != "pysat":
                     assert np.array_equal(found.literals, formula.literals)
                     assert np.array_equal(found.offsets, formula.offsets)
                 else:
@@ -132,6 +145,9 @@ def main() -> None:
         print(f"{name:12} " + "{:10.1f} {:12.1f} {:17.1f}".format(*figures[name].values()))
     ratio = {key: figures["satcost_gnn"][key] / figures["pysat"][key] for key in figures["pysat"]}
     print(f"{'ratio':12} " + "{:10.1f} {:12.1f} {:17.1f}".format(*ratio.values()))
+    is_compiled = compiled_scan() is not None
+    if not is_compiled:
+        print("The package was built without the reader's compiled part.")
 
     print("CPU time over the decompressor's: " + ", ".join(f".{kind} {value:.2f}" for kind, value in packed.items()))
     print(f"memory at most over the arrays': {peak:.2f}")
@@ -142,6 +158,7 @@ def main() -> None:
             "n_vars": formula.n_vars,
             "n_clauses": formula.n_clauses,
             "repeats": arguments.repeats,
+            "compiled": is_compiled,
             **figures,
             "ratio": ratio,
             "packed_cpu_over_decompressor": packed,

@@ -18,8 +18,8 @@ _Scalar = TypeVar("_Scalar", bound=np.generic)
 _SMALL: Final = 1 << 20
 # Address space that is asked for at first, so that most arrays never move.
 _FIRST: Final = 1 << 25
-# Bytes from which pages may be huge ones, of 2 MiB: it is a quarter of the work to get them.
-_HUGE_FROM: Final = 1 << 22
+# Bytes from which further pages are huge ones, of 2 MiB: it is a quarter of the work to get them.
+_HUGE_FROM: Final = 1 << 20
 
 
 class GrowingArray(Generic[_Scalar]):
