@@ -220,11 +220,30 @@ def _coverage(predicted: CostDistribution, cost: NDArray[np.float64], censored: 
     return found
 
 
+def mean_over_seeds(each: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
+    """Return the measures of each solver and their mean over solvers, over seeds."""
+    solvers = {
+        solver: {
+            key: round(float(np.nanmean(values)), 4)
+            for key in each[0][solver]
+            if not np.isnan(values := [one[solver][key] for one in each]).all()
+        }
+        for solver in JUDGED
+    }
+    mean = {
+        key: round(float(np.mean([one[key] for one in solvers.values() if key in one])), 4)
+        for key in list(each[0]["cadical195"])[:9]
+    }
+    by_seed = [float(np.mean([one[solver]["c_index"] for solver in JUDGED])) for one in each]
+    return {"mean": mean, "c_index_by_seed": [round(value, 4) for value in by_seed], "solvers": solvers}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, default=Path("configs/corpus.toml"))
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--by", default="instance,family")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--with-test", action="store_true")
     parser.add_argument("-o", "--output", type=Path)
@@ -239,30 +258,16 @@ def main() -> None:
         "methods": {},
     }
     for name in options.methods.split(","):
-        for by in ("instance", "family"):
-            start = time.monotonic()
-            each = [setup.score(*setup.predict(METHODS[name], by, seed)) for seed in range(options.seeds)]
-            solvers = {
-                solver: {
-                    key: round(float(np.nanmean(values)), 4)
-                    for key in each[0][solver]
-                    if not np.isnan(values := [one[solver][key] for one in each]).all()
-                }
-                for solver in JUDGED
-            }
-            mean = {
-                key: round(float(np.mean([one[key] for one in solvers.values() if key in one])), 4)
-                for key in list(each[0]["cadical195"])[:9]
-            }
-            spread = [np.mean([one[solver]["c_index"] for solver in JUDGED]) for one in each]
-            found["methods"].setdefault(name, {})[by] = {
-                "mean": mean,
-                "c_index_by_seed": [round(float(value), 4) for value in spread],
-                "solvers": solvers,
-            }
+        for by in options.by.split(","):
+            start, each = time.monotonic(), []
+            # Written after each seed: a network takes minutes a seed.
+            for seed in range(options.seeds):
+                each.append(setup.score(*setup.predict(METHODS[name], by, seed)))
+                found["methods"].setdefault(name, {})[by] = mean_over_seeds(each)
+                if options.output is not None:
+                    options.output.write_text(json.dumps(found, separators=(",", ":")) + "\n")
+            mean = found["methods"][name][by]["mean"]
             print(f"{name:20s} {by:9s} {mean} {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
-            if options.output is not None:
-                options.output.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

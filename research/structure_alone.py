@@ -148,7 +148,7 @@ def main() -> None:
             for (unit, view, name), cdf in cdfs.items():
                 table = data.tables[unit]
                 table = table if view == "search" else table.joined(data.solved_tables[unit])
-                one = _scores(CostDistribution(table.grid, cdf), table, source[view])
+                one = crps_and_c_index(CostDistribution(table.grid, cdf), table, source[view])
                 scores.setdefault((unit, view, name), []).append(one)
         for (unit, view, name), each in scores.items():
             row = {key: np.mean([one[key] for one in each], axis=0).round(4).tolist() for key in each[0]}
@@ -157,7 +157,9 @@ def main() -> None:
         options.output.write_text(json.dumps(result) + "\n")
 
 
-def _scores(predicted: CostDistribution, table: TrainingTable, source: NDArray[np.str_]) -> dict[str, list[float]]:
+def crps_and_c_index(
+    predicted: CostDistribution, table: TrainingTable, source: NDArray[np.str_]
+) -> dict[str, list[float]]:
     """Return source and measure -> value for each solver."""
     found: dict[str, list[float]] = {}
     for which in ("own", "published"):

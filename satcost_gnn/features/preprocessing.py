@@ -212,6 +212,11 @@ def concluded(
     plain: PlainRun | None = found.get("plain")
     if plain is not None and plain.ended_by_time:
         notes.append(f"the plain run was ended by CPU time after {plain.conflicts} conflicts, which is a bound")
+    if "plain" in found and plain is None and settings.features.plain is not None:
+        largest = settings.features.plain.literals
+        notes.append(
+            f"no plain run: the formula has {found['n_literals']:,} literals, more than the {largest:,} it is made for"
+        )
     if plain is not None and plain.status == "CRASHED":
         notes.append("the plain run crashed")
     if "graph_error" in found:

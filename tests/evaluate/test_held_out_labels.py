@@ -139,7 +139,12 @@ def checkpoint_files(setup: EvaluationSetup, root: Path, name: str, monkeypatch:
     monkeypatch.setattr(experiment, "prepare", lambda *_: (setup.dataset, data))
     monkeypatch.setattr(experiment, "training_identity", lambda *_: {"instances": {}})
     monkeypatch.setattr(experiment, "card", lambda *_: "")
-    few = {"constant": ("constant", {}), "forest": ("forest", {"n_trees": 5}), "linear": ("linear", {})}
+    few: dict[str, tuple[str, dict[str, Any]]] = {
+        "constant": ("constant", {}),
+        "forest": ("forest", {"n_trees": 5}),
+        "forest_static": ("forest", {"n_trees": 5, "features": "static"}),
+        "linear": ("linear", {}),
+    }
     monkeypatch.setattr(fitting, "CLASSICAL", few)
     return run_experiment(config, ProgressLine).config.files
 

@@ -12,6 +12,7 @@ from satcost_gnn.features.preprocessing import preprocess, preprocess_many
 from satcost_gnn.features.spec import FeatureSpec, FeatureVersions, PreprocessLimits, PreprocessSettings
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.sandbox import Outcome, Sandbox
+from satcost_gnn.search.plain_run import PlainSettings
 from satcost_gnn.search.probe_replicate import PREFIX
 from satcost_gnn.search.probe_settings import ProbeSettings
 from satcost_gnn.search.random_dives import DiveSettings
@@ -172,6 +173,18 @@ def test_a_second_search_that_dies_costs_nothing_else():
     assert found.instance.online.names == whole.instance.online.names
     missing = dict(zip(found.instance.online.names, found.instance.online.is_missing, strict=True))
     assert all(missing[name] for name in missing if is_second(name)) and not missing["level.all.mean"]
+
+
+@pytest.mark.parametrize("largest", [2811, 2810])
+def test_a_formula_too_large_for_the_plain_run_is_told(largest):
+    hard = random_ksat(220, 937, 5)
+    settings = SETTINGS.with_features(plain=PlainSettings(stages=(1,), literals=largest), probe=None)
+    with Sandbox() as sandbox:
+        found = preprocess(hard, settings, sandbox)
+    expected = "no plain run: the formula has 2,811 literals, more than the 2,810 it is made for"
+    assert hard.n_literals == 2811
+    assert found.note == ("" if largest == 2811 else expected)
+    assert (found.instance.plain is None) == (largest == 2810)
 
 
 def test_random_dives_are_features_of_an_unsolved_instance():

@@ -226,4 +226,5 @@ def test_it_is_loaded_by_the_first_file_that_is_read():
         "assert compiled_scan.compiled_scan.cache_info().currsize\n"
         "assert compiled_scan.compiled_scan() is not None\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True)
+    # -P: what is installed, not what lies in the working directory, where nothing is compiled.
+    subprocess.run([sys.executable, "-P", "-c", script], check=True)

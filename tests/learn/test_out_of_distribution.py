@@ -291,7 +291,10 @@ def test_many_are_judged_like_few(detector, tmp_path):
         assert found[row].score == pytest.approx(detector.judge([many[row]])[0].score, rel=1e-9)
     detector.save(tmp_path / "in" / "a" / "folder")
     detector.save(tmp_path / "in" / "a" / "folder")
-    assert OODDetector.load(tmp_path / "in" / "a" / "folder").judge(many[:9]) == found[:9]
+    again = OODDetector.load(tmp_path / "in" / "a" / "folder").judge(many[:9])
+    # The sums of a matrix product may be made in another order for fewer rows.
+    assert [one.score for one in again] == pytest.approx([one.score for one in found[:9]], rel=1e-9)
+    assert [(one.inside, one.far) for one in again] == [(one.inside, one.far) for one in found[:9]]
 
 
 def test_as_many_training_instances_as_neighbours_are_enough_to_read(detector, tmp_path):

@@ -1,0 +1,124 @@
+"""What is each signal of the watched search worth? The forest without it, by instance and by family.
+
+PYTHONPATH=research python research/signals.py --cache cache -o docs/benchmarks/signals.json
+
+Three folds of the instances of all data sets of the configuration that the probe leaves open, test sides left out. A
+signal is what has to be heard, or read, for some features of the early search, in the probe and in its replicate:
+
+``assignments``   each assignment: lengths of trails, which variables are set, how many in a row
+``levels``        each new level and each backtrack: depth, backjumps, estimates of the tree's size
+``proof``         the clauses learnt, from the proof
+``counters``      the solver's own counters, which cost nothing
+``dives``         random dives from the root, made apart from the search
+``replicate``     all of the second search, on a renamed copy
+
+Scores are CRPS in decades of CPU seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from structure_alone import crps_and_c_index
+
+from satcost_gnn.config import read_config
+from satcost_gnn.core.distribution import CostDistribution
+from satcost_gnn.core.feature_vector import FeatureVector
+from satcost_gnn.data.split_groups import family_blocks, group_instances
+from satcost_gnn.evaluate.horizons import sources
+from satcost_gnn.features.cache import InstanceCache
+from satcost_gnn.features.instance import Instance
+from satcost_gnn.learn.base import group_folds
+from satcost_gnn.learn.fitting import CLASSICAL
+from satcost_gnn.learn.labelled_instances import load_labelled, open_datasets, preprocess_settings
+from satcost_gnn.learn.registry import make_estimator
+from satcost_gnn.search.probe_replicate import PREFIX
+
+FOLDS = 3
+UNIT = "cpu_seconds"
+#: Signal -> beginnings of the names of what needs it.
+SIGNALS: dict[str, tuple[str, ...]] = {
+    "assignments": ("trail_share", "undone_share", "assigned", "variables."),
+    "levels": ("level", "backjump", "decisions", "tree.", "progress.", "rates.to_root_share", "rates.one_level_share"),
+    "proof": ("learnt", "rates.learnt", "variables.learnt"),
+    "dives": ("knuth.",),
+}
+#: What of those needs another signal after all.
+OTHERS = {"assignments": ("variables.learnt",), "levels": ()}
+
+
+def hears(signal: str, name: str) -> bool:
+    """Return whether a feature of the early search needs a signal."""
+    own = name.removeprefix(PREFIX)
+    if signal == "replicate":
+        return name.startswith(PREFIX)
+    if signal == "counters":
+        return not any(hears(other, name) for other in SIGNALS)
+    return own.startswith(SIGNALS[signal]) and not own.startswith(OTHERS.get(signal, ()) or ("\0",))
+
+
+WAYS: dict[str, Callable[[str], bool]] = {
+    "all": lambda name: True,
+    **{
+        f"without {signal}": lambda name, signal=signal: not hears(signal, name)  # type: ignore[misc]
+        for signal in (*SIGNALS, "counters", "replicate")
+    },
+    "without assignments and levels": lambda name: not (hears("assignments", name) or hears("levels", name)),
+    "counters alone": lambda name: hears("counters", name) and not hears("replicate", name),
+}
+
+
+def with_features(instance: Instance, wanted: Callable[[str], bool]) -> Instance:
+    """Return an instance with some of the features of its early search."""
+    online = instance.online
+    assert online is not None
+    kept = [name for name in online.names if wanted(name)]
+    return replace(instance, online=FeatureVector.select(online, kept))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, default=Path("configs/corpus.toml"))
+    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--by", default="instance,family")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    options = parser.parse_args()
+    config = read_config(options.config, cache=options.cache)
+    dataset = open_datasets(config)
+    assert dataset.splits is not None
+    sides = {name: "train" for name, side in dataset.splits.side.items() if side != "test"}
+    cache = InstanceCache(config.data.cache, preprocess_settings(config))
+    table = load_labelled(dataset, cache, config.data.solvers, [UNIT], sides, keep=()).tables[UNIT]
+    table = table.subset(table.known.any(axis=1))
+    names = [one.gbdhash for one in table.instances]
+    source = sources(dataset, names)
+    groups = {"instance": group_instances(dataset.manifest), "family": family_blocks(dataset.manifest)}
+    assert table.instances[0].online is not None
+    found = table.instances[0].online.names
+    result: dict[str, Any] = {"instances": len(names), "features": {way: sum(map(WAYS[way], found)) for way in WAYS}}
+    for by in options.by.split(","):
+        fold_of = group_folds([groups[by][name] for name in names], FOLDS, 0)
+        for way, wanted in WAYS.items():
+            seen = replace(table, instances=[with_features(one, wanted) for one in table.instances])
+            cdf = np.zeros((*table.cost.shape, table.grid.bins + 1))
+            for fold in range(FOLDS):
+                kind, parameters = CLASSICAL["forest"]
+                fitted = make_estimator(kind, **parameters).fit(seen.subset(fold_of != fold))
+                out = np.flatnonzero(fold_of == fold)
+                cdf[out] = fitted.predict([seen.instances[k] for k in out]).cdf
+            measured = crps_and_c_index(CostDistribution(table.grid, cdf), table, source)
+            row = {key: np.round(values, 4).tolist() for key, values in measured.items()}
+            result.setdefault(by, {})[way] = row
+            print(by, way, row, file=sys.stderr, flush=True)
+            options.output.write_text(json.dumps(result) + "\n")
+
+
+if __name__ == "__main__":
+    main()
