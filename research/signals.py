@@ -2,8 +2,9 @@
 
 PYTHONPATH=research python research/signals.py --cache cache -o docs/benchmarks/signals.json
 
-Three folds of the instances of all data sets of the configuration that the probe leaves open, test sides left out. A
-signal is what has to be heard, or read, for some features of the early search, in the probe and in its replicate:
+Three folds of the instances in the cache that the probe leaves open, of all data sets of the configuration, test sides
+left out. A signal is what has to be heard, or read, for some features of the early search, in the probe and in its
+replicate:
 
 ``assignments``   each assignment: lengths of trails, which variables are set, how many in a row
 ``levels``        each new level and each backtrack: depth, backjumps, estimates of the tree's size
@@ -88,6 +89,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=Path("configs/corpus.toml"))
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--by", default="instance,family")
+    parser.add_argument("--seeds", type=int, default=3, help="folds and forests drawn so many times")
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     config = read_config(options.config, cache=options.cache)
@@ -102,18 +104,25 @@ def main() -> None:
     groups = {"instance": group_instances(dataset.manifest), "family": family_blocks(dataset.manifest)}
     assert table.instances[0].online is not None
     found = table.instances[0].online.names
-    result: dict[str, Any] = {"instances": len(names), "features": {way: sum(map(WAYS[way], found)) for way in WAYS}}
+    result: dict[str, Any] = {
+        "instances": len(names),
+        "seeds": options.seeds,
+        "features": {way: sum(map(WAYS[way], found)) for way in WAYS},
+    }
     for by in options.by.split(","):
-        fold_of = group_folds([groups[by][name] for name in names], FOLDS, 0)
         for way, wanted in WAYS.items():
             seen = replace(table, instances=[with_features(one, wanted) for one in table.instances])
-            cdf = np.zeros((*table.cost.shape, table.grid.bins + 1))
-            for fold in range(FOLDS):
-                kind, parameters = CLASSICAL["forest"]
-                fitted = make_estimator(kind, **parameters).fit(seen.subset(fold_of != fold))
-                out = np.flatnonzero(fold_of == fold)
-                cdf[out] = fitted.predict([seen.instances[k] for k in out]).cdf
-            measured = crps_and_c_index(CostDistribution(table.grid, cdf), table, source)
+            each = []
+            for seed in range(options.seeds):
+                fold_of = group_folds([groups[by][name] for name in names], FOLDS, seed)
+                cdf = np.zeros((*table.cost.shape, table.grid.bins + 1))
+                for fold in range(FOLDS):
+                    kind, parameters = CLASSICAL["forest"]
+                    fitted = make_estimator(kind, **{**parameters, "seed": seed}).fit(seen.subset(fold_of != fold))
+                    out = np.flatnonzero(fold_of == fold)
+                    cdf[out] = fitted.predict([seen.instances[k] for k in out]).cdf
+                each.append(crps_and_c_index(CostDistribution(table.grid, cdf), table, source))
+            measured = {key: np.mean([one[key] for one in each], axis=0) for key in each[0]}
             row = {key: np.round(values, 4).tolist() for key, values in measured.items()}
             result.setdefault(by, {})[way] = row
             print(by, way, row, file=sys.stderr, flush=True)
