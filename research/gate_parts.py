@@ -23,16 +23,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from training_side import training_side
 
 from satcost_gnn.config import TrainingConfig, read_config
 from satcost_gnn.core.distribution import CostDistribution
-from satcost_gnn.data.split_groups import family_blocks, group_instances
 from satcost_gnn.evaluate.metrics import c_index
-from satcost_gnn.features.cache import InstanceCache
 from satcost_gnn.learn.base import TrainingTable, group_folds
 from satcost_gnn.learn.ensemble.ood_gate import NOVEL, OutOfDistributionGate
 from satcost_gnn.learn.fitting import CLASSICAL
-from satcost_gnn.learn.labelled_instances import load_labelled, open_datasets, preprocess_settings
+from satcost_gnn.learn.labelled_instances import load_labelled
 from satcost_gnn.learn.out_of_distribution import OODDetector
 from satcost_gnn.learn.registry import make_estimator
 
@@ -86,18 +85,14 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     config = read_config(options.config, cache=options.cache)
-    dataset = open_datasets(config)
-    assert dataset.splits is not None
-    sides = {name: "train" for name, side in dataset.splits.side.items() if side != "test"}
-    cache = InstanceCache(config.data.cache, preprocess_settings(config))
-    data = load_labelled(dataset, cache, config.data.solvers, config.data.units, sides)
+    side = training_side(config)
+    data = load_labelled(side.dataset, side.cache, config.data.solvers, config.data.units, side.sides)
     names = [one.gbdhash for one in data.instances]
-    groups = {"family": family_blocks(dataset.manifest), "instance": group_instances(dataset.manifest)}
     result: dict[str, Any] = {"instances": len(names), "seeds": options.seeds}
     for by in options.by.split(","):
         scores: dict[str, dict[str, list[Floats]]] = {}
         for seed in range(options.seeds):
-            fold_of = group_folds([groups[by][name] for name in names], FOLDS, seed)
+            fold_of = group_folds([side.groups[by][name] for name in names], FOLDS, seed)
             cdfs: dict[str, dict[str, Floats]] = {}
             for fold in range(FOLDS):
                 rows, out = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)

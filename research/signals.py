@@ -28,17 +28,16 @@ from typing import Any
 
 import numpy as np
 from structure_alone import crps_and_c_index
+from training_side import training_side
 
 from satcost_gnn.config import read_config
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.core.feature_vector import FeatureVector
-from satcost_gnn.data.split_groups import family_blocks, group_instances
 from satcost_gnn.evaluate.horizons import sources
-from satcost_gnn.features.cache import InstanceCache
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.learn.base import group_folds
 from satcost_gnn.learn.fitting import CLASSICAL
-from satcost_gnn.learn.labelled_instances import load_labelled, open_datasets, preprocess_settings
+from satcost_gnn.learn.labelled_instances import load_labelled
 from satcost_gnn.learn.registry import make_estimator
 from satcost_gnn.search.probe_replicate import PREFIX
 
@@ -93,15 +92,11 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     config = read_config(options.config, cache=options.cache)
-    dataset = open_datasets(config)
-    assert dataset.splits is not None
-    sides = {name: "train" for name, side in dataset.splits.side.items() if side != "test"}
-    cache = InstanceCache(config.data.cache, preprocess_settings(config))
-    table = load_labelled(dataset, cache, config.data.solvers, [UNIT], sides, keep=()).tables[UNIT]
+    side = training_side(config)
+    table = load_labelled(side.dataset, side.cache, config.data.solvers, [UNIT], side.sides, keep=()).tables[UNIT]
     table = table.subset(table.known.any(axis=1))
     names = [one.gbdhash for one in table.instances]
-    source = sources(dataset, names)
-    groups = {"instance": group_instances(dataset.manifest), "family": family_blocks(dataset.manifest)}
+    source = sources(side.dataset, names)
     assert table.instances[0].online is not None
     found = table.instances[0].online.names
     result: dict[str, Any] = {
@@ -114,7 +109,7 @@ def main() -> None:
             seen = replace(table, instances=[with_features(one, wanted) for one in table.instances])
             each = []
             for seed in range(options.seeds):
-                fold_of = group_folds([groups[by][name] for name in names], FOLDS, seed)
+                fold_of = group_folds([side.groups[by][name] for name in names], FOLDS, seed)
                 cdf = np.zeros((*table.cost.shape, table.grid.bins + 1))
                 for fold in range(FOLDS):
                     kind, parameters = CLASSICAL["forest"]

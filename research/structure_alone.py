@@ -28,19 +28,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from training_side import training_side
 
 from satcost_gnn.config import TrainingConfig, read_config
 from satcost_gnn.core.distribution import CostDistribution
-from satcost_gnn.data.split_groups import family_blocks, group_instances
 from satcost_gnn.evaluate.horizons import sources
 from satcost_gnn.evaluate.metrics import c_index
-from satcost_gnn.features.cache import InstanceCache
 from satcost_gnn.learn.base import Estimator, TrainingTable, group_folds
 from satcost_gnn.learn.ensemble.mixture import Mixture
 from satcost_gnn.learn.ensemble.ood_gate import OutOfDistributionGate
 from satcost_gnn.learn.ensemble.structure_alone import StructureAlone
 from satcost_gnn.learn.fitting import CLASSICAL
-from satcost_gnn.learn.labelled_instances import LabelledInstances, load_labelled, open_datasets, preprocess_settings
+from satcost_gnn.learn.labelled_instances import LabelledInstances, load_labelled
 from satcost_gnn.learn.out_of_distribution import OODDetector
 from satcost_gnn.learn.registry import make_estimator
 
@@ -120,20 +119,16 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     config = read_config(options.config, cache=options.cache)
-    dataset = open_datasets(config)
-    assert dataset.splits is not None
-    sides = {name: "train" for name, side in dataset.splits.side.items() if side != "test"}
-    cache = InstanceCache(config.data.cache, preprocess_settings(config))
-    data = load_labelled(dataset, cache, config.data.solvers, config.data.units, sides, keep=("graph",))
+    side = training_side(config)
+    data = load_labelled(side.dataset, side.cache, config.data.solvers, config.data.units, side.sides, keep=("graph",))
     names = [one.gbdhash for one in data.instances]
     solved = list(data.solved)
-    source = {"search": sources(dataset, names), "structure": sources(dataset, names + solved)}
-    groups = {"instance": group_instances(dataset.manifest), "family": family_blocks(dataset.manifest)}
+    source = {"search": sources(side.dataset, names), "structure": sources(side.dataset, names + solved)}
     result: dict[str, Any] = {"open": len(names), "solved_by_probe": len(solved), "seeds": options.seeds}
     for by in options.by.split(","):
         scores: dict[tuple[str, str, str], list[dict[str, list[float]]]] = {}
         for seed in range(options.seeds):
-            fold_of = group_folds([groups[by][name] for name in names + solved], FOLDS, seed)
+            fold_of = group_folds([side.groups[by][name] for name in names + solved], FOLDS, seed)
             parts = fold_of[: len(names)], fold_of[len(names) :]
             cdfs: dict[tuple[str, str, str], Floats] = {}
             for fold in range(FOLDS):
