@@ -36,7 +36,7 @@ from satcost_gnn.features.cache import InstanceCache
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.formula.graph import sample_clauses
 from satcost_gnn.learn.base import Estimator, TrainingTable, group_folds
-from satcost_gnn.learn.labelled_instances import open_datasets, preprocess_settings
+from satcost_gnn.learn.labelled_instances import largest_limits, open_datasets, preprocess_settings
 from satcost_gnn.learn.registry import make_estimator
 
 SOURCE = "sc2022_anni"
@@ -46,10 +46,10 @@ UNIT = "cpu_seconds"
 #: Solver of ours that a relative is published of -> the generation whose speed counts.
 JUDGED = {"kissat404": "CaDiCaL", "cadical195": "CaDiCaL", "glucose42": "Glucose", "maplechrono": "MapleLCM"}
 MAPLE = RelativesConfig(generation="MapleLCM", solvers=("MapleLCMDistChrBt-DL-v3@*",))
-#: Of the static features, those that gbdc's base features tell, too: sizes, lengths, Horn, balance and degrees.
-BASE_GROUPS = ("size", "length", "horn", "balance", "degree")
 #: log10 of the least and the largest seconds of a run of minutes.
 MINUTES = (1.0, 3.0)
+#: Seconds of the source by which a run is told to be solved or not.
+CUTOFFS_S = (1, 10, 60, 300, 1000, 5000)
 #: log10 of the ends of classes of the predicted median, in our seconds.
 DECADES = (-1.0, 0.0, 1.0, 2.0, 3.0)
 
@@ -65,10 +65,23 @@ METHODS: dict[str, Callable[[int], Estimator]] = {
     "ood_gated": lambda seed: make_estimator("ood_gated"),
     # Without a graph, which adds nothing here (research/structure_value.py) and takes most of the time.
     "network": lambda seed: make_estimator("gnn", **network(seed)),
-    "ensemble": lambda seed: make_estimator(
-        "mixture", members=[["gnn", network(seed)], ["forest", {"seed": seed, **THIRD}]]
+    "ensemble": lambda seed: make_estimator("mixture", members=_members(seed)),
+    # As it ships: with the expert on runs under long limits.
+    "ensemble_experts": lambda seed: make_estimator(
+        "mixture_of_experts", general=["mixture", {"members": _members(seed)}]
     ),
+    "forest_experts": lambda seed: make_estimator("mixture_of_experts", general=["forest", {"seed": seed, **THIRD}]),
 }
+
+#: Method -> what its parts are called, and where they are among its parts.
+PARTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "ensemble_experts": {"ensemble": ("general",), "network": ("general", "0"), "forest": ("general", "1")},
+    "forest_experts": {"forest": ("general",)},
+}
+
+
+def _members(seed: int) -> list[list[Any]]:
+    return [["gnn", network(seed)], ["forest", {"seed": seed, **THIRD}]]
 
 
 def network(seed: int) -> dict[str, Any]:
@@ -109,6 +122,7 @@ class EvaluationSetup:
                 found[name] = replace(one, graph=graph, probe=replace(one.probe, trace=None))
         self.names = list(found)
         matrix = self.dataset.cost_matrix(list(JUDGED), UNIT, instances=self.names)
+        limits = largest_limits(self.dataset)
         self.published = np.array([name in published for name in self.names])
         long = matrix.known & ~matrix.censored & (matrix.cost > MINUTES[0]) & (matrix.cost <= MINUTES[1])
         self.judged = self.published | long.any(axis=1)
@@ -121,6 +135,7 @@ class EvaluationSetup:
             matrix.known,
             self.dataset.families(self.names),
             self.dataset.satisfiable(self.names),
+            np.array([limits.get(name, 0.0) for name in self.names]),
         )
         answered = [name for name in solved if name in published]
         self.by_probe = np.array([solved[name] for name in answered])
@@ -137,18 +152,24 @@ class EvaluationSetup:
         }
 
     def predict(
-        self, make: Callable[[int], Estimator], by: str, seed: int
-    ) -> tuple[NDArray[np.int64], CostDistribution]:
-        """Return the judged rows, each predicted by an estimator that was fitted without its fold."""
+        self, name: str, make: Callable[[int], Estimator], by: str, seed: int
+    ) -> tuple[NDArray[np.int64], dict[str, CostDistribution]]:
+        """Return the judged rows, and what an estimator that saw none of their fold and its parts predict."""
         fold_of = group_folds(self.groups[by], FOLDS, seed)
-        cdf = np.zeros((len(self.names), len(JUDGED), self.table.grid.bins + 1))
+        shape = (len(self.names), len(JUDGED), self.table.grid.bins + 1)
+        wanted = {name: (), **PARTS.get(name, {})}
+        cdfs = {one: np.zeros(shape) for one in wanted}
         for fold in range(FOLDS):
             out = np.flatnonzero((fold_of == fold) & self.judged)
             if len(out):
                 fitted = make(seed).fit(self.table.subset(np.flatnonzero(fold_of != fold)))
-                cdf[out] = fitted.predict([self.table.instances[k] for k in out]).cdf
+                for one, roles in wanted.items():
+                    part = fitted
+                    for role in roles:
+                        part = part.parts()[role]
+                    cdfs[one][out] = part.predict([self.table.instances[k] for k in out]).cdf
         rows = np.flatnonzero(self.judged)
-        return rows, CostDistribution(self.table.grid, cdf[rows])
+        return rows, {one: CostDistribution(self.table.grid, cdf[rows]) for one, cdf in cdfs.items()}
 
     def score(self, rows: NDArray[np.int64], predicted: CostDistribution) -> dict[str, dict[str, float]]:
         """Return solver -> measures."""
@@ -189,6 +210,7 @@ class EvaluationSetup:
                 "runs": len(known),
                 "unsolved": int(open_.sum()),
                 **_coverage(one, cost, censored),
+                **_reliability(one, cost, censored, shift),
             }
         return found
 
@@ -201,6 +223,22 @@ def _crps_of_minutes(
     solved = table.known[rows, column] & ~table.censored[rows, column]
     here = np.flatnonzero(wanted & solved & (cost > MINUTES[0]) & (cost <= MINUTES[1]))
     return float(predicted[here].crps(cost[here]).mean()) if len(here) else float("nan")
+
+
+def _reliability(
+    predicted: CostDistribution, cost: NDArray[np.float64], censored: NDArray[np.bool_], shift: float
+) -> dict[str, float]:
+    """Return, by cutoff, the share of runs that were solved by then and the mean probability that was predicted.
+
+    Of the published runs that the probe left open, those that were not stopped earlier.
+    """
+    found: dict[str, float] = {}
+    for cutoff in CUTOFFS_S:
+        at = np.log10(cutoff) - shift
+        told = ~censored | (cost >= at - 1e-3)
+        found[f"solved_by_{cutoff}_s"] = float((~censored & (cost <= at))[told].mean())
+        found[f"p_solved_by_{cutoff}_s"] = float(predicted.cdf_at(np.full(predicted.shape, at))[told].mean())
+    return found
 
 
 def _coverage(predicted: CostDistribution, cost: NDArray[np.float64], censored: NDArray[np.bool_]) -> dict[str, float]:
@@ -232,7 +270,8 @@ def mean_over_seeds(each: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
     }
     mean = {
         key: round(float(np.mean([one[key] for one in solvers.values() if key in one])), 4)
-        for key in list(each[0]["cadical195"])[:9]
+        for key in each[0]["cadical195"]
+        if not key.startswith(("coverage", "told"))
     }
     by_seed = [float(np.mean([one[solver]["c_index"] for solver in JUDGED])) for one in each]
     return {"mean": mean, "c_index_by_seed": [round(value, 4) for value in by_seed], "solvers": solvers}
@@ -259,15 +298,18 @@ def main() -> None:
     }
     for name in options.methods.split(","):
         for by in options.by.split(","):
-            start, each = time.monotonic(), []
+            start, each = time.monotonic(), dict[str, list[Any]]()
             # Written after each seed: a network takes minutes a seed.
             for seed in range(options.seeds):
-                each.append(setup.score(*setup.predict(METHODS[name], by, seed)))
-                found["methods"].setdefault(name, {})[by] = mean_over_seeds(each)
+                rows, predicted = setup.predict(name, METHODS[name], by, seed)
+                for one, distribution in predicted.items():
+                    each.setdefault(one, []).append(setup.score(rows, distribution))
+                    found["methods"].setdefault(one, {})[by] = mean_over_seeds(each[one])
                 if options.output is not None:
                     options.output.write_text(json.dumps(found, separators=(",", ":")) + "\n")
-            mean = found["methods"][name][by]["mean"]
-            print(f"{name:20s} {by:9s} {mean} {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+            for one in each:
+                mean = found["methods"][one][by]["mean"]
+                print(f"{one:20s} {by:9s} {mean} {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

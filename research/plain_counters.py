@@ -111,10 +111,12 @@ def main() -> None:
         setup.names, setup.judged = judged, np.ones(len(judged), dtype=bool)
         setup.groups = {by: [groups[k] for k in only] for by, groups in kept[2].items()}
         for by in ("instance", "family"):
-            each = [
-                setup.score(*setup.predict(lambda seed: make_estimator("forest", seed=seed, **THIRD), by, seed))
-                for seed in range(options.seeds)
-            ]
+            each = []
+            for seed in range(options.seeds):
+                rows, predicted = setup.predict(
+                    view, lambda seed: make_estimator("forest", seed=seed, **THIRD), by, seed
+                )
+                each.append(setup.score(rows, predicted[view]))
             measures = list(next(iter(each[0].values())))[:6]
             mean = {key: round(float(np.mean([one[s][key] for one in each for s in one])), 4) for key in measures}
             found.setdefault(view, {})[by] = mean

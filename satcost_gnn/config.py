@@ -229,6 +229,13 @@ class EnsembleConfig(Section):
         le=1,
         description="Weight of the training set's own distribution, out of distribution.",
     )
+    expert_limit_s: float = Field(
+        default=0.0,
+        ge=0,
+        description="CPU seconds: an expert on instances with runs under such a limit or a longer one takes part in "
+        "predictions of seconds; 0 for none.",
+    )
+    expert_after_s: float = Field(default=10.0, gt=0, description="CPU seconds from which on the expert is heard.")
 
 
 #: Key of an earlier version in ``[model]`` -> key of ``[ensemble]``.

@@ -20,6 +20,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "progress_ensemble": {"n_trees": 5},
     "mixture": {"members": [["forest", {"n_trees": 5}], ["knn", {}]]},
     "ood_gated": {"known": ["mixture", {"members": [["forest", {"n_trees": 5}], ["constant", {}]]}]},
+    "mixture_of_experts": {
+        "general": ["mixture", {"members": [["forest", {"n_trees": 5}], ["constant", {}]]}],
+        "expert": ["forest", {"features": "static", "n_trees": 5}],
+    },
     "structure_alone": {"of": ["forest", {"features": "static", "n_trees": 8}]},
     "stacked": {"members": [["forest", {"n_trees": 5}], ["constant", {}]], "folds": 2},
     NETWORK: {

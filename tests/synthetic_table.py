@@ -86,7 +86,8 @@ def make_table(n=150, seed=0, *, noise=0.2, cutoff=np.inf, missing=0.0, absent=0
     satisfiable = np.where(rng.random(n) < 0.2, -1, (size > 0).astype(int))
     groups = [f"family{k % families}" for k in range(n)]
     bound = np.where(known, np.minimum(cost, cutoff), np.nan)
-    return TrainingTable(instances, SOLVERS, unit, bound, censored & known, known, groups, satisfiable)
+    limit_s = np.where(np.arange(n) % 2, 5000.0, 10.0)
+    return TrainingTable(instances, SOLVERS, unit, bound, censored & known, known, groups, satisfiable, limit_s)
 
 
 def true_mean(n, seed):

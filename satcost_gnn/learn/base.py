@@ -10,7 +10,7 @@ import inspect
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -57,6 +57,8 @@ class TrainingTable:
         Family of each instance.
     satisfiable
         ``int8[n]``: 1 satisfiable, 0 unsatisfiable, -1 unknown.
+    limit_s
+        ``float64[n]``: the largest CPU limit, in seconds, of an instance's runs; 0 where that is unknown, the default.
 
     Raises
     ------
@@ -72,6 +74,7 @@ class TrainingTable:
     known: Bools
     groups: list[str]
     satisfiable: NDArray[np.int8]
+    limit_s: Floats = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         n, m = len(self.instances), len(self.solvers)
@@ -95,6 +98,11 @@ class TrainingTable:
             raise EstimatorError(
                 f"training table: found {len(groups)} groups and answers of shape {answer.shape}; expected {n} of each"
             )
+        limit_s = np.asarray(self.limit_s, dtype=np.float64)
+        if not len(limit_s):
+            limit_s = np.zeros(n)
+        if limit_s.shape != (n,) or not (limit_s >= 0).all():
+            raise EstimatorError(f"training table: found limits of shape {limit_s.shape}; expected {n} numbers >= 0")
         if not np.isin(answer, (-1, 0, 1)).all():
             raise EstimatorError("training table: 'satisfiable' must hold 1, 0 or -1 (unknown)")
         object.__setattr__(self, "instances", list(self.instances))
@@ -104,6 +112,7 @@ class TrainingTable:
         object.__setattr__(self, "known", known)
         object.__setattr__(self, "groups", groups)
         object.__setattr__(self, "satisfiable", answer.astype(np.int8))
+        object.__setattr__(self, "limit_s", limit_s)
 
     def __len__(self) -> int:
         return len(self.instances)
@@ -126,6 +135,7 @@ class TrainingTable:
             self.known[chosen],
             [self.groups[i] for i in chosen],
             self.satisfiable[chosen],
+            self.limit_s[chosen],
         )
 
     def joined(self, other: TrainingTable) -> TrainingTable:
@@ -150,6 +160,7 @@ class TrainingTable:
             np.concatenate([self.known, other.known]),
             [*self.groups, *other.groups],
             np.concatenate([self.satisfiable, other.satisfiable]),
+            np.concatenate([self.limit_s, other.limit_s]),
         )
 
 

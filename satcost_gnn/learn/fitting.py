@@ -14,6 +14,7 @@ from satcost_gnn.features.instance import Instance
 from satcost_gnn.learn.base import Estimator, TrainingTable
 from satcost_gnn.learn.calibration import Calibration
 from satcost_gnn.learn.ensemble.mixture import Mixture
+from satcost_gnn.learn.ensemble.mixture_of_experts import MixtureOfExperts
 from satcost_gnn.learn.ensemble.ood_gate import OutOfDistributionGate, fit_fallback
 from satcost_gnn.learn.ensemble.structure_alone import STATIC_FOREST, StructureAlone
 from satcost_gnn.learn.fit_cache import cached_fit
@@ -26,6 +27,8 @@ from satcost_gnn.runtime.logs import log
 if TYPE_CHECKING:
     from satcost_gnn.learn.network.estimator import GnnEstimator
 
+#: The unit in which runs have a limit.
+SECONDS = "cpu_seconds"
 #: The forest that learns from all instances, those that the probe solves too: it predicts from before any search.
 STATIC = "forest_static"
 #: Estimators besides the network, saved with every checkpoint; those in the chain are fallbacks, the others baselines.
@@ -146,6 +149,9 @@ def ensemble(
                 member = cached_fit(kind, parameters, table.subset(table.known.any(axis=1)), store)
             share = settings.member_weight
             one = Mixture.of([one, member], [1.0 - share, share])
+        if unit == SECONDS and settings.expert_limit_s:
+            log.info(f"fitting the expert on runs with a limit of {settings.expert_limit_s:g} s or more")
+            one = MixtureOfExperts.of(one, table, settings.expert_limit_s, settings.expert_after_s)
         if gated:
             weights = (settings.ood_weight, settings.ood_constant)
             parts, detector = fit_fallback(table, *weights, store=store, detector=detector)

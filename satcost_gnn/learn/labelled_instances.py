@@ -138,6 +138,7 @@ def _tables(
 ) -> dict[str, TrainingTable]:
     """Return unit -> what each solver's run on some instances cost."""
     names = list(instances)
+    limits = largest_limits(dataset)
     found = {}
     for unit in units:
         matrix = dataset.cost_matrix(solvers, unit, instances=names)
@@ -150,7 +151,16 @@ def _tables(
             matrix.known,
             dataset.families(names),
             dataset.satisfiable(names),
+            np.array([limits.get(name, 0.0) for name in names]),
         )
+    return found
+
+
+def largest_limits(dataset: Dataset) -> dict[str, float]:
+    """Return instance -> the largest CPU limit in seconds that any solver was run under, published runs included."""
+    found: dict[str, float] = {}
+    for run in dataset.runs:
+        found[run.instance] = max(found.get(run.instance, 0.0), run.cpu_limit_s)
     return found
 
 

@@ -68,6 +68,12 @@ CATALOGUE: dict[str, Entry] = {
     "ood_gated": Entry(
         "ensemble.ood_gate", ("static", "online"), "moderate", "others in its place out of distribution (OOD gate)"
     ),
+    "mixture_of_experts": Entry(
+        "ensemble.mixture_of_experts",
+        ("static", "online"),
+        "moderate",
+        "another, and an expert on runs with a long limit",
+    ),
     "structure_alone": Entry(
         "ensemble.structure_alone", ("static",), "moderate", "another, before any search (forest on static features)"
     ),

@@ -1,5 +1,6 @@
 import hashlib
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,7 @@ from satcost_gnn.data.joining import Relatives, borrowed_runs, join_datasets
 from satcost_gnn.data.source_speed import GenerationSpeed, SourceSpeed, write_speeds
 from satcost_gnn.data.splits import Splits
 from satcost_gnn.errors import DatasetError
+from satcost_gnn.learn.labelled_instances import largest_limits
 
 UNTOLD = {"wall_s": None, "peak_memory_mb": None, "wall_limit_s": None, "memory_limit_mb": None, "conflicts": None}
 SPEEDS = {
@@ -100,3 +102,14 @@ def test_one_data_set_stays_as_it_is_and_splits_are_needed_everywhere(make_row, 
         join_datasets([with_splits, without])
     with pytest.raises(DatasetError, match="no data set"):
         join_datasets([])
+
+
+def test_the_largest_limit_of_an_instance_is_over_all_its_runs(make_run, small_dataset):
+    runs = (
+        make_run("a", "cadical195", cpu_limit_s=10.0),
+        make_run("a", "glucose42", cpu_limit_s=300.0),
+        _published(make_run, "b", "IsaSAT@sc2022", 7.0),
+        make_run("b", "cadical195", cpu_limit_s=10.0),
+    )
+    found = largest_limits(replace(small_dataset(), runs=runs))
+    assert found == {digest("a"): 300.0, digest("b"): 5000.0}

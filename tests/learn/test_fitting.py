@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from synthetic_graphs import SMALL_MODEL, make_graph_table
+from synthetic_table import make_table
 
 from satcost_gnn.config import TrainingConfig
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.learn.base import Estimator, TrainingTable
+from satcost_gnn.learn.ensemble.mixture_of_experts import MixtureOfExperts
 from satcost_gnn.learn.ensemble.structure_alone import without_search
 from satcost_gnn.learn.fitting import CLASSICAL, before_search, ensemble
 from satcost_gnn.learn.labelled_instances import LabelledInstances
@@ -100,3 +102,22 @@ def test_structure_is_read_by_a_forest_and_by_a_network_that_has_learnt_to(share
         expected = (static.predict(bare).cdf + network.predict(bare).cdf) / 2
         np.testing.assert_allclose(found["structure"].predict(TABLE.instances).cdf, expected, atol=1e-6)
         assert found["structure"].needs == {"graph", "static"}
+
+
+def test_an_expert_takes_part_in_seconds_alone() -> None:
+    table = make_table(100, unit="cpu_seconds")
+    conflicts = make_table(100)
+    constants = {one.unit: make_estimator("constant").fit(one) for one in (table, conflicts)}
+    network: Any = SimpleNamespace(units=tuple(constants), for_unit=constants.__getitem__)
+    data: Any = SimpleNamespace(
+        tables={"cpu_seconds": table, "conflicts": conflicts}, side=lambda *_: np.arange(len(table))
+    )
+    settings = {"expert_limit_s": 1000.0, "expert_after_s": 30.0}
+    config = TrainingConfig.checked({"data": {"dataset": "x"}, "ensemble": settings})
+    found: Any = ensemble(network, data, config)
+    assert found["conflicts"] is constants["conflicts"]
+    expected = MixtureOfExperts(["constant", {}], limit_s=1000.0, after=30.0).fit(table)
+    assert found["cpu_seconds"].parameters() == expected.parameters()
+    np.testing.assert_array_equal(
+        found["cpu_seconds"].predict(table.instances).cdf, expected.predict(table.instances).cdf
+    )
