@@ -158,7 +158,7 @@ def main() -> None:
             difference = float(abs(ours - peer).max() / abs(peer).max())
             if difference > 1e-3:
                 raise SystemExit(f"the two encoders differ by {difference:.2g} of the largest value")
-            row: dict[str, Any] = {"edges": edges, "mode": mode, "difference": difference}
+            row: dict[str, Any] = {"edges": edges, "mode": mode, "difference": float(f"{difference:.2g}")}
             for way in WAYS:
                 row[way] = {
                     "cpu_s": round(statistics.median(one[0] for one in rows[way]), 4),
@@ -169,7 +169,7 @@ def main() -> None:
             found.append(row)
             print(json.dumps(row), flush=True)
     report = {"machine": machine_description(), "date": time.strftime("%F"), "repeats": options.repeats}
-    options.out.write_text(json.dumps({**report, "found": found}, indent=1) + "\n")
+    options.out.write_text(json.dumps({**report, "found": found}, separators=(",", ":")) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What checkpoints say of costs from 1 to 5,000 s, on the test side, own and published runs apart.
 
-python benchmarks/horizons.py checkpoints/satcost-v10 -o docs/benchmarks/horizons.json
+python benchmarks/horizons.py checkpoints/satcost-v11 -o docs/benchmarks/horizons.json
 
 Every estimator of the checkpoints, calibrated, on the test instances of the data sets of the first one's configuration
 that are in the cache and were not solved by the probe. ``published``: instances with runs of the Anniversary track;

@@ -1,6 +1,6 @@
 """One calibration for all, or one by predicted size? Cross-fitted on the calibration side, own and published apart.
 
-PYTHONPATH=research python research/calibration_by_size.py checkpoints/satcost-v10 --cache cache -o out/by_size.json
+PYTHONPATH=research python research/calibration_by_size.py checkpoints/satcost-v11 --cache cache -o out/by_size.json
 
 The calibration side of the checkpoint's data sets in two halves, whole groups of related instances on one of them;
 what the head of the checkpoint predicts of each half, uncalibrated, is calibrated by the other one. The test side takes

@@ -24,7 +24,7 @@ def prediction(unit: str = "cpu_seconds", bound: float = 5000.0, **changes: Any)
     fields: dict[str, Any] = {
         "path": "a/b.cnf", "gbdhash": "0" * 32, "status": "ok", "unit": unit, "solvers": ("cadical195", "glucose42"),
         "distribution": observed_up_to(distribution, bound), "source": "ensemble", "reason": "", "result": "",
-        "in_distribution": True, "checkpoint": "satcost-v10", "cutoff": 3600.0,
+        "in_distribution": True, "checkpoint": "satcost-v11", "cutoff": 3600.0,
     }  # fmt: skip
     return Prediction(**{**fields, **changes})
 

@@ -50,7 +50,7 @@ def prediction(**changes: Any) -> Prediction:
         "path": NAME, "gbdhash": "0" * 32, "status": "ok", "unit": "cpu_seconds", "solvers": SOLVERS,
         "distribution": observed_up_to(distribution, 10.0), "source": "ensemble",
         "reason": "far outside the training distribution", "result": "", "in_distribution": False,
-        "checkpoint": "satcost-v10", "cutoff": 3600.0,
+        "checkpoint": "satcost-v11", "cutoff": 3600.0,
     }  # fmt: skip
     return Prediction(**{**fields, **changes})
 
