@@ -66,16 +66,22 @@ METHODS: dict[str, Callable[[int], Estimator]] = {
     # Without a graph, which adds nothing here (research/structure_value.py) and takes most of the time.
     "network": lambda seed: make_estimator("gnn", **network(seed)),
     "ensemble": lambda seed: make_estimator("mixture", members=_members(seed)),
-    # As it ships: with the expert on runs under long limits.
-    "ensemble_experts": lambda seed: make_estimator(
-        "mixture_of_experts", general=["mixture", {"members": _members(seed)}]
+    # As it ships, but for the graph: gated, and with the expert on runs under long limits.
+    "shipped": lambda seed: make_estimator(
+        "mixture_of_experts",
+        general=["ood_gated", {"known": ["mixture", {"members": _members(seed)}], "early": 0.7, "constant": 0.0}],
     ),
     "forest_experts": lambda seed: make_estimator("mixture_of_experts", general=["forest", {"seed": seed, **THIRD}]),
 }
 
 #: Method -> what its parts are called, and where they are among its parts.
 PARTS: dict[str, dict[str, tuple[str, ...]]] = {
-    "ensemble_experts": {"ensemble": ("general",), "network": ("general", "0"), "forest": ("general", "1")},
+    "shipped": {
+        "gated": ("general",),
+        "ensemble": ("general", "known"),
+        "network": ("general", "known", "0"),
+        "forest": ("general", "known", "1"),
+    },
     "forest_experts": {"forest": ("general",)},
 }
 

@@ -149,13 +149,14 @@ def ensemble(
                 member = cached_fit(kind, parameters, table.subset(table.known.any(axis=1)), store)
             share = settings.member_weight
             one = Mixture.of([one, member], [1.0 - share, share])
+        if gated:
+            in_seconds = settings.ood_constant_s if unit == SECONDS else None
+            weights = (settings.ood_weight, settings.ood_constant if in_seconds is None else in_seconds)
+            parts, detector = fit_fallback(table, *weights, store=store, detector=detector)
+            one = OutOfDistributionGate.of({"known": one, **parts, "detector": detector}, *weights)
         if unit == SECONDS and settings.expert_limit_s:
             log.info(f"fitting the expert on runs with a limit of {settings.expert_limit_s:g} s or more")
             one = MixtureOfExperts.of(one, table, settings.expert_limit_s, settings.expert_after_s)
-        if gated:
-            weights = (settings.ood_weight, settings.ood_constant)
-            parts, detector = fit_fallback(table, *weights, store=store, detector=detector)
-            one = OutOfDistributionGate.of({"known": one, **parts, "detector": detector}, *weights)
         found[unit] = one
     return found
 

@@ -121,3 +121,16 @@ def test_an_expert_takes_part_in_seconds_alone() -> None:
     np.testing.assert_array_equal(
         found["cpu_seconds"].predict(table.instances).cdf, expected.predict(table.instances).cdf
     )
+
+
+def test_seconds_have_a_weight_of_their_own_for_the_constant() -> None:
+    tables = {unit: make_table(60, unit=unit) for unit in ("cpu_seconds", "conflicts")}
+    constants = {unit: make_estimator("constant").fit(table) for unit, table in tables.items()}
+    network: Any = SimpleNamespace(units=tuple(constants), for_unit=constants.__getitem__)
+    data: Any = SimpleNamespace(tables=tables, side=lambda *_: np.arange(60))
+    for seconds, expected in ((0.0, 0.0), (None, 0.3)):
+        settings = {"ood_weight": 0.7, "ood_constant": 0.3, "ood_constant_s": seconds, "expert_limit_s": 1000.0}
+        found: Any = ensemble(network, data, TrainingConfig.checked({"data": {"dataset": "x"}, "ensemble": settings}))
+        assert found["conflicts"].constant == 0.3
+        # The expert is outside of the gate.
+        assert found["cpu_seconds"].parts()["general"].constant == expected
