@@ -227,11 +227,9 @@ class EnsembleConfig(Section):
         default=0.0,
         ge=0,
         le=1,
-        description="Weight of the training set's own distribution, out of distribution.",
+        description="Weight of the training set's own distribution, out of distribution, in predictions of conflicts.",
     )
-    ood_constant_s: float | None = Field(
-        default=None, ge=0, le=1, description="That weight in predictions of seconds [default: ood_constant]."
-    )
+    ood_constant_s: float = Field(default=0.0, ge=0, le=1, description="That weight in predictions of seconds.")
     expert_limit_s: float = Field(
         default=0.0,
         ge=0,

@@ -136,7 +136,7 @@ def ensemble(
     """
     settings, found = config.ensemble, dict[str, Estimator]()
     # A network that is shown a part of the instance only is judged by that part.
-    gated = (settings.ood_weight or settings.ood_constant) and len(config.model.modalities) == 3
+    whole = len(config.model.modalities) == 3
     there = fitted if fitted is not None and learnt_sides(config) == LEARNT_SIDES else {}
     for unit in network.units:
         table = data.tables[unit].subset(data.side(*learnt_sides(config)))
@@ -149,12 +149,11 @@ def ensemble(
                 member = cached_fit(kind, parameters, table.subset(table.known.any(axis=1)), store)
             share = settings.member_weight
             one = Mixture.of([one, member], [1.0 - share, share])
-        if gated:
-            in_seconds = settings.ood_constant_s if unit == SECONDS else None
-            weights = (settings.ood_weight, settings.ood_constant if in_seconds is None else in_seconds)
+        weights = (settings.ood_weight, settings.ood_constant_s if unit == SECONDS else settings.ood_constant)
+        if any(weights) and whole:
             parts, detector = fit_fallback(table, *weights, store=store, detector=detector)
             one = OutOfDistributionGate.of({"known": one, **parts, "detector": detector}, *weights)
-        if unit == SECONDS and settings.expert_limit_s:
+        if unit == SECONDS and settings.expert_limit_s and whole:
             log.info(f"fitting the expert on runs with a limit of {settings.expert_limit_s:g} s or more")
             one = MixtureOfExperts.of(one, table, settings.expert_limit_s, settings.expert_after_s)
         found[unit] = one
