@@ -47,7 +47,7 @@ def ways_of(table: TrainingTable, asked: TrainingTable, seed: int) -> dict[str, 
     experts = MixtureOfExperts.of(known, table, LIMIT_S, AFTER_S)
     parts, detector = fit_fallback(table, 1.0, 1.0)
     gate = OutOfDistributionGate.of({"known": known, **parts, "detector": detector}, 1.0, 1.0)
-    degree, likeness = gate.degree(instances)[:, None, None], experts.likeness(instances)[:, None]
+    degree, gate_probability = gate.degree(instances)[:, None, None], experts.gate_probability(instances)[:, None]
     labelled = table.subset(table.known.any(axis=1))
     long = labelled.subset(labelled.limit_s >= LIMIT_S)
     expert = experts.parts()["expert"].predict(instances).cdf
@@ -64,7 +64,7 @@ def ways_of(table: TrainingTable, asked: TrainingTable, seed: int) -> dict[str, 
 
     def with_expert(first: Floats) -> Floats:
         outlives = 1.0 - CostDistribution(grid, first).cdf_at(np.full(first.shape[:2], np.log10(AFTER_S)))
-        weight = (likeness * outlives)[..., None]
+        weight = (gate_probability * outlives)[..., None]
         return np.asarray((1 - weight) * first + weight * expert)
 
     plain = known.predict(instances).cdf

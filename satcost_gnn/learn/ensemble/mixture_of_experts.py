@@ -137,7 +137,7 @@ class MixtureOfExperts(Estimator):
         )
         self._consist_of({"general": general, "expert": expert, "gate": gate})
 
-    def likeness(self, instances: Sequence[Instance]) -> Floats:
+    def gate_probability(self, instances: Sequence[Instance]) -> Floats:
         """Return ``float64[n]``: the probability that an instance is one of those that were run for long."""
         return 1.0 - self._parts["gate"].predict(instances)[:, 0].cdf_at(np.full(len(instances), _BETWEEN))
 
@@ -155,7 +155,7 @@ class MixtureOfExperts(Estimator):
         columns = [self.solvers.index(solver) for solver in expert.solvers]
         part = general[:, columns]
         outlives = 1.0 - part.cdf_at(np.full(part.shape, np.log10(self.after)))
-        weight = self.likeness(instances)[:, None] * outlives
+        weight = self.gate_probability(instances)[:, None] * outlives
         mixed = CostDistribution.mixture([part, expert.predict(instances)], np.stack([1.0 - weight, weight]))
         cdf[:, columns] = mixed.cdf
         return CostDistribution(general.grid, cdf)

@@ -41,8 +41,8 @@ def fitted(table: TrainingTable) -> MixtureOfExperts:
 def test_the_expert_is_heard_where_formulas_look_like_those_run_for_long(
     fitted: MixtureOfExperts, table: TrainingTable
 ) -> None:
-    likeness = fitted.likeness(table.instances)
-    assert (likeness[:60] < 0.05).all() and (likeness[60:] > 0.95).all()
+    gate_probability = fitted.gate_probability(table.instances)
+    assert (gate_probability[:60] < 0.05).all() and (gate_probability[60:] > 0.95).all()
     found, general = fitted.predict(table.instances), make_estimator("constant").fit(table).predict(table.instances)
     np.testing.assert_allclose(found.cdf[:60], general.cdf[:60], atol=0.05)
     # The constant is half a population too hopeful there.
@@ -53,7 +53,7 @@ def test_weights_are_likeness_times_what_outlives_ten_seconds(fitted: MixtureOfE
     long = table.subset(table.limit_s > 1000)
     general = make_estimator("constant").fit(table).predict(table.instances)
     expert = make_estimator(EXPERT[0], **EXPERT[1]).fit(long).predict(table.instances)
-    share = fitted.likeness(table.instances)[:, None] * (1 - general.cdf_at(np.ones(general.shape)))
+    share = fitted.gate_probability(table.instances)[:, None] * (1 - general.cdf_at(np.ones(general.shape)))
     expected = CostDistribution.mixture([general, expert], np.stack([1 - share, share]))
     np.testing.assert_allclose(fitted.predict(table.instances).cdf, expected.cdf, atol=1e-9)
     assert 0.3 < share[60:].mean() < 0.9
@@ -70,7 +70,8 @@ def test_the_expert_sees_no_other_labels(fitted: MixtureOfExperts, table: Traini
 def test_the_gate_sees_no_costs(fitted: MixtureOfExperts, table: TrainingTable) -> None:
     other = replace(table, cost=table.cost[::-1].copy())
     np.testing.assert_array_equal(
-        MixtureOfExperts(["constant", {}]).fit(other).likeness(table.instances), fitted.likeness(table.instances)
+        MixtureOfExperts(["constant", {}]).fit(other).gate_probability(table.instances),
+        fitted.gate_probability(table.instances),
     )
 
 
