@@ -107,8 +107,13 @@ def by_files(folder: Path, counts: list[int], jobs: list[int]) -> list[dict[str,
 
 
 def model(files: list[dict[str, Any]]) -> dict[str, float]:
-    """Return what a command and a file cost in CPU seconds, by all lists but the longest, and how far that is off."""
+    """Return what a command and a file cost in CPU seconds, by all lists but the longest, and how far that is off.
+
+    Nothing if there are fewer than two others.
+    """
     *shorter, longest = sorted((row for row in files if row["jobs"] == 1), key=lambda row: row["files"])
+    if len(shorter) < 2:
+        return {}
     each, start = np.polyfit([row["files"] for row in shorter], [row["cpu_s"] for row in shorter], 1)
     foretold = float(start + each * longest["files"])
     return {
