@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from large_stages import _resident_kib
+from large_stages import resident_kib
 from scaling import random_formula
 
 from satcost_gnn.config import read_config
@@ -122,9 +122,9 @@ def _measured(way: str, mode: str, edges: int, config: str, runs: int, results: 
         return vector.detach()
 
     Path("/proc/self/clear_refs").write_text("5")
-    before_kib = _resident_kib("VmRSS")
+    before_kib = resident_kib("VmRSS")
     vector = run()
-    grown = 1024 * (_resident_kib("VmHWM") - before_kib)
+    grown = 1024 * (resident_kib("VmHWM") - before_kib)
     seconds = []
     for _ in range(runs):
         start = time.process_time()

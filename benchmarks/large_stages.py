@@ -64,12 +64,13 @@ def _measured(name: str, n_literals: int, results: Any) -> None:
     formula = random_formula(n_literals, 0)
     # What making it took at most is not the stage's.
     Path("/proc/self/clear_refs").write_text("5")
-    before_kib, start = _resident_kib("VmRSS"), time.process_time()
+    before_kib, start = resident_kib("VmRSS"), time.process_time()
     STAGES[name](formula)
-    results.put((time.process_time() - start, 1024 * (_resident_kib("VmHWM") - before_kib) / formula.n_literals))
+    results.put((time.process_time() - start, 1024 * (resident_kib("VmHWM") - before_kib) / formula.n_literals))
 
 
-def _resident_kib(key: str) -> int:
+def resident_kib(key: str) -> int:
+    """Return an entry of this process's status, such as ``VmRSS``, in KiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
 

@@ -128,7 +128,6 @@ class EvaluationSetup:
                 found[name] = replace(one, graph=graph, probe=replace(one.probe, trace=None))
         self.names = list(found)
         matrix = self.dataset.cost_matrix(list(JUDGED), UNIT, instances=self.names)
-        limits = largest_limits(self.dataset)
         self.published = np.array([name in published for name in self.names])
         long = matrix.known & ~matrix.censored & (matrix.cost > MINUTES[0]) & (matrix.cost <= MINUTES[1])
         self.judged = self.published | long.any(axis=1)
@@ -141,7 +140,7 @@ class EvaluationSetup:
             matrix.known,
             self.dataset.families(self.names),
             self.dataset.satisfiable(self.names),
-            np.array([limits.get(name, 0.0) for name in self.names]),
+            largest_limits(self.dataset, self.names),
         )
         answered = [name for name in solved if name in published]
         self.by_probe = np.array([solved[name] for name in answered])

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from long_horizon import FOLDS, JUDGED, THIRD, EvaluationSetup, mean_over_seeds
 from numpy.typing import NDArray
+from structure_alone import crps_and_c_index
 
 from satcost_gnn.config import read_config
 from satcost_gnn.core.distribution import CostDistribution
@@ -81,20 +82,6 @@ def ways_of(table: TrainingTable, asked: TrainingTable, seed: int) -> dict[str, 
     return found
 
 
-def own_crps(table: TrainingTable, rows: NDArray[np.int64], predicted: CostDistribution) -> dict[str, float]:
-    """Return solver -> mean CRPS of its runs in some rows."""
-    found = {}
-    for column, solver in enumerate(JUDGED):
-        there = table.known[rows, column]
-        cost, stopped = table.cost[rows[there], column], table.censored[rows[there], column]
-        if there.any():
-            each = predicted[np.flatnonzero(there)][:, column].crps(
-                cost, stopped, np.where(stopped, cost, table.grid.high)
-            )
-            found[solver] = round(float(each.mean()), 4)
-    return found
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, default=Path("configs/corpus.toml"))
@@ -118,11 +105,12 @@ def main() -> None:
             for way, cdf in cdfs.items():
                 told = CostDistribution(table.grid, cdf)
                 scores = setup.score(published, told[published])
-                each.setdefault(way, []).append((scores, own_crps(table, own, told[own])))
+                crps = crps_and_c_index(told[own], table.subset(own), np.full(len(own), "own"))["crps, own"]
+                each.setdefault(way, []).append((scores, dict(zip(JUDGED, crps, strict=True))))
         for way, pairs in each.items():
             mean = mean_over_seeds([scores for scores, _ in pairs])["mean"]
-            crps = {solver: round(float(np.mean([one[solver] for _, one in pairs])), 4) for solver in pairs[0][1]}
-            row = {**{key: mean[key] for key in KEPT}, "own_crps": crps}
+            own_crps = {solver: round(float(np.mean([one[solver] for _, one in pairs])), 4) for solver in JUDGED}
+            row = {**{key: mean[key] for key in KEPT}, "own_crps": own_crps}
             result.setdefault(by, {})[way] = row
             print(by, way, row, file=sys.stderr, flush=True)
     options.output.write_text(json.dumps(result, separators=(",", ":")) + "\n")

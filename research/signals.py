@@ -31,7 +31,6 @@ from structure_alone import crps_and_c_index
 from training_side import training_side
 
 from satcost_gnn.config import read_config
-from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.evaluate.horizons import sources
 from satcost_gnn.features.instance import Instance
@@ -110,13 +109,9 @@ def main() -> None:
             each = []
             for seed in range(options.seeds):
                 fold_of = group_folds([side.groups[by][name] for name in names], FOLDS, seed)
-                cdf = np.zeros((*table.cost.shape, table.grid.bins + 1))
-                for fold in range(FOLDS):
-                    kind, parameters = CLASSICAL["forest"]
-                    fitted = make_estimator(kind, **{**parameters, "seed": seed}).fit(seen.subset(fold_of != fold))
-                    out = np.flatnonzero(fold_of == fold)
-                    cdf[out] = fitted.predict([seen.instances[k] for k in out]).cdf
-                each.append(crps_and_c_index(CostDistribution(table.grid, cdf), table, source))
+                kind, parameters = CLASSICAL["forest"]
+                predicted = make_estimator(kind, **{**parameters, "seed": seed}).out_of_fold(seen, fold_of)
+                each.append(crps_and_c_index(predicted, table, source))
             measured = {key: np.mean([one[key] for one in each], axis=0) for key in each[0]}
             row = {key: np.round(values, 4).tolist() for key, values in measured.items()}
             result.setdefault(by, {})[way] = row

@@ -175,7 +175,7 @@ class EvaluationSetup:
         arrays = [data.sides.astype("U16"), data.solved_sides.astype("U16")]
         for unit in self.units:
             for table in (data.tables[unit], data.solved_tables[unit]):
-                arrays += [np.where(table.known, table.cost, 0.0), table.censored, table.known]
+                arrays += [np.where(table.known, table.cost, 0.0), table.censored, table.known, table.limit_s]
         names = [*(one.gbdhash for one in data.instances), *data.solved]
         return digest(arrays, [preprocess_settings(self.config).features.key(), *self.solvers, *self.units, *names])
 

@@ -10,7 +10,7 @@ import inspect
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -126,16 +126,15 @@ class TrainingTable:
         """Return the table of some instances, by index (in the order given) or by a boolean mask."""
         chosen = np.asarray(indices)
         chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64)
-        return TrainingTable(
-            [self.instances[i] for i in chosen],
-            self.solvers,
-            self.unit,
-            self.cost[chosen],
-            self.censored[chosen],
-            self.known[chosen],
-            [self.groups[i] for i in chosen],
-            self.satisfiable[chosen],
-            self.limit_s[chosen],
+        return replace(
+            self,
+            instances=[self.instances[i] for i in chosen],
+            cost=self.cost[chosen],
+            censored=self.censored[chosen],
+            known=self.known[chosen],
+            groups=[self.groups[i] for i in chosen],
+            satisfiable=self.satisfiable[chosen],
+            limit_s=self.limit_s[chosen],
         )
 
     def joined(self, other: TrainingTable) -> TrainingTable:
@@ -151,16 +150,15 @@ class TrainingTable:
                 f"training table: found costs of {', '.join(other.solvers)} in {other.unit}; expected those of "
                 f"{', '.join(self.solvers)} in {self.unit}"
             )
-        return TrainingTable(
-            [*self.instances, *other.instances],
-            self.solvers,
-            self.unit,
-            np.concatenate([self.cost, other.cost]),
-            np.concatenate([self.censored, other.censored]),
-            np.concatenate([self.known, other.known]),
-            [*self.groups, *other.groups],
-            np.concatenate([self.satisfiable, other.satisfiable]),
-            np.concatenate([self.limit_s, other.limit_s]),
+        return replace(
+            self,
+            instances=[*self.instances, *other.instances],
+            cost=np.concatenate([self.cost, other.cost]),
+            censored=np.concatenate([self.censored, other.censored]),
+            known=np.concatenate([self.known, other.known]),
+            groups=[*self.groups, *other.groups],
+            satisfiable=np.concatenate([self.satisfiable, other.satisfiable]),
+            limit_s=np.concatenate([self.limit_s, other.limit_s]),
         )
 
 

@@ -82,7 +82,7 @@ def _key(estimator: Estimator, table: TrainingTable) -> str:
     """Return what tells apart the estimators and tables on which fits differ."""
     about = json.dumps([_FORMAT, estimator.name, estimator.parameters(), table.unit, table.solvers], sort_keys=True)
     found = hashlib.sha256(about.encode())
-    for values in (table.cost, table.censored, table.known):
+    for values in (table.cost, table.censored, table.known, table.limit_s):
         found.update(np.ascontiguousarray(values).tobytes())
     for instance in table.instances:
         for vector in (instance.static, instance.online):

@@ -138,7 +138,6 @@ def _tables(
 ) -> dict[str, TrainingTable]:
     """Return unit -> what each solver's run on some instances cost."""
     names = list(instances)
-    limits = largest_limits(dataset)
     found = {}
     for unit in units:
         matrix = dataset.cost_matrix(solvers, unit, instances=names)
@@ -151,17 +150,15 @@ def _tables(
             matrix.known,
             dataset.families(names),
             dataset.satisfiable(names),
-            np.array([limits.get(name, 0.0) for name in names]),
+            largest_limits(dataset, names),
         )
     return found
 
 
-def largest_limits(dataset: Dataset) -> dict[str, float]:
-    """Return instance -> the largest CPU limit in seconds that any solver was run under, published runs included."""
-    found: dict[str, float] = {}
-    for run in dataset.runs:
-        found[run.instance] = max(found.get(run.instance, 0.0), run.cpu_limit_s)
-    return found
+def largest_limits(dataset: Dataset, instances: Sequence[str]) -> NDArray[np.float64]:
+    """Return the largest CPU limit in seconds of each instance's runs, own and published, by any solver; 0 for none."""
+    runs_of = dataset.runs_of
+    return np.array([max((run.cpu_limit_s for run in runs_of.get(name, ())), default=0.0) for name in instances])
 
 
 def _with_parts(instance: Instance, parts: Collection[str]) -> Instance:

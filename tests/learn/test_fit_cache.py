@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,6 +40,12 @@ def test_other_labels_or_settings_are_fitted_anew(table, tmp_path):
     cached_fit("forest", SETTINGS, changed, tmp_path)
     cached_fit("forest", {"n_trees": 6}, table, tmp_path)
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_other_limits_are_fitted_anew(table, tmp_path):
+    for limit_s in (10.0, 10.0, 5000.0):
+        cached_fit("forest", SETTINGS, replace(table, limit_s=np.full(len(table), limit_s)), tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.parametrize("name", ["estimator.json", "arrays.npz", "hashes.json", ""])

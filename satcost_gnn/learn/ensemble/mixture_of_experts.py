@@ -34,11 +34,6 @@ _GATE_COSTS, _BETWEEN = (-2.0, 0.0), -1.0
 _GATE_SOLVER = "long limit"
 
 
-def has_long_limits(table: TrainingTable, limit_s: float) -> NDArray[np.bool_]:
-    """Return ``bool[n]``: whether an instance had a run under a limit of at least so many CPU seconds."""
-    return np.asarray(table.limit_s >= limit_s)
-
-
 @register
 class MixtureOfExperts(Estimator):
     """An estimator, and an expert that takes part as far as an instance looks like those that were run for long.
@@ -105,7 +100,7 @@ class MixtureOfExperts(Estimator):
 
     def _fit_expert(self, table: TrainingTable, general: Estimator) -> None:
         table = table.subset(table.known.any(axis=1))
-        long = has_long_limits(table, self.limit_s)
+        long = table.limit_s >= self.limit_s
         if min(long.sum(), (~long).sum()) < LEAST_INSTANCES:
             log.warning(
                 f"no expert: {long.sum()} of {len(table)} instances have runs with a limit of {self.limit_s:g} s or "
@@ -188,4 +183,4 @@ class MixtureOfExperts(Estimator):
             self._consist_of({"general": self._parts["general"]})
 
 
-__all__ = ["EXPERT", "GATE", "LEAST_INSTANCES", "MixtureOfExperts", "has_long_limits"]
+__all__ = ["EXPERT", "GATE", "LEAST_INSTANCES", "MixtureOfExperts"]

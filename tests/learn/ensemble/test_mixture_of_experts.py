@@ -49,7 +49,7 @@ def test_the_expert_is_heard_where_formulas_look_like_those_run_for_long(
     assert (found.median()[60:] > general.median()[60:]).mean() > 0.8
 
 
-def test_weights_are_likeness_times_what_outlives_ten_seconds(fitted: MixtureOfExperts, table: TrainingTable) -> None:
+def test_weights_are_the_gate_times_what_outlives_ten_seconds(fitted: MixtureOfExperts, table: TrainingTable) -> None:
     long = table.subset(table.limit_s > 1000)
     general = make_estimator("constant").fit(table).predict(table.instances)
     expert = make_estimator(EXPERT[0], **EXPERT[1]).fit(long).predict(table.instances)
