@@ -23,11 +23,9 @@ def interval_text(low: float | None, high: float | None, bound: float | None = N
     return last if first == last and not first[0].isdigit() else f"{first} – {last}"
 
 
-def probability_text(value: float | None, least: float | None = None) -> str:
-    """Return a probability with two digits after the point; where it is unknown, what it is at least."""
-    if value is not None and math.isfinite(value):
-        return f"{value:.2f}"
-    return "unknown" if least is None or not math.isfinite(least) else f"≥ {least:.2f}"
+def probability_text(value: float | None) -> str:
+    """Return a probability with two digits after the point, or that it is unknown."""
+    return f"{value:.2f}" if value is not None and math.isfinite(value) else "unknown"
 
 
 # Seconds, and what they are called: durations are told in the largest unit of which there is at least one.

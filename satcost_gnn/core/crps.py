@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from satcost_gnn.core.arguments import broadcast_over
-from satcost_gnn.core.grid import CostGrid, Floats
+from satcost_gnn.core.grid import CostGrid, Floats, broadcast_over
 
 
 def crps(

@@ -8,10 +8,18 @@ than ``grid.high``. Where a number is needed for it, ``grid.high`` stands for it
 
 from __future__ import annotations
 
-from satcost_gnn.core.arguments import broadcast_over, log10_budget, quantile_levels
 from satcost_gnn.core.crps import crps
 from satcost_gnn.core.estimated_cdf import kaplan_meier
-from satcost_gnn.core.grid import GRIDS, UNIT_LABELS, CostGrid, Floats, grid_for
+from satcost_gnn.core.grid import (
+    GRIDS,
+    UNIT_LABELS,
+    CostGrid,
+    Floats,
+    broadcast_over,
+    grid_for,
+    log10_budget,
+    quantile_levels,
+)
 
 # A grid is imported from here, too: nobody has a distribution without its grid.
 __all__ = ["GRIDS", "TABLE_LEVELS", "UNIT_LABELS", "Bools", "CostDistribution", "CostGrid", "Floats", "grid_for"]
@@ -119,11 +127,6 @@ class CostDistribution:
 
     # Questions ------------------------------------------------------------------------------------------------------
 
-    @property
-    def mass_above(self) -> Floats:
-        """``float64[...]``: probability that the cost is beyond the grid's upper end."""
-        return np.asarray(1.0 - self.cdf[..., -1])
-
     def cdf_at(self, log10_cost: ArrayLike) -> Floats:
         """Return the probability that log10 cost is at most a value.
 
@@ -225,7 +228,7 @@ class CostDistribution:
         mass = np.diff(self.cdf, axis=-1)
         variance = (mass * ((self.grid.centres - centre) ** 2 + self.grid.width**2 / 12)).sum(axis=-1)
         variance = variance + self.cdf[..., 0] * (self.grid.low - centre[..., 0]) ** 2
-        variance = variance + self.mass_above * (self.grid.high - centre[..., 0]) ** 2
+        variance = variance + (1.0 - self.cdf[..., -1]) * (self.grid.high - centre[..., 0]) ** 2
         return np.asarray(np.sqrt(variance))
 
     def p_solved_by(self, budget: ArrayLike) -> Floats:
@@ -435,8 +438,8 @@ class CostDistribution:
         return cls(grid, kaplan_meier(grid, log10_cost, weights, censored))
 
     @classmethod
-    def from_hazard(cls, grid: CostGrid, hazard: ArrayLike, below: ArrayLike = 0.0) -> CostDistribution:
-        """Return distributions from discrete-time hazards: S(edge i) = (1 - below) * product over j <= i of (1 - h_j).
+    def from_hazard(cls, grid: CostGrid, hazard: ArrayLike) -> CostDistribution:
+        """Return distributions from discrete-time hazards: S(edge i) = product over j < i of (1 - h_j).
 
         Parameters
         ----------
@@ -444,16 +447,14 @@ class CostDistribution:
             The grid.
         hazard
             ``[..., bins]``: probability of ending in each bin for a run that reached it.
-        below
-            Probability of ending at or below the grid's lower end, broadcast against the leading axes.
         """
         h = np.asarray(hazard, dtype=np.float64)
         if h.ndim < 1 or h.shape[-1] != grid.bins:
             raise ValueError(f"found hazards of shape {h.shape}; expected (..., {grid.bins}), one for each bin")
         if not np.isfinite(h).all() or (h < -_TOLERANCE).any() or (h > 1 + _TOLERANCE).any():
             raise ValueError("hazards must be probabilities between 0 and 1")
-        start = 1.0 - np.broadcast_to(np.asarray(below, dtype=np.float64), h.shape[:-1])[..., None]
-        survival = np.concatenate([start, start * np.cumprod(1.0 - np.clip(h, 0.0, 1.0), axis=-1)], axis=-1)
+        start = np.ones((*h.shape[:-1], 1))
+        survival = np.concatenate([start, np.cumprod(1.0 - np.clip(h, 0.0, 1.0), axis=-1)], axis=-1)
         return cls(grid, 1.0 - survival)
 
 

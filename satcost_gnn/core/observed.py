@@ -77,7 +77,8 @@ class ObservedDistribution(CostDistribution):
 
     def mean(self) -> Floats:
         """Return the mean of log10 cost with all that lies beyond the bound counted at it: a lower bound."""
-        return self._up_to_bound(np.where(self._reached() >= 1.0, np.inf, self.log10_bound))
+        part = self.inner.restricted_mean(np.full(self.shape, self.log10_bound))
+        return np.where(self._reached() >= 1.0, self.inner.mean(), np.minimum(part, self.log10_bound))
 
     def condition_above(self, log10_cost: ArrayLike) -> CostDistribution:
         """Return the distributions given that the cost is more than a value."""
@@ -99,17 +100,8 @@ class ObservedDistribution(CostDistribution):
     def _reached(self) -> Floats:
         """Return the probability of a cost within the bound; exactly 1 where the cost is known for certain."""
         found = np.asarray(self.inner.cdf_at(np.full(self.shape, self.log10_bound)))
-        lower, upper = getattr(self.inner, "lower", None), getattr(self.inner, "upper", None)
-        if lower is None or upper is None:
-            return np.asarray(np.minimum(found, 1.0 - 2 * _SLACK))
+        lower, upper = (getattr(self.inner, name, np.nan) for name in ("lower", "upper"))
         return np.where(lower == upper, 1.0, np.minimum(found, 1.0 - 2 * _SLACK))
-
-    def _up_to_bound(self, limit: Floats) -> Floats:
-        if not self.shape:
-            whole, part = self.inner.mean(), self.inner.restricted_mean(self.log10_bound)
-        else:
-            whole, part = self.inner.mean(), self.inner.restricted_mean(np.full(self.shape, self.log10_bound))
-        return np.where(np.isinf(limit), whole, np.minimum(part, self.log10_bound))
 
 
 def observed_up_to(distribution: CostDistribution, bound: float) -> CostDistribution:

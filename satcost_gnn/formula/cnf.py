@@ -150,10 +150,6 @@ class Formula:
 
         return from_memory(formula, source)
 
-    def without_warnings(self) -> Formula:
-        """Return the formula without warnings."""
-        return replace(self, warnings=())
-
     def with_auxiliary(self, count: int) -> Formula:
         """Return the formula with so many of its last variables known to be those of an encoding."""
         return replace(self, n_auxiliary=count)

@@ -148,11 +148,6 @@ class CompactGraph:
         return len(self.clause_literals)
 
     @property
-    def n_nodes(self) -> int:
-        """Number of variable and clause nodes."""
-        return self.n_variables + self.n_clauses
-
-    @property
     def kept_clause_share(self) -> float:
         """Share of the formula's clauses that the graph holds; 1 unless it is a sample."""
         return float(self.graph_inputs[GRAPH_INPUTS.index("kept_clause_share")])
@@ -201,9 +196,3 @@ class CompactGraph:
     def __getstate__(self) -> dict[str, Any]:
         # The other direction is cheaper to rebuild than to send to another process.
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-    def __repr__(self) -> str:
-        return (
-            f"CompactGraph(n_variables={self.n_variables}, n_clauses={self.n_clauses}, n_edges={self.n_edges}, "
-            f"kept_clause_share={self.kept_clause_share:.3g})"
-        )

@@ -8,7 +8,6 @@ missing, not zero.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar
@@ -19,15 +18,10 @@ from numpy.typing import NDArray
 from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.errors import SandboxError
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.dimacs import read_dimacs, write_dimacs
+from satcost_gnn.formula.dimacs import write_dimacs
 from satcost_gnn.formula.gbdc_process import call_gbdc
 from satcost_gnn.formula.mixing import mixed
-from satcost_gnn.formula.static_feature_list import (
-    GBDC_SCALES,
-    LONGEST_XOR,
-    SCALES,
-    STATIC_FEATURE_NAMES,
-)
+from satcost_gnn.formula.static_feature_list import GBDC_SCALES, LONGEST_XOR, SCALES, STATIC_FEATURE_NAMES
 from satcost_gnn.formula.transposition import transposed
 from satcost_gnn.runtime.scratch_space import scratch_directory
 
@@ -36,9 +30,7 @@ _MAX_PROPAGATION_ROUNDS: Final = 1000
 _T = TypeVar("_T", bound=np.generic)
 
 
-def static_features(
-    formula: Formula | str | os.PathLike[str], *, on_partial: Callable[[FeatureVector], None] | None = None
-) -> FeatureVector:
+def static_features(formula: Formula, *, on_partial: Callable[[FeatureVector], None] | None = None) -> FeatureVector:
     """Return the static features of a formula.
 
     ``gbdc`` is C++ code within this process: for formulas from strangers, call this in a limited child process, and
@@ -47,7 +39,7 @@ def static_features(
     Parameters
     ----------
     formula
-        A formula, or the path of a DIMACS file.
+        The formula.
     on_partial
         Called once with our own features, gbdc's still missing, before gbdc runs.
 
@@ -57,14 +49,7 @@ def static_features(
         In the order of :data:`STATIC_FEATURE_NAMES`, with the seconds of each group. Features of group ``gbdc`` leave
         empty clauses out; all of them are missing for a formula without literals, for one whose variable numbers are
         so sparse that gbdc's tables would outgrow the formula, and where gbdc fails.
-
-    Raises
-    ------
-    FormulaError
-        If ``formula`` is a path and cannot be read.
     """
-    if not isinstance(formula, Formula):
-        formula = read_dimacs(formula)
     values: dict[str, float] = {}
     seconds: dict[str, float] = {}
     start = time.perf_counter()

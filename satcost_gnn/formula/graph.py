@@ -35,8 +35,6 @@ from satcost_gnn.formula.mixing import mixed
 from satcost_gnn.formula.refinement import Colours, clause_colours, literal_colours, row_colours
 
 if TYPE_CHECKING:
-    from torch_geometric.data import HeteroData
-
     from satcost_gnn.formula.cnf import Formula
     from satcost_gnn.search.trace import Trace
 
@@ -143,7 +141,6 @@ def clause_variable_graph(
     *,
     max_edges: int | None = DEFAULT_MAX_EDGES,
     size_limit: int | None = None,
-    unit_propagation: bool = False,
 ) -> CompactGraph:
     """Build the clause-variable graph of a formula.
 
@@ -157,8 +154,6 @@ def clause_variable_graph(
         Literal occurrences to keep, see :func:`sample_clauses`; None for all.
     size_limit
         Literal occurrences beyond which no graph is built; None for no limit.
-    unit_propagation
-        Whether to simplify by the consequences of unit clauses first.
 
     Returns
     -------
@@ -186,7 +181,7 @@ def clause_variable_graph(
             f"found a trace over {trace.n_vars} variables; expected one over the formula's {formula.n_vars}",
             formula.source,
         )
-    pieces = Pieces(formula, unit_propagation)
+    pieces = Pieces(formula)
     counted = _Counted.of(pieces, formula.n_vars)
     used = np.flatnonzero(counted.degree)
     n_variables, n_clauses, n_edges = len(used), len(counted.lengths), int(counted.degree.sum())
@@ -331,7 +326,7 @@ def _picked_in(
         before += len(piece.lengths)
 
 
-def sample_clauses(graph: CompactGraph, max_edges: int, seed: int = 0) -> CompactGraph:
+def sample_clauses(graph: CompactGraph, max_edges: int) -> CompactGraph:
     """Keep a sample of the clauses of a large graph, and the variables in them; a small graph is returned as it is.
 
     A few large graphs would otherwise take most of the time of training and the memory of a batch, while what the
@@ -352,8 +347,6 @@ def sample_clauses(graph: CompactGraph, max_edges: int, seed: int = 0) -> Compac
         The graph.
     max_edges
         Edges to keep at most. A clause longer than this is never kept.
-    seed
-        Seed of the sample: the same graph, limit and seed give the same sample.
 
     Raises
     ------
@@ -364,7 +357,7 @@ def sample_clauses(graph: CompactGraph, max_edges: int, seed: int = 0) -> Compac
         return graph
     lengths = np.diff(graph.clause_offsets)
     columns = [VARIABLE_INPUTS.index(name) for name in COLOUR_INPUTS]
-    variables = row_colours(graph.variable_inputs[:, columns], seed)
+    variables = row_colours(graph.variable_inputs[:, columns])
     colours = _clause_colours([Occurrences(graph.clause_literals, lengths)], variables)
     picked = _picked_clauses(colours, lengths, graph.n_edges, max_edges)
     kept_edges = np.zeros(len(lengths), dtype=bool)
@@ -409,28 +402,3 @@ def _stable_order(values: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
         among = np.union1d(equal, equal + 1)
         order[among] = order[among][np.lexsort((order[among], ordered[among]))]
     return order
-
-
-def to_pyg(graph: CompactGraph) -> HeteroData:
-    """Return the graph as PyTorch Geometric data.
-
-    Node types ``variable`` and ``clause`` with ``x`` (float32); edge types ``("variable", "positive", "clause")`` and
-    ``("variable", "negative", "clause")`` and their reverses ``("clause", "rev_positive", "variable")`` and
-    ``("clause", "rev_negative", "variable")`` with ``edge_index``; the graph's inputs as ``graph_inputs`` of shape
-    ``(1, len(GRAPH_INPUTS))``, so that PyG's loaders stack them.
-    """
-    import torch
-    from torch_geometric.data import HeteroData
-
-    data = HeteroData()
-    data["variable"].x = torch.from_numpy(graph.variable_inputs.astype(np.float32))
-    data["clause"].x = torch.from_numpy(graph.clause_inputs.astype(np.float32))
-    data.graph_inputs = torch.from_numpy(graph.graph_inputs[None].copy())
-    clauses = np.repeat(np.arange(graph.n_clauses), np.diff(graph.clause_offsets))
-    literals = graph.clause_literals.astype(np.int64)
-    for sign, name in ((0, "positive"), (1, "negative")):
-        chosen = (literals & 1) == sign
-        edges = torch.from_numpy(np.stack([literals[chosen] >> 1, clauses[chosen]]))
-        data["variable", name, "clause"].edge_index = edges
-        data["clause", f"rev_{name}", "variable"].edge_index = edges.flip(0)
-    return data

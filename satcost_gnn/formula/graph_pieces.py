@@ -1,4 +1,4 @@
-"""The occurrences of a formula in pieces of bounded memory, without the clauses that propagation satisfies."""
+"""The occurrences of a formula in pieces of bounded memory."""
 
 from __future__ import annotations
 
@@ -20,9 +20,6 @@ _PIECE_LITERALS: Final = 2_000_000
 
 # Literal occurrences of a formula that is held in its reduced form, 4 bytes each, rather than reduced again each time.
 _HELD_LITERALS: Final = 64_000_000
-
-# Rounds of unit propagation: a chain of implications takes one round a link, and no formula may take for ever.
-_PROPAGATION_ROUNDS: Final = 200
 
 
 @dataclass(frozen=True)
@@ -70,16 +67,13 @@ class Pieces:
     Reducing costs a sort: what was reduced is held as long as it is not the larger part of the memory.
     """
 
-    def __init__(self, formula: Formula, unit_propagation: bool) -> None:
+    def __init__(self, formula: Formula) -> None:
         self._formula = formula
         size = max(_PIECE_LITERALS, formula.n_vars)
         cuts = np.searchsorted(formula.offsets, np.arange(0, formula.n_literals, size))
         bounds = np.unique(np.concatenate([[0], cuts, [formula.n_clauses]])).tolist()
-        self._ranges = list(pairwise(bounds)) if formula.n_literals > size and not unit_propagation else []
-        self._held: list[Occurrences] = []
-        if not self._ranges:
-            whole = _reduced(formula, 0, formula.n_clauses)
-            self._held = [_propagated(whole, formula.n_vars) if unit_propagation else whole]
+        self._ranges = list(pairwise(bounds)) if formula.n_literals > size else []
+        self._held = [] if self._ranges else [_reduced(formula, 0, formula.n_clauses)]
 
     def __iter__(self) -> Iterator[Occurrences]:
         if self._held:
@@ -92,27 +86,3 @@ class Pieces:
                 held.append(replace(piece, literals=piece.literals.astype(np.int32)))
             yield piece
         self._held = held or []
-
-
-def _propagated(found: Occurrences, n_vars: int) -> Occurrences:
-    """Assign the literals of unit clauses, drop satisfied clauses and false literals, and repeat.
-
-    A contradiction ends it: the empty clause stays in the formula.
-    """
-    literals, lengths = found.literals, found.lengths
-    for _ in range(_PROPAGATION_ROUNDS):
-        starts = np.cumsum(lengths) - lengths
-        units = np.unique(literals[starts[lengths == 1]])
-        if not len(units) or (lengths == 0).any():
-            break
-        true = np.zeros(2 * n_vars, dtype=bool)
-        true[units] = True
-        if (true[0::2] & true[1::2]).any():
-            break
-        clause_of = np.repeat(np.arange(len(lengths)), lengths)
-        satisfied = np.zeros(len(lengths), dtype=bool)
-        satisfied[clause_of[true[literals]]] = True
-        kept = ~satisfied[clause_of] & ~true[literals ^ 1]
-        lengths = np.bincount(clause_of[kept], minlength=len(lengths))[~satisfied]
-        literals = literals[kept]
-    return Occurrences(literals, lengths, found.duplicates, found.tautologies)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from typing import BinaryIO, Final, NoReturn
 
 from satcost_gnn.errors import FormulaError
@@ -80,23 +81,23 @@ class _Reader:
         if odd is not None:
             self._fail(f"found byte {odd[0]!r}, which is no iCNF text; expected numbers, blanks and 'a'", odd.start())
         header = _HEADER.match(self._text)
-        sizes, marked, start = None, False, 0
-        if header:
-            sizes, start = self._sizes(header), header.end()
-            marked = True
+        sizes, start = (self._sizes(header), header.end()) if header else (None, 0)
         matches = list(_CUBE.finditer(self._text, start))
         if not matches:
-            if marked:
+            if header:
                 self._fail("found a header and no cube; expected cubes such as 'a 1 -2 0' behind the clauses", start)
             return None, self._bare_cubes()
         cubes: list[Cube] = []
         between: list[bytes] = []
         position = start
         for found in matches:
+            words = self._text[position : found.start()].split()
             if cubes:
                 self._check_no_clause(position, found.start())
-            else:
-                self._check_closed(self._text[position : found.start()], found.start())
+            elif words and words[-1].strip(b"0"):
+                self._fail(
+                    "found a cube ('a') inside a clause; expected the clause's closing 0 before it", found.start()
+                )
             cubes.append(self._cube(found))
             between.append(self._text[position : found.start()])
             between.append(b" " + b"\n" * found.group().count(b"\n"))
@@ -110,7 +111,7 @@ class _Reader:
             sizes = (sizes[0], _count_zeros(rest))
         formula = parse_clauses(rest, self._source, self._limits, sizes)
         # No header is what iCNF has, and nothing to warn of.
-        return (formula.without_warnings() if sizes is None else formula), cubes
+        return (replace(formula, warnings=()) if sizes is None else formula), cubes
 
     def _sizes(self, header: re.Match[bytes]) -> tuple[int, int] | None:
         words = header[1].split()
@@ -125,12 +126,6 @@ class _Reader:
         if int(numbers[0]) > min(MAX_VARIABLE, self._limits.max_vars):
             self._fail(f"the header announces {int(numbers[0])} variables, which are too many", header.start(1))
         return int(numbers[0]), int(numbers[1])
-
-    def _check_closed(self, before: bytes, place: int) -> None:
-        """Refuse a cube that begins inside a clause."""
-        words = before.split()
-        if words and words[-1].strip(b"0"):
-            self._fail("found a cube ('a') inside a clause; expected the clause's closing 0 before it", place)
 
     def _check_no_clause(self, start: int, end: int) -> None:
         """Refuse what stands between cubes: as a clause it would hold for those behind it only."""

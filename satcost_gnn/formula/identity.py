@@ -15,11 +15,9 @@ import numpy as np
 
 from satcost_gnn.formula.clause_text import clause_text, render_integers
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.dimacs import read_dimacs, write_dimacs
-from satcost_gnn.formula.gbdc_process import call_gbdc
-from satcost_gnn.runtime.scratch_space import scratch_directory
+from satcost_gnn.formula.dimacs import read_dimacs
 
-__all__ = ["Identity", "gbdhash", "identity", "isohash", "isohash2"]
+__all__ = ["Identity", "gbdhash", "identity", "isohash"]
 
 
 @dataclass(frozen=True)
@@ -39,32 +37,31 @@ class Identity:
     isohash: str
 
 
-def identity(formula: Formula | str | os.PathLike[str]) -> Identity:
-    """Return the keys of a formula or of a DIMACS file.
-
-    Raises
-    ------
-    FormulaError
-        If the file cannot be read.
-    """
-    formula = _formula(formula)
+def identity(formula: Formula) -> Identity:
+    """Return the keys of a formula."""
     return Identity(gbdhash(formula), isohash(formula))
 
 
 def gbdhash(formula: Formula | str | os.PathLike[str]) -> str:
-    """Return the MD5 of the clauses' text: numbers separated by one blank, zeros included, no header."""
+    """Return the MD5 of the clauses' text: numbers separated by one blank, zeros included, no header.
+
+    Raises
+    ------
+    FormulaError
+        If a file is given that cannot be read.
+    """
+    formula = formula if isinstance(formula, Formula) else read_dimacs(formula)
     digest = hashlib.md5(usedforsecurity=False)
     held = b""
-    for text in clause_text(_formula(formula), newline=False):
+    for text in clause_text(formula, newline=False):
         digest.update(held)
         held = text
     digest.update(held[:-1])
     return digest.hexdigest()
 
 
-def isohash(formula: Formula | str | os.PathLike[str]) -> str:
+def isohash(formula: Formula) -> str:
     """Return the MD5 of the sorted pairs (rarer, commoner) of each variable's occurrences by sign."""
-    formula = _formula(formula)
     variables, size = formula.dense_variables()
     positive = formula.literals > 0
     by_sign = [np.bincount(variables[chosen], minlength=size) for chosen in (positive, ~positive)]
@@ -72,30 +69,3 @@ def isohash(formula: Formula | str | os.PathLike[str]) -> str:
     pairs = pairs[pairs[:, 1] > 0]
     pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
     return hashlib.md5(render_integers(pairs.ravel()), usedforsecurity=False).hexdigest()
-
-
-def isohash2(formula: Formula | str | os.PathLike[str]) -> str:
-    """Return gbdc's hash of a Weisfeiler-Leman colouring: as invariant as :func:`isohash`, and far more selective.
-
-    Variables that occur are numbered without gaps first. gbdc reads a temporary file; large formulas take seconds.
-
-    Raises
-    ------
-    SandboxError
-        If gbdc dies or runs into a limit.
-    """
-    formula = _formula(formula)
-    # gbdc's hash depends on gaps in the numbering, and its memory on the largest variable.
-    variables, size = formula.dense_variables()
-    used = np.bincount(variables, minlength=size) > 0
-    number = np.cumsum(used, dtype=np.int64)[variables]
-    literals = np.where(formula.literals < 0, -number, number)
-    dense = Formula.from_arrays(literals, formula.offsets, int(np.count_nonzero(used)), formula.source)
-    with scratch_directory() as directory:
-        path = directory / "formula.cnf"
-        write_dimacs(dense, path)
-        return str(call_gbdc("isohash2", str(path)))
-
-
-def _formula(formula: Formula | str | os.PathLike[str]) -> Formula:
-    return formula if isinstance(formula, Formula) else read_dimacs(formula)

@@ -28,9 +28,9 @@ _HALF_BITS: Final = 26
 _HALF: Final = np.uint64((1 << _HALF_BITS) - 1)
 
 
-def row_colours(rows: NDArray[np.float16], seed: int = 0) -> Colours:
+def row_colours(rows: NDArray[np.float16]) -> Colours:
     """Return a hash of each row of numbers, bit by bit."""
-    found = np.full(len(rows), seed, dtype=np.uint64)
+    found = np.zeros(len(rows), dtype=np.uint64)
     for column in np.ascontiguousarray(rows.T).view(np.uint16):
         found = mixed(found ^ column)
     return found

@@ -180,7 +180,6 @@ def test_unknown_is_said_as_unknown() -> None:
     assert cost_text(float("nan"), 10.0) == cost_text(None, 10.0) == "> 10"
     assert cost_text(None) == "unknown" and cost_text(2.5, 10.0) == "2.5"
     assert probability_text(None) == probability_text(float("nan")) == "unknown" and probability_text(0.5) == "0.50"
-    assert probability_text(None, 0.3) == "≥ 0.30"
     assert interval_text(None, None, 10.0) == "> 10" and interval_text(2.0, None, 10.0) == "2 – > 10"
 
 

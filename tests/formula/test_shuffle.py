@@ -8,7 +8,7 @@ from satcost_gnn.errors import FormulaError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.compact_graph import VARIABLE_INPUTS
 from satcost_gnn.formula.graph import clause_variable_graph
-from satcost_gnn.formula.identity import gbdhash, isohash2
+from satcost_gnn.formula.identity import gbdhash, isohash
 from satcost_gnn.formula.shuffle import renamed_trace, shuffled, signed_renaming
 from satcost_gnn.runtime.random_stream import Draws
 
@@ -28,7 +28,7 @@ def test_a_copy_is_the_formula_under_the_new_names(flips: bool) -> None:
     there = sorted(sorted(int(np.sign(x) * renaming[abs(x) - 1]) for x in clause) for clause in formula.clauses())
     assert there == sorted(sorted(clause) for clause in copy.clauses())
     assert gbdhash(copy) != gbdhash(formula)
-    assert isohash2(copy) == isohash2(formula)
+    assert isohash(copy) == isohash(formula)
 
 
 def test_trace_follows_the_names() -> None:
