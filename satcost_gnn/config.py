@@ -264,20 +264,6 @@ class CheckpointSection(Section):
     )
 
 
-def ensemble_moved(values: Any) -> tuple[Any, list[tuple[str, str]]]:
-    """Return a configuration with the ensemble's keys where they are today, and each such key then and now.
-
-    Earlier versions had them in ``[model]``.
-    """
-    model = values.get("model") if isinstance(values, Mapping) else None
-    if not isinstance(model, Mapping) or not (found := [key for key in _FORMER_MODEL_KEYS if key in model]):
-        return values, []
-    ensemble = {_FORMER_MODEL_KEYS[key]: model[key] for key in found} | dict(values.get("ensemble") or {})
-    left = {key: value for key, value in model.items() if key not in found}
-    moved = [(f"model.{key}", f"ensemble.{_FORMER_MODEL_KEYS[key]}") for key in found]
-    return {**values, "model": left, "ensemble": ensemble}, moved
-
-
 class TrainingConfig(NetworkConfig):
     """A whole training run: ``satcost train --config FILE`` and ``python train.py --config FILE``."""
 
@@ -293,10 +279,15 @@ class TrainingConfig(NetworkConfig):
     @model_validator(mode="before")
     @classmethod
     def _with_an_ensemble_of_its_own(cls, values: Any, info: ValidationInfo) -> Any:
-        found, moved = ensemble_moved(values)
+        """Put the ensemble's keys, which earlier versions had in ``[model]``, where they are today."""
+        model = values.get("model") if isinstance(values, Mapping) else None
+        if not isinstance(model, Mapping) or not (found := [key for key in _FORMER_MODEL_KEYS if key in model]):
+            return values
         if isinstance(info.context, list):
-            info.context.extend(moved)
-        return found
+            info.context.extend((f"model.{key}", f"ensemble.{_FORMER_MODEL_KEYS[key]}") for key in found)
+        ensemble = {_FORMER_MODEL_KEYS[key]: model[key] for key in found} | dict(values.get("ensemble") or {})
+        left = {key: value for key, value in model.items() if key not in found}
+        return {**values, "model": left, "ensemble": ensemble}
 
     @property
     def directory(self) -> Path:

@@ -57,7 +57,7 @@ class Section(BaseModel):
         try:
             return cls.model_validate(dict(values or {}), context=former)
         except ValidationError as error:
-            raise ConfigError(f"{source}: {explain(cls, error)}") from None
+            raise ConfigError(f"{source}: {'; '.join(problems(cls, error))}") from None
 
 
 def section_at(section: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseModel]:
@@ -70,8 +70,8 @@ def section_at(section: type[BaseModel], place: tuple[int | str, ...]) -> type[B
     return section
 
 
-def explain(section: type[BaseModel], error: ValidationError) -> str:
-    """Return one line for each problem: the key, what was found, what is expected."""
+def problems(section: type[BaseModel], error: ValidationError) -> list[str]:
+    """Return a text for each problem: the key, what was found, what is expected."""
     lines = []
     for problem in error.errors():
         place = problem["loc"]
@@ -80,8 +80,10 @@ def explain(section: type[BaseModel], error: ValidationError) -> str:
             known = ", ".join(section_at(section, place).model_fields)
             lines.append(f"found unknown key {key!r}; expected one of: {known}")
         elif problem["type"] == "missing":
-            lines.append(f"found no key {key!r}, which has no default; add it")
+            lines.append(f"found no key {key!r}, which has no default")
         else:
             message = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"found {key} = {problem['input']!r}: {message[0].lower()}{message[1:]}")
-    return "; ".join(lines)
+            value = repr(problem["input"])
+            value = value if len(value) < 80 else value[:77] + "..."
+            lines.append(f"found {key} = {value}: {message[:1].lower()}{message[1:]}")
+    return lines

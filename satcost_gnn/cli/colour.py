@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from satcost_gnn.runtime.terminals import is_terminal
+from satcost_gnn.runtime.progress import is_terminal
 
 
 class Color(StrEnum):

@@ -11,7 +11,7 @@ import typer
 from satcost_gnn.cli.numbers import COUNT, MEBIBYTES, Commas
 from satcost_gnn.errors import ConfigError, ExecutorError
 from satcost_gnn.runtime.logs import log
-from satcost_gnn.runtime.terminals import is_terminal
+from satcost_gnn.runtime.progress import is_terminal
 
 if TYPE_CHECKING:
     from satcost_gnn.runtime.ray_cluster import RayCluster

@@ -42,7 +42,7 @@ from satcost_gnn.decide.time_left import LONGER
 from satcost_gnn.errors import ConfigError, FormulaError, OutputError
 from satcost_gnn.formula.text_stream import ReadLimits
 from satcost_gnn.runtime.output_files import check_outputs, write_json
-from satcost_gnn.runtime.terminals import is_terminal
+from satcost_gnn.runtime.progress import is_terminal
 
 if TYPE_CHECKING:
     import numpy as np

@@ -111,12 +111,7 @@ def known_cost(grid: CostGrid, log10_cost: float) -> CostDistribution:
 def survived(distribution: CostDistribution, log10_cost: ArrayLike) -> CostDistribution:
     """Return the distributions given that so much has been spent without an end.
 
-    Parameters
-    ----------
-    distribution
-        What was predicted without that knowledge.
-    log10_cost
-        log10 of what was spent, broadcast against the leading axes; minus infinity changes nothing.
+    What was spent (log10) is broadcast against the leading axes; minus infinity changes nothing.
     """
     floor = np.broadcast_to(np.asarray(log10_cost, dtype=np.float64), distribution.shape)
     if not np.isfinite(floor).any():

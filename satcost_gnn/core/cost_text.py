@@ -38,15 +38,7 @@ def _two_digits(value: float) -> str:
 
 
 def amount_text(value: float, unit: str) -> str:
-    """Return a cost as people say it: ``12 min``, ``2.4 million``, with two digits.
-
-    Parameters
-    ----------
-    value
-        In the unit.
-    unit
-        ``cpu_seconds`` for durations; anything else is counted.
-    """
+    """Return a cost as people say it, with two digits: ``12 min`` of CPU seconds, ``2.4 million`` of any other unit."""
     if unit != "cpu_seconds":
         value = round(value)
         if value < 999_500:

@@ -105,15 +105,7 @@ class ObservedDistribution(CostDistribution):
 
 
 def observed_up_to(distribution: CostDistribution, bound: float) -> CostDistribution:
-    """Return distributions of which nothing is known beyond a cost.
-
-    Parameters
-    ----------
-    distribution
-        As an estimator gives them.
-    bound
-        In the grid's unit; infinity for no bound.
-    """
+    """Return distributions of which nothing is known beyond a cost in the grid's unit; infinity for no bound."""
     inner = extrapolated(distribution)
     if not np.isfinite(bound):
         return inner
@@ -163,15 +155,7 @@ def known(value: float) -> float | None:
 
 
 def beyond_note(cutoff: float, bound: float, unit: str) -> str:
-    """Return one line about a cutoff beyond what the labels tell about; empty if it isn't.
-
-    Parameters
-    ----------
-    cutoff, bound
-        In the unit.
-    unit
-        A cost unit.
-    """
+    """Return one line about a cutoff beyond what the labels tell about, both in a cost unit; empty if it isn't."""
     if cutoff <= bound:
         return ""
     return (
@@ -183,18 +167,7 @@ def beyond_note(cutoff: float, bound: float, unit: str) -> str:
 def label_reach(
     dataset: Dataset, instances: Collection[str], solvers: Collection[str], units: Iterable[str]
 ) -> dict[str, dict[str, float]]:
-    """Return how far the labels of each solver reach on a training side.
-
-    Parameters
-    ----------
-    dataset
-        Its runs.
-    instances
-        The training side.
-    solvers
-        Solvers that are learnt from.
-    units
-        Cost units.
+    """Return how far the labels of each solver reach on the training side ``instances`` of a data set.
 
     Returns
     -------

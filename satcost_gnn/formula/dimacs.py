@@ -131,12 +131,10 @@ def write_dimacs(formula: Formula, path: str | os.PathLike[str] | BinaryIO) -> N
 # ------------------------------------------------------------------------------------------------------------ parser
 
 
-def _digit_masks() -> NDArray[np.uint64]:
-    """``uint64[9]``: for a number of ``n`` digits that ends an 8-byte word, the bits that hold its digits' values."""
-    return np.array([int.from_bytes(bytes(8 - n) + b"\x0f" * n, "little") for n in range(9)], dtype=np.uint64)
-
-
-_DIGIT_MASKS: Final = _digit_masks()
+# For a number of ``n`` digits that ends an 8-byte word, the bits that hold its digits' values.
+_DIGIT_MASKS: Final = np.array(
+    [int.from_bytes(bytes(8 - n) + b"\x0f" * n, "little") for n in range(9)], dtype=np.uint64
+)
 _PAIRS, _QUADS = np.uint64(0x00FF00FF00FF00FF), np.uint64(0x0000FFFF0000FFFF)
 _BY_10, _BY_100, _BY_10000 = np.uint64(10 * 2**8 + 1), np.uint64(100 * 2**16 + 1), np.uint64(10000 * 2**32 + 1)
 _SHIFT_8, _SHIFT_16, _SHIFT_32 = np.uint64(8), np.uint64(16), np.uint64(32)

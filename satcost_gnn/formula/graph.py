@@ -341,17 +341,7 @@ def sample_clauses(graph: CompactGraph, max_edges: int) -> CompactGraph:
     kept become inputs of the graph. Variables left without a clause go too: they would only carry their own inputs, and
     without them the cost of a pass is bounded by ``max_edges`` alone.
 
-    Parameters
-    ----------
-    graph
-        The graph.
-    max_edges
-        Edges to keep at most. A clause longer than this is never kept.
-
-    Raises
-    ------
-    ValueError
-        If ``max_edges`` is negative.
+    A clause longer than ``max_edges`` is never kept; ValueError if that is negative.
     """
     if graph.n_edges <= max_edges:
         return graph

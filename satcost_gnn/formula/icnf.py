@@ -43,10 +43,8 @@ def read_cubes(
         cubes as bare literals, each with its 0, or one a line if there is no 0 at all. Anything that
         :func:`~satcost_gnn.formula.dimacs.read_dimacs` takes: ``-``, pipes, packed files, streams. Comments are as in
         DIMACS, and as there a line end ends nothing.
-    limits
-        How much is read, and how strictly.
-    deadline
-        When to give up, on the clock of :func:`time.monotonic`; None for never.
+    limits, deadline
+        As in :func:`~satcost_gnn.formula.dimacs.read_dimacs`.
 
     Returns
     -------

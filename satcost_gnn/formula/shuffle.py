@@ -19,21 +19,9 @@ _T = TypeVar("_T", bound=np.generic)
 
 
 def signed_renaming(n_vars: int, draws: Draws, *, flip: bool = True) -> NDArray[np.int64]:
-    """Return the literal that each variable becomes in the copy that :func:`shuffled` makes with the same draws.
+    """Return the literal that each variable becomes in the copy that :func:`shuffled` makes with draws in this state.
 
-    Parameters
-    ----------
-    n_vars
-        Variables of the formula.
-    draws
-        In the state in which :func:`shuffled` would take them.
-    flip
-        Whether signs are flipped.
-
-    Returns
-    -------
-    NDArray
-        ``int64[n_vars]``: entry ``v - 1`` is what literal ``v`` becomes.
+    It is ``int64[n_vars]``: entry ``v - 1`` is what literal ``v`` becomes.
     """
     rename = draws.permutation(n_vars) + 1
     sign = draws.signs(n_vars)
@@ -43,15 +31,7 @@ def signed_renaming(n_vars: int, draws: Draws, *, flip: bool = True) -> NDArray[
 def shuffled(formula: Formula, draws: Draws, *, flip: bool = True) -> Formula:
     """Return an isomorphic copy: variables renamed, signs flipped, clauses and the literals in them reordered.
 
-    Parameters
-    ----------
-    formula
-        The formula.
-    draws
-        Where the randomness comes from.
-    flip
-        Whether signs are flipped. Without it what a solver's default phases are worth is kept, since modellers choose
-        signs with a meaning.
+    Without ``flip`` what a solver's default phases are worth is kept, since modellers choose signs with a meaning.
     """
     renaming = signed_renaming(formula.n_vars, draws, flip=flip)
     literals = formula.literals.astype(np.int64)
@@ -100,14 +80,7 @@ def unseeded(model: NDArray[np.int32], formula: Formula, seed: int) -> NDArray[n
 
 
 def renamed_trace(trace: Trace, renaming: NDArray[np.int64]) -> Trace:
-    """Return what a search would have left that went the same way on the copy.
-
-    Parameters
-    ----------
-    trace
-        Trace of a search on the formula.
-    renaming
-        What :func:`signed_renaming` returned.
+    """Return what a search would have left that went the same way on the copy that :func:`signed_renaming` is of.
 
     Raises
     ------

@@ -47,15 +47,7 @@ class FormulaFile:
 
 
 class UnreadableName(str):
-    """A name of an input that is known to be of no use, and why.
-
-    Parameters
-    ----------
-    name
-        The name.
-    reason
-        What is wrong with it.
-    """
+    """A name of an input that is known to be of no use, and why."""
 
     reason: str
 

@@ -256,7 +256,11 @@ class TextPieces:
                 )
         raw = _Rejoined(head, self._stream)
         self._kind = kind = compression_of(head)
-        pieces = _plain(raw) if kind is None else inflated(raw, kind, self._source, self.warnings.append)
+        pieces = (
+            iter(lambda: raw.read(PIECE), b"")
+            if kind is None
+            else inflated(raw, kind, self._source, self.warnings.append)
+        )
         start: bytes | None = b""
         for piece in chain(pieces, (b"",)):
             if self._deadline is not None and time.monotonic() > self._deadline:
@@ -291,11 +295,6 @@ class TextPieces:
                 pass
 
 
-def _plain(raw: Readable) -> Iterator[bytes]:
-    while piece := raw.read(PIECE):
-        yield piece
-
-
 def read_text_bytes(
     path: str | os.PathLike[str] | BinaryIO,
     expected: str,
@@ -305,16 +304,7 @@ def read_text_bytes(
 ) -> bytes:
     """Return the text of a file, pipe, ``-`` or binary stream at once, with line ends ``\\n``.
 
-    Parameters
-    ----------
-    path
-        What to read, packed or not.
-    expected
-        What it should be, for messages.
-    max_bytes
-        Bytes of text accepted.
-    deadline
-        On the clock of :func:`time.monotonic`; None for none.
+    The other parameters are those of :class:`TextPieces`.
 
     Raises
     ------

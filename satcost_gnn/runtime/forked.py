@@ -9,7 +9,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 
@@ -19,13 +18,6 @@ from satcost_gnn.runtime.process_tree import die_with_parent
 
 #: Does the work; called in the child. What it logs goes to the parent.
 Job = Callable[[], None]
-
-
-@dataclass(frozen=True)
-class _Running:
-    number: int
-    process: ForkProcess
-    channel: Connection
 
 
 class _ToParent(logging.Handler):
@@ -77,7 +69,7 @@ def run_forked(jobs: Sequence[Job], names: Sequence[str], at_a_time: int, on_end
     """
     context = multiprocessing.get_context("fork")
     waiting = list(enumerate(jobs))[::-1]
-    running: dict[Connection, _Running] = {}
+    running: dict[Connection, tuple[int, ForkProcess]] = {}
     try:
         while waiting or running:
             while waiting and len(running) < at_a_time:
@@ -86,26 +78,26 @@ def run_forked(jobs: Sequence[Job], names: Sequence[str], at_a_time: int, on_end
                 process = context.Process(target=_work, args=(job, there, os.getpid()), daemon=True)
                 process.start()
                 there.close()
-                running[here] = _Running(number, process, here)
+                running[here] = number, process
             for channel in wait(list(running)):
                 assert isinstance(channel, Connection)
-                one = running[channel]
+                number, process = running[channel]
                 try:
                     level, text = channel.recv()
                 except (EOFError, OSError):
-                    level, text = None, _why_dead(one.process)
+                    level, text = None, _why_dead(process)
                 if level is not None:
-                    log.log(level, f"{names[one.number]}: {text}")
+                    log.log(level, f"{names[number]}: {text}")
                     continue
                 del running[channel]
-                one.process.join()
+                process.join()
                 channel.close()
-                on_end(one.number, text)
+                on_end(number, text)
     finally:
-        for one in running.values():
-            one.process.kill()
-            one.process.join()
-            one.channel.close()
+        for channel, (_, process) in running.items():
+            process.kill()
+            process.join()
+            channel.close()
 
 
 def _why_dead(process: ForkProcess) -> str:

@@ -19,7 +19,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, NoReturn, Protocol
+from typing import IO, NoReturn, TypeAlias
 
 from satcost_gnn.runtime import interpreter
 from satcost_gnn.runtime.logs import log
@@ -28,30 +28,6 @@ _SERVER = "satcost_gnn.runtime.sandbox_server"
 # Libraries that must not be forked: of torch for its threads, of PySAT because gbdc has to be loaded before it.
 _NOT_TO_BE_FORKED = ("torch", "pysolvers")
 _may_fork = False
-
-
-class Helper(Protocol):
-    """The part of :class:`subprocess.Popen` that is used of a helper."""
-
-    pid: int
-    stdin: IO[bytes] | None
-    stdout: IO[bytes] | None
-    returncode: int | None
-
-    def poll(self) -> int | None:
-        """Return how it has ended; None while it runs."""
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end."""
-
-    def send_signal(self, sig: int) -> None:
-        """Send it a signal."""
-
-    def terminate(self) -> None:
-        """Ask it to end."""
-
-    def kill(self) -> None:
-        """Kill it."""
 
 
 class ForkedHelper:
@@ -124,14 +100,6 @@ class ForkedHelper:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, sig)
 
-    def terminate(self) -> None:
-        """Ask it to end."""
-        self.send_signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """Kill it."""
-        self.send_signal(signal.SIGKILL)
-
 
 def _become_helper(request: int, answer: int, main: Callable[[], None]) -> NoReturn:
     """Turn a freshly forked process into a helper; see the head of the module."""
@@ -153,6 +121,10 @@ def _become_helper(request: int, answer: int, main: Callable[[], None]) -> NoRet
         traceback.print_exc()
     finally:
         os._exit(1)
+
+
+#: What is used of either: ``pid``, ``stdin``, ``stdout``, ``returncode``, ``poll``, ``wait`` and ``send_signal``.
+Helper: TypeAlias = "ForkedHelper | subprocess.Popen[bytes]"
 
 
 @contextlib.contextmanager

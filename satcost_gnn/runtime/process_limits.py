@@ -42,15 +42,7 @@ def inherited_address_space_mb() -> float:
 
 
 def lower(kind: int, soft: int, hard: int | None = None) -> None:
-    """Set a limit of this process, or leave what is lower already.
-
-    Parameters
-    ----------
-    kind
-        One of the ``resource.RLIMIT_*``.
-    soft, hard
-        The limits; the hard one is the soft one if None.
-    """
+    """Set a limit (``resource.RLIMIT_*``) of this process, or leave what is lower; ``hard`` is ``soft`` if None."""
     ceiling = in_force(kind)
     wanted = (soft, soft if hard is None else hard)
     resource.setrlimit(kind, (int(min(wanted[0], ceiling)), int(min(wanted[1], ceiling))))

@@ -23,10 +23,6 @@ def _fields(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
-def _cpu_s(fields: list[str]) -> float:
-    return sum(map(int, fields[11:15])) * _TICK_S
-
-
 def adopt_orphans() -> None:
     """Become the parent of every process below whose own parent ends, so that none gets out of reach."""
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -124,7 +120,7 @@ def usage(pids: list[int]) -> tuple[float, float]:
     for pid in pids:
         with contextlib.suppress(OSError, ValueError, IndexError):
             fields = _fields(pid)
-            cpu_s += _cpu_s(fields)
+            cpu_s += sum(map(int, fields[11:15])) * _TICK_S
             resident += int(fields[21]) * _PAGE
     return cpu_s, resident / 2**20
 
@@ -153,17 +149,13 @@ def signal_all(pids: list[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def end_all_below(on_reaped: Callable[[resource.struct_rusage], None] | None = None, within_s: float = 5.0) -> None:
+def end_all_below(on_reaped: Callable[[resource.struct_rusage], None] | None = None) -> None:
     """Kill and reap every process below this one, which :func:`adopt_orphans`.
 
-    Parameters
-    ----------
-    on_reaped
-        Called with what each process that was reaped has used.
-    within_s
-        Seconds after which it gives up on a process that the kernel doesn't end.
+    ``on_reaped`` is called with what each process that was reaped has used.
     """
-    deadline = time.monotonic() + within_s
+    # A process that the kernel doesn't end by then is given up.
+    deadline = time.monotonic() + 5.0
     while time.monotonic() < deadline:
         try:
             while True:

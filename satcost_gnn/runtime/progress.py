@@ -1,4 +1,13 @@
-"""Progress on standard error: a bar on a terminal, a plain line now and then elsewhere."""
+"""Progress on standard error: a bar on a terminal, a plain line now and then elsewhere.
+
+How much longer a job takes is reckoned from what is done of it: a range, since the steps to come may be unlike those
+done.
+
+The lower end takes the time so far to be in proportion to the steps and to the bytes that they are about, half and
+half. Files come sorted by directory, so the first ones are often of one kind. If a share :math:`p` of those to come
+were of another kind, none of them would have been among :math:`n` that were seen with probability :math:`(1 - p)^n`.
+The upper end adds the largest share for which that is at least a twentieth, each as dear as a step may be.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +18,31 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-from satcost_gnn.runtime.terminals import is_terminal
-from satcost_gnn.runtime.time_left import TimeLeft
-
 # Steps that must have ended before the time left is told, where no limit of a step is known.
 _ENOUGH = 10
+# Seconds between plain lines where standard error is not a terminal.
+_EVERY_S = 15.0
 # Characters of the bar, so that all of the line fits 80.
 _BAR = 10
 # Ends that are no farther apart are one number.
 _SAME, _SAME_S = 1.25, 1.0
+# Chance of having seen none of a kind that is left.
+_UNSEEN = 0.05
 # Whether progress is shown at all, and the bar on the terminal.
 _wanted = True
 _bar_shown: Any = None
 # The line that is shown, if any.
 _line: ProgressLine | None = None
+
+
+def is_terminal(stream: object) -> bool:
+    """Whether a stream is a terminal; one that a caller has put in place of a standard stream may not know."""
+    asked = getattr(stream, "isatty", None)
+    try:
+        return bool(asked is not None and asked())
+    except ValueError:
+        # Closed.
+        return False
 
 
 def doing(what: str) -> None:
@@ -59,6 +79,53 @@ def waiting() -> None:
         _line.waiting()
 
 
+class TimeLeft:
+    """Reckons the rest of a job; ``steps`` and ``sizes`` are those of :class:`ProgressLine`.
+
+    ``longest_s`` is the limit of a step over the number of workers. Without a limit the longest step so far stands for
+    it. Steps without a size are of the mean size.
+    """
+
+    def __init__(self, steps: int, longest_s: float | None = None, sizes: Mapping[str, int] | None = None) -> None:
+        self.longest_s, self._sizes = longest_s, sizes or {}
+        known = sum(self._sizes.values())
+        self._mean = known / len(self._sizes) if known else 1.0
+        self._weight_left = 2.0 * steps * self._mean
+        self._weight_done = 0.0
+        self._left, self._done = steps, 0
+        self._longest_step_s = self._last_s = 0.0
+
+    def skip(self, steps: int, names: Sequence[str] = ()) -> None:
+        """Take steps away that need not be done."""
+        self._left -= steps
+        weights = [self._weight(name) for name in names]
+        self._weight_left -= sum(weights) + 2.0 * self._mean * (steps - len(weights))
+
+    def advance(self, now_s: float, name: str | None = None) -> None:
+        """Count a step that has ended, ``now_s`` after the beginning."""
+        weight = self._weight(name)
+        self._weight_done += weight
+        self._weight_left -= weight
+        self._done += 1
+        self._left -= 1
+        self._longest_step_s = max(self._longest_step_s, now_s - self._last_s)
+        self._last_s = now_s
+
+    def _weight(self, name: str | None) -> float:
+        return self._mean + (self._sizes.get(name, self._mean) if name is not None else self._mean)
+
+    def range_s(self, now_s: float) -> tuple[float, float] | None:
+        """Return the least and the most seconds that are reckoned with; None before the first step has ended."""
+        if not self._done:
+            return None
+        if self._left <= 0:
+            return 0.0, 0.0
+        low = now_s * max(self._weight_left, 0.0) / self._weight_done
+        share = 1.0 - _UNSEEN ** (1.0 / self._done)
+        longest_s = max(self.longest_s or 0.0, self._longest_step_s)
+        return low, max(low, (1.0 - share) * low + share * self._left * longest_s)
+
+
 class ProgressLine:
     """Reports how far a long job is. Use as a context manager.
 
@@ -68,8 +135,6 @@ class ProgressLine:
         Number of steps.
     what
         What is counted, in the plural ("files", "runs").
-    every_s
-        Seconds between plain lines where standard error is not a terminal.
     first
         What is being done before the first step ends.
     longest_s
@@ -84,7 +149,6 @@ class ProgressLine:
         self,
         total: int,
         what: str,
-        every_s: float = 15.0,
         first: str = "",
         *,
         longest_s: float | None = None,
@@ -94,7 +158,7 @@ class ProgressLine:
         self._first = first
         self._enough = _ENOUGH if longest_s is None else 1
         self._left = TimeLeft(total, None if longest_s is None else longest_s / jobs, sizes)
-        self._total, self._what, self._every_s = total, what, every_s
+        self._total, self._what = total, what
         self._start = self._said = time.monotonic()
         self._done = 0
         self._skipped = 0
@@ -135,7 +199,7 @@ class ProgressLine:
 
     def waiting(self) -> None:
         """Say now and then that something is being done though no step ends."""
-        if self._bar is None and time.monotonic() - self._said >= self._every_s:
+        if self._bar is None and time.monotonic() - self._said >= _EVERY_S:
             self._say()
 
     def doing(self, what: str) -> None:
@@ -185,11 +249,8 @@ class ProgressLine:
         self._done += steps
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done)
-        elif time.monotonic() - self._said >= self._every_s:
+        elif time.monotonic() - self._said >= _EVERY_S:
             self._say()
-
-    def _rate(self) -> float:
-        return (self._done - self._skipped) / max(1e-9, time.monotonic() - self._start)
 
     def _say(self) -> None:
         self._said, self._told = time.monotonic(), self._done
@@ -204,7 +265,7 @@ class ProgressLine:
         made = self._done - self._skipped
         if not made:
             return ""
-        rate = _rate_text(self._rate())
+        rate = _rate_text(made / max(1e-9, time.monotonic() - self._start))
         reckoned = self._left.range_s(time.monotonic() - self._start)
         # The first steps of a long job are seldom like the rest.
         if reckoned is None or made < min(self._enough, max(self._total - self._skipped, 1)):

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Self
 
 from satcost_gnn.errors import SandboxError
 from satcost_gnn.runtime.helper_process import Helper, can_be_forked, start_helper
@@ -144,13 +144,6 @@ def scratch() -> Path:
     return _scratch
 
 
-class Readable(Protocol):
-    """Something to read bytes from."""
-
-    def read(self, size: int, /) -> bytes | None:
-        """Return up to ``size`` bytes."""
-
-
 def write_frame(fd: int, value: Any) -> None:
     """Write one length-prefixed pickled value to a file descriptor (between processes of ours only)."""
     payload = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
@@ -159,40 +152,27 @@ def write_frame(fd: int, value: Any) -> None:
         data = data[os.write(fd, data) :]
 
 
-def read_frame(stream: Readable) -> Any:
-    """Read one value written by :func:`write_frame`.
+def read_frame(fd: int) -> Any:
+    """Read one value written by :func:`write_frame`, and no byte more, so that none is held back from select.
 
     Raises
     ------
     EOFError
         If the other side has gone.
     """
-    head = stream.read(8)
-    if head is None or len(head) < 8:
-        raise EOFError
-    (size,) = struct.unpack("<Q", head)
-    payload = stream.read(size)
-    if payload is None or len(payload) < size:
-        raise EOFError
-    return pickle.loads(payload)
+    (size,) = struct.unpack("<Q", _read_exactly(fd, 8))
+    return pickle.loads(_read_exactly(fd, size))
 
 
-class Exact:
-    """Reads exactly as many bytes as asked for from a file descriptor, so that none is held back from select."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def read(self, size: int) -> bytes:
-        """Return ``size`` bytes, fewer only at the end of the stream."""
-        parts = []
-        while size:
-            piece = os.read(self._fd, min(size, 1 << 20))
-            if not piece:
-                break
-            parts.append(piece)
-            size -= len(piece)
-        return b"".join(parts)
+def _read_exactly(fd: int, size: int) -> bytes:
+    parts = []
+    while size:
+        piece = os.read(fd, min(size, 1 << 20))
+        if not piece:
+            raise EOFError
+        parts.append(piece)
+        size -= len(piece)
+    return b"".join(parts)
 
 
 # Those of this process, so that a forked one can let go of them.
@@ -314,8 +294,7 @@ class Sandbox:
                             self._discard()
                             return self._cancelled_outcome()
                         write_frame(server.stdin.fileno(), (function, dict(kwargs), limits, on_report is not None))
-                    answers = Exact(server.stdout.fileno())
-                    while not isinstance(outcome := read_frame(answers), Outcome):
+                    while not isinstance(outcome := read_frame(server.stdout.fileno()), Outcome):
                         if outcome[0] == REFUSED:
                             raise SandboxError(outcome[1])
                         if outcome[0] == STAGE:
@@ -402,11 +381,11 @@ class Sandbox:
                 if stream is not None:
                     stream.close()
             # It ends what runs below, removes its files, and itself.
-            server.terminate()
+            server.send_signal(signal.SIGTERM)
             try:
                 server.wait(timeout=5)
             except subprocess.TimeoutExpired:
-                server.kill()
+                server.send_signal(signal.SIGKILL)
                 server.wait()
 
     def close(self) -> None:

@@ -35,7 +35,7 @@ from satcost_gnn.runtime.process_tree import (
     signal_all,
     usage,
 )
-from satcost_gnn.runtime.sandbox import PAUSE, REFUSED, STAGE, Exact, Limits, Outcome, Status, read_frame, write_frame
+from satcost_gnn.runtime.sandbox import PAUSE, REFUSED, STAGE, Limits, Outcome, Status, read_frame, write_frame
 from satcost_gnn.runtime.scratch_space import ScratchSpace, remove_abandoned
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -167,10 +167,6 @@ def _end_child(pid: int) -> None:
             end(pid, signal.SIGKILL)
 
 
-def _has_ended(pid: int) -> bool:
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
 def _look(processes: Descendants, bounds: _Bounds, held_mb: float, seen: _Seen) -> tuple[Status, str] | None:
     """Return the limit that the processes of a run have passed, if any."""
     pids = processes.look()
@@ -205,12 +201,12 @@ def _watch(
                 frames.feed(piece)
             else:
                 sources.remove(reader)
-        elif _has_ended(pid):
+        elif os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
             return None
         if 0 in ready:
             # No request comes while one is running, but a word on it may.
             try:
-                word = read_frame(Exact(0))
+                word = read_frame(0)
             except EOFError:
                 # The caller has gone.
                 _leave()
@@ -353,7 +349,6 @@ def _serve(warden: int) -> NoReturn:
     # What a library prints on file descriptor 1 must not mix with the answers.
     answers = os.dup(1)
     os.dup2(2, 1)
-    requests = Exact(0)
     number = 0
     base = _space[0].path if _space else Path(os.devnull)
     # A helper that was forked may never be asked for anything.
@@ -363,7 +358,7 @@ def _serve(warden: int) -> NoReturn:
         importlib.import_module(module)
     while True:
         try:
-            request = read_frame(requests)
+            request = read_frame(0)
         except EOFError:
             _leave()
         if isinstance(request, str):

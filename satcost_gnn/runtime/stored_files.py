@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from satcost_gnn.errors import DamagedFileError
+from satcost_gnn.section import problems
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
@@ -113,27 +114,7 @@ def checked(schema: type[Schema], found: Any, source: str) -> Schema:
     try:
         return schema.model_validate(found)
     except ValidationError as error:
-        raise DamagedFileError(f"{source}: {explain(schema, error)}") from None
-
-
-def explain(schema: type[BaseModel], error: ValidationError) -> str:
-    """Return what is wrong with values: each key, what was found, what is expected."""
-    lines = []
-    for problem in error.errors():
-        key = ".".join(str(step) for step in problem["loc"]) or "the whole file"
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"found unknown key {key!r}; expected one of: {', '.join(schema.model_fields)}")
-        elif problem["type"] == "missing":
-            lines.append(f"found no key {key!r}")
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            value = repr(problem["input"])
-            lines.append(f"found {key} = {value if len(value) < 80 else value[:77] + '...'}: {_lower(message)}")
-    return "; ".join(lines[:5])
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
+        raise DamagedFileError(f"{source}: {'; '.join(problems(schema, error)[:5])}") from None
 
 
 def json_kind(value: Any) -> str:
@@ -142,15 +123,8 @@ def json_kind(value: Any) -> str:
     return names.get(type(value), "a number")
 
 
-def read_arrays(path: Path, largest: int = LARGEST_ARRAYS) -> dict[str, NDArray[Any]]:
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of an ``.npz`` file.
-
-    Parameters
-    ----------
-    path
-        File.
-    largest
-        Bytes that they may take all together.
 
     Raises
     ------
@@ -163,9 +137,9 @@ def read_arrays(path: Path, largest: int = LARGEST_ARRAYS) -> dict[str, NDArray[
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
             total = sum(member.file_size for member in members)
-            if len(members) > _MOST_ARRAYS or total > largest:
+            if len(members) > _MOST_ARRAYS or total > LARGEST_ARRAYS:
                 raise DamagedFileError(
-                    f"{path}: found {len(members):,} arrays of {total:,} bytes; expected at most {largest:,} bytes"
+                    f"{path}: found {len(members):,} arrays of {total:,} bytes; expected at most {LARGEST_ARRAYS:,}"
                 )
             arrays: dict[str, NDArray[Any]] = {}
             for member in members:
@@ -207,7 +181,6 @@ def _array(stream: IO[bytes], size: int) -> NDArray[Any]:
 
 __all__ = [
     "checked",
-    "explain",
     "parse_json",
     "read_arrays",
     "read_bytes",

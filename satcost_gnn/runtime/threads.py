@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 #: A user who has set one of them has decided.
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 #: Those that were set here, and not by the user.
 set_here: list[str] = []
-# Found at first use: the libraries that are loaded, and how each is told.
-_controller: list[object] = []
 
 
 def one_by_default() -> None:
@@ -25,6 +25,14 @@ def one_by_default() -> None:
 def decided() -> bool:
     """Whether the environment says how many threads there are to be."""
     return any(os.environ.get(name) for name in VARIABLES)
+
+
+@functools.cache
+def _controller() -> Any:
+    """Return the libraries that are loaded at the first use, and how each is told."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 @contextlib.contextmanager
@@ -42,18 +50,8 @@ def one_thread() -> Iterator[None]:
     if torch is not None and before != 1:
         torch.set_num_threads(1)
     try:
-        with _limited():
+        with _controller().limit(limits=1, user_api="blas"):
             yield
     finally:
         if torch is not None and before != 1:
             torch.set_num_threads(before)
-
-
-@contextlib.contextmanager
-def _limited() -> Iterator[None]:
-    from threadpoolctl import ThreadpoolController
-
-    if not _controller:
-        _controller.append(ThreadpoolController())
-    with _controller[0].limit(limits=1, user_api="blas"):  # type: ignore[attr-defined]
-        yield

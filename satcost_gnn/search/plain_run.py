@@ -188,11 +188,11 @@ def _in_fork(function: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any] | N
     os.close(writer)
     value = None
     try:
-        with open(reader, "rb") as stream:
-            value = read_frame(stream)
+        value = read_frame(reader)
     except EOFError:
         pass
     finally:
+        os.close(reader)
         if value is None:
             os.kill(pid, signal.SIGKILL)
         _, _, usage = os.wait4(pid, 0)

@@ -162,7 +162,7 @@ def test_degenerate_formulas(clauses):
     assert np.isfinite(graph.variable_inputs).all() and np.isfinite(graph.clause_inputs).all()
     assert graph.n_clauses == sum(1 for c in clauses if c != [1, -1])
     assert len(graph.literal_offsets) == 2 * graph.n_variables + 1
-    again = CompactGraph.from_arrays(graph.to_arrays())
+    assert CompactGraph.from_arrays(graph.to_arrays()).n_edges == graph.n_edges
 
 
 def test_sample_keeps_proportions_and_is_deterministic():

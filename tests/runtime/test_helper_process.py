@@ -121,15 +121,15 @@ def _runs_on(handle: int) -> bool:
 def test_waiting_for_a_forked_helper() -> None:
     said = run_program(
         """
-import subprocess, time
+import signal, subprocess, time
 helper = ForkedHelper(lambda: time.sleep(600))
 try:
     helper.wait(timeout=0)
 except subprocess.TimeoutExpired:
     print("waits", helper.poll())
-helper.terminate()
+helper.send_signal(signal.SIGTERM)
 print(helper.wait(), helper.poll(), helper.returncode)
-helper.kill()
+helper.send_signal(signal.SIGKILL)
 helper = ForkedHelper(lambda: os._exit(7))
 print(helper.wait())
 helper = ForkedHelper(lambda: 1 / 0)

@@ -4,14 +4,14 @@ import re
 import threading
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from satcost_gnn.data.generate import from_recipe
 from satcost_gnn.features.preprocessing import PreprocessSettings, preprocess
-from satcost_gnn.runtime.progress import ProgressLine, doing, duration, waiting
+from satcost_gnn.runtime.progress import ProgressLine, TimeLeft, doing, duration, waiting
 from satcost_gnn.runtime.sandbox import Limits, Sandbox
-from satcost_gnn.runtime.time_left import TimeLeft
 from satcost_gnn.search.plain_run import PlainSettings
 from satcost_gnn.search.probe_settings import ProbeSettings
 
@@ -25,6 +25,11 @@ class Clock:
         return self.now
 
 
+def at_once() -> Any:
+    """Have each step told as it ends."""
+    return patch("satcost_gnn.runtime.progress._EVERY_S", 0.0)
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
@@ -33,7 +38,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_a_line_now_and_then_and_one_at_the_end(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
-    with ProgressLine(20, "files", every_s=15.0) as progress:
+    with ProgressLine(20, "files") as progress:
         for _ in range(20):
             clock.now += 2.0
             progress.advance()
@@ -70,7 +75,7 @@ def test_what_was_done_before_is_in_no_rate(clock: Clock, capsys: pytest.Capture
 
 def line_after(clock: Clock, capsys: pytest.CaptureFixture[str], steps: list[tuple[float, str]], **options: Any) -> str:
     """Return what is said after steps that took so many seconds each, of 500 files."""
-    with ProgressLine(500, "files", every_s=0.0, **options) as progress:
+    with at_once(), ProgressLine(500, "files", **options) as progress:
         for seconds, name in steps:
             clock.now += seconds
             progress.advance(name=name)
@@ -104,7 +109,7 @@ def test_large_files_that_come_last_count_by_their_bytes(clock: Clock, capsys: p
 
 def test_what_is_left_is_reckoned_without_what_was_skipped(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     sizes = {f"{k}": 1_000 if k < 5 else 9_000 for k in range(10)}
-    with ProgressLine(10, "files", every_s=0.0, longest_s=5.0, sizes=sizes) as progress:
+    with at_once(), ProgressLine(10, "files", longest_s=5.0, sizes=sizes) as progress:
         progress.skip(5, [f"{k}" for k in range(5)])
         clock.now += 5.0
         progress.advance(name="5")
@@ -196,7 +201,7 @@ def test_children_say_what_they_do() -> None:
 def test_slow_steps_are_counted_by_the_minute_or_hour(
     clock: Clock, capsys: pytest.CaptureFixture[str], seconds: float, told: str
 ) -> None:
-    with ProgressLine(100, "files", every_s=1.0) as progress:
+    with at_once(), ProgressLine(100, "files") as progress:
         clock.now += seconds
         progress.advance()
     assert capsys.readouterr().err == f"1/100 files, {told}\n"

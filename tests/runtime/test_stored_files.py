@@ -78,7 +78,7 @@ def test_every_flipped_byte_is_noticed_or_does_not_matter(tmp_path: Path) -> Non
     assert noticed > len(content) // 2
 
 
-def test_arrays_are_measured_before_memory_is_taken(tmp_path: Path) -> None:
+def test_arrays_are_measured_before_memory_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     zeros = archive(tmp_path / "zeros.npz", {"x.npy": bytes(60_000_000)})
     shape = "{'descr': '<f8', 'fortran_order': False, 'shape': (%s,), }"
     cases = [
@@ -103,8 +103,9 @@ def test_arrays_are_measured_before_memory_is_taken(tmp_path: Path) -> None:
         for path in cases:
             with pytest.raises(DamagedFileError, match=path.name):
                 read_arrays(path)
+        monkeypatch.setattr("satcost_gnn.runtime.stored_files.LARGEST_ARRAYS", 1_000_000)
         with pytest.raises(DamagedFileError, match="expected at most"):
-            read_arrays(zeros, largest=1_000_000)
+            read_arrays(zeros)
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
         tracemalloc.stop()

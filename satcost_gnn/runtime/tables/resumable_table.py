@@ -20,6 +20,7 @@ from satcost_gnn.errors import OutputError
 from satcost_gnn.runtime.file_names import escaped
 from satcost_gnn.runtime.output_files import is_stream, open_stream, replacing, staging_directory, target_of, write_json
 from satcost_gnn.runtime.output_lock import locked
+from satcost_gnn.runtime.tables.parquet_reading import parquet_batches
 from satcost_gnn.runtime.tables.row_writers import CsvWriter, FileSink, JsonLinesWriter, Row, RowWriter, file_sink
 from satcost_gnn.runtime.tables.table_kind import KEY, TableKind
 from satcost_gnn.runtime.tables.table_recognition import Found, recognise_parquet, recognise_text
@@ -203,11 +204,11 @@ def _open_parquet(
         found = recognise_text(partial, kind, "partial", described=True)
         _keep(partial, found)
     elif resume and _holds_something(path):
-        found, batches = recognise_parquet(path, kind)
+        found = recognise_parquet(path, kind)
         # The finished table is continued: its rows become the partial file that it was converted from.
         with replacing(partial) as temporary, contextlib.closing(file_sink(temporary, append=False)) as sink:
             sink.write(json.dumps({KEY: kind.to_json()}) + "\n")
-            for batch in batches():
+            for batch in parquet_batches(path):
                 sink.write("".join(json.dumps(row) + "\n" for row in batch))
     path.parent.mkdir(parents=True, exist_ok=True)
     opened = _collecting(path, partial, kind, resources, fresh=found is None or found.kept == 0)

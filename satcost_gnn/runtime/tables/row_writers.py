@@ -10,7 +10,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from satcost_gnn.errors import OutputError
 from satcost_gnn.runtime.file_names import escaped, one_line
@@ -54,16 +54,6 @@ class RowWriter(ABC):
     @abstractmethod
     def close(self) -> None:
         """Finish the output."""
-
-
-class Sink(Protocol):
-    """Takes texts, each at once."""
-
-    def write(self, text: str) -> None:
-        """Hand a text to the system."""
-
-    def close(self) -> None:
-        """Take no more."""
 
 
 class StreamSink:
@@ -124,6 +114,10 @@ class FileSink:
         if self._handle >= 0:
             os.close(self._handle)
         self._handle = -1
+
+
+#: Takes texts, each at once.
+Sink = StreamSink | FileSink
 
 
 def file_sink(path: Path, *, append: bool) -> FileSink:

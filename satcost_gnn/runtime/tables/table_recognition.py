@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -203,8 +202,8 @@ def _json_row(line: bytes, kind: TableKind) -> dict[str, Any]:
     return found
 
 
-def recognise_parquet(path: Path, kind: TableKind) -> tuple[Found, Callable[[], Iterator[list[dict[str, Any]]]]]:
-    """Read a finished table; return what it holds, and what yields its rows.
+def recognise_parquet(path: Path, kind: TableKind) -> Found:
+    """Read a finished table and return what it holds.
 
     Raises
     ------
@@ -234,4 +233,4 @@ def recognise_parquet(path: Path, kind: TableKind) -> tuple[Found, Callable[[], 
         raise OutputError(f"{path}: cannot be read as Parquet ({error}); name another output") from error
     if not instances.complete:
         raise OutputError(f"{path}: its last instance is not complete; name another output")
-    return Found(instances.statuses, path.stat().st_size), partial(parquet_batches, path)
+    return Found(instances.statuses, path.stat().st_size)
