@@ -279,14 +279,10 @@ def replacing(path: Path) -> Iterator[Path]:
         If it can't be written; an old file stays as it is.
     """
     try:
-        if is_stream(path):
-            with tempfile.TemporaryDirectory(prefix="satcost-") as folder:
-                temporary = Path(folder, path.name)
-                temporary.touch()
-                yield temporary
-                _pour(temporary, path)
-            return
-        with _beside(target_of(path)) as temporary:
+        with staging_directory(path) as folder:
+            # Not tempfile's: its files are private, and a result is as readable as any other file of the user.
+            temporary = folder / "written"
+            temporary.touch()
             yield temporary
             publish(temporary, path)
     except OSError as error:
@@ -295,48 +291,16 @@ def replacing(path: Path) -> Iterator[Path]:
         ) from error
 
 
-@contextlib.contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """Yield a new file beside ``target``, locked while we live, and removed at the end if it is still there."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    stem = _stem(target)
-    _remove_abandoned(target.parent, stem)
-    while True:
-        # Not tempfile's: its files are private, and a result is as readable as any other file of the user.
-        temporary = target.parent / f"{stem}{uuid.uuid4().hex}.tmp"
-        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        with contextlib.suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        # Somebody may have taken it for an abandoned one just before it was locked.
-        if os.fstat(handle).st_nlink:
-            break
-        os.close(handle)
-    try:
-        yield temporary
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        os.close(handle)
-
-
-def _stem(target: Path) -> str:
-    return f".{os.fsdecode(os.fsencode(target.name)[:_STEM_BYTES])}."
-
-
 def _remove_abandoned(folder: Path, stem: str) -> None:
     """Remove what writers of the same file have left that were killed: it is locked no more."""
     for path in folder.iterdir():
         if not (path.name.startswith(stem) and path.name.endswith(".tmp") and len(path.name) == len(stem) + 36):
             continue
         with contextlib.suppress(OSError):
-            is_directory = path.is_dir() and not path.is_symlink()
-            handle = os.open(path, (os.O_RDONLY if is_directory else os.O_RDWR) | os.O_CLOEXEC)
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if is_directory:
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink()
+                shutil.rmtree(path, ignore_errors=True)
             finally:
                 os.close(handle)
 
@@ -405,27 +369,38 @@ def staging_directory(path: Path) -> Iterator[Path]:
     OutputError
         If it can't be made.
     """
-    folder = None if is_stream(path) else target_of(path).parent
+    folder, prefix, suffix = None, ".satcost-", ""
     try:
-        if folder is None:
-            made = tempfile.TemporaryDirectory(prefix=".satcost-", ignore_cleanup_errors=True)
-        else:
+        if not is_stream(path):
+            target = target_of(path)
+            folder, suffix = target.parent, ".tmp"
             folder.mkdir(parents=True, exist_ok=True)
-            stem = _stem(target_of(path))
+            stem = f".{os.fsdecode(os.fsencode(target.name)[:_STEM_BYTES])}."
             _remove_abandoned(folder, stem)
-            made = tempfile.TemporaryDirectory(
-                prefix=f"{stem}{uuid.uuid4().hex[:24]}", suffix=".tmp", dir=folder, ignore_cleanup_errors=True
-            )
+            prefix = f"{stem}{uuid.uuid4().hex[:24]}"
+        made, handle = _locked_directory(prefix, suffix, folder)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({_reason(error)})") from error
     with made as name:
-        handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            with contextlib.suppress(OSError):
-                fcntl.flock(handle, fcntl.LOCK_EX)
             yield Path(name)
         finally:
             os.close(handle)
+
+
+def _locked_directory(prefix: str, suffix: str, folder: Path | None) -> tuple[tempfile.TemporaryDirectory[str], int]:
+    """Make a directory that is locked while the descriptor is open."""
+    while True:
+        made = tempfile.TemporaryDirectory(prefix=prefix, suffix=suffix, dir=folder, ignore_cleanup_errors=True)
+        # Somebody may take it for an abandoned one just before it is locked.
+        with contextlib.suppress(FileNotFoundError):
+            handle = os.open(made.name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            with contextlib.suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            if Path(made.name).exists():
+                return made, handle
+            os.close(handle)
+        made.cleanup()
 
 
 def _pour(written: Path, path: Path) -> None:
