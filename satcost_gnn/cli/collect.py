@@ -342,9 +342,9 @@ def _collect(options: CollectOptions, stack: ExitStack) -> int:
             return 130
     log.info(f"{len(runs)} runs in {options.output / 'runs.parquet'}")
     collected = {row.instance for row, _ in instances}
-    for contradiction in Dataset(options.output, (), tuple(runs)).contradictions:
-        if contradiction.instance in collected:
-            name = known[contradiction.instance].path or "made from its recipe"
+    for instance, contradiction in Dataset(options.output, (), tuple(runs)).contradictions.items():
+        if instance in collected:
+            name = known[instance].path or "made from its recipe"
             log.warning(f"contradicting answers: {name}: {contradiction}")
     return 1 if bad or problems else 0
 

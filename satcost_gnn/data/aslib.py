@@ -1,4 +1,4 @@
-"""Scenarios in the format of ASlib, the algorithm selection library: read them, and write our data sets as such.
+"""Scenarios in the format of ASlib, the algorithm selection library.
 
 A scenario is a directory with ``description.txt``, ``algorithm_runs.arff``, ``feature_values.arff`` and
 ``feature_runstatus.arff``; ``feature_costs.arff``, ``cv.arff`` and ``ground_truth.arff`` may be missing (Bischl and
@@ -25,7 +25,6 @@ from satcost_gnn.data.aslib_scenario import (
     RUN_STATUSES,
     RUNS_FILE,
     STATUS_FILE,
-    TRUTH_FILE,
     VALUES_FILE,
     AslibScenario,
     FeatureStep,
@@ -61,11 +60,14 @@ def read_scenario(directory: Path | str) -> AslibScenario:
             f"{directory}: found no {', '.join(missing)}, expected a scenario with {', '.join(needed)}; "
             "get the missing files from where the scenario is published, or use another one"
         )
-    description = read_description(directory / DESCRIPTION_FILE)
-    named = read_description(directory / DESCRIPTION_FILE, names=True)
     place = f"{directory / DESCRIPTION_FILE}"
+    named = read_description(place)
+    name = str(named.get("scenario_id") or directory.name)
     measure = _first(named, "performance_measures", place)
     kind = _first(named, "performance_type", place).lower()
+    if kind != "runtime" or _first(named, "maximize", place, default="False").lower() in ("true", "yes"):
+        raise DatasetError(f"{name}: found the measure {measure!r} that is no runtime, expected one to be minimised")
+    cutoff_s = _cutoff_s(named.get("algorithm_cutoff_time"), place)
     warnings: list[str] = []
 
     runs = read_arff(directory / RUNS_FILE)
@@ -77,14 +79,13 @@ def read_scenario(directory: Path | str) -> AslibScenario:
     if measure.lower() not in [name.lower() for name in columns]:
         warnings.append(f"{runs.source}: found no {measure!r} as named in {DESCRIPTION_FILE}; {columns[0]!r} is taken")
         measure = columns[0]
-    instances, algorithms, runtimes, statuses = _runs(runs, measure, kind == "runtime", warnings)
+    instances, algorithms, runtimes, statuses = _runs(runs, measure, warnings)
 
     values = read_arff(directory / VALUES_FILE)
     skipped = {"instance_id", "repetition"}
     feature_names = tuple(name for name in values.names if name.lower() not in skipped)
     features = _without_sentinels(_per_instance(values, feature_names, instances, warnings), values.source, warnings)
-    state = read_arff(directory / STATUS_FILE)
-    step_names = tuple(name for name in state.names if name.lower() not in skipped)
+    step_names = tuple(name for name in read_arff(directory / STATUS_FILE).names if name.lower() not in skipped)
     steps = _steps(named, step_names, feature_names, place, warnings)
     costs = None
     if (directory / COSTS_FILE).is_file():
@@ -101,33 +102,24 @@ def read_scenario(directory: Path | str) -> AslibScenario:
     folds = None
     if (directory / FOLDS_FILE).is_file():
         folds = _folds(read_arff(directory / FOLDS_FILE), instances)
-    truth: dict[str, tuple[str | None, ...]] = {}
-    if (directory / TRUTH_FILE).is_file():
-        truth = _ground_truth(read_arff(directory / TRUTH_FILE), instances)
     listed = named.get("metainfo_algorithms")
     if isinstance(listed, dict):
         odd = sorted(set(listed) ^ set(algorithms))
         if odd:
             warnings.append(f"{place}: metainfo_algorithms and {RUNS_FILE} differ in {', '.join(odd)}")
     return AslibScenario(
-        name=str(named.get("scenario_id") or directory.name),
+        name=name,
         instances=instances,
         algorithms=algorithms,
-        measure=measure,
-        is_runtime=kind == "runtime",
-        maximise=_first(named, "maximize", place, default="False").lower() in ("true", "yes"),
-        cutoff_s=_optional_number(named.get("algorithm_cutoff_time"), place, "algorithm_cutoff_time"),
+        cutoff_s=cutoff_s,
         runtimes=runtimes,
         statuses=statuses,
         feature_names=feature_names,
         features=features,
         steps=steps,
-        feature_statuses=_feature_statuses(state, step_names, instances),
         feature_costs=costs,
         default_steps=tuple(map(str, _as_list(named.get("default_steps")))),
         folds=folds,
-        ground_truth=truth,
-        description=description,
         warnings=tuple(dict.fromkeys(warnings)),
     )
 
@@ -153,7 +145,7 @@ def _status(text: str) -> str:
 
 
 def _runs(
-    table: ArffTable, measure: str, is_runtime: bool, warnings: list[str]
+    table: ArffTable, measure: str, warnings: list[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...], NDArray[np.float64], NDArray[np.str_]]:
     names, solvers = table.texts("instance_id"), table.texts("algorithm")
     status = [_status(text or "") for text in table.values("runstatus")]
@@ -175,7 +167,7 @@ def _runs(
                 "expected each once"
             )
         runtimes[cell], statuses[cell], seen[cell] = performance[k], status[k], True
-    negative = runtimes < 0 if is_runtime else np.zeros(shape, dtype=np.bool_)
+    negative = runtimes < 0
     runtimes[negative] = np.nan
     lost = (statuses == "ok") & np.isnan(runtimes)
     for count, what in (
@@ -244,17 +236,6 @@ def _per_instance(
     return result
 
 
-def _feature_statuses(table: ArffTable, names: Sequence[str], instances: Sequence[str]) -> NDArray[np.str_]:
-    rows = _rows_of(table, instances)
-    columns = [table.values(name) for name in names]
-    result = np.full((len(instances), len(names)), "", dtype="<U32")
-    for i, name in enumerate(instances):
-        for k, column in enumerate(columns):
-            states = [_status(column[row] or "") for row in rows.get(name, [])]
-            result[i, k] = next((state for state in states if state != "ok"), "ok" if states else "")
-    return result
-
-
 def _folds(table: ArffTable, instances: Sequence[str]) -> NDArray[np.int64]:
     row_of = {name: k for k, name in enumerate(instances)}
     repetitions, numbers = _repetitions(table), table.numbers("fold")
@@ -273,16 +254,6 @@ def _folds(table: ArffTable, instances: Sequence[str]) -> NDArray[np.int64]:
     return folds
 
 
-def _ground_truth(table: ArffTable, instances: Sequence[str]) -> dict[str, tuple[str | None, ...]]:
-    rows = _rows_of(table, instances)
-    truth = {}
-    for name in table.names:
-        if name.lower() not in ("instance_id", "repetition"):
-            column = table.values(name)
-            truth[name] = tuple(column[rows[instance][0]] if instance in rows else None for instance in instances)
-    return truth
-
-
 def _as_list(value: Description) -> list[Description]:
     if isinstance(value, list):
         return value
@@ -298,15 +269,15 @@ def _first(description: Mapping[str, Description], key: str, place: str, default
     return default
 
 
-def _optional_number(value: Description, place: str, key: str) -> float | None:
+def _cutoff_s(value: Description, place: str) -> float:
     if value is None or value in ("?", "", "~", "null"):
-        return None
+        raise DatasetError(f"{place}: found no algorithm_cutoff_time, expected seconds")
     try:
         number = float(str(value))
     except ValueError:
         number = math.nan
     if not 0 < number < math.inf:
-        raise DatasetError(f"{place}: {key}: found {value!r}, expected a number > 0 or '?'")
+        raise DatasetError(f"{place}: algorithm_cutoff_time: found {value!r}, expected a number > 0")
     return number
 
 
@@ -336,7 +307,3 @@ def _steps(
     if absent:
         warnings.append(f"{place}: {len(absent)} features that a step provides are not in {VALUES_FILE}")
     return tuple(steps)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Our data sets as scenarios.

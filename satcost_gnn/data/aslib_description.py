@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import yaml
 
@@ -18,7 +18,12 @@ _UNKNOWN = re.compile(r"^(\s*(?:-|[^#'\"\n]*?:)[ \t]+)\?[ \t]*$", re.MULTILINE)
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a key stands once in a mapping, and keys are the texts that they are written as."""
+    """YAML in which a key stands once in a mapping, and every scalar is the text that it is written as.
+
+    Names of algorithms, features and steps may look like numbers, dates or truth values: ``007`` is another than ``7``.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
@@ -33,31 +38,11 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
     return found
 
 
-# Timestamps stay texts: there are scenarios and algorithms that are named by a date.
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
-class _NamesLoader(yaml.BaseLoader):
-    """YAML in which every scalar is the text that it is written as: ``007`` stays another name than ``7``."""
-
-
-_NamesLoader.add_constructor("tag:yaml.org,2002:map", _mapping)
-
-
-def read_description(path: Path | str, *, names: bool = False) -> dict[str, Description]:
-    """Read ``description.txt``.
-
-    Parameters
-    ----------
-    path
-        The file.
-    names
-        Whether every scalar is taken as the text that it is written as. Names of algorithms, features and steps may
-        look like numbers, dates or truth values.
+def read_description(path: Path | str) -> dict[str, Description]:
+    """Read ``description.txt``; every scalar is the text that it is written as.
 
     Raises
     ------
@@ -68,10 +53,10 @@ def read_description(path: Path | str, *, names: bool = False) -> dict[str, Desc
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: cannot be read as UTF-8 text: {error}") from error
-    return parse_description(text, str(path), names=names)
+    return parse_description(text, str(path))
 
 
-def parse_description(text: str, source: str = "<memory>", *, names: bool = False) -> dict[str, Description]:
+def parse_description(text: str, source: str = "<memory>") -> dict[str, Description]:
     """Parse the text of a description; see :func:`read_description`.
 
     Raises
@@ -84,7 +69,7 @@ def parse_description(text: str, source: str = "<memory>", *, names: bool = Fals
         line[: len(line) - len(line.lstrip())].expandtabs(8) + line.lstrip() for line in text.splitlines()
     )
     try:
-        found = yaml.load(_UNKNOWN.sub(r"\1'?'", spaced), _NamesLoader if names else _Loader)
+        found = yaml.load(_UNKNOWN.sub(r"\1'?'", spaced), _Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = source if mark is None else f"{source}:{mark.line + 1}"

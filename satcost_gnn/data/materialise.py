@@ -60,7 +60,7 @@ def materialise(
     step = on_step or (lambda _: None)
     files: dict[str, Path] = {}
     if root is not None:
-        found = dataset.locate(root, instances=names, scan=False)
+        found = dataset.locate(root, names)
         files.update(found.paths)
         for name in found.missing:
             on_problem(f"{dataset.by_instance[name].path or name}: not found under {root}")
@@ -71,7 +71,7 @@ def materialise(
     def parent(name: str) -> Formula:
         path = files.get(name)
         if path is None and root is not None and name in dataset.by_instance:
-            path = dataset.locate(root, instances=[name], scan=False).paths.get(name)
+            path = dataset.locate(root, [name]).paths.get(name)
         if path is None and root is not None:
             # A parent need not be an instance of the data set: many are out of reach of every solver.
             path = dict(indexed_files(root)).get(name)

@@ -274,7 +274,7 @@ def summarise(
         machines=dict(Counter(run.machine for run in dataset.runs).most_common()),
         limits=limit_counts(dataset),
         duplicates={isohash: tuple(sorted(its)) for isohash, its in sorted(same.items()) if len(its) > 1},
-        contradictions=tuple(map(str, dataset.contradictions)),
+        contradictions=tuple(dataset.contradictions.values()),
         unlisted_runs=sum(run.instance not in dataset.by_instance for run in dataset.runs),
         splits=split_counts,
         journals=len(list((dataset.directory / "journal").glob("*.jsonl"))),
@@ -385,7 +385,7 @@ def check(directory: Path | str, root: Path | str | None = None) -> list[str]:
         problems += [f"{directory}: {problem}" for problem in check_splits(dataset.manifest, dataset.splits)]
     if root is not None:
         try:
-            located = dataset.locate(root, verify="hash", scan=False)
+            located = dataset.locate(root, verify=True)
         except DatasetError as error:
             return [*problems, str(error)]
         problems += [f"{path}: found another formula, expected {name}" for name, path in sorted(located.wrong.items())]

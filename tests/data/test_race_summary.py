@@ -109,7 +109,7 @@ def test_labels_of_instances_that_share_an_isohash_stay_apart(timed, make_row, t
     rows = (make_row("even", isohash="same"), make_row("odd", isohash="same"))
     runs = (replace(timed("even", "a", 10.0, 2.0), status=RunStatus.SAT), timed("odd", "a", 10.0, 7.0))
     dataset = Dataset(tmp_path / "parity", rows, runs)
-    assert dataset.contradictions == () and dataset.instances == tuple(row.instance for row in rows)
+    assert not dataset.contradictions and dataset.instances == tuple(row.instance for row in rows)
     np.testing.assert_array_equal(dataset.satisfiable(), [1, 0])
     matrix = dataset.cost_matrix(["a"], "cpu_seconds")
     np.testing.assert_allclose(10 ** matrix.cost[:, 0], [2.0, 7.0])
