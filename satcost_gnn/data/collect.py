@@ -37,8 +37,6 @@ class Progress:
         Runs finished by this collector or found finished, and runs asked for; of a race, instances.
     fresh
         Of those, the runs made by this collector; of a race, the instances that it has made runs of.
-    elapsed_s
-        Seconds since this collector started.
     last
         The run just finished, of a race the last one of the instance; None for what was found finished.
     """
@@ -46,13 +44,7 @@ class Progress:
     done: int
     total: int
     fresh: int
-    elapsed_s: float
     last: Run | None
-
-    @property
-    def remaining_s(self) -> float | None:
-        """Estimate of the seconds left at the mean rate so far, None before the first run."""
-        return self.elapsed_s / self.fresh * (self.total - self.done) if self.fresh else None
 
 
 def collect(
@@ -110,7 +102,7 @@ def collect(
     for name in {request.solver for request in requests}:
         solver_spec(name)
     store = RunStore(directory)
-    start, merged = time.monotonic(), time.monotonic()
+    merged = time.monotonic()
     lock = threading.Lock()
     done = fresh = 0
 
@@ -120,7 +112,7 @@ def collect(
             done += 1
             fresh += run is not None
             if on_progress is not None:
-                on_progress(Progress(done, total, fresh, time.monotonic() - start, run))
+                on_progress(Progress(done, total, fresh, run))
 
     def problem(text: str) -> None:
         if on_problem is not None:

@@ -6,7 +6,6 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +13,6 @@ from numpy.typing import NDArray
 from satcost_gnn.core.selection_metrics import PortfolioBounds, par, virtual_best
 from satcost_gnn.data.dataset import SHORTEST_S, CostUnit, Dataset
 from satcost_gnn.data.run_outcome import outcome_within
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -165,9 +161,8 @@ def portfolio_summary(
     )
 
 
-def noise_summaries(dataset: Dataset, unit: str = CostUnit.CONFLICTS) -> tuple[NoiseSummary, ...]:
-    """Return, for each solver with several seeds, how much its cost changes with the seed alone."""
-    unit = CostUnit.of(unit)
+def noise_summaries(dataset: Dataset) -> tuple[NoiseSummary, ...]:
+    """Return, for each solver with several seeds, how much its conflicts change with the seed alone."""
     answers = dict(zip(dataset.instances, dataset.satisfiable().tolist(), strict=True))
     made = {(run.solver, run.seed) for run in dataset.runs}
     found = []
@@ -175,7 +170,7 @@ def noise_summaries(dataset: Dataset, unit: str = CostUnit.CONFLICTS) -> tuple[N
         seeds = [seed for seed in dataset.seeds if (solver, seed) in made]
         if len(seeds) < 2:
             continue
-        columns = [dataset.cost_matrix([solver], unit, seed) for seed in seeds]
+        columns = [dataset.cost_matrix([solver], CostUnit.CONFLICTS, seed) for seed in seeds]
         cost = np.hstack([matrix.cost for matrix in columns])
         solved = np.hstack([matrix.known & ~matrix.censored for matrix in columns])
         for answer, code in (("any", None), ("SAT", 1), ("UNSAT", 0)):
@@ -190,7 +185,7 @@ def noise_summaries(dataset: Dataset, unit: str = CostUnit.CONFLICTS) -> tuple[N
             found.append(
                 NoiseSummary(
                     solver=solver,
-                    unit=str(unit),
+                    unit=str(CostUnit.CONFLICTS),
                     answer=answer,
                     instances=len(rows),
                     sd_log10=float(np.sqrt(np.mean([row.var(ddof=1) for row in rows]))),

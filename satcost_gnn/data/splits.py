@@ -63,18 +63,6 @@ class Splits:
     fold: Mapping[str, int | None]
     blocks: Mapping[str, int] = field(default_factory=dict)
 
-    def members(self, side: str) -> list[str]:
-        """Return the instances of a side of the split by instance, sorted.
-
-        Raises
-        ------
-        DatasetError
-            If there is no such side.
-        """
-        if side not in (*SIDES, EXCLUDED):
-            raise DatasetError(f"found side {side!r}, expected one of {', '.join((*SIDES, EXCLUDED))}")
-        return sorted(instance for instance, its in self.side.items() if its == side)
-
     def leave_out(self, fold: int) -> dict[str, list[str]]:
         """Return the sides, each sorted, when the families of ``fold`` are unseen.
 

@@ -123,7 +123,7 @@ def test_splits_like_those_of_another_data_set(make_row, tmp_path):
     known = [make_row(f"k{k}", isohash=f"iso{k}", family=f"f{k % 4}") for k in range(40)]
     corpus = Dataset(tmp_path / "corpus", tuple(known)).with_splits(make_splits(known, 3))
     corpus.write()
-    test = corpus.splits.members("test")
+    test = sorted(name for name, side in corpus.splits.side.items() if side == "test")
     rows = (
         *known[::3],
         *(make_row(f"copy-{name}", isohash=corpus.by_instance[name].isohash, family="f0") for name in test),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from satcost_gnn.data.generate.base import Family, Parameter
 from satcost_gnn.data.generate.circuit import (
@@ -211,10 +210,6 @@ _BITS = Parameter("bits", 12, "bits of each factor", 2, 40)
 _MULTIPLIER = Parameter("multiplier", "array", "multiplier circuit", choices=("array", "tree"))
 
 
-def _known_different(params: Any) -> bool:
-    return False
-
-
 FAMILIES = (
     Family(
         "factoring",
@@ -267,7 +262,7 @@ FAMILIES = (
         "bits",
         (3, 10),
         _multiplier_miter,
-        _known_different,
+        lambda _: False,
         variants=(
             {"identity": "commuted", "second": "array"},
             {"identity": "commuted", "second": "tree"},
@@ -288,7 +283,7 @@ FAMILIES = (
         "width",
         (2, 64),
         _adder_miter,
-        _known_different,
+        lambda _: False,
         variants=(
             {"words": 3, "first": "ripple", "second": "prefix"},
             {"words": 3, "first": "select", "second": "prefix"},
@@ -308,7 +303,7 @@ FAMILIES = (
         "n",
         (4, 30),
         _sorter_miter,
-        _known_different,
+        lambda _: False,
         variants=(
             {"first": "merge", "second": "transposition"},
             {"first": "merge", "second": "insertion"},
@@ -326,7 +321,7 @@ FAMILIES = (
         "n",
         (5, 60),
         _count_miter,
-        _known_different,
+        lambda _: False,
         variants=(
             {"second": "tree"},
             {"second": "chain"},
@@ -341,7 +336,7 @@ FAMILIES = (
         "width",
         (3, 64),
         _mixed_identity,
-        _known_different,
+        lambda _: False,
         variants=(
             {"rewrites": 1},
             {"rewrites": 2},

@@ -7,7 +7,7 @@ is confined to operations that IEEE 754 rounds exactly (add, multiply, divide, s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -200,10 +200,3 @@ def require(condition: bool, family: str, message: str) -> None:
     """Raise a :class:`ConfigError` that names the family unless ``condition`` holds."""
     if not condition:
         raise ConfigError(f"{family}: {message}")
-
-
-def index_by_name(families: Sequence[Family]) -> dict[str, Family]:
-    """Return the families by name, in order; a name given twice is an error in this package."""
-    table = {family.name: family for family in families}
-    assert len(table) == len(families), "two families share a name"
-    return table

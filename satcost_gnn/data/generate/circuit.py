@@ -15,7 +15,6 @@ TRUE = 1 << 40
 FALSE = -TRUE
 
 Word: TypeAlias = list[int]
-Adder: TypeAlias = "Callable[[Circuit, Sequence[int], Sequence[int], int], Word]"
 
 
 def constant(value: int, width: int) -> Word:
@@ -252,15 +251,11 @@ class Circuit(ClauseBuilder):
                 columns.insert(0, carries)
         return result
 
-    def compare_swap(self, a: int, b: int) -> tuple[int, int]:
-        """Return maximum and minimum of two bits."""
-        return self.lor(a, b), self.land(a, b)
-
     def sort(self, wires: Sequence[int], pairs: Iterable[tuple[int, int]]) -> Word:
         """Return the wires sorted (ones first) by a network of comparators."""
         line = list(wires)
         for i, j in pairs:
-            line[i], line[j] = self.compare_swap(line[i], line[j])
+            line[i], line[j] = self.lor(line[i], line[j]), self.land(line[i], line[j])
         return line
 
     def require_different(self, a: Sequence[int], b: Sequence[int]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 from satcost_gnn.data.generate.base import Family, Parameter, require
 from satcost_gnn.data.generate.clauses import ClauseBuilder
 from satcost_gnn.data.generate.random_graph import Edge, gnm_edges, neighbours, regular_edges
@@ -26,9 +28,6 @@ def _colouring(draws: Draws, n: int, colours: int, density: float) -> Formula:
 
 
 def _colouring_regular(draws: Draws, n: int, colours: int, degree: int) -> Formula:
-    require(
-        n > degree and n * degree % 2 == 0, "regular-colouring", f"no {degree}-regular graph has {n} vertices; change n"
-    )
     return colouring_clauses(regular_edges(draws, n, degree), n, colours)
 
 
@@ -36,10 +35,10 @@ def _colouring_flat(draws: Draws, n: int, colours: int, density: float) -> Formu
     m = round(density * n)
     classes = draws.permutation(n) % colours
     sizes = [int((classes == c).sum()) for c in range(colours)]
-    pairs = sum(a * b for i, a in enumerate(sizes) for b in sizes[i + 1 :])
+    pairs = sum(a * b for a, b in combinations(sizes, 2))
     require(m <= pairs, "flat-colouring", f"{m} edges asked for, but the hidden classes leave only {pairs} pairs")
     members = [[v for v in range(n) if classes[v] == c] for c in range(colours)]
-    between = [(c, d) for c in range(colours) for d in range(c + 1, colours)]
+    between = list(combinations(range(colours), 2))
     edges: dict[Edge, None] = {}
     # As flat as can be: the pairs of classes take turns, so that degrees carry no hint of the classes.
     placed = [0] * len(between)
@@ -64,20 +63,16 @@ def _clique(draws: Draws, n: int, density: float, clique: int) -> Formula:
     member = formula.new_table(clique, n)
     for row in member:
         formula.exactly_one(row)
-    for i in range(clique):
-        for j in range(i + 1, clique):
-            for a in range(n):
-                allowed = set(joined[a])
-                for b in range(n):
-                    if b <= a or b not in allowed:
-                        formula.add(-member[i][a], -member[j][b])
+    for first, second in combinations(member, 2):
+        for a in range(n):
+            allowed = set(joined[a])
+            for b in range(n):
+                if b <= a or b not in allowed:
+                    formula.add(-first[a], -second[b])
     return formula.formula()
 
 
 def _dominating_set(draws: Draws, n: int, degree: int, size: int) -> Formula:
-    require(
-        n > degree and n * degree % 2 == 0, "dominating-set", f"no {degree}-regular graph has {n} vertices; change n"
-    )
     table = neighbours(regular_edges(draws, n, degree), n)
     formula = ClauseBuilder(n)
     for v in range(n):
@@ -95,9 +90,6 @@ def _vertex_cover(draws: Draws, n: int, density: float, share: float) -> Formula
 
 
 def _hamiltonian(draws: Draws, n: int, degree: int, removed: int) -> Formula:
-    require(
-        n > degree and n * degree % 2 == 0, "hamiltonian-cycle", f"no {degree}-regular graph has {n} vertices; change n"
-    )
     edges = regular_edges(draws, n, degree)
     require(removed < len(edges), "hamiltonian-cycle", f"removed={removed} leaves no edge of {len(edges)}")
     gone = set(draws.sample(len(edges), removed).tolist())
@@ -122,9 +114,6 @@ def _hamiltonian(draws: Draws, n: int, degree: int, removed: int) -> Formula:
 
 
 def _isomorphism(draws: Draws, n: int, degree: int, kind: str) -> Formula:
-    require(
-        n > degree and n * degree % 2 == 0, "graph-isomorphism", f"no {degree}-regular graph has {n} vertices; change n"
-    )
     first = regular_edges(draws, n, degree)
     if kind == "copy":
         name = draws.permutation(n).tolist()

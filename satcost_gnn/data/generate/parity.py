@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 
-from satcost_gnn.data.generate.base import Family, Parameter, require
+from satcost_gnn.data.generate.base import Family, Parameter
 from satcost_gnn.data.generate.clauses import ClauseBuilder
 from satcost_gnn.data.generate.random_graph import Edge, grid_edges, regular_edges
 from satcost_gnn.formula.cnf import Formula
@@ -33,7 +35,6 @@ def _tseitin_on(draws: Draws, edges: list[Edge], n: int, charge: str) -> Formula
 
 
 def _tseitin(draws: Draws, n: int, degree: int, charge: str) -> Formula:
-    require(n > degree and n * degree % 2 == 0, "tseitin", f"no {degree}-regular graph has {n} vertices; change n")
     return _tseitin_on(draws, regular_edges(draws, n, degree), n, charge)
 
 
@@ -69,15 +70,7 @@ def _parity_noisy(draws: Draws, n: int, samples: float, noise: float) -> Formula
 
 
 def _matching(draws: Draws, n: int, degree: int) -> Formula:
-    if degree == 0:
-        edges = [(a, b) for a in range(n) for b in range(a + 1, n)]
-    else:
-        require(
-            n > degree and n * degree % 2 == 0,
-            "perfect-matching",
-            f"no {degree}-regular graph has {n} vertices; change n",
-        )
-        edges = regular_edges(draws, n, degree)
+    edges = regular_edges(draws, n, degree) if degree else list(combinations(range(n), 2))
     formula = ClauseBuilder(len(edges))
     for variables in _incident(edges, n):
         formula.exactly_one(variables)
