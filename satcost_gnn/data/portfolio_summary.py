@@ -92,12 +92,10 @@ class NoiseSummary:
     within_10: float
 
 
-def par_scores(
-    dataset: Dataset, solvers: Sequence[str], cutoff_s: float, k: float = 2.0
-) -> tuple[list[str], NDArray[np.float64]]:
-    """Return the instances on which all solvers' runs with seed 0 tell, and ``float64[n, s]`` their PAR-k scores.
+def par_scores(dataset: Dataset, solvers: Sequence[str], cutoff_s: float) -> tuple[list[str], NDArray[np.float64]]:
+    """Return the instances on which all solvers' runs with seed 0 tell, and ``float64[n, s]`` their PAR2 scores.
 
-    A score is CPU seconds, or ``k`` times the cutoff for no answer within it.
+    A score is CPU seconds, or twice the cutoff for no answer within it.
     """
     instances, scores = [], []
     for instance in dataset.instances:
@@ -111,7 +109,7 @@ def par_scores(
             instances.append(instance)
             scores.append([max(run.cpu_s, SHORTEST_S) if status.solved else np.inf for run, status in told])
     cost = np.array(scores, dtype=np.float64).reshape(len(instances), len(solvers))
-    return instances, par(cost, np.isfinite(cost), cutoff_s, k)
+    return instances, par(cost, np.isfinite(cost), cutoff_s)
 
 
 def portfolio_summary(

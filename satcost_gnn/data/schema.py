@@ -143,28 +143,7 @@ def _require(good: bool, name: str, found: object, expected: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ManifestRow:
-    """One instance of a data set.
-
-    Parameters
-    ----------
-    instance
-        Identity: hash of the normalised DIMACS text (gbdhash).
-    isohash
-        Hash that isomorphic formulas share: those that differ by names and signs of variables and by order only.
-    family
-        Family; approximate for real instances.
-    path
-        File, relative to a root that the user names; None if it is made from its recipe.
-    n_vars, n_clauses, bytes
-        Size of the formula, and of its DIMACS text (not compressed) in bytes.
-    origin
-        Real, generated, or a cube of another instance.
-    parent
-        Identity of the instance that this one is a cube or variant of.
-    recipe
-        How to generate it again.
-    licence
-        Licence of the source, None if it states none.
+    """One instance of a data set: the columns of :data:`MANIFEST_SCHEMA`, which has their meanings and units.
 
     Raises
     ------
@@ -216,33 +195,11 @@ class ManifestRow:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one solver on one instance.
+    """One run of one solver on one instance: the columns of :data:`RUNS_SCHEMA`, which has their meanings and units.
 
-    Parameters
-    ----------
-    instance
-        Identity of the instance in the manifest.
-    solver
-        Solver or configuration, ``name`` or ``name:configuration``.
-    seed
-        0 for the formula as it is, else the seed of its shuffled copy.
-    status
-        How it ended. For all but SAT and UNSAT the counters are lower bounds of the cost, never the cost.
-    conflicts, decisions, propagations, restarts
-        Counters, None where the solver doesn't tell.
-    cpu_s, wall_s
-        Seconds of loading the clauses and solving; the latter None where a published table doesn't tell.
-    peak_memory_mb
-        Largest resident set in mebibytes, None where a published table doesn't tell.
-    cpu_limit_s, wall_limit_s, memory_limit_mb
-        Limits in seconds and mebibytes; the last two None where a published table doesn't tell.
-    solver_version, machine
-        What ran where.
-    detail
-        What happened, for runs without an answer.
-    source
-        Event that published the run; empty if a collector has measured it. Seconds of different sources are those of
-        different machines.
+    For all statuses but SAT and UNSAT the counters are lower bounds of the cost, never the cost. Counters are None
+    where the solver doesn't tell; wall-clock time, memory and their limits where a published table doesn't. Seconds of
+    different sources are those of different machines.
 
     Raises
     ------

@@ -105,15 +105,13 @@ class Family:
     parameters
         In the order in which a recipe lists them. Every family takes ``shuffle`` besides.
     size_parameter
-        The parameter that drives the cost.
+        The parameter that drives the cost, which grows with it.
     size_range
         Values of it between which ``--target-cost`` searches.
     build
         Called with a :class:`Draws` and the parameters by name; returns the formula.
     known
         Given the parameters, whether the formula is satisfiable by construction (None: unknown).
-    increasing
-        Whether the cost grows with the size parameter.
     variants
         Settings of the other parameters that span the family: what a spread of costs cycles through.
     """
@@ -125,7 +123,6 @@ class Family:
     size_range: tuple[float, float]
     build: Callable[..., Formula]
     known: Callable[[Mapping[str, Any]], bool | None] = lambda _: None
-    increasing: bool = True
     variants: tuple[Mapping[str, Value], ...] = ({},)
 
     def parameter(self, name: str) -> Parameter:

@@ -19,24 +19,18 @@ def known_value(word: Sequence[int]) -> int:
     return sum(1 << i for i, wire in enumerate(word) if wire == TRUE)
 
 
-def _partly_unknown(draws: Draws, circuit: Circuit, value: int, width: int, unknown: int) -> Word:
-    """Return a word of ``width`` bits of which ``unknown``, chosen at random, are variables and the rest are given."""
-    word = constant(value, width)
-    for i in sorted(draws.sample(width, min(unknown, width)).tolist()):
-        word[i] = circuit.new_var()
-    return word
-
-
 def _split(word: Word, width: int) -> list[Word]:
     return [word[i : i + width] for i in range(0, len(word), width)]
 
 
 def _invert(draws: Draws, bits: int, unknown: int, primitive: Callable[[Circuit, Word], Word]) -> Formula:
-    """Return "an input with these given bits has the output that a random input has"."""
+    """Return "an input has the output that a random one has", all but some of its bits given as in that one."""
     secret = draws.integer(bits)
     target = known_value(primitive(Circuit(), constant(secret, bits)))
     circuit = Circuit()
-    word = _partly_unknown(draws, circuit, secret, bits, unknown)
+    word = constant(secret, bits)
+    for i in sorted(draws.sample(bits, min(unknown, bits)).tolist()):
+        word[i] = circuit.new_var()
     circuit.require_equal(primitive(circuit, word), target)
     return circuit.formula()
 

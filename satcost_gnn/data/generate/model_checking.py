@@ -19,15 +19,6 @@ def _chosen_constant(circuit: Circuit, inputs: Sequence[int], constants: Sequenc
     ]
 
 
-def _times(circuit: Circuit, word: Word, factor: int) -> Word:
-    """Return the word times a constant, modulo its width: shifted copies added up."""
-    total: Word = [FALSE] * len(word)
-    for i in range(len(word)):
-        if factor >> i & 1:
-            total = circuit.add_modulo(total, shift_left(word, i))
-    return total
-
-
 def _counter(draws: Draws, width: int, depth: int, kind: str) -> Formula:
     # A counter that adds one of four constants a step, seen through a product with an odd number. Buggy: it is to
     # show a value that a random walk of `depth` steps leads to. Safe: a second counter adds the constants' products,
@@ -44,7 +35,11 @@ def _counter(draws: Draws, width: int, depth: int, kind: str) -> Formula:
         if kind == "safe":
             products = [value * factor % modulus for value in constants]
             second = circuit.add_modulo(second, _chosen_constant(circuit, inputs, products, width))
-    shown = _times(circuit, first, factor)
+    # Times a constant: shifted copies added up.
+    shown: Word = [FALSE] * width
+    for i in range(width):
+        if factor >> i & 1:
+            shown = circuit.add_modulo(shown, shift_left(first, i))
     if kind == "safe":
         shifted = circuit.add_modulo(shown, constant(1 << (width // 2), width))
         for x, y in zip(second, shifted, strict=True):

@@ -75,28 +75,25 @@ class _Search:
     def propose(self, wish: float) -> float:
         """Return a size whose log10 cost may be ``wish``."""
         low, high = self.family.size_range
-        sign = 1.0 if self.family.increasing else -1.0
-        easiest = low if sign > 0 else high
         if not self.points:
-            return self.clip(easiest)
-        # Sizes are turned round where cost falls with size, so that "up" below always means dearer.
-        under = [(sign * size, cost) for size, cost in self.points if cost <= wish]
-        over = [(sign * size, cost) for size, cost in self.points if cost > wish]
+            return self.clip(low)
+        under = [(size, cost) for size, cost in self.points if cost <= wish]
+        over = [(size, cost) for size, cost in self.points if cost > wish]
         wobble = float(self.draws.uniform(1)[0])
         if not over:
             top, cost = max(under)
             # Small steps near the wish: the cost often grows exponentially with the size.
             factor = 0.5 if wish - cost > 1.5 else 0.15 + 0.1 * wobble
             step = max(abs(top) * factor, 1.0 if high - low > 2 else (high - low) / 10)
-            return self.clip(sign * (top + step))
+            return self.clip(top + step)
         if not under:
             bottom, _ = min(over)
-            return self.clip(sign * (bottom - max(abs(bottom) * (0.1 + 0.2 * wobble), 1.0)))
+            return self.clip(bottom - max(abs(bottom) * (0.1 + 0.2 * wobble), 1.0))
         (left, left_cost), (right, right_cost) = max(under), min(over)
         if left < right:
             # Over the limit: nobody knows how far; half the distance.
             share = 0.5 if right_cost == inf else (wish - left_cost) / (right_cost - left_cost)
-            return self.clip(sign * (left + (right - left) * (0.8 * share + 0.2 * wobble)))
+            return self.clip(left + (right - left) * (0.8 * share + 0.2 * wobble))
         # The scatter is wider than the distance between sizes (or the cost falls again beyond a peak): try again
         # near the size that came closest.
         closest = min(self.points, key=lambda point: abs(point[1] - wish))[0]
