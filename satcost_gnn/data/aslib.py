@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from satcost_gnn.data.arff import ArffTable, read_arff
-from satcost_gnn.data.aslib_description import Description, read_description
 from satcost_gnn.data.aslib_scenario import (
     COSTS_FILE,
     DESCRIPTION_FILE,
@@ -30,6 +31,11 @@ from satcost_gnn.data.aslib_scenario import (
     FeatureStep,
 )
 from satcost_gnn.errors import DatasetError
+
+Description: TypeAlias = "str | int | float | bool | list[Description] | dict[str, Description] | None"
+
+# Publishers write a bare question mark for what they don't know, which is no YAML.
+_UNKNOWN = re.compile(r"^(\s*(?:-|[^#'\"\n]*?:)[ \t]+)\?[ \t]*$", re.MULTILINE)
 
 # Words that publishers use for statuses besides those of ASlib.
 _SPELLINGS: Mapping[str, str] = {
@@ -61,7 +67,10 @@ def read_scenario(directory: Path | str) -> AslibScenario:
             "get the missing files from where the scenario is published, or use another one"
         )
     place = f"{directory / DESCRIPTION_FILE}"
-    named = read_description(place)
+    try:
+        named = parse_description(Path(place).read_text(encoding="utf-8-sig"), place)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{place}: cannot be read as UTF-8 text: {error}") from error
     name = str(named.get("scenario_id") or directory.name)
     measure = _first(named, "performance_measures", place)
     kind = _first(named, "performance_type", place).lower()
@@ -122,6 +131,61 @@ def read_scenario(directory: Path | str) -> AslibScenario:
         folds=folds,
         warnings=tuple(dict.fromkeys(warnings)),
     )
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key stands once in a mapping, and every scalar is the text that it is written as.
+
+    Names of algorithms, features and steps may look like numbers, dates or truth values: ``007`` is another than ``7``.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in node.value:
+        name = key.value if isinstance(key, yaml.ScalarNode) else str(loader.construct_object(key, deep=True))
+        if name in found:
+            raise yaml.MarkedYAMLError(
+                problem=f"found {name!r} twice, expected each key once", problem_mark=key.start_mark
+            )
+        found[name] = loader.construct_object(value, deep=True)
+    return found
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+
+
+def parse_description(text: str, source: str = "<memory>") -> dict[str, Description]:
+    """Parse the text of a description; every scalar is the text that it is written as.
+
+    Raises
+    ------
+    DatasetError
+        If it is no mapping in YAML; the message has source and line.
+    """
+    # YAML takes no tabs for indentation.
+    spaced = "\n".join(
+        line[: len(line) - len(line.lstrip())].expandtabs(8) + line.lstrip() for line in text.splitlines()
+    )
+    try:
+        found = yaml.load(_UNKNOWN.sub(r"\1'?'", spaced), _Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = source if mark is None else f"{source}:{mark.line + 1}"
+        raise DatasetError(
+            f"{place}: found no YAML ({error.problem}), expected the description of a scenario"
+        ) from None
+    except yaml.YAMLError as error:
+        raise DatasetError(f"{source}: found no YAML ({error}), expected the description of a scenario") from None
+    except RecursionError:
+        raise DatasetError(f"{source}: found too many levels, expected the description of a scenario") from None
+    if not isinstance(found, dict):
+        raise DatasetError(
+            f"{source}: found {'nothing' if found in (None, '') else type(found).__name__}, expected KEY: VALUE"
+        )
+    return found
 
 
 def _repetitions(table: ArffTable) -> NDArray[np.int64]:
@@ -202,38 +266,24 @@ def _without_sentinels(features: NDArray[np.float64], source: str, warnings: lis
     return np.where(sentinel, np.nan, features)
 
 
-def _rows_of(table: ArffTable, instances: Sequence[str]) -> dict[str, list[int]]:
-    wanted = set(instances)
-    rows: dict[str, list[int]] = defaultdict(list)
-    for k, name in enumerate(table.texts("instance_id")):
-        if name in wanted:
-            rows[name].append(k)
-    return rows
-
-
 def _per_instance(
     table: ArffTable, names: Sequence[str], instances: Sequence[str], warnings: list[str]
 ) -> NDArray[np.float64]:
     """Return ``float64[n, len(names)]``: the mean over the repetitions of an instance, NaN where missing."""
-    rows = _rows_of(table, instances)
-    absent = sum(name not in rows for name in instances)
+    row_of = {name: k for k, name in enumerate(instances)}
+    its = table.texts("instance_id")
+    absent, strangers = len(row_of.keys() - set(its)), len(set(its) - row_of.keys())
     if absent:
         warnings.append(f"{table.source}: {absent} of {len(instances)} instances with runs are not in it")
-    strangers = len(set(table.texts("instance_id"))) - len(rows)
     if strangers:
         warnings.append(f"{table.source}: {strangers} instances without runs are left out")
-    columns = [table.numbers(name) for name in names]
-    matrix = np.array(columns, dtype=np.float64).reshape(len(names), len(table)).T
-    result = np.full((len(instances), len(names)), np.nan)
-    for i, name in enumerate(instances):
-        its = matrix[rows.get(name, [])]
-        if len(its) == 1:
-            result[i] = its[0]
-        elif len(its):
-            counts = np.isfinite(its).sum(axis=0)
-            sums = np.nansum(its, axis=0)
-            result[i] = np.divide(sums, counts, out=np.full(len(names), np.nan), where=counts > 0)
-    return result
+    matrix = np.array([table.numbers(name) for name in names], dtype=np.float64).reshape(len(names), len(table)).T
+    matrix = matrix[np.array([name in row_of for name in its], dtype=np.bool_)]
+    rows = np.array([row_of[name] for name in its if name in row_of], dtype=np.intp)
+    sums, counts = np.zeros((len(instances), len(names))), np.zeros((len(instances), len(names)))
+    np.add.at(sums, rows, np.where(np.isnan(matrix), 0.0, matrix))
+    np.add.at(counts, rows, ~np.isnan(matrix))
+    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
 
 
 def _folds(table: ArffTable, instances: Sequence[str]) -> NDArray[np.int64]:

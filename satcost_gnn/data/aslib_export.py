@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from satcost_gnn.data.arff import NUMERIC, STRING, Column, Kind, format_arff
-from satcost_gnn.data.aslib_description import Description, format_description
 from satcost_gnn.data.aslib_scenario import (
     COSTS_FILE,
     DESCRIPTION_FILE,
@@ -202,7 +202,7 @@ def write_scenario(
     Raises
     ------
     DatasetError
-        If there is a scenario already, or a name doesn't fit into ARFF or YAML.
+        If there is a scenario already, or a name doesn't fit into ARFF.
     OutputError
         If a file can't be written.
     """
@@ -253,7 +253,7 @@ def write_scenario(
     if answers:
         choices = sorted({answer for answer in answers if answer is not None})
         write(TRUTH_FILE, "GROUND_TRUTH", [head[0], ("SATUNSAT", choices)], [names, list(answers)])
-    description: dict[str, Description] = {
+    description: dict[str, object] = {
         "scenario_id": scenario.name,
         "performance_measures": ["runtime"],
         "maximize": [False],
@@ -270,4 +270,5 @@ def write_scenario(
         "metainfo_algorithms": {name: {"configuration": "", "deterministic": True} for name in scenario.algorithms},
     }
     # Last, since it is what tells a scenario from an unfinished one.
-    write_text(directory / DESCRIPTION_FILE, format_description(description))
+    text = yaml.safe_dump(description, sort_keys=False, allow_unicode=True, width=1_000_000)
+    write_text(directory / DESCRIPTION_FILE, text)

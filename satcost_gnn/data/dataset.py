@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -85,8 +85,7 @@ class CostMatrix(NamedTuple):
     known: NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Located:
+class Located(NamedTuple):
     """Where the files of instances were found.
 
     Parameters
@@ -100,8 +99,8 @@ class Located:
     """
 
     paths: Mapping[str, Path]
-    missing: tuple[str, ...] = ()
-    wrong: Mapping[str, Path] = field(default_factory=dict)
+    missing: tuple[str, ...]
+    wrong: Mapping[str, Path]
 
 
 def run_cost(run: Run, unit: CostUnit | str) -> tuple[float, bool] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from satcost_gnn.data.generate.base import Family, Parameter
+from satcost_gnn.data.generate.base import Family, Parameter, vary
 from satcost_gnn.data.generate.circuit import (
     FALSE,
     Circuit,
@@ -220,11 +220,8 @@ FAMILIES = (
         (5, 26),
         _factoring,
         lambda p: p["kind"] == "semiprime",
-        variants=(
-            {"kind": "semiprime", "multiplier": "array"},
-            {"kind": "semiprime", "multiplier": "tree"},
-            {"kind": "prime", "multiplier": "array"},
-            {"kind": "prime", "multiplier": "tree"},
+        variants=vary(
+            "kind multiplier", ("semiprime", "array"), ("semiprime", "tree"), ("prime", "array"), ("prime", "tree")
         ),
     ),
     Family(
@@ -239,11 +236,7 @@ FAMILIES = (
         (6, 60),
         _subset_sum,
         lambda p: True if p["kind"] == "planted" else None,
-        variants=(
-            {"width": 16, "kind": "planted"},
-            {"width": 12, "kind": "half"},
-            {"width": 24, "kind": "planted"},
-        ),
+        variants=vary("width kind", (16, "planted"), (12, "half"), (24, "planted")),
     ),
     Family(
         "multiplier-miter",
@@ -263,12 +256,13 @@ FAMILIES = (
         (3, 10),
         _multiplier_miter,
         lambda _: False,
-        variants=(
-            {"identity": "commuted", "second": "array"},
-            {"identity": "commuted", "second": "tree"},
-            {"identity": "same", "second": "tree"},
-            {"identity": "distributed", "second": "array"},
-            {"identity": "square", "second": "array"},
+        variants=vary(
+            "identity second",
+            ("commuted", "array"),
+            ("commuted", "tree"),
+            ("same", "tree"),
+            ("distributed", "array"),
+            ("square", "array"),
         ),
     ),
     Family(
@@ -284,12 +278,13 @@ FAMILIES = (
         (2, 64),
         _adder_miter,
         lambda _: False,
-        variants=(
-            {"words": 3, "first": "ripple", "second": "prefix"},
-            {"words": 3, "first": "select", "second": "prefix"},
-            {"words": 4, "first": "ripple", "second": "ripple"},
-            {"words": 5, "first": "ripple", "second": "select"},
-            {"words": 6, "first": "ripple", "second": "prefix"},
+        variants=vary(
+            "words first second",
+            (3, "ripple", "prefix"),
+            (3, "select", "prefix"),
+            (4, "ripple", "ripple"),
+            (5, "ripple", "select"),
+            (6, "ripple", "prefix"),
         ),
     ),
     Family(
@@ -304,11 +299,12 @@ FAMILIES = (
         (4, 30),
         _sorter_miter,
         lambda _: False,
-        variants=(
-            {"first": "merge", "second": "transposition"},
-            {"first": "merge", "second": "insertion"},
-            {"first": "merge", "second": "merge"},
-            {"first": "insertion", "second": "transposition"},
+        variants=vary(
+            "first second",
+            ("merge", "transposition"),
+            ("merge", "insertion"),
+            ("merge", "merge"),
+            ("insertion", "transposition"),
         ),
     ),
     Family(
@@ -322,11 +318,7 @@ FAMILIES = (
         (5, 60),
         _count_miter,
         lambda _: False,
-        variants=(
-            {"second": "tree"},
-            {"second": "chain"},
-            {"second": "sorter"},
-        ),
+        variants=vary("second", "tree", "chain", "sorter"),
     ),
     Family(
         "mixed-boolean-arithmetic",
@@ -337,11 +329,6 @@ FAMILIES = (
         (3, 64),
         _mixed_identity,
         lambda _: False,
-        variants=(
-            {"rewrites": 1},
-            {"rewrites": 2},
-            {"rewrites": 3},
-            {"rewrites": 4},
-        ),
+        variants=vary("rewrites", 1, 2, 3, 4),
     ),
 )

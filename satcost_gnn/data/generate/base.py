@@ -173,6 +173,12 @@ class Family:
         return self.known(self.resolve(params))
 
 
+def vary(names: str, *rows: Value | tuple[Value, ...]) -> tuple[Mapping[str, Value], ...]:
+    """Return variants of a family: settings of the parameters of these names (between blanks), a row of values each."""
+    listed = (row if isinstance(row, tuple) else (row,) for row in rows)
+    return tuple(dict(zip(names.split(), row, strict=True)) for row in listed)
+
+
 def recipe(family: Family, seed: int, params: Mapping[str, object]) -> str:
     """Return the line from which :func:`satcost_gnn.data.generate.from_recipe` makes the same bytes again.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from satcost_gnn.data.generate.base import Family, Parameter, require
+from satcost_gnn.data.generate.base import Family, Parameter, require, vary
 from satcost_gnn.data.generate.circuit import FALSE, TRUE, Circuit, Word, constant, rotate_left
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.random_stream import Draws
@@ -235,13 +235,7 @@ FAMILIES = (
         (4, 120),
         _md4,
         lambda _: True,
-        variants=(
-            {"steps": 20},
-            {"steps": 24},
-            {"steps": 28},
-            {"steps": 32},
-            {"steps": 48},
-        ),
+        variants=vary("steps", 20, 24, 28, 32, 48),
     ),
     Family(
         "keccak-preimage",
@@ -256,13 +250,7 @@ FAMILIES = (
         (4, 60),
         _keccak,
         lambda _: True,
-        variants=(
-            {"lane": 4, "rounds": 2, "output": 20},
-            {"lane": 2, "rounds": 3, "output": 12},
-            {"lane": 8, "rounds": 2, "output": 40},
-            {"lane": 8, "rounds": 3, "output": 40},
-            {"lane": 4, "rounds": 4, "output": 24},
-        ),
+        variants=vary("lane rounds output", (4, 2, 20), (2, 3, 12), (8, 2, 40), (8, 3, 40), (4, 4, 24)),
     ),
     Family(
         "speck-key",
@@ -277,13 +265,7 @@ FAMILIES = (
         (4, 64),
         _speck,
         lambda _: True,
-        variants=(
-            {"word": 16, "rounds": 4, "pairs": 2},
-            {"word": 16, "rounds": 5, "pairs": 2},
-            {"word": 8, "rounds": 6, "pairs": 3},
-            {"word": 16, "rounds": 8, "pairs": 2},
-            {"word": 24, "rounds": 4, "pairs": 1},
-        ),
+        variants=vary("word rounds pairs", (16, 4, 2), (16, 5, 2), (8, 6, 3), (16, 8, 2), (24, 4, 1)),
     ),
     Family(
         "trivium-state",
@@ -297,12 +279,7 @@ FAMILIES = (
         (10, 177),
         _trivium,
         lambda _: True,
-        variants=(
-            {"cipher": "bivium", "output": 180},
-            {"cipher": "trivium", "output": 250},
-            {"cipher": "bivium", "output": 260},
-            {"cipher": "trivium", "output": 300},
-        ),
+        variants=vary("cipher output", ("bivium", 180), ("trivium", 250), ("bivium", 260), ("trivium", 300)),
     ),
     Family(
         "filter-generator",
@@ -316,10 +293,6 @@ FAMILIES = (
         (8, 60),
         _filter_generator,
         lambda _: True,
-        variants=(
-            {"output": 2.0, "degree": 5},
-            {"output": 3.0, "degree": 3},
-            {"output": 1.5, "degree": 9},
-        ),
+        variants=vary("output degree", (2.0, 5), (3.0, 3), (1.5, 9)),
     ),
 )

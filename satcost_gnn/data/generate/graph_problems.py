@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from satcost_gnn.data.generate.base import Family, Parameter, require
+from satcost_gnn.data.generate.base import Family, Parameter, require, vary
 from satcost_gnn.data.generate.clauses import ClauseBuilder
 from satcost_gnn.data.generate.random_graph import Edge, gnm_edges, neighbours, regular_edges
 from satcost_gnn.formula.cnf import Formula
@@ -150,15 +150,7 @@ FAMILIES = (
         "n",
         (15, 800),
         _colouring,
-        variants=(
-            {"colours": 3, "density": 2.3},
-            {"colours": 3, "density": 2.33},
-            {"colours": 3, "density": 2.5},
-            {"colours": 4, "density": 4.3},
-            {"colours": 4, "density": 4.5},
-            {"colours": 5, "density": 6.7},
-            {"colours": 5, "density": 7.2},
-        ),
+        variants=vary("colours density", (3, 2.3), (3, 2.33), (3, 2.5), (4, 4.3), (4, 4.5), (5, 6.7), (5, 7.2)),
     ),
     Family(
         "regular-colouring",
@@ -171,12 +163,7 @@ FAMILIES = (
         "n",
         (10, 400),
         _colouring_regular,
-        variants=(
-            {"colours": 4, "degree": 9},
-            {"colours": 4, "degree": 10},
-            {"colours": 3, "degree": 5},
-            {"colours": 5, "degree": 14},
-        ),
+        variants=vary("colours degree", (4, 9), (4, 10), (3, 5), (5, 14)),
     ),
     Family(
         "flat-colouring",
@@ -190,12 +177,7 @@ FAMILIES = (
         (20, 1000),
         _colouring_flat,
         lambda _: True,
-        variants=(
-            {"colours": 3, "density": 2.35},
-            {"colours": 4, "density": 4.5},
-            {"colours": 5, "density": 6.8},
-            {"colours": 5, "density": 7.5},
-        ),
+        variants=vary("colours density", (3, 2.35), (4, 4.5), (5, 6.8), (5, 7.5)),
     ),
     Family(
         "clique",
@@ -208,13 +190,7 @@ FAMILIES = (
         "n",
         (8, 80),
         _clique,
-        variants=(
-            {"density": 0.5, "clique": 7},
-            {"density": 0.5, "clique": 8},
-            {"density": 0.5, "clique": 9},
-            {"density": 0.7, "clique": 12},
-            {"density": 0.3, "clique": 5},
-        ),
+        variants=vary("density clique", (0.5, 7), (0.5, 8), (0.5, 9), (0.7, 12), (0.3, 5)),
     ),
     Family(
         "dominating-set",
@@ -223,12 +199,7 @@ FAMILIES = (
         "size",
         (2, 60),
         _dominating_set,
-        variants=(
-            {"n": 40, "degree": 3},
-            {"n": 60, "degree": 5},
-            {"n": 54, "degree": 4},
-            {"n": 80, "degree": 3},
-        ),
+        variants=vary("n degree", (40, 3), (60, 5), (54, 4), (80, 3)),
     ),
     Family(
         "vertex-cover",
@@ -241,11 +212,7 @@ FAMILIES = (
         "n",
         (20, 400),
         _vertex_cover,
-        variants=(
-            {"density": 2.0, "share": 0.53},
-            {"density": 3.0, "share": 0.62},
-            {"density": 5.0, "share": 0.72},
-        ),
+        variants=vary("density share", (2.0, 0.53), (3.0, 0.62), (5.0, 0.72)),
     ),
     Family(
         "hamiltonian-cycle",
@@ -258,12 +225,7 @@ FAMILIES = (
         "n",
         (8, 120),
         _hamiltonian,
-        variants=(
-            {"degree": 3, "removed": 0},
-            {"degree": 3, "removed": 1},
-            {"degree": 4, "removed": 4},
-            {"degree": 4, "removed": 8},
-        ),
+        variants=vary("degree removed", (3, 0), (3, 1), (4, 4), (4, 8)),
     ),
     Family(
         "graph-isomorphism",
@@ -278,12 +240,13 @@ FAMILIES = (
         (8, 100),
         _isomorphism,
         lambda p: True if p["kind"] == "copy" else None,
-        variants=(
-            {"degree": 3, "kind": "independent"},
-            {"degree": 12, "kind": "copy"},
-            {"degree": 12, "kind": "independent"},
-            {"degree": 10, "kind": "independent"},
-            {"degree": 16, "kind": "independent"},
+        variants=vary(
+            "degree kind",
+            (3, "independent"),
+            (12, "copy"),
+            (12, "independent"),
+            (10, "independent"),
+            (16, "independent"),
         ),
     ),
 )

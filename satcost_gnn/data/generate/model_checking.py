@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from satcost_gnn.data.generate.base import Family, Parameter, require
+from satcost_gnn.data.generate.base import Family, Parameter, require, vary
 from satcost_gnn.data.generate.circuit import FALSE, TRUE, Circuit, Word, constant, shift_left
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.random_stream import Draws
@@ -209,13 +209,7 @@ FAMILIES = (
         (2, 60),
         _counter,
         lambda p: p["kind"] == "buggy",
-        variants=(
-            {"width": 16, "kind": "buggy"},
-            {"width": 24, "kind": "buggy"},
-            {"width": 12, "kind": "safe"},
-            {"width": 32, "kind": "buggy"},
-            {"width": 8, "kind": "safe"},
-        ),
+        variants=vary("width kind", (16, "buggy"), (24, "buggy"), (12, "safe"), (32, "buggy"), (8, "safe")),
     ),
     Family(
         "bmc-queue",
@@ -232,13 +226,7 @@ FAMILIES = (
         _queue,
         # The sticking write, a ring full of pushes later, has to be read again: one pop and one look more.
         lambda p: p["bug"] > 0 and p["depth"] >= (p["bug"] + 1) * p["slots"] + 2,
-        variants=(
-            {"slots": 3, "width": 2, "bug": 0},
-            {"slots": 4, "width": 3, "bug": 0},
-            {"slots": 4, "width": 2, "bug": 2},
-            {"slots": 6, "width": 1, "bug": 1},
-            {"slots": 8, "width": 4, "bug": 0},
-        ),
+        variants=vary("slots width bug", (3, 2, 0), (4, 3, 0), (4, 2, 2), (6, 1, 1), (8, 4, 0)),
     ),
     Family(
         "bmc-lock",
@@ -253,12 +241,7 @@ FAMILIES = (
         (1, 40),
         _lock,
         lambda _: True,
-        variants=(
-            {"width": 16, "rounds": 1},
-            {"width": 20, "rounds": 2},
-            {"width": 24, "rounds": 1},
-            {"width": 32, "rounds": 2},
-        ),
+        variants=vary("width rounds", (16, 1), (20, 2), (24, 1), (32, 2)),
     ),
     Family(
         "netlist-miter",
@@ -273,11 +256,6 @@ FAMILIES = (
         (30, 20_000),
         _netlist_miter,
         lambda p: False if p["fault"] == "no" else None,
-        variants=(
-            {"inputs": 16, "outputs": 4, "fault": "no"},
-            {"inputs": 30, "outputs": 8, "fault": "no"},
-            {"inputs": 24, "outputs": 2, "fault": "yes"},
-            {"inputs": 60, "outputs": 4, "fault": "no"},
-        ),
+        variants=vary("inputs outputs fault", (16, 4, "no"), (30, 8, "no"), (24, 2, "yes"), (60, 4, "no")),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations, permutations
 
-from satcost_gnn.data.generate.base import Family, Parameter, require
+from satcost_gnn.data.generate.base import Family, Parameter, require, vary
 from satcost_gnn.data.generate.clauses import ClauseBuilder
 from satcost_gnn.data.generate.random_graph import neighbours, regular_edges
 from satcost_gnn.formula.cnf import Formula
@@ -235,12 +235,7 @@ FAMILIES = (
         (4, 30),
         _clique_colouring,
         lambda p: p["clique"] <= min(p["colours"], p["n"]),
-        variants=(
-            {"clique": 4, "colours": 3},
-            {"clique": 5, "colours": 4},
-            {"clique": 4, "colours": 2},
-            {"clique": 3, "colours": 2},
-        ),
+        variants=vary("clique colours", (4, 3), (5, 4), (4, 2), (3, 2)),
     ),
     Family(
         "ordering",
@@ -254,11 +249,7 @@ FAMILIES = (
         (6, 120),
         _ordering,
         lambda _: False,
-        variants=(
-            {"degree": 0},
-            {"degree": 4},
-            {"degree": 8},
-        ),
+        variants=vary("degree", 0, 4, 8),
     ),
     Family(
         "subset-cardinality",
@@ -272,11 +263,7 @@ FAMILIES = (
         (6, 60),
         _subset_cardinality,
         lambda _: False,
-        variants=(
-            {"ones": 2},
-            {"ones": 1},
-            {"ones": 3},
-        ),
+        variants=vary("ones", 2, 1, 3),
     ),
     Family(
         "pebbling",
@@ -289,10 +276,7 @@ FAMILIES = (
         (5, 200),
         _pebbling,
         lambda p: False,
-        variants=(
-            {"height": 500},
-            {"height": 20},
-        ),
+        variants=vary("height", 500, 20),
     ),
     Family(
         "small-unsat",
