@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -155,7 +155,7 @@ def run_split(options: SplitOptions) -> int:
         splits = follow_splits(dataset.manifest, Dataset.open(options.like), dataset.splits)
     else:
         splits = make_splits(dataset.manifest, options.seed, previous=dataset.splits)
-    dataset.with_splits(splits).write()
+    replace(dataset, splits=splits).write()
     sides = Counter(splits.side[row.instance] for row in dataset.manifest)
     told = ", ".join(f"{side} {sides[side]}" for side in (*SIDES, EXCLUDED) if sides[side] or side != EXCLUDED)
     log.info(f"instances: {told}; blocks of families: {len(splits.blocks)}, in {splits.n_folds} folds")

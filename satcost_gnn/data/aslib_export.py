@@ -238,7 +238,7 @@ def write_scenario(
     states: list[Column] = []
     for step in scenario.steps:
         its = scenario.features[:, [scenario.feature_names.index(name) for name in step.provides]]
-        states.append(["other" if missing else "ok" for missing in np.isnan(its).all(axis=1)])
+        states.append(["other" if missing else "ok" for missing in np.asarray(np.isnan(its).all(axis=1)).tolist()])
     write(
         STATUS_FILE,
         "FEATURE_RUNSTATUS",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -178,10 +178,6 @@ class Dataset:
         if self.splits is not None:
             self.splits.write(target / SPLITS_FILE)
 
-    def with_splits(self, splits: Splits) -> Dataset:
-        """Return the data set with these splits."""
-        return replace(self, splits=splits)
-
     @cached_property
     def by_instance(self) -> Mapping[str, ManifestRow]:
         """Instance -> its row of the manifest."""
@@ -226,11 +222,6 @@ class Dataset:
         for run in self.runs:
             counts[run.solver] += 1
         return tuple(sorted(counts, key=lambda name: (-counts[name], name)))
-
-    @cached_property
-    def seeds(self) -> tuple[int, ...]:
-        """Seeds that have runs, rising."""
-        return tuple(sorted({run.seed for run in self.runs}))
 
     def families(self, instances: Sequence[str] | None = None) -> list[str]:
         """Return the family of each instance (by default of :attr:`instances`)."""

@@ -70,11 +70,10 @@ def materialise(
     @lru_cache(maxsize=16)
     def parent(name: str) -> Formula:
         path = files.get(name)
-        if path is None and root is not None and name in dataset.by_instance:
-            path = dataset.locate(root, [name]).paths.get(name)
         if path is None and root is not None:
             # A parent need not be an instance of the data set: many are out of reach of every solver.
-            path = dict(indexed_files(root)).get(name)
+            here = dataset.locate(root, [name] if name in dataset.by_instance else []).paths
+            path = here.get(name) or dict(indexed_files(root)).get(name)
         if path is None:
             raise DatasetError(f"parent {name} of a cube: found no file of it; name the directory that holds it")
         return read_dimacs(path)

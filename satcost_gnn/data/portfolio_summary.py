@@ -165,7 +165,7 @@ def noise_summaries(dataset: Dataset) -> tuple[NoiseSummary, ...]:
     made = {(run.solver, run.seed) for run in dataset.runs}
     found = []
     for solver in dataset.solvers:
-        seeds = [seed for seed in dataset.seeds if (solver, seed) in made]
+        seeds = sorted(seed for name, seed in made if name == solver)
         if len(seeds) < 2:
             continue
         columns = [dataset.cost_matrix([solver], CostUnit.CONFLICTS, seed) for seed in seeds]

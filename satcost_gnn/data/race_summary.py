@@ -101,7 +101,11 @@ def race_summary(dataset: Dataset) -> tuple[RacedSolver, ...]:
     rows = [
         RacedSolver(
             solver,
-            *(counts[solver][name] for name in ("instances", "solved", "compared", "best", "close")),
+            counts[solver]["instances"],
+            counts[solver]["solved"],
+            counts[solver]["compared"],
+            counts[solver]["best"],
+            counts[solver]["close"],
             sum(gaps[solver]) / len(gaps[solver]) if gaps[solver] else 0.0,
         )
         for solver in chosen

@@ -163,9 +163,9 @@ def cost_histogram(dataset: Dataset, solver: str) -> CostHistogram:
 
 def _by_effort(dataset: Dataset, solver: str) -> tuple[frozenset[str], frozenset[str]]:
     """Return the instances that take a solver with seed 0 10^3 to 10^6 conflicts, and with those cut off below 10^6."""
-    cost, censored, known = (column[:, 0] for column in dataset.cost_matrix([solver], CostUnit.CONFLICTS))
+    matrix = dataset.cost_matrix([solver], CostUnit.CONFLICTS)
     low, high = np.log10(MID_RANGE)
-    effort = np.where(known, cost, np.inf)
+    effort, censored = np.where(matrix.known[:, 0], matrix.cost[:, 0], np.inf), matrix.censored[:, 0]
     middle = ~censored & (low <= effort) & (effort <= high)
     cut = censored & (effort <= high)
     names = dataset.instances

@@ -14,7 +14,7 @@ from satcost_gnn.formula.identity import gbdhash
 
 def test_a_data_set_comes_back_as_it_was_written(small_dataset):
     dataset = small_dataset()
-    dataset = dataset.with_splits(make_splits(dataset.manifest))
+    dataset = replace(dataset, splits=make_splits(dataset.manifest))
     dataset.write()
     back = Dataset.open(dataset.directory)
     assert sorted(back.manifest, key=lambda row: row.instance) == sorted(dataset.manifest, key=lambda row: row.instance)

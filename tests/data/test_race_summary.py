@@ -121,7 +121,7 @@ def test_labels_of_instances_that_share_an_isohash_stay_apart(timed, make_row, t
 
 def test_splits_like_those_of_another_data_set(make_row, tmp_path):
     known = [make_row(f"k{k}", isohash=f"iso{k}", family=f"f{k % 4}") for k in range(40)]
-    corpus = Dataset(tmp_path / "corpus", tuple(known)).with_splits(make_splits(known, 3))
+    corpus = replace(Dataset(tmp_path / "corpus", tuple(known)), splits=make_splits(known, 3))
     corpus.write()
     test = sorted(name for name, side in corpus.splits.side.items() if side == "test")
     rows = (

@@ -173,7 +173,7 @@ def test_rare_solvers_are_not_part_of_the_portfolio(small_dataset, make_run):
 
 def test_a_summary_as_text(small_dataset):
     dataset = small_dataset()
-    text = "\n".join(summary_text(summarise(dataset.with_splits(make_splits(dataset.manifest)))))
+    text = "\n".join(summary_text(summarise(replace(dataset, splits=make_splits(dataset.manifest)))))
     for expected in (
         "small: 12 instances (12 real) of 3 families, 32 runs of 2 solvers",
         "family-1",
@@ -206,7 +206,7 @@ def test_instances_of_only_timeouts_are_no_trouble(make_row, make_run, tmp_path)
 
 def test_check_passes_a_sound_data_set(small_dataset):
     dataset = small_dataset()
-    dataset.with_splits(make_splits(dataset.manifest)).write()
+    replace(dataset, splits=make_splits(dataset.manifest)).write()
     assert check(dataset.directory) == []
 
 
@@ -219,10 +219,10 @@ def test_check_finds_what_is_wrong(small_dataset, make_run, tmp_path):
     splits = make_splits(dataset.manifest)
     moved = next(row for row in dataset.manifest if splits.fold[row.instance] != 4)
     broken = replace(splits, fold={**splits.fold, moved.instance: 4})
-    dataset.with_splits(broken).write()
+    replace(dataset, splits=broken).write()
     assert [line for line in check(dataset.directory) if f"block {moved.family} straddles folds" in line]
 
-    dataset.with_splits(splits).write()
+    replace(dataset, splits=splits).write()
     write_runs(dataset.directory / "runs.parquet", [*dataset.runs, make_run("x"), make_run("x", seed=1)])
     (problem,) = check(dataset.directory)
     assert "2 runs of" in problem and "not in the manifest" in problem
@@ -234,7 +234,7 @@ def test_check_finds_what_is_wrong(small_dataset, make_run, tmp_path):
 
 def test_check_looks_into_files_that_are_there(small_dataset, tmp_path):
     dataset = small_dataset()
-    dataset.with_splits(make_splits(dataset.manifest)).write()
+    replace(dataset, splits=make_splits(dataset.manifest)).write()
     root = tmp_path / "root"
     (root / "family-0").mkdir(parents=True)
     (root / "family-0" / "i0.cnf").write_text("p cnf 1 1\n1 0\n")
