@@ -172,7 +172,6 @@ class Race:
         for request in requests:
             entries.setdefault((request.instance, request.seed), {}).setdefault(request.solver, request)
         self._waiting = deque(entries.items())
-        self.total = len(entries)
         # Begun, and nothing of them is under way: what they are, and the last run made.
         self._ready: deque[tuple[tuple[str, int], dict[str, Request], Run | None]] = deque()
         self._under_way: dict[tuple[str, int], tuple[dict[str, Request], Run | None]] = {}
