@@ -49,11 +49,11 @@ _STATUS_OF: Mapping[RunStatus, str] = {
 }
 
 
-def _group_folds(rows: Sequence[ManifestRow], n_folds: int) -> NDArray[np.int64]:
-    """Return ``int64[n]``: folds ``1 .. n_folds`` of about equal size that related instances never straddle."""
+def _group_folds(rows: Sequence[ManifestRow]) -> NDArray[np.int64]:
+    """Return ``int64[n]``: folds ``1 .. 10`` of about equal size that related instances never straddle."""
     groups = group_instances(rows)
     sizes = Counter(groups.values())
-    load = Counter(dict.fromkeys(range(1, n_folds + 1), 0))
+    load = Counter(dict.fromkeys(range(1, 11), 0))
     fold_of: dict[str, int] = {}
     order = sorted(sizes, key=lambda name: (-sizes[name], hashlib.sha256(name.encode()).hexdigest()))
     for group in order:
@@ -135,7 +135,7 @@ def export_scenario(
     else:
         steps, values, costs = _features([instances[name] for name in chosen])
     if folds == "instance":
-        fold = _group_folds(rows, 10)
+        fold = _group_folds(rows)
     else:
         fold = np.array([1 + (family_folds[instance] or 0) for instance in chosen], dtype=np.int64)
     times = np.array([[run.cpu_s if status.solved else cutoff for run, status in row] for row in cells])

@@ -12,7 +12,6 @@ run that an executor has to start twice is still counted once.
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -53,7 +52,7 @@ def collect(
     executor
         Where runs are made; by default on this machine, one at a time.
     on_progress
-        Called from one thread at a time with every run that has ended, or None for one that was found finished or can't
+        Called with every run that has ended, or None for one that was found finished or can't
         be made; of a race with the last run of every instance, or None if none was made.
     on_problem
         Called with a message for a run that can't be made, because its file has vanished for example; it is left out,
@@ -80,12 +79,10 @@ def collect(
         solver_spec(name)
     store = RunStore(directory)
     merged = time.monotonic()
-    lock = threading.Lock()
 
     def step(run: Run | None) -> None:
-        with lock:
-            if on_progress is not None:
-                on_progress(run)
+        if on_progress is not None:
+            on_progress(run)
 
     def problem(text: str) -> None:
         if on_problem is not None:

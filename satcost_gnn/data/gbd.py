@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from satcost_gnn.data.gbd_query import Feature, to_sql
+from satcost_gnn.data.gbd_query import INSTANCE, Feature, to_sql
 from satcost_gnn.errors import ConfigError, OutputError
 
 #: Feature that has the paths of an instance on this machine.
@@ -156,8 +156,8 @@ def _selected(connection: sqlite3.Connection, places: dict[str, dict[str, Featur
     everything = " UNION ".join(f"SELECT hash FROM {alias}.features" for alias in known)
     joined = " ".join(f"LEFT JOIN {alias}.features ON {alias}.features.hash = every.hash" for alias in known)
     for features in places.values():
-        features["hash"] = Feature("every.hash")
-    condition, values = to_sql(query, places, "every.hash")
+        features["hash"] = Feature(INSTANCE)
+    condition, values = to_sql(query, places)
     rows = connection.execute(
         f"SELECT DISTINCT every.hash FROM ({everything}) AS every {joined} "
         f"WHERE every.hash != '{_NONE}' AND ({condition}) ORDER BY every.hash",

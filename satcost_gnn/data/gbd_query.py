@@ -25,6 +25,8 @@ _CLOSE = re.compile(r"\)")
 _END = re.compile(r"\Z")
 _WORD = re.compile(r"(and|or|not)(?![a-zA-Z0-9_])", re.IGNORECASE)
 _OPERATOR = re.compile(r"[-+*/]")
+#: SQL of the hash of the instance that a condition is about.
+INSTANCE = "every.hash"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Feature:
     table: str | None = None
 
 
-def to_sql(query: str, places: Mapping[str, Mapping[str, Feature]], instance: str) -> tuple[str, list[str | float]]:
+def to_sql(query: str, places: Mapping[str, Mapping[str, Feature]]) -> tuple[str, list[str | float]]:
     """Translate a query.
 
     Parameters
@@ -52,8 +54,6 @@ def to_sql(query: str, places: Mapping[str, Mapping[str, Feature]], instance: st
         In GBD's language; an empty one selects everything.
     places
         Database -> its features by name; of a feature that several have, the first one's counts.
-    instance
-        SQL of the instance's hash.
 
     Returns
     -------
@@ -67,17 +67,16 @@ def to_sql(query: str, places: Mapping[str, Mapping[str, Feature]], instance: st
     """
     if not query.strip():
         return "1", []
-    parser = _Parser(query, places, instance)
+    parser = _Parser(query, places)
     return parser.parsed(), parser.values
 
 
 class _Parser:
     """Recursive descent over the text of a query."""
 
-    def __init__(self, query: str, places: Mapping[str, Mapping[str, Feature]], instance: str) -> None:
+    def __init__(self, query: str, places: Mapping[str, Mapping[str, Feature]]) -> None:
         self._query = query
         self._places = places
-        self._instance = instance
         self._at = 0
         self.values: list[str | float] = []
 
@@ -175,13 +174,13 @@ class _Parser:
             one = f"{feature.column} {operator} ?"
             return f"NOT ({one})" if other else one
         inside = f"(SELECT hash FROM {feature.table} WHERE {feature.column} {operator} ?)"
-        return f"{self._instance} {'NOT IN' if other else 'IN'} {inside}"
+        return f"{INSTANCE} {'NOT IN' if other else 'IN'} {inside}"
 
     def _held(self, feature: Feature, condition: str) -> str:
         """The condition holds of the feature, or of one of its values."""
         if feature.table is None:
             return condition
-        return f"{self._instance} IN (SELECT hash FROM {feature.table} WHERE {condition})"
+        return f"{INSTANCE} IN (SELECT hash FROM {feature.table} WHERE {condition})"
 
     def _of_nothing(self, feature: Feature, operator: str) -> str:
         if operator not in ("=", "!="):
@@ -189,7 +188,7 @@ class _Parser:
         if feature.table is None:
             nothing = f"({feature.column} IS NULL OR {feature.column} = 'None')"
         else:
-            nothing = f"{self._instance} NOT IN (SELECT hash FROM {feature.table})"
+            nothing = f"{INSTANCE} NOT IN (SELECT hash FROM {feature.table})"
         return nothing if operator == "=" else f"NOT {nothing}"
 
     def _number(self) -> str | None:
