@@ -282,7 +282,8 @@ def _per_instance(
     sums, counts = np.zeros((len(instances), len(names))), np.zeros((len(instances), len(names)))
     np.add.at(sums, rows, np.where(np.isnan(matrix), 0.0, matrix))
     np.add.at(counts, rows, ~np.isnan(matrix))
-    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    mean: NDArray[np.float64] = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    return mean
 
 
 def _folds(table: ArffTable, instances: Sequence[str]) -> NDArray[np.int64]:

@@ -220,7 +220,7 @@ def _share_out(members: Mapping[str, Sequence[ManifestRow]], before: Splits) -> 
             for row in members[group]:
                 side[row.instance] = old.get(row.instance, EXCLUDED)
         else:
-            put(group, min(sides, key=lambda name, counts=sides: (-counts[name], SIDES.index(name))))
+            put(group, min(sides, key=lambda name: (-sides[name], SIDES.index(name))))
     for group in sorted(new, key=lambda name: (family_of[name], _rank(before.seed, name))):
         size, family = len(members[group]), in_family[family_of[group]]
 

@@ -21,25 +21,14 @@ _WITNESSES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
 
 def is_prime(number: int) -> bool:
     """Return whether the number is prime: Miller-Rabin, exact below 3.3e24 with these witnesses."""
-    if number < 2:
-        return False
-    for p in _WITNESSES:
-        if number % p == 0:
-            return number == p
+    if number < 2 or any(number % p == 0 for p in _WITNESSES):
+        return number in _WITNESSES
     odd, twos = number - 1, 0
     while odd % 2 == 0:
         odd, twos = odd // 2, twos + 1
-    for a in _WITNESSES:
-        x = pow(a, odd, number)
-        if x in (1, number - 1):
-            continue
-        for _ in range(twos - 1):
-            x = x * x % number
-            if x == number - 1:
-                break
-        else:
-            return False
-    return True
+    return all(
+        pow(a, odd, number) == 1 or any(pow(a, odd << k, number) == number - 1 for k in range(twos)) for a in _WITNESSES
+    )
 
 
 def random_prime(draws: Draws, bits: int) -> int:
