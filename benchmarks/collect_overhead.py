@@ -21,9 +21,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from satcost_gnn.data.collect import Progress, collect, plan
+from satcost_gnn.data.collect import collect, plan
 from satcost_gnn.data.execution import CollectLimits, machine_description
 from satcost_gnn.data.generate import from_recipe
+from satcost_gnn.data.schema import Run
 from satcost_gnn.formula.identity import gbdhash
 from satcost_gnn.runtime.process_tree import below, usage
 from satcost_gnn.search.external import is_definition, register_external
@@ -57,9 +58,8 @@ def measure(solvers: list[str], cpu_s: float) -> list[dict[str, Any]]:
             names[instance] = recipe
         last = [time.monotonic(), cpu_of_all()]
 
-        def step(progress: Progress) -> None:
+        def step(run: Run | None) -> None:
             now = [time.monotonic(), cpu_of_all()]
-            run = progress.last
             assert run is not None and run.wall_s is not None
             rows.append(
                 {

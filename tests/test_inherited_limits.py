@@ -137,7 +137,7 @@ def test_the_lower_limit_is_the_one_that_is_recorded(tmp_path: Path, monkeypatch
             requests,
             tmp_path / "set",
             limits=CollectLimits(cpu_s=1000.0),
-            on_progress=lambda progress: fresh.append(progress.last is not None),
+            on_progress=lambda run: fresh.append(run is not None),
         )
         assert (run.cpu_limit_s, run.memory_limit_mb) == (500.0, 2048)
     assert fresh == [True, False]

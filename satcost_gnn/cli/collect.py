@@ -18,13 +18,13 @@ from satcost_gnn.cli.inputs import expand, read_list
 from satcost_gnn.cli.numbers import COUNT, FACTOR, MEBIBYTES, NATURAL, SECONDS, Commas
 from satcost_gnn.cli.options import Address, OptionalJobs, Relaxed, chosen_cluster
 from satcost_gnn.cli.options import Executor as ExecutorName
-from satcost_gnn.data.collect import Progress, collect, plan
+from satcost_gnn.data.collect import collect, plan
 from satcost_gnn.data.dataset import MANIFEST_FILE, Dataset
 from satcost_gnn.data.execution import CollectLimits, Executor, LocalExecutor
 from satcost_gnn.data.instance_index import read_index
 from satcost_gnn.data.materialise import materialise
 from satcost_gnn.data.race import CAP_FACTOR, RaceRules
-from satcost_gnn.data.schema import ManifestRow, Origin, read_manifest, write_manifest
+from satcost_gnn.data.schema import ManifestRow, Origin, Run, read_manifest, write_manifest
 from satcost_gnn.errors import DatasetError, FormulaError
 from satcost_gnn.formula.sources import FormulaFile, for_children, load
 from satcost_gnn.formula.text_stream import LONGEST_WAIT_S, ReadLimits, is_regular
@@ -311,8 +311,8 @@ def _collect(options: CollectOptions, stack: ExitStack) -> int:
         steps, "instances raced" if racing else "runs", longest_s=longest_s, jobs=options.jobs or 1
     ) as bar:
 
-        def step(progress: Progress) -> None:
-            if progress.last is None:
+        def step(run: Run | None) -> None:
+            if run is None:
                 bar.skip(1)
             else:
                 bar.advance()
@@ -342,9 +342,9 @@ def _collect(options: CollectOptions, stack: ExitStack) -> int:
             return 130
     log.info(f"{len(runs)} runs in {options.output / 'runs.parquet'}")
     collected = {row.instance for row, _ in instances}
-    for contradiction in Dataset(options.output, (), tuple(runs)).contradictions:
-        if contradiction.instance in collected:
-            name = known[contradiction.instance].path or "made from its recipe"
+    for instance, contradiction in Dataset(options.output, (), tuple(runs)).contradictions.items():
+        if instance in collected:
+            name = known[instance].path or "made from its recipe"
             log.warning(f"contradicting answers: {name}: {contradiction}")
     return 1 if bad or problems else 0
 

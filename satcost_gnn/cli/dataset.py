@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,11 +19,16 @@ from satcost_gnn.cli.terminal import columns
 from satcost_gnn.data.card import write_card
 from satcost_gnn.data.dataset import MANIFEST_FILE, Dataset
 from satcost_gnn.data.import_runtimes import import_runtimes
+from satcost_gnn.data.joining import follow_splits
 from satcost_gnn.data.source_speed import source_speeds, speed_rows, write_speeds
-from satcost_gnn.data.split_following import follow_splits
 from satcost_gnn.data.splits import EXCLUDED, SIDES, make_splits
-from satcost_gnn.data.summary import check, info
+from satcost_gnn.data.summary import check, summarise
+from satcost_gnn.data.summary_picture import summary_figure
+from satcost_gnn.data.summary_text import summary_text
+from satcost_gnn.errors import DatasetError
 from satcost_gnn.runtime.logs import log
+from satcost_gnn.runtime.output_files import check_outputs
+from satcost_gnn.runtime.pictures import write_picture
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Data set directory.")]
 
@@ -111,14 +116,19 @@ class SpeedOptions:
 
 def run_info(options: InfoOptions) -> int:
     """Say what is in a data set: families, statuses, costs, duplicates, contradictions, single and virtual best."""
-    print(
-        info(
-            options.directory,
-            as_json=chosen_format(options.output_format, options.as_json) == "json",
-            plot=options.plot,
-            width=columns(),
-        )
-    )
+    if options.plot is not None:
+        files = [path for path in options.directory.glob("*") if path.is_file()]
+        check_outputs({}, files, pictures={"--plot": options.plot})
+    dataset = Dataset.open(options.directory)
+    summary = summarise(dataset)
+    if options.plot is not None:
+        if summary.histogram is None:
+            raise DatasetError(f"{options.directory}: found no runs, expected some to draw; collect them first")
+        write_picture(summary_figure(dataset, summary.histogram), options.plot)
+    if chosen_format(options.output_format, options.as_json) == "json":
+        print(json.dumps(asdict(summary), indent=2))
+    else:
+        print("\n".join(summary_text(summary, columns())))
     return 0
 
 
@@ -145,7 +155,7 @@ def run_split(options: SplitOptions) -> int:
         splits = follow_splits(dataset.manifest, Dataset.open(options.like), dataset.splits)
     else:
         splits = make_splits(dataset.manifest, options.seed, previous=dataset.splits)
-    dataset.with_splits(splits).write()
+    replace(dataset, splits=splits).write()
     sides = Counter(splits.side[row.instance] for row in dataset.manifest)
     told = ", ".join(f"{side} {sides[side]}" for side in (*SIDES, EXCLUDED) if sides[side] or side != EXCLUDED)
     log.info(f"instances: {told}; blocks of families: {len(splits.blocks)}, in {splits.n_folds} folds")

@@ -10,8 +10,7 @@ import typer
 
 from satcost_gnn.cli.numbers import COUNT, SECONDS, Commas
 from satcost_gnn.cli.options import Checkpoint as CheckpointOption
-from satcost_gnn.data.aslib_export import write_scenario
-from satcost_gnn.data.aslib_features import feature_steps
+from satcost_gnn.data.aslib_export import export_scenario
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.materialise import fill_cache
 from satcost_gnn.errors import DatasetError
@@ -58,7 +57,7 @@ def run_export_aslib(options: ExportAslibOptions) -> int:
     unknown = sorted(set(solvers) - set(dataset.solvers))
     if unknown:
         raise DatasetError(f"--solvers: found {', '.join(unknown)}; expected some of {', '.join(dataset.solvers)}")
-    features = steps = None
+    found = None
     left_out = 0
     if options.root is not None:
         ran = {name: {run.solver for run in dataset.runs_of.get(name, ())} for name in dataset.instances}
@@ -69,18 +68,11 @@ def run_export_aslib(options: ExportAslibOptions) -> int:
             log.warning(f"left out: {item.error}")
         loaded = zip(wanted, cache.load(wanted), strict=True)
         found = {name: one for name, one in loaded if one is not None}
+        if not found:
+            raise DatasetError("features: found no preprocessed instance, expected at least one")
         left_out = len(wanted) - len(found)
-        features, steps = feature_steps(found)
-        dataset = dataset.restricted(found)
-    scenario = write_scenario(
-        dataset,
-        options.output,
-        name=options.output.resolve().name,
-        solvers=solvers,
-        cutoff_s=options.cutoff,
-        features=features,
-        steps=steps,
-        folds=options.folds,
+    scenario = export_scenario(
+        dataset, options.output, solvers=solvers, cutoff_s=options.cutoff, instances=found, folds=options.folds
     )
     log.info(
         f"{options.output}: {len(scenario.instances)} instances, {len(scenario.algorithms)} solvers, "

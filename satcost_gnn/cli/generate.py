@@ -31,7 +31,7 @@ from satcost_gnn.data.generate import cnfgen as cnfgen_command
 from satcost_gnn.data.generate.base import SHUFFLE, Family, Parameter, Value, recipe
 from satcost_gnn.data.generate.cube import cubes as make_cubes
 from satcost_gnn.data.generate.cube import identity as cube_parent_name
-from satcost_gnn.data.generate.target_cost import ConflictCost, spread
+from satcost_gnn.data.generate.target_cost import conflict_cost, spread
 from satcost_gnn.errors import ConfigError, OutputError, SolverError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.dimacs import read_dimacs
@@ -196,7 +196,7 @@ def _formulas(
             yield family.generate(seed, **params), None
         return
     low, high = parse_range(options.target_cost)
-    with ConflictCost(math.ceil(_LIMIT_FACTOR * high), cpu_s=options.cpu_s) as cost:
+    with conflict_cost(math.ceil(_LIMIT_FACTOR * high), options.cpu_s) as cost:
         for found in spread(family, low, high, options.count, options.seed, cost, params=params):
             yield found.formula, found.cost
 

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.errors import DatasetError
-from satcost_gnn.runtime.output_files import write_text
 
 NUMERIC = "NUMERIC"
 STRING = "STRING"
@@ -61,28 +60,18 @@ class ArffTable:
     def __len__(self) -> int:
         return len(self.lines)
 
-    def position(self, name: str) -> int:
-        """Return the position of a column; names are compared without regard to case.
-
-        Raises
-        ------
-        DatasetError
-            If there is none.
-        """
-        for k, other in enumerate(self.names):
-            if other.lower() == name.lower():
-                return k
-        raise DatasetError(f"{self.source}: found no attribute {name!r}, expected it besides {', '.join(self.names)}")
-
     def values(self, name: str) -> list[str | None]:
-        """Return a column as texts, None where missing.
+        """Return a column as texts, None where missing; names are compared without regard to case.
 
         Raises
         ------
         DatasetError
             If there is no such column.
         """
-        return self.columns[self.position(name)]
+        for other, column in zip(self.names, self.columns, strict=True):
+            if other.lower() == name.lower():
+                return column
+        raise DatasetError(f"{self.source}: found no attribute {name!r}, expected it besides {', '.join(self.names)}")
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """Return a column as numbers, ``float64[n]`` with NaN for missing values.
@@ -247,17 +236,3 @@ def format_arff(relation: str, attributes: Sequence[tuple[str, Kind]], columns: 
         if "\n" in line or "\r" in line:
             raise DatasetError(f"{relation}: found a line break in {line[:60]!r}, expected names and values without")
     return "\n".join(lines) + "\n"
-
-
-def write_arff(
-    path: Path | str, relation: str, attributes: Sequence[tuple[str, Kind]], columns: Sequence[Column]
-) -> None:
-    """Write an ARFF file atomically.
-
-    Raises
-    ------
-    DatasetError
-        If a value doesn't fit into ARFF or the file can't be written.
-    """
-    text = format_arff(relation, attributes, columns)
-    write_text(Path(path), text)

@@ -1,4 +1,4 @@
-"""Scenarios in the format of ASlib, the algorithm selection library: read them, and write our data sets as such.
+"""Scenarios in the format of ASlib, the algorithm selection library.
 
 A scenario is a directory with ``description.txt``, ``algorithm_runs.arff``, ``feature_values.arff`` and
 ``feature_runstatus.arff``; ``feature_costs.arff``, ``cv.arff`` and ``ground_truth.arff`` may be missing (Bischl and
@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from satcost_gnn.data.arff import ArffTable, read_arff
-from satcost_gnn.data.aslib_description import Description, read_description
 from satcost_gnn.data.aslib_scenario import (
     COSTS_FILE,
     DESCRIPTION_FILE,
@@ -25,12 +26,16 @@ from satcost_gnn.data.aslib_scenario import (
     RUN_STATUSES,
     RUNS_FILE,
     STATUS_FILE,
-    TRUTH_FILE,
     VALUES_FILE,
     AslibScenario,
     FeatureStep,
 )
 from satcost_gnn.errors import DatasetError
+
+Description: TypeAlias = "str | int | float | bool | list[Description] | dict[str, Description] | None"
+
+# Publishers write a bare question mark for what they don't know, which is no YAML.
+_UNKNOWN = re.compile(r"^(\s*(?:-|[^#'\"\n]*?:)[ \t]+)\?[ \t]*$", re.MULTILINE)
 
 # Words that publishers use for statuses besides those of ASlib.
 _SPELLINGS: Mapping[str, str] = {
@@ -61,11 +66,17 @@ def read_scenario(directory: Path | str) -> AslibScenario:
             f"{directory}: found no {', '.join(missing)}, expected a scenario with {', '.join(needed)}; "
             "get the missing files from where the scenario is published, or use another one"
         )
-    description = read_description(directory / DESCRIPTION_FILE)
-    named = read_description(directory / DESCRIPTION_FILE, names=True)
     place = f"{directory / DESCRIPTION_FILE}"
+    try:
+        named = parse_description(Path(place).read_text(encoding="utf-8-sig"), place)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{place}: cannot be read as UTF-8 text: {error}") from error
+    name = str(named.get("scenario_id") or directory.name)
     measure = _first(named, "performance_measures", place)
     kind = _first(named, "performance_type", place).lower()
+    if kind != "runtime" or _first(named, "maximize", place, default="False").lower() in ("true", "yes"):
+        raise DatasetError(f"{name}: found the measure {measure!r} that is no runtime, expected one to be minimised")
+    cutoff_s = _cutoff_s(named.get("algorithm_cutoff_time"), place)
     warnings: list[str] = []
 
     runs = read_arff(directory / RUNS_FILE)
@@ -77,14 +88,13 @@ def read_scenario(directory: Path | str) -> AslibScenario:
     if measure.lower() not in [name.lower() for name in columns]:
         warnings.append(f"{runs.source}: found no {measure!r} as named in {DESCRIPTION_FILE}; {columns[0]!r} is taken")
         measure = columns[0]
-    instances, algorithms, runtimes, statuses = _runs(runs, measure, kind == "runtime", warnings)
+    instances, algorithms, runtimes, statuses = _runs(runs, measure, warnings)
 
     values = read_arff(directory / VALUES_FILE)
     skipped = {"instance_id", "repetition"}
     feature_names = tuple(name for name in values.names if name.lower() not in skipped)
     features = _without_sentinels(_per_instance(values, feature_names, instances, warnings), values.source, warnings)
-    state = read_arff(directory / STATUS_FILE)
-    step_names = tuple(name for name in state.names if name.lower() not in skipped)
+    step_names = tuple(name for name in read_arff(directory / STATUS_FILE).names if name.lower() not in skipped)
     steps = _steps(named, step_names, feature_names, place, warnings)
     costs = None
     if (directory / COSTS_FILE).is_file():
@@ -101,35 +111,80 @@ def read_scenario(directory: Path | str) -> AslibScenario:
     folds = None
     if (directory / FOLDS_FILE).is_file():
         folds = _folds(read_arff(directory / FOLDS_FILE), instances)
-    truth: dict[str, tuple[str | None, ...]] = {}
-    if (directory / TRUTH_FILE).is_file():
-        truth = _ground_truth(read_arff(directory / TRUTH_FILE), instances)
     listed = named.get("metainfo_algorithms")
     if isinstance(listed, dict):
         odd = sorted(set(listed) ^ set(algorithms))
         if odd:
             warnings.append(f"{place}: metainfo_algorithms and {RUNS_FILE} differ in {', '.join(odd)}")
     return AslibScenario(
-        name=str(named.get("scenario_id") or directory.name),
+        name=name,
         instances=instances,
         algorithms=algorithms,
-        measure=measure,
-        is_runtime=kind == "runtime",
-        maximise=_first(named, "maximize", place, default="False").lower() in ("true", "yes"),
-        cutoff_s=_optional_number(named.get("algorithm_cutoff_time"), place, "algorithm_cutoff_time"),
+        cutoff_s=cutoff_s,
         runtimes=runtimes,
         statuses=statuses,
         feature_names=feature_names,
         features=features,
         steps=steps,
-        feature_statuses=_feature_statuses(state, step_names, instances),
         feature_costs=costs,
         default_steps=tuple(map(str, _as_list(named.get("default_steps")))),
         folds=folds,
-        ground_truth=truth,
-        description=description,
         warnings=tuple(dict.fromkeys(warnings)),
     )
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key stands once in a mapping, and every scalar is the text that it is written as.
+
+    Names of algorithms, features and steps may look like numbers, dates or truth values: ``007`` is another than ``7``.
+    """
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in node.value:
+        name = key.value if isinstance(key, yaml.ScalarNode) else str(loader.construct_object(key, deep=True))
+        if name in found:
+            raise yaml.MarkedYAMLError(
+                problem=f"found {name!r} twice, expected each key once", problem_mark=key.start_mark
+            )
+        found[name] = loader.construct_object(value, deep=True)
+    return found
+
+
+_Loader.yaml_implicit_resolvers = {}
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+
+
+def parse_description(text: str, source: str = "<memory>") -> dict[str, Description]:
+    """Parse the text of a description; every scalar is the text that it is written as.
+
+    Raises
+    ------
+    DatasetError
+        If it is no mapping in YAML; the message has source and line.
+    """
+    # YAML takes no tabs for indentation.
+    spaced = "\n".join(
+        line[: len(line) - len(line.lstrip())].expandtabs(8) + line.lstrip() for line in text.splitlines()
+    )
+    try:
+        found = yaml.load(_UNKNOWN.sub(r"\1'?'", spaced), _Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = source if mark is None else f"{source}:{mark.line + 1}"
+        raise DatasetError(
+            f"{place}: found no YAML ({error.problem}), expected the description of a scenario"
+        ) from None
+    except yaml.YAMLError as error:
+        raise DatasetError(f"{source}: found no YAML ({error}), expected the description of a scenario") from None
+    except RecursionError:
+        raise DatasetError(f"{source}: found too many levels, expected the description of a scenario") from None
+    if not isinstance(found, dict):
+        raise DatasetError(
+            f"{source}: found {'nothing' if found in (None, '') else type(found).__name__}, expected KEY: VALUE"
+        )
+    return found
 
 
 def _repetitions(table: ArffTable) -> NDArray[np.int64]:
@@ -153,7 +208,7 @@ def _status(text: str) -> str:
 
 
 def _runs(
-    table: ArffTable, measure: str, is_runtime: bool, warnings: list[str]
+    table: ArffTable, measure: str, warnings: list[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...], NDArray[np.float64], NDArray[np.str_]]:
     names, solvers = table.texts("instance_id"), table.texts("algorithm")
     status = [_status(text or "") for text in table.values("runstatus")]
@@ -175,7 +230,7 @@ def _runs(
                 "expected each once"
             )
         runtimes[cell], statuses[cell], seen[cell] = performance[k], status[k], True
-    negative = runtimes < 0 if is_runtime else np.zeros(shape, dtype=np.bool_)
+    negative = runtimes < 0
     runtimes[negative] = np.nan
     lost = (statuses == "ok") & np.isnan(runtimes)
     for count, what in (
@@ -210,49 +265,25 @@ def _without_sentinels(features: NDArray[np.float64], source: str, warnings: lis
     return np.where(sentinel, np.nan, features)
 
 
-def _rows_of(table: ArffTable, instances: Sequence[str]) -> dict[str, list[int]]:
-    wanted = set(instances)
-    rows: dict[str, list[int]] = defaultdict(list)
-    for k, name in enumerate(table.texts("instance_id")):
-        if name in wanted:
-            rows[name].append(k)
-    return rows
-
-
 def _per_instance(
     table: ArffTable, names: Sequence[str], instances: Sequence[str], warnings: list[str]
 ) -> NDArray[np.float64]:
     """Return ``float64[n, len(names)]``: the mean over the repetitions of an instance, NaN where missing."""
-    rows = _rows_of(table, instances)
-    absent = sum(name not in rows for name in instances)
+    row_of = {name: k for k, name in enumerate(instances)}
+    its = table.texts("instance_id")
+    absent, strangers = len(row_of.keys() - set(its)), len(set(its) - row_of.keys())
     if absent:
         warnings.append(f"{table.source}: {absent} of {len(instances)} instances with runs are not in it")
-    strangers = len(set(table.texts("instance_id"))) - len(rows)
     if strangers:
         warnings.append(f"{table.source}: {strangers} instances without runs are left out")
-    columns = [table.numbers(name) for name in names]
-    matrix = np.array(columns, dtype=np.float64).reshape(len(names), len(table)).T
-    result = np.full((len(instances), len(names)), np.nan)
-    for i, name in enumerate(instances):
-        its = matrix[rows.get(name, [])]
-        if len(its) == 1:
-            result[i] = its[0]
-        elif len(its):
-            counts = np.isfinite(its).sum(axis=0)
-            sums = np.nansum(its, axis=0)
-            result[i] = np.divide(sums, counts, out=np.full(len(names), np.nan), where=counts > 0)
-    return result
-
-
-def _feature_statuses(table: ArffTable, names: Sequence[str], instances: Sequence[str]) -> NDArray[np.str_]:
-    rows = _rows_of(table, instances)
-    columns = [table.values(name) for name in names]
-    result = np.full((len(instances), len(names)), "", dtype="<U32")
-    for i, name in enumerate(instances):
-        for k, column in enumerate(columns):
-            states = [_status(column[row] or "") for row in rows.get(name, [])]
-            result[i, k] = next((state for state in states if state != "ok"), "ok" if states else "")
-    return result
+    matrix = np.array([table.numbers(name) for name in names], dtype=np.float64).reshape(len(names), len(table)).T
+    matrix = matrix[np.array([name in row_of for name in its], dtype=np.bool_)]
+    rows = np.array([row_of[name] for name in its if name in row_of], dtype=np.intp)
+    sums, counts = np.zeros((len(instances), len(names))), np.zeros((len(instances), len(names)))
+    np.add.at(sums, rows, np.where(np.isnan(matrix), 0.0, matrix))
+    np.add.at(counts, rows, ~np.isnan(matrix))
+    mean: NDArray[np.float64] = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    return mean
 
 
 def _folds(table: ArffTable, instances: Sequence[str]) -> NDArray[np.int64]:
@@ -273,16 +304,6 @@ def _folds(table: ArffTable, instances: Sequence[str]) -> NDArray[np.int64]:
     return folds
 
 
-def _ground_truth(table: ArffTable, instances: Sequence[str]) -> dict[str, tuple[str | None, ...]]:
-    rows = _rows_of(table, instances)
-    truth = {}
-    for name in table.names:
-        if name.lower() not in ("instance_id", "repetition"):
-            column = table.values(name)
-            truth[name] = tuple(column[rows[instance][0]] if instance in rows else None for instance in instances)
-    return truth
-
-
 def _as_list(value: Description) -> list[Description]:
     if isinstance(value, list):
         return value
@@ -298,15 +319,15 @@ def _first(description: Mapping[str, Description], key: str, place: str, default
     return default
 
 
-def _optional_number(value: Description, place: str, key: str) -> float | None:
+def _cutoff_s(value: Description, place: str) -> float:
     if value is None or value in ("?", "", "~", "null"):
-        return None
+        raise DatasetError(f"{place}: found no algorithm_cutoff_time, expected seconds")
     try:
         number = float(str(value))
     except ValueError:
         number = math.nan
     if not 0 < number < math.inf:
-        raise DatasetError(f"{place}: {key}: found {value!r}, expected a number > 0 or '?'")
+        raise DatasetError(f"{place}: algorithm_cutoff_time: found {value!r}, expected a number > 0")
     return number
 
 
@@ -336,7 +357,3 @@ def _steps(
     if absent:
         warnings.append(f"{place}: {len(absent)} features that a step provides are not in {VALUES_FILE}")
     return tuple(steps)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Our data sets as scenarios.

@@ -12,10 +12,8 @@ run that an executor has to start twice is still counted once.
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from satcost_gnn.data.execution import CollectLimits, Executor, LocalExecutor, Request, Unmade
@@ -27,43 +25,14 @@ from satcost_gnn.runtime.process_limits import inherited_cpu_s
 from satcost_gnn.search.solvers import solver_spec
 
 
-@dataclass(frozen=True)
-class Progress:
-    """State of a collection, handed to the progress callback after every run.
-
-    Parameters
-    ----------
-    done, total
-        Runs finished by this collector or found finished, and runs asked for; of a race, instances.
-    fresh
-        Of those, the runs made by this collector; of a race, the instances that it has made runs of.
-    elapsed_s
-        Seconds since this collector started.
-    last
-        The run just finished, of a race the last one of the instance; None for what was found finished.
-    """
-
-    done: int
-    total: int
-    fresh: int
-    elapsed_s: float
-    last: Run | None
-
-    @property
-    def remaining_s(self) -> float | None:
-        """Estimate of the seconds left at the mean rate so far, None before the first run."""
-        return self.elapsed_s / self.fresh * (self.total - self.done) if self.fresh else None
-
-
 def collect(
     requests: Sequence[Request],
     directory: Path,
     *,
     limits: CollectLimits | None = None,
     race: RaceRules | None = None,
-    jobs: int = 1,
     executor: Executor | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[Run | None], None] | None = None,
     on_problem: Callable[[str], None] | None = None,
     merge_every_s: float = 120.0,
 ) -> list[Run]:
@@ -78,14 +47,13 @@ def collect(
     limits
         Limits of each run; a run under other limits is another run.
     race
-        Rules of a race on each instance (:mod:`satcost_gnn.data.race`), whose limits take the place of the CPU limit;
-        progress is counted in instances then. None for no race.
-    jobs
-        Runs at a time on this machine.
+        Rules of a race on each instance (:mod:`satcost_gnn.data.race`), whose limits take the place of the CPU limit.
+        None for no race.
     executor
-        Where runs are made, if not on this machine.
+        Where runs are made; by default on this machine, one at a time.
     on_progress
-        Called after every run, from one thread at a time.
+        Called with every run that has ended, or None for one that was found finished or can't
+        be made; of a race with the last run of every instance, or None if none was made.
     on_problem
         Called with a message for a run that can't be made, because its file has vanished for example; it is left out,
         the rest goes on.
@@ -101,7 +69,7 @@ def collect(
     SatcostError
         If the executor can make no more runs.
     """
-    executor = executor or LocalExecutor(jobs)
+    executor = executor or LocalExecutor()
     bounds = limits or CollectLimits()
     if isinstance(executor, LocalExecutor):
         # Lower limits that this process has inherited count; the nodes of a cluster have limits of their own.
@@ -110,17 +78,11 @@ def collect(
     for name in {request.solver for request in requests}:
         solver_spec(name)
     store = RunStore(directory)
-    start, merged = time.monotonic(), time.monotonic()
-    lock = threading.Lock()
-    done = fresh = 0
+    merged = time.monotonic()
 
     def step(run: Run | None) -> None:
-        nonlocal done, fresh
-        with lock:
-            done += 1
-            fresh += run is not None
-            if on_progress is not None:
-                on_progress(Progress(done, total, fresh, time.monotonic() - start, run))
+        if on_progress is not None:
+            on_progress(run)
 
     def problem(text: str) -> None:
         if on_problem is not None:
@@ -146,7 +108,6 @@ def collect(
                 yield request
 
     racing = Race(requests, race, store, on_over=step, on_missing=vanished) if race is not None else None
-    total = racing.total if racing is not None else len(requests)
     failed = True
     try:
         with contextlib.closing(executor.execute(iter(racing) if racing is not None else missing(), bounds)) as ended:

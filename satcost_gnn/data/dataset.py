@@ -8,20 +8,16 @@ none of their costs is used.
 
 from __future__ import annotations
 
-import bz2
 import csv
-import gzip
-import lzma
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Literal, NamedTuple, Self, cast
+from typing import NamedTuple, Self
 
 import numpy as np
-import zstandard
 from numpy.typing import NDArray
 
 from satcost_gnn.data.run_outcome import survived_s
@@ -46,15 +42,6 @@ INDEX_FILE = "INDEX.csv"
 
 # Below the resolution of a process's CPU clock a time says nothing; its logarithm must not either.
 SHORTEST_S = 1e-3
-
-_OPENERS: Mapping[str, Callable[[Path], IO[bytes]]] = {
-    ".xz": lzma.open,
-    ".lzma": lzma.open,
-    ".gz": cast("Callable[[Path], IO[bytes]]", gzip.open),
-    ".bz2": bz2.open,
-    ".zst": zstandard.open,
-}
-_CNF_NAMES = tuple(f".{kind}{packed}" for kind in ("cnf", "dimacs") for packed in ("", *_OPENERS))
 
 
 class CostUnit(StrEnum):
@@ -98,22 +85,7 @@ class CostMatrix(NamedTuple):
     known: NDArray[np.bool_]
 
 
-class Contradiction(NamedTuple):
-    """An instance that is called satisfiable by some solvers and unsatisfiable by others."""
-
-    instance: str
-    satisfiable: tuple[str, ...]
-    unsatisfiable: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return (
-            f"{self.instance}: SAT by {', '.join(self.satisfiable)}, UNSAT by {', '.join(self.unsatisfiable)}; "
-            "in quarantine until one of them is taken out"
-        )
-
-
-@dataclass(frozen=True)
-class Located:
+class Located(NamedTuple):
     """Where the files of instances were found.
 
     Parameters
@@ -121,17 +93,14 @@ class Located:
     paths
         Instance -> file.
     missing
-        Instances with a path in the manifest whose file wasn't found.
-    to_generate
-        Instances without a file that are made from their recipe.
+        Instances whose file wasn't found, but for those that are made from their recipe.
     wrong
         Instance -> file at its path in the manifest that holds something else.
     """
 
     paths: Mapping[str, Path]
-    missing: tuple[str, ...] = ()
-    to_generate: tuple[str, ...] = ()
-    wrong: Mapping[str, Path] = field(default_factory=dict)
+    missing: tuple[str, ...]
+    wrong: Mapping[str, Path]
 
 
 def run_cost(run: Run, unit: CostUnit | str) -> tuple[float, bool] | None:
@@ -209,14 +178,6 @@ class Dataset:
         if self.splits is not None:
             self.splits.write(target / SPLITS_FILE)
 
-    def with_splits(self, splits: Splits) -> Dataset:
-        """Return the data set with these splits."""
-        return replace(self, splits=splits)
-
-    def restricted(self, instances: Collection[str]) -> Dataset:
-        """Return the data set with the runs on some instances only."""
-        return replace(self, runs=tuple(run for run in self.runs if run.instance in instances))
-
     @cached_property
     def by_instance(self) -> Mapping[str, ManifestRow]:
         """Instance -> its row of the manifest."""
@@ -231,22 +192,23 @@ class Dataset:
         return {instance: tuple(runs) for instance, runs in collected.items()}
 
     @cached_property
-    def contradictions(self) -> tuple[Contradiction, ...]:
-        """Instances whose runs contradict each other, over all solvers, seeds and limits."""
-        found = []
+    def contradictions(self) -> Mapping[str, str]:
+        """Instance whose runs contradict each other, over all solvers, seeds and limits -> a line that says so."""
+        found = {}
         for instance, runs in sorted(self.runs_of.items()):
             answers = {
-                status: tuple(sorted({run.solver for run in runs if run.status is status}))
+                status: ", ".join(sorted({run.solver for run in runs if run.status is status}))
                 for status in (RunStatus.SAT, RunStatus.UNSAT)
             }
             if all(answers.values()):
-                found.append(Contradiction(instance, answers[RunStatus.SAT], answers[RunStatus.UNSAT]))
-        return tuple(found)
+                told = ", ".join(f"{status} by {solvers}" for status, solvers in answers.items())
+                found[instance] = f"{instance}: {told}; in quarantine until one of them is taken out"
+        return found
 
     @cached_property
     def quarantined(self) -> frozenset[str]:
         """Instances whose costs are not used, because their runs contradict each other."""
-        return frozenset(contradiction.instance for contradiction in self.contradictions)
+        return frozenset(self.contradictions)
 
     @cached_property
     def instances(self) -> tuple[str, ...]:
@@ -260,11 +222,6 @@ class Dataset:
         for run in self.runs:
             counts[run.solver] += 1
         return tuple(sorted(counts, key=lambda name: (-counts[name], name)))
-
-    @cached_property
-    def seeds(self) -> tuple[int, ...]:
-        """Seeds that have runs, rising."""
-        return tuple(sorted({run.seed for run in self.runs}))
 
     def families(self, instances: Sequence[str] | None = None) -> list[str]:
         """Return the family of each instance (by default of :attr:`instances`)."""
@@ -348,31 +305,20 @@ class Dataset:
                     cost[i, k], censored[i, k], known[i, k] = value, bound, True
         return CostMatrix(cost, censored, known)
 
-    def locate(
-        self,
-        root: Path | str,
-        *,
-        instances: Sequence[str] | None = None,
-        verify: Literal["none", "size", "hash"] = "none",
-        scan: bool = True,
-    ) -> Located:
+    def locate(self, root: Path | str, instances: Sequence[str] | None = None, *, verify: bool = False) -> Located:
         """Find the files of instances under a directory.
 
         A file is looked for at its path in the manifest; then by identity in an ``INDEX.csv`` (columns ``file`` and
-        ``gbdhash``) in the root; then, if ``scan``, among all files whose hashes are computed for that. Files that
-        are not found are reported, not raised.
+        ``gbdhash``) in the root. Files that are not found are reported, not raised.
 
         Parameters
         ----------
         root
-            Directory that the paths of the manifest are relative to, or that holds the files in some other layout.
+            Directory that the paths of the manifest are relative to, or that has an ``INDEX.csv``.
         instances
             Which to find; all of the manifest by default.
         verify
-            Whether a file at its path is taken as it is, must have the size of the manifest (or, failing that, the
-            identity), or must have the identity. A file found by scanning always has it.
-        scan
-            Whether to read all other formulas under the root when some are still missing.
+            Whether a file must have the identity; else it is taken as it is.
 
         Raises
         ------
@@ -385,65 +331,24 @@ class Dataset:
         wanted = [self._row(name) for name in (self.by_instance if instances is None else instances)]
         paths: dict[str, Path] = {}
         wrong: dict[str, Path] = {}
+
+        def fits(path: Path, instance: str) -> bool:
+            try:
+                return not verify or gbdhash(path) == instance
+            except (FormulaError, OSError):
+                return False
+
         for row in wanted:
             if row.path is not None and (path := root / unescaped(row.path)).is_file():
-                (paths if _fits(path, row, verify) else wrong)[row.instance] = path
+                (paths if fits(path, row.instance) else wrong)[row.instance] = path
         lost = {row.instance: row for row in wanted if row.instance not in paths}
         if lost:
             for instance, path in indexed_files(root):
-                if instance in lost and path.is_file() and _fits(path, lost[instance], verify):
+                if instance in lost and path.is_file() and fits(path, instance):
                     paths[instance] = path
                     del lost[instance]
-        # Instances with a recipe only are looked for too, but no file is read on their account.
-        if scan and any(row.path is not None for row in lost.values()):
-            taken = set(paths.values()) | set(wrong.values())
-            for path in sorted(root.rglob("*")):
-                if not lost:
-                    break
-                if path.name.endswith(_CNF_NAMES) and path not in taken and path.is_file():
-                    identity = _identity(path)
-                    if identity is not None and lost.pop(identity, None) is not None:
-                        paths[identity] = path
-        return Located(
-            paths,
-            tuple(name for name, row in lost.items() if row.path is not None or row.recipe is None),
-            tuple(name for name, row in lost.items() if row.path is None and row.recipe is not None),
-            wrong,
-        )
-
-
-def _identity(path: Path) -> str | None:
-    """Return the identity of a formula file, None if it can't be read as one."""
-    try:
-        return gbdhash(path)
-    except (FormulaError, OSError):
-        return None
-
-
-def _fits(path: Path, row: ManifestRow, verify: Literal["none", "size", "hash"]) -> bool:
-    if verify == "none":
-        return True
-    # Another size may be due to comments or blanks: only the identity tells.
-    same_size = verify == "size" and _decompressed_size(path, row.bytes + 1) == row.bytes
-    return same_size or _identity(path) == row.instance
-
-
-def _decompressed_size(path: Path, at_most: int) -> int:
-    """Return the decompressed size in bytes, read no further than ``at_most``; -1 if the file is damaged."""
-    opener = _OPENERS.get(path.suffix)
-    if opener is None:
-        return path.stat().st_size
-    try:
-        size = 0
-        with opener(path) as stream:
-            while size < at_most:
-                block = stream.read(min(1 << 20, at_most - size))
-                if not block:
-                    break
-                size += len(block)
-        return size
-    except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError):
-        return -1
+        missing = (name for name, row in lost.items() if row.path is not None or row.recipe is None)
+        return Located(paths, tuple(missing), wrong)
 
 
 def indexed_files(root: Path) -> Iterable[tuple[str, Path]]:

@@ -6,6 +6,7 @@ keeps no record: that is the business of :mod:`satcost_gnn.data.collect`.
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 from collections.abc import Callable, Generator, Iterator
@@ -129,6 +130,7 @@ class Executor(Protocol):
         ...
 
 
+@functools.cache
 def machine_description() -> str:
     """Return the processor, its number of cores, the memory and the system of this machine, in one line."""
     model = platform.processor() or platform.machine()

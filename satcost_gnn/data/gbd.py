@@ -13,12 +13,12 @@ import csv
 import os
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from satcost_gnn.data.gbd_query import Feature, placed, to_sql
+from satcost_gnn.data.gbd_query import INSTANCE, Feature, to_sql
 from satcost_gnn.errors import ConfigError, OutputError
 
 #: Feature that has the paths of an instance on this machine.
@@ -156,8 +156,8 @@ def _selected(connection: sqlite3.Connection, places: dict[str, dict[str, Featur
     everything = " UNION ".join(f"SELECT hash FROM {alias}.features" for alias in known)
     joined = " ".join(f"LEFT JOIN {alias}.features ON {alias}.features.hash = every.hash" for alias in known)
     for features in places.values():
-        features["hash"] = Feature("every.hash")
-    condition, values = to_sql(query, placed(places), "every.hash")
+        features["hash"] = Feature(INSTANCE)
+    condition, values = to_sql(query, places)
     rows = connection.execute(
         f"SELECT DISTINCT every.hash FROM ({everything}) AS every {joined} "
         f"WHERE every.hash != '{_NONE}' AND ({condition}) ORDER BY every.hash",
@@ -205,43 +205,35 @@ def write_features(path: Path, values: Mapping[str, Mapping[str, str]], *, overw
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=30)) as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
-            _write(connection, path, names, values, overwrite)
+            tables = [name for (name,) in connection.execute("SELECT tbl_name FROM sqlite_master WHERE type = 'table'")]
+            if "features" not in tables:
+                connection.execute("CREATE TABLE features (hash UNIQUE NOT NULL)")
+                for table in tables:
+                    # As GBD does: instances that a feature of several values names are instances of the database.
+                    name = _identifier(table)
+                    connection.execute(f"INSERT OR IGNORE INTO features (hash) SELECT DISTINCT hash FROM {name}")
+                    connection.execute(
+                        f"CREATE TRIGGER IF NOT EXISTS {_identifier(table + '_dval')} AFTER INSERT ON {name} "
+                        "BEGIN INSERT OR IGNORE INTO features (hash) VALUES (NEW.hash); END"
+                    )
+            columns = {row[1] for row in connection.execute("PRAGMA table_info(features)")}
+            there = [name for name in names if name in columns or name in tables]
+            if there and not overwrite:
+                raise OutputError(
+                    f"--gbd: {path}: found the features {', '.join(there[:5])} in it; add --overwrite to replace "
+                    "their values, or --prefix to give others a name of their own"
+                )
+            if clash := [name for name in there if name in tables]:
+                raise OutputError(
+                    f"--gbd: {path}: {clash[0]} has several values for an instance; choose another --prefix"
+                )
+            for name in names:
+                if name not in columns:
+                    connection.execute(f"ALTER TABLE features ADD {_identifier(name)} TEXT NOT NULL DEFAULT {_NONE}")
+            for one, row in values.items():
+                connection.execute("INSERT OR IGNORE INTO features (hash) VALUES (?)", (one,))
+                given = ", ".join(f"{_identifier(name)} = ?" for name in row)
+                if row:
+                    connection.execute(f"UPDATE features SET {given} WHERE hash = ?", (*row.values(), one))
     except sqlite3.Error as error:
         raise OutputError(f"--gbd: {path}: cannot be written ({error}); nothing has been changed") from None
-
-
-def _write(
-    connection: sqlite3.Connection,
-    path: Path,
-    names: Iterable[str],
-    values: Mapping[str, Mapping[str, str]],
-    overwrite: bool,
-) -> None:
-    tables = [name for (name,) in connection.execute("SELECT tbl_name FROM sqlite_master WHERE type = 'table'")]
-    if "features" not in tables:
-        connection.execute("CREATE TABLE features (hash UNIQUE NOT NULL)")
-        for table in tables:
-            # As GBD does: instances that a feature of several values names are instances of the database.
-            name = _identifier(table)
-            connection.execute(f"INSERT OR IGNORE INTO features (hash) SELECT DISTINCT hash FROM {name}")
-            connection.execute(
-                f"CREATE TRIGGER IF NOT EXISTS {_identifier(table + '_dval')} AFTER INSERT ON {name} "
-                "BEGIN INSERT OR IGNORE INTO features (hash) VALUES (NEW.hash); END"
-            )
-    columns = {row[1] for row in connection.execute("PRAGMA table_info(features)")}
-    there = [name for name in names if name in columns or name in tables]
-    if there and not overwrite:
-        raise OutputError(
-            f"--gbd: {path}: found the features {', '.join(there[:5])} in it; add --overwrite to replace their values, "
-            "or --prefix to give others a name of their own"
-        )
-    if clash := [name for name in there if name in tables]:
-        raise OutputError(f"--gbd: {path}: {clash[0]} has several values for an instance; choose another --prefix")
-    for name in names:
-        if name not in columns:
-            connection.execute(f"ALTER TABLE features ADD {_identifier(name)} TEXT NOT NULL DEFAULT {_NONE}")
-    for one, row in values.items():
-        connection.execute("INSERT OR IGNORE INTO features (hash) VALUES (?)", (one,))
-        given = ", ".join(f"{_identifier(name)} = ?" for name in row)
-        if row:
-            connection.execute(f"UPDATE features SET {given} WHERE hash = ?", (*row.values(), one))

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from satcost_gnn.data.dataset import MANIFEST_FILE, RUNS_FILE, SPLITS_FILE, Dataset
 from satcost_gnn.data.instance_index import read_index
+from satcost_gnn.data.joining import follow_splits
 from satcost_gnn.data.published_tables import (
     RESULTS,
     VERIFIED,
@@ -28,7 +29,6 @@ from satcost_gnn.data.published_tables import (
     read_published,
 )
 from satcost_gnn.data.schema import ManifestRow, Run, RunStatus, write_manifest, write_runs
-from satcost_gnn.data.split_following import follow_splits
 from satcost_gnn.data.splits import make_splits
 from satcost_gnn.errors import DatasetError
 

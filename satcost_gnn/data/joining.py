@@ -3,6 +3,8 @@
 A published run was made on another machine by another program. It stands for a solver of ours by declaration
 (``relatives``): its seconds are divided by the speed of its source as measured for that generation of solvers
 (:mod:`~satcost_gnn.data.source_speed`), its conflicts are unknown, and it keeps the name of its source.
+
+Splits can also follow those of another data set, so that what one is tested on the other is not trained on.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from satcost_gnn.data.run_outcome import survived_s
 from satcost_gnn.data.schema import ManifestRow, Run
 from satcost_gnn.data.source_speed import SourceSpeed, read_speeds
 from satcost_gnn.data.split_groups import group_instances
-from satcost_gnn.data.splits import EXCLUDED, Splits
+from satcost_gnn.data.splits import EXCLUDED, Splits, make_splits
 from satcost_gnn.errors import DatasetError
 
 # A related instance on a later side takes the whole group with it.
@@ -183,23 +185,58 @@ def _joined_splits(datasets: Sequence[Dataset], manifest: Sequence[ManifestRow])
         without = next(part for part in datasets if part.splits is None)
         raise DatasetError(f"{without.directory}: found no splits.json; make it with `satcost dataset split --follow`")
     groups = group_instances(manifest)
-    strictness = {side: k for k, side in enumerate(_BY_STRICTNESS)}
     side: dict[str, str] = {}
     fold: dict[str, int | None] = {}
     told: dict[str, set[int | None]] = defaultdict(set)
     for one in splits:
         for instance, its in one.side.items():
             group = groups[instance]
-            side[group] = max(side.get(group, its), its, key=strictness.__getitem__)
+            side[group] = max(side.get(group, its), its, key=_BY_STRICTNESS.index)
             told[group].add(one.fold.get(instance))
     for group, folds in told.items():
         fold[group] = next(iter(folds)) if len(folds) == 1 else None
-    first = splits[0]
-    return Splits(
-        first.seed,
-        first.fractions,
-        first.n_folds,
-        {row.instance: side.get(groups[row.instance], EXCLUDED) for row in manifest},
-        {row.instance: fold.get(groups[row.instance]) for row in manifest},
-        first.blocks,
+    return replace(
+        splits[0],
+        side={row.instance: side.get(groups[row.instance], EXCLUDED) for row in manifest},
+        fold={row.instance: fold.get(groups[row.instance]) for row in manifest},
+    )
+
+
+def follow_splits(manifest: Sequence[ManifestRow], leader: Dataset, own: Splits | None = None) -> Splits:
+    """Return splits in which instances and their relatives are where another data set has them.
+
+    Parameters
+    ----------
+    manifest
+        Rows of the manifest to be split.
+    leader
+        The data set to follow. Its instances that are not in the manifest count too: a copy or cube of one of them is
+        put beside it.
+    own
+        Splits made before: what is only in the manifest keeps its place, unless it is related to an instance of the
+        leader's that is elsewhere.
+
+    Raises
+    ------
+    DatasetError
+        If the leader has no splits.
+    """
+    previous = leader.splits
+    if previous is None:
+        raise DatasetError(f"{leader.directory}: found no splits.json, expected one to follow; make the splits first")
+    if own is not None:
+        # Where both have an instance, the leader's place counts.
+        previous = replace(
+            previous,
+            side={**own.side, **previous.side},
+            fold={**own.fold, **previous.fold},
+            blocks={**own.blocks, **previous.blocks},
+        )
+    present = {row.instance for row in manifest}
+    rows = [*manifest, *(row for row in leader.manifest if row.instance not in present)]
+    made = make_splits(rows, previous=previous)
+    return replace(
+        made,
+        side={name: side for name, side in made.side.items() if name in present},
+        fold={name: fold for name, fold in made.fold.items() if name in present},
     )

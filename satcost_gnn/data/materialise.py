@@ -60,7 +60,7 @@ def materialise(
     step = on_step or (lambda _: None)
     files: dict[str, Path] = {}
     if root is not None:
-        found = dataset.locate(root, instances=names, scan=False)
+        found = dataset.locate(root, names)
         files.update(found.paths)
         for name in found.missing:
             on_problem(f"{dataset.by_instance[name].path or name}: not found under {root}")
@@ -70,11 +70,10 @@ def materialise(
     @lru_cache(maxsize=16)
     def parent(name: str) -> Formula:
         path = files.get(name)
-        if path is None and root is not None and name in dataset.by_instance:
-            path = dataset.locate(root, instances=[name], scan=False).paths.get(name)
         if path is None and root is not None:
             # A parent need not be an instance of the data set: many are out of reach of every solver.
-            path = dict(indexed_files(root)).get(name)
+            here = dataset.locate(root, [name] if name in dataset.by_instance else []).paths
+            path = here.get(name) or dict(indexed_files(root)).get(name)
         if path is None:
             raise DatasetError(f"parent {name} of a cube: found no file of it; name the directory that holds it")
         return read_dimacs(path)

@@ -6,7 +6,6 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +13,6 @@ from numpy.typing import NDArray
 from satcost_gnn.core.selection_metrics import PortfolioBounds, par, virtual_best
 from satcost_gnn.data.dataset import SHORTEST_S, CostUnit, Dataset
 from satcost_gnn.data.run_outcome import outcome_within
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -96,12 +92,10 @@ class NoiseSummary:
     within_10: float
 
 
-def par_scores(
-    dataset: Dataset, solvers: Sequence[str], cutoff_s: float, k: float = 2.0
-) -> tuple[list[str], NDArray[np.float64]]:
-    """Return the instances on which all solvers' runs with seed 0 tell, and ``float64[n, s]`` their PAR-k scores.
+def par_scores(dataset: Dataset, solvers: Sequence[str], cutoff_s: float) -> tuple[list[str], NDArray[np.float64]]:
+    """Return the instances on which all solvers' runs with seed 0 tell, and ``float64[n, s]`` their PAR2 scores.
 
-    A score is CPU seconds, or ``k`` times the cutoff for no answer within it.
+    A score is CPU seconds, or twice the cutoff for no answer within it.
     """
     instances, scores = [], []
     for instance in dataset.instances:
@@ -115,7 +109,7 @@ def par_scores(
             instances.append(instance)
             scores.append([max(run.cpu_s, SHORTEST_S) if status.solved else np.inf for run, status in told])
     cost = np.array(scores, dtype=np.float64).reshape(len(instances), len(solvers))
-    return instances, par(cost, np.isfinite(cost), cutoff_s, k)
+    return instances, par(cost, np.isfinite(cost), cutoff_s)
 
 
 def portfolio_summary(
@@ -165,17 +159,16 @@ def portfolio_summary(
     )
 
 
-def noise_summaries(dataset: Dataset, unit: str = CostUnit.CONFLICTS) -> tuple[NoiseSummary, ...]:
-    """Return, for each solver with several seeds, how much its cost changes with the seed alone."""
-    unit = CostUnit.of(unit)
+def noise_summaries(dataset: Dataset) -> tuple[NoiseSummary, ...]:
+    """Return, for each solver with several seeds, how much its conflicts change with the seed alone."""
     answers = dict(zip(dataset.instances, dataset.satisfiable().tolist(), strict=True))
     made = {(run.solver, run.seed) for run in dataset.runs}
     found = []
     for solver in dataset.solvers:
-        seeds = [seed for seed in dataset.seeds if (solver, seed) in made]
+        seeds = sorted(seed for name, seed in made if name == solver)
         if len(seeds) < 2:
             continue
-        columns = [dataset.cost_matrix([solver], unit, seed) for seed in seeds]
+        columns = [dataset.cost_matrix([solver], CostUnit.CONFLICTS, seed) for seed in seeds]
         cost = np.hstack([matrix.cost for matrix in columns])
         solved = np.hstack([matrix.known & ~matrix.censored for matrix in columns])
         for answer, code in (("any", None), ("SAT", 1), ("UNSAT", 0)):
@@ -190,7 +183,7 @@ def noise_summaries(dataset: Dataset, unit: str = CostUnit.CONFLICTS) -> tuple[N
             found.append(
                 NoiseSummary(
                     solver=solver,
-                    unit=str(unit),
+                    unit=str(CostUnit.CONFLICTS),
                     answer=answer,
                     instances=len(rows),
                     sd_log10=float(np.sqrt(np.mean([row.var(ddof=1) for row in rows]))),

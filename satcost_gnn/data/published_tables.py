@@ -9,19 +9,16 @@ run was given.
 
 from __future__ import annotations
 
-import bz2
 import csv
-import gzip
 import io
-import lzma
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import zstandard
-
-from satcost_gnn.errors import DatasetError
+from satcost_gnn.errors import DatasetError, FormulaError
+from satcost_gnn.formula.text_stream import LONGEST_WAIT_S, read_text_bytes
 
 #: Columns of a wide table, and solvers of a long one, that are none.
 ABOUT = frozenset({"hash", "gbdhash", "benchmark", "filename", "family", "track", "limit"})
@@ -91,38 +88,21 @@ def track_of_file(path: Path) -> str:
     return f"sc{match.group(2)}_{match.group(1).lower()}" if match and match.group(1).lower() != "sc" else stem
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a file, decompressed by its ending (.xz, .gz, .bz2, .zst), without a byte order mark.
-
-    Raises
-    ------
-    DatasetError
-        If it is missing, damaged or no UTF-8 text.
-    """
-    try:
-        data = path.read_bytes()
-        unpack = {".xz": lzma.decompress, ".lzma": lzma.decompress, ".gz": gzip.decompress, ".bz2": bz2.decompress}
-        if path.suffix == ".zst":
-            with zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True) as stream:
-                data = stream.read()
-        elif path.suffix in unpack:
-            data = unpack[path.suffix](data)
-        return data.decode("utf-8-sig")
-    except FileNotFoundError:
-        raise DatasetError(f"{path}: found no such file, expected a table of run times") from None
-    except (OSError, EOFError, ValueError, lzma.LZMAError, zstandard.ZstdError) as error:
-        raise DatasetError(f"{path}: cannot be read as text: {error}; get the file again") from error
-
-
 def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the lines of a CSV file that hold something, with their 1-based numbers and without blanks around values.
+    """Yield the lines of a CSV file, packed or not, that hold something, with their 1-based numbers.
+
+    Blanks around values are taken away.
 
     Raises
     ------
     DatasetError
         If the file can't be read as CSV.
     """
-    reader = csv.reader(io.StringIO(read_text(path), newline=""))
+    try:
+        text = read_text_bytes(path, "a table of run times", deadline=time.monotonic() + LONGEST_WAIT_S).decode()
+    except (FormulaError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path}: cannot be read as text: {error}; get the file again") from error
+    reader = csv.reader(io.StringIO(text, newline=""))
     try:
         for row in reader:
             values = [value.strip() for value in row]

@@ -10,7 +10,6 @@ any point and with more solvers or higher limits.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -172,32 +171,24 @@ class Race:
         for request in requests:
             entries.setdefault((request.instance, request.seed), {}).setdefault(request.solver, request)
         self._waiting = deque(entries.items())
-        self.total = len(entries)
         # Begun, and nothing of them is under way: what they are, and the last run made.
         self._ready: deque[tuple[tuple[str, int], dict[str, Request], Run | None]] = deque()
-        self._under_way: dict[tuple[str, int], tuple[dict[str, Request], Run | None]] = {}
-        self._guard = threading.Lock()
+        self._under_way: dict[tuple[str, int], dict[str, Request]] = {}
 
     def __iter__(self) -> Iterator[Request | None]:
         """Yield the next run; None while all that could run depends on runs that are under way."""
-        while True:
-            with self._guard:
-                if self._ready:
-                    key, entrants, last = self._ready.popleft()
-                    fresh = False
-                elif self._waiting:
-                    (key, entrants), last = self._waiting.popleft(), None
-                    fresh = True
-                elif self._under_way:
-                    key = None
-                else:
-                    return
-            if key is None:
+        while self._ready or self._waiting or self._under_way:
+            last = None
+            if self._ready:
+                key, entrants, last = self._ready.popleft()
+            elif self._waiting:
+                key, entrants = self._waiting.popleft()
+                # An instance that another collector is at is left to it.
+                if not self._store.claim((*key, "race")):
+                    self._on_over(None)
+                    continue
+            else:
                 yield None
-                continue
-            # An instance that another collector is at is left to it.
-            if fresh and not self._store.claim((*key, "race")):
-                self._on_over(None)
                 continue
             self._store.refresh()
             found = next_run(list(entrants), self._rules, self._store.runs_of(*key))
@@ -212,15 +203,13 @@ class Race:
                 # A collector that doesn't race makes this very run.
                 self._on_over(last)
             else:
-                with self._guard:
-                    self._under_way[key] = entrants, last
+                self._under_way[key] = entrants
                 yield request
 
     def ended(self, found: Run | Unmade) -> None:
         """Take in that a run has ended, and is in the store, or that it could not be made."""
         key = (found.instance, found.seed) if isinstance(found, Run) else (found.request.instance, found.request.seed)
-        with self._guard:
-            entrants, _ = self._under_way.pop(key)
-            if isinstance(found, Run):
-                # In front: whole instances rather than the beginnings of many.
-                self._ready.appendleft((key, entrants, found))
+        entrants = self._under_way.pop(key)
+        if isinstance(found, Run):
+            # In front: whole instances rather than the beginnings of many.
+            self._ready.appendleft((key, entrants, found))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from satcost_gnn.data.dataset import Dataset
@@ -73,17 +72,9 @@ def limit_counts(dataset: Dataset) -> dict[str, int]:
     return dict(Counter(name(run) for run in dataset.runs).most_common())
 
 
-def race_summary(dataset: Dataset, solvers: Sequence[str] | None = None) -> tuple[RacedSolver, ...]:
-    """Return what the runs tell of each solver, the one that is most often close to the best first.
-
-    Parameters
-    ----------
-    dataset
-        The data set.
-    solvers
-        Solvers that count; all by default.
-    """
-    chosen = dataset.solvers if solvers is None else tuple(solvers)
+def race_summary(dataset: Dataset) -> tuple[RacedSolver, ...]:
+    """Return what the runs tell of each solver, the one that is most often close to the best first."""
+    chosen = dataset.solvers
     counts: dict[str, Counter[str]] = {solver: Counter() for solver in chosen}
     gaps: dict[str, list[float]] = defaultdict(list)
     for instance in dataset.instances:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,12 +11,6 @@ from satcost_gnn.data.schema import Run
 from satcost_gnn.runtime.ray_cluster import Lost, RayCluster, Task, node_sandbox
 from satcost_gnn.search.external import ExternalSpec, register_here
 from satcost_gnn.search.solvers import solver_spec
-
-
-@functools.cache
-def _machine() -> str:
-    return machine_description()
-
 
 # Programs of the user's that this Ray worker has looked at.
 _known_programs: dict[str, ExternalSpec] = {}
@@ -46,7 +39,7 @@ def run_on_node(place: Path, request: Request, program: ExternalSpec | None, lim
     """
     if program is not None:
         register_once(program)
-    found = make_run(node_sandbox(), replace(request, path=place), limits, _machine())
+    found = make_run(node_sandbox(), replace(request, path=place), limits, machine_description())
     # The user knows the file by its own name.
     if isinstance(found, Unmade):
         return Unmade(request, found.reason.replace(str(place), str(request.path)))

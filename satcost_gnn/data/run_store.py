@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import platform
-import threading
 import uuid
 from collections import defaultdict
 from dataclasses import asdict
@@ -50,7 +49,6 @@ class RunStore:
         # Held while this collector lives: others leave the journal alone.
         fcntl.flock(self._own, fcntl.LOCK_EX)
         self._positions: dict[Path, int] = {}
-        self._guard = threading.Lock()
         self._runs: dict[RunKey, Run] = {}
         self._of: dict[tuple[str, int], list[Run]] = defaultdict(list)
         self._seen: tuple[int, int] | None = None
@@ -78,42 +76,39 @@ class RunStore:
 
     def refresh(self) -> None:
         """Take in what other collectors have written since the last look."""
-        with self._guard:
-            for path in sorted(self._journals.glob("*.jsonl")):
-                if path == self._own_path:
-                    continue
+        for path in sorted(self._journals.glob("*.jsonl")):
+            if path == self._own_path:
+                continue
+            try:
+                with path.open("rb") as stream:
+                    stream.seek(self._positions.get(path, 0))
+                    data = stream.read()
+            except FileNotFoundError:
+                # Merged into the table by another collector between the listing and now; see below.
+                continue
+            whole = data.rfind(b"\n") + 1
+            self._positions[path] = self._positions.get(path, 0) + whole
+            for line in data[:whole].splitlines():
                 try:
-                    with path.open("rb") as stream:
-                        stream.seek(self._positions.get(path, 0))
-                        data = stream.read()
-                except FileNotFoundError:
-                    # Merged into the table by another collector between the listing and now; see below.
+                    run = Run.from_dict(json.loads(line))
+                except (ValueError, KeyError, TypeError, DatasetError):
+                    # A line torn by a full disk or a power cut: that run is made again.
                     continue
-                whole = data.rfind(b"\n") + 1
-                self._positions[path] = self._positions.get(path, 0) + whole
-                for line in data[:whole].splitlines():
-                    try:
-                        run = Run.from_dict(json.loads(line))
-                    except (ValueError, KeyError, TypeError, DatasetError):
-                        # A line torn by a full disk or a power cut: that run is made again.
-                        continue
-                    self._take(run)
-            # A journal that has ended since the last look is in the table, whether it was listed just now or not.
-            if self._state_of_table() != self._seen:
-                self._read_table()
+                self._take(run)
+        # A journal that has ended since the last look is in the table, whether it was listed just now or not.
+        if self._state_of_table() != self._seen:
+            self._read_table()
 
     def __contains__(self, key: RunKey) -> bool:
         return key in self._runs
 
     def runs(self) -> list[Run]:
         """Return all runs known, sorted by their key so that the table doesn't depend on who ran what when."""
-        with self._guard:
-            return [self._runs[key] for key in sorted(self._runs)]
+        return [self._runs[key] for key in sorted(self._runs)]
 
     def runs_of(self, instance: str, seed: int) -> list[Run]:
         """Return the runs known of an instance with a seed, of all solvers under all limits."""
-        with self._guard:
-            return list(self._of.get((instance, seed), ()))
+        return list(self._of.get((instance, seed), ()))
 
     def claim(self, key: tuple[object, ...]) -> bool:
         """Claim a run, or whatever the key names, for this process; False if another collector holds it.
@@ -136,29 +131,27 @@ class RunStore:
             If it can't be written, for example because the disk is full; the run will be made again on resuming.
         """
         line = json.dumps(asdict(run), separators=(",", ":")).encode() + b"\n"
-        with self._guard:
-            journal = self._own.fileno()
-            before = os.fstat(journal).st_size
-            try:
-                rest = memoryview(line)
-                while rest:
-                    rest = rest[os.write(journal, rest) :]
-                os.fsync(journal)
-            except OSError as error:
-                with contextlib.suppress(OSError):
-                    os.ftruncate(journal, before)
-                raise DatasetError(
-                    f"{self._own_path}: cannot write a finished run: {error.strerror}; make room and start the same "
-                    "command again: what was finished before is kept"
-                ) from error
-            self._take(run)
+        journal = self._own.fileno()
+        before = os.fstat(journal).st_size
+        try:
+            rest = memoryview(line)
+            while rest:
+                rest = rest[os.write(journal, rest) :]
+            os.fsync(journal)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(journal, before)
+            raise DatasetError(
+                f"{self._own_path}: cannot write a finished run: {error.strerror}; make room and start the same "
+                "command again: what was finished before is kept"
+            ) from error
+        self._take(run)
 
     def merge(self) -> None:
         """Rebuild ``runs.parquet`` from all journals and drop those whose collectors have ended."""
         with (self._journals / "merge.lock").open("a+b") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            with self._guard:
-                self._read_table()
+            self._read_table()
             self.refresh()
             ended = []
             for path in self._journals.glob("*.jsonl"):

@@ -3,25 +3,30 @@
 The pyarrow schemas carry the unit and the meaning of every column as field metadata; the frozen dataclasses are the
 same rows in Python. Tables are written to a temporary file, flushed to the disk and put in place by one rename, so a
 reader never sees half a table and a crash leaves the old one.
+
+Version 2 of the table of runs added the column ``source``, and lets a run's wall-clock time, memory and their limits be
+unknown, as they are in published tables. Tables of version 1 are read as those of today.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from satcost_gnn.data.schema_versions import SCHEMA_VERSION, conformed, with_defaults
 from satcost_gnn.errors import DatasetError
 from satcost_gnn.runtime.output_files import replacing
 from satcost_gnn.runtime.tables.parquet_reading import read_parquet
+
+SCHEMA_VERSION = 2
 
 RunKey: TypeAlias = tuple[str, str, int, float]
 
@@ -124,17 +129,6 @@ def _checked(name: str, value: object, kind: pa.DataType, nullable: bool) -> Any
     raise DatasetError(f"{name}: found {value!r}, expected {expected}")
 
 
-def _from_mapping(schema: pa.Schema, record: Mapping[str, object]) -> dict[str, Any]:
-    record = with_defaults(schema, record)
-    unknown = sorted(set(record) - set(schema.names))
-    if unknown:
-        raise DatasetError(f"found unknown columns {', '.join(unknown)}, expected only {', '.join(schema.names)}")
-    missing = [field.name for field in schema if field.name not in record and not field.nullable]
-    if missing:
-        raise DatasetError(f"found no {', '.join(missing)}, expected {', '.join(schema.names)}")
-    return {f.name: _checked(f.name, record.get(f.name), f.type, f.nullable) for f in schema}
-
-
 _STATUSES = {str(status): status for status in RunStatus}
 _COUNTERS = ("conflicts", "decisions", "propagations", "restarts")
 _USED = ("cpu_s", "wall_s", "peak_memory_mb")
@@ -149,28 +143,7 @@ def _require(good: bool, name: str, found: object, expected: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ManifestRow:
-    """One instance of a data set.
-
-    Parameters
-    ----------
-    instance
-        Identity: hash of the normalised DIMACS text (gbdhash).
-    isohash
-        Hash that isomorphic formulas share: those that differ by names and signs of variables and by order only.
-    family
-        Family; approximate for real instances.
-    path
-        File, relative to a root that the user names; None if it is made from its recipe.
-    n_vars, n_clauses, bytes
-        Size of the formula, and of its DIMACS text (not compressed) in bytes.
-    origin
-        Real, generated, or a cube of another instance.
-    parent
-        Identity of the instance that this one is a cube or variant of.
-    recipe
-        How to generate it again.
-    licence
-        Licence of the source, None if it states none.
+    """One instance of a data set: the columns of :data:`MANIFEST_SCHEMA`, which has their meanings and units.
 
     Raises
     ------
@@ -219,47 +192,14 @@ class ManifestRow:
         """What identifies the row."""
         return self.instance
 
-    @classmethod
-    def from_dict(cls, record: Mapping[str, object]) -> Self:
-        """Make a row of a mapping by column name.
-
-        Raises
-        ------
-        DatasetError
-            If a column is missing, unknown, of the wrong type or out of range.
-        """
-        return cls(**_from_mapping(cls.schema, record))
-
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one solver on one instance.
+    """One run of one solver on one instance: the columns of :data:`RUNS_SCHEMA`, which has their meanings and units.
 
-    Parameters
-    ----------
-    instance
-        Identity of the instance in the manifest.
-    solver
-        Solver or configuration, ``name`` or ``name:configuration``.
-    seed
-        0 for the formula as it is, else the seed of its shuffled copy.
-    status
-        How it ended. For all but SAT and UNSAT the counters are lower bounds of the cost, never the cost.
-    conflicts, decisions, propagations, restarts
-        Counters, None where the solver doesn't tell.
-    cpu_s, wall_s
-        Seconds of loading the clauses and solving; the latter None where a published table doesn't tell.
-    peak_memory_mb
-        Largest resident set in mebibytes, None where a published table doesn't tell.
-    cpu_limit_s, wall_limit_s, memory_limit_mb
-        Limits in seconds and mebibytes; the last two None where a published table doesn't tell.
-    solver_version, machine
-        What ran where.
-    detail
-        What happened, for runs without an answer.
-    source
-        Event that published the run; empty if a collector has measured it. Seconds of different sources are those of
-        different machines.
+    For all statuses but SAT and UNSAT the counters are lower bounds of the cost, never the cost. Counters are None
+    where the solver doesn't tell; wall-clock time, memory and their limits where a published table doesn't. Seconds of
+    different sources are those of different machines.
 
     Raises
     ------
@@ -332,51 +272,39 @@ class Run:
         DatasetError
             If a column is missing, unknown, of the wrong type or out of range.
         """
-        return cls(**_from_mapping(cls.schema, record))
+        unknown = sorted(set(record) - set(cls.schema.names))
+        if unknown:
+            expected = ", ".join(cls.schema.names)
+            raise DatasetError(f"found unknown columns {', '.join(unknown)}, expected only {expected}")
+        # A line that version 1 wrote has no source.
+        record = {"source": "", **record}
+        missing = [field.name for field in cls.schema if field.name not in record and not field.nullable]
+        if missing:
+            raise DatasetError(f"found no {', '.join(missing)}, expected {', '.join(cls.schema.names)}")
+        return cls(**{f.name: _checked(f.name, record.get(f.name), f.type, f.nullable) for f in cls.schema})
 
 
-def _to_table(schema: pa.Schema, rows: Sequence[ManifestRow] | Sequence[Run]) -> pa.Table:
-    columns = [pa.array([getattr(row, field.name) for row in rows], type=field.type) for field in schema]
-    return pa.Table.from_arrays(columns, schema=schema)
+Row = TypeVar("Row", ManifestRow, Run)
 
 
-def manifest_table(rows: Iterable[ManifestRow]) -> pa.Table:
-    """Return the rows as a pyarrow table with :data:`MANIFEST_SCHEMA`."""
-    return _to_table(MANIFEST_SCHEMA, list(rows))
+def table_of(kind: type[Row], rows: Iterable[Row]) -> pa.Table:
+    """Return rows of a kind as a pyarrow table with its schema."""
+    listed = list(rows)
+    columns = [pa.array([getattr(row, field.name) for row in listed], type=field.type) for field in kind.schema]
+    return pa.Table.from_arrays(columns, schema=kind.schema)
 
 
-def runs_table(runs: Iterable[Run]) -> pa.Table:
-    """Return the runs as a pyarrow table with :data:`RUNS_SCHEMA`."""
-    return _to_table(RUNS_SCHEMA, list(runs))
-
-
-def manifest_rows(table: pa.Table, source: str = "<table>") -> list[ManifestRow]:
-    """Return the rows of a manifest table, checked.
-
-    Raises
-    ------
-    DatasetError
-        If columns are missing or unknown, a value is out of range, or an instance is listed twice; the message has
-        the source and the 0-based row.
-    """
-    return _parsed(table, ManifestRow, source)
-
-
-def runs_from_table(table: pa.Table, source: str = "<table>") -> list[Run]:
-    """Return the runs of a runs table, checked.
+def rows_of(kind: type[Row], table: pa.Table, source: str = "<table>") -> list[Row]:
+    """Return the rows of a table, checked.
 
     Raises
     ------
     DatasetError
-        If columns are missing or unknown, a value is out of range, or a run is listed twice; the message has the
-        source and the 0-based row.
+        If the table is of a later version, columns are missing or unknown, a value is out of range, or a key is listed
+        twice; the message has the source and the 0-based row.
     """
-    return _parsed(table, Run, source)
-
-
-def _parsed(table: pa.Table, kind: Any, source: str) -> list[Any]:
-    columns = [column.to_pylist() for column in conformed(table, kind.schema, source).columns]
-    rows: list[Any] = []
+    columns = [column.to_pylist() for column in _conformed(table, kind.schema, source).columns]
+    rows: list[Row] = []
     first: dict[object, int] = {}
     for number, values in enumerate(zip(*columns, strict=True)):
         try:
@@ -392,42 +320,65 @@ def _parsed(table: pa.Table, kind: Any, source: str) -> list[Any]:
     return rows
 
 
-def _read_table(path: Path) -> pa.Table:
+def _conformed(table: pa.Table, schema: pa.Schema, source: str) -> pa.Table:
+    """Return the columns of a table in the schema's order and types, with those that an earlier version lacks."""
+    version = (table.schema.metadata or {}).get(b"satcost_schema_version", b"1").decode()
+    if not version.isdecimal() or int(version) > SCHEMA_VERSION:
+        raise DatasetError(
+            f"{source}: found a table of schema version {version}, expected at most {SCHEMA_VERSION}; "
+            "install a newer satcost-gnn"
+        )
+    if schema is RUNS_SCHEMA and int(version) < 2 and "source" not in table.column_names:
+        table = table.append_column("source", pa.array([""] * len(table)))
+    missing = [name for name in schema.names if name not in table.column_names]
+    extra = [name for name in table.column_names if name not in schema.names]
+    if missing or extra:
+        found = ", ".join(["missing " + name for name in missing] + ["unknown " + name for name in extra])
+        raise DatasetError(f"{source}: found columns that don't fit ({found}), expected {', '.join(schema.names)}")
+    columns = []
+    for field in schema:
+        column = table.column(field.name)
+        try:
+            columns.append(column.cast(field.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise DatasetError(
+                f"{source}: column {field.name}: found {column.type}, expected {field.type}: {error}"
+            ) from None
+        if column.null_count and not field.nullable:
+            row = column.is_null().to_pylist().index(True)
+            raise DatasetError(f"{source}: row {row}: {field.name}: found null, expected {field.type}")
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _read(kind: type[Row], path: Path | str) -> list[Row]:
     try:
-        return read_parquet(path)
+        table = read_parquet(Path(path))
     except FileNotFoundError:
         raise DatasetError(f"{path}: found no such file, expected a table; name a data set directory") from None
     except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:
         raise DatasetError(
             f"{path}: found no readable parquet table, expected one; restore the file: {error}"
         ) from error
+    return rows_of(kind, table, str(path))
+
+
+def _write(kind: type[Row], path: Path | str, rows: Iterable[Row]) -> None:
+    ordered = sorted(rows, key=attrgetter("key"))
+    for before, after in itertools.pairwise(ordered):
+        if before.key == after.key:
+            raise DatasetError(f"{path}: found {after.key!r} twice, expected each once; drop one")
+    with replacing(Path(path)) as temporary, temporary.open("wb") as stream:
+        pq.write_table(table_of(kind, ordered), stream, compression="zstd", compression_level=9)
 
 
 def read_manifest(path: Path | str) -> list[ManifestRow]:
-    """Read ``manifest.parquet``.
-
-    Raises
-    ------
-    DatasetError
-        If the file is missing, unreadable, or holds something else.
-    """
-    return manifest_rows(_read_table(Path(path)), str(path))
+    """Read ``manifest.parquet``; a DatasetError if it is missing, unreadable, or holds something else."""
+    return _read(ManifestRow, path)
 
 
 def read_runs(path: Path | str) -> list[Run]:
-    """Read ``runs.parquet``.
-
-    Raises
-    ------
-    DatasetError
-        If the file is missing, unreadable, or holds something else.
-    """
-    return runs_from_table(_read_table(Path(path)), str(path))
-
-
-def _write_table(path: Path, table: pa.Table) -> None:
-    with replacing(path) as temporary, temporary.open("wb") as stream:
-        pq.write_table(table, stream, compression="zstd", compression_level=9)
+    """Read ``runs.parquet``; a DatasetError if it is missing, unreadable, or holds something else."""
+    return _read(Run, path)
 
 
 def write_manifest(path: Path | str, rows: Iterable[ManifestRow]) -> None:
@@ -440,28 +391,12 @@ def write_manifest(path: Path | str, rows: Iterable[ManifestRow]) -> None:
     OutputError
         If the file can't be written.
     """
-    _write_table(Path(path), manifest_table(_sorted(rows, Path(path))))
+    _write(ManifestRow, path, rows)
 
 
 def write_runs(path: Path | str, runs: Iterable[Run]) -> None:
-    """Write ``runs.parquet``, sorted by key, atomically.
-
-    Raises
-    ------
-    DatasetError
-        If a run is listed twice.
-    OutputError
-        If the file can't be written.
-    """
-    _write_table(Path(path), runs_table(_sorted(runs, Path(path))))
-
-
-def _sorted(rows: Iterable[Any], path: Path) -> list[Any]:
-    ordered = sorted(rows, key=lambda row: row.key)
-    for before, after in itertools.pairwise(ordered):
-        if before.key == after.key:
-            raise DatasetError(f"{path}: found {after.key!r} twice, expected each once; drop one")
-    return ordered
+    """Write ``runs.parquet``, sorted by key, atomically; see :func:`write_manifest`."""
+    _write(Run, path, runs)
 
 
 assert [f.name for f in fields(ManifestRow)] == MANIFEST_SCHEMA.names

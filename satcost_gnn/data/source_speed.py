@@ -105,9 +105,7 @@ class SourceSpeed:
     generations: Mapping[str, GenerationSpeed]
 
 
-def source_speeds(
-    dataset: Dataset, own: Iterable[Dataset] = (), *, window_s: tuple[float, float] = WINDOW_S, seed: int = 0
-) -> dict[str, SourceSpeed]:
+def source_speeds(dataset: Dataset, own: Iterable[Dataset] = ()) -> dict[str, SourceSpeed]:
     """Return the speed of each source of a data set.
 
     Parameters
@@ -116,10 +114,6 @@ def source_speeds(
         Runs with a source, and perhaps runs of our own (without one).
     own
         Further data sets with runs of our own.
-    window_s
-        Least and most published seconds that are compared.
-    seed
-        Seed of the bootstrap.
 
     Raises
     ------
@@ -138,25 +132,23 @@ def source_speeds(
     if not published:
         raise DatasetError(f"{dataset.directory}: found no runs with a source, expected published ones; import some")
     ratios = {
-        (source, generation): _ratios(runs, mine, generation, window_s)
+        (source, generation): _ratios(runs, mine, generation)
         for source, runs in sorted(published.items())
         for generation in RELATIVES
     }
     together = {
-        generation: _speed(
-            [value for (_, name), found in ratios.items() if name == generation for value in found], seed
-        )
+        generation: _speed([value for (_, name), found in ratios.items() if name == generation for value in found])
         for generation in RELATIVES
     }
     speeds = {}
     for source in sorted(published):
-        alone = {generation: _speed(ratios[source, generation], seed) for generation in RELATIVES}
+        alone = {generation: _speed(ratios[source, generation]) for generation in RELATIVES}
         found = _chosen(source, alone, False) or _chosen(source, together, True)
         if found is None:
             solvers = ", ".join(name for ours, _ in RELATIVES.values() for name in ours)
             raise DatasetError(
                 f"{dataset.directory}: found fewer than {FEWEST} instances with runs of our own ({solvers}) and "
-                f"published ones of {window_s[0]:g} to {window_s[1]:g} s; collect some, or name a data set of them"
+                f"published ones of {WINDOW_S[0]:g} to {WINDOW_S[1]:g} s; collect some, or name a data set of them"
             )
         speeds[source] = found
     return speeds
@@ -176,19 +168,14 @@ def _chosen(source: str, told: Mapping[str, GenerationSpeed | None], pooled: boo
     return SourceSpeed(found[best].factor, usable[best], best, pooled, found)
 
 
-def _ratios(
-    published: Mapping[str, Sequence[Run]],
-    mine: Mapping[str, Sequence[Run]],
-    generation: str,
-    window_s: tuple[float, float],
-) -> list[float]:
+def _ratios(published: Mapping[str, Sequence[Run]], mine: Mapping[str, Sequence[Run]], generation: str) -> list[float]:
     """Return log10 of published over own seconds, one an instance; -inf where ours was cut off."""
     ours, theirs = RELATIVES[generation]
     found = []
     for instance, runs in sorted(published.items()):
         there = _median([run for run in runs if any(fnmatchcase(run.solver, name) for name in theirs)])
         here = _median([run for run in mine.get(instance, ()) if run.solver in ours])
-        if there is not None and here is not None and window_s[0] <= there <= window_s[1]:
+        if there is not None and here is not None and WINDOW_S[0] <= there <= WINDOW_S[1]:
             found.append(math.log10(there / here) if here < math.inf else -math.inf)
     return found
 
@@ -208,12 +195,12 @@ def _median(runs: Sequence[Run]) -> float | None:
     return high if math.isinf(high) else math.sqrt(low * high)
 
 
-def _speed(ratios: Sequence[float], seed: int) -> GenerationSpeed | None:
+def _speed(ratios: Sequence[float]) -> GenerationSpeed | None:
     if not ratios:
         return None
     values = np.array(ratios)
     middle = _middle(values)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     # Sorted, not interpolated: a resample may have more cut off than not, and then no finite median.
     drawn = sorted(_middle(rng.choice(values, len(values))) for _ in range(1000))
     return GenerationSpeed(

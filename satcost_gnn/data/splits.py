@@ -17,7 +17,7 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -31,7 +31,8 @@ SIDES = ("train", "validation", "calibration", "test")
 #: Sides that classical estimators and statistics of portfolios learn from: they need no early stopping.
 LEARNT_SIDES = ("train", "validation")
 EXCLUDED = "excluded"
-DEFAULT_FRACTIONS: Mapping[str, float] = {"train": 0.6, "validation": 0.1, "calibration": 0.1, "test": 0.2}
+_FRACTIONS: Mapping[str, float] = {"train": 0.6, "validation": 0.1, "calibration": 0.1, "test": 0.2}
+_FOLDS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,18 +63,6 @@ class Splits:
     side: Mapping[str, str]
     fold: Mapping[str, int | None]
     blocks: Mapping[str, int] = field(default_factory=dict)
-
-    def members(self, side: str) -> list[str]:
-        """Return the instances of a side of the split by instance, sorted.
-
-        Raises
-        ------
-        DatasetError
-            If there is no such side.
-        """
-        if side not in (*SIDES, EXCLUDED):
-            raise DatasetError(f"found side {side!r}, expected one of {', '.join((*SIDES, EXCLUDED))}")
-        return sorted(instance for instance, its in self.side.items() if its == side)
 
     def leave_out(self, fold: int) -> dict[str, list[str]]:
         """Return the sides, each sorted, when the families of ``fold`` are unseen.
@@ -154,7 +143,7 @@ class Splits:
                         fold[instance] = number
             return cls(
                 seed=int(value["seed"]),
-                fractions={str(k): float(v) for k, v in value["fractions"].items()},
+                fractions={side: float(value["fractions"].get(side, 0.0)) for side in SIDES},
                 n_folds=n_folds,
                 side=side,
                 fold=fold,
@@ -197,20 +186,9 @@ def _rank(seed: int, name: str) -> str:
     return hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()
 
 
-def _checked_fractions(fractions: Mapping[str, float]) -> dict[str, float]:
-    unknown = sorted(set(fractions) - set(SIDES))
-    chosen = {side: float(fractions.get(side, 0.0)) for side in SIDES}
-    if unknown or min(chosen.values()) < 0 or not 0.999 < sum(chosen.values()) < 1.001:
-        raise DatasetError(
-            f"fractions: found {dict(fractions)}, expected shares >= 0 of {', '.join(SIDES)} that add up to 1"
-        )
-    return chosen
-
-
-def _share_out(
-    members: Mapping[str, Sequence[ManifestRow]], seed: int, fractions: Mapping[str, float], old: Mapping[str, str]
-) -> dict[str, str]:
-    """Assign groups to sides: those of ``old`` stay, the others go where their family, and then all, lack most."""
+def _share_out(members: Mapping[str, Sequence[ManifestRow]], before: Splits) -> dict[str, str]:
+    """Assign groups to sides: those made before stay, the others go where their family, and then all, lack most."""
+    old, fractions = before.side, before.fractions
     side: dict[str, str] = {}
     in_family: dict[str, Counter[str]] = defaultdict(Counter)
     overall: Counter[str] = Counter()
@@ -228,23 +206,22 @@ def _share_out(
 
     new = []
     for group in sorted(members):
-        before = Counter(old[row.instance] for row in members[group] if row.instance in old)
-        if not before:
+        sides = Counter(old[row.instance] for row in members[group] if row.instance in old)
+        if not sides:
             new.append(group)
             continue
-        sides = set(before) - {EXCLUDED}
-        if "test" in sides and len(sides) > 1:
+        if "test" in sides and len(set(sides) - {EXCLUDED}) > 1:
             # A new instance has shown that a test instance has relatives in training: what was test stays test,
             # and the rest of the group is used no more.
             for row in members[group]:
                 side[row.instance] = "test" if old.get(row.instance) == "test" else EXCLUDED
             put(group, EXCLUDED)
-        elif EXCLUDED in before:
+        elif EXCLUDED in sides:
             for row in members[group]:
                 side[row.instance] = old.get(row.instance, EXCLUDED)
         else:
-            put(group, min(before, key=lambda name: (-before[name], SIDES.index(name))))
-    for group in sorted(new, key=lambda name: (family_of[name], _rank(seed, name))):
+            put(group, min(sides, key=lambda name: (-sides[name], SIDES.index(name))))
+    for group in sorted(new, key=lambda name: (family_of[name], _rank(before.seed, name))):
         size, family = len(members[group]), in_family[family_of[group]]
 
         def lack(name: str, size: int = size, family: Counter[str] = family) -> tuple[float, int]:
@@ -257,14 +234,7 @@ def _share_out(
     return side
 
 
-def make_splits(
-    manifest: Iterable[ManifestRow],
-    seed: int = 0,
-    *,
-    fractions: Mapping[str, float] = DEFAULT_FRACTIONS,
-    n_folds: int = 5,
-    previous: Splits | None = None,
-) -> Splits:
+def make_splits(manifest: Iterable[ManifestRow], seed: int = 0, *, previous: Splits | None = None) -> Splits:
     """Make both splits of a manifest, or extend the ones made before.
 
     Parameters
@@ -273,49 +243,31 @@ def make_splits(
         Rows of the manifest.
     seed
         Seed of the order in which groups of related instances are shared out.
-    fractions
-        Shares of train, validation, calibration and test.
-    n_folds
-        Folds of the split by family.
     previous
         Splits to extend. Their instances keep side and fold (a training instance that turns out to be related to a
         test instance becomes ``excluded``); instances that are no longer in the manifest are kept too, so that they
         come back to the same place. Their seed, fractions and folds are used.
-
-    Raises
-    ------
-    DatasetError
-        If the fractions don't add up to 1 or there are fewer than two folds.
     """
     rows = list(manifest)
-    if previous is not None:
-        seed, fractions, n_folds = previous.seed, previous.fractions, previous.n_folds
-    shares = _checked_fractions(fractions)
-    if n_folds < 2:
-        raise DatasetError(f"n_folds: found {n_folds}, expected at least 2")
+    before = previous or Splits(seed, _FRACTIONS, _FOLDS, {}, {})
     groups = group_instances(rows)
     members: dict[str, list[ManifestRow]] = defaultdict(list)
     for row in rows:
         members[groups[row.instance]].append(row)
 
-    side = _share_out(members, seed, shares, previous.side if previous is not None else {})
-    fold, blocks = _fold(rows, members, seed, n_folds, previous)
-    if previous is not None:
-        present = {row.instance for row in rows}
-        side |= {name: its for name, its in previous.side.items() if name not in present}
-        fold |= {name: its for name, its in previous.fold.items() if name not in present}
-    return Splits(seed, shares, n_folds, side, fold, blocks)
+    side = _share_out(members, before)
+    fold, blocks = _fold(rows, members, before)
+    present = {row.instance for row in rows}
+    side |= {name: its for name, its in before.side.items() if name not in present}
+    fold |= {name: its for name, its in before.fold.items() if name not in present}
+    return replace(before, side=side, fold=fold, blocks=blocks)
 
 
 def _fold(
-    rows: Sequence[ManifestRow],
-    members: Mapping[str, Sequence[ManifestRow]],
-    seed: int,
-    n_folds: int,
-    previous: Splits | None,
+    rows: Sequence[ManifestRow], members: Mapping[str, Sequence[ManifestRow]], before: Splits
 ) -> tuple[dict[str, int | None], dict[str, int]]:
     block_of = family_blocks(rows)
-    old = previous.fold if previous is not None else {}
+    old = before.fold
     usable: dict[str, str] = {}
     for group in members.values():
         counts = Counter(block_of[row.instance] for row in group)
@@ -328,11 +280,11 @@ def _fold(
             if block_of[row.instance] == main and named in (None, main):
                 usable[row.instance] = main
     sizes = Counter(usable.values())
-    blocks = dict(previous.blocks) if previous is not None else {}
-    load = Counter(dict.fromkeys(range(n_folds), 0))
+    blocks = dict(before.blocks)
+    load = Counter(dict.fromkeys(range(before.n_folds), 0))
     for block, fold in blocks.items():
         load[fold] += sizes[block]
-    for block in sorted(sizes.keys() - blocks.keys(), key=lambda name: (-sizes[name], _rank(seed, name))):
+    for block in sorted(sizes.keys() - blocks.keys(), key=lambda name: (-sizes[name], _rank(before.seed, name))):
         blocks[block] = min(load, key=lambda number: (load[number], number))
         load[blocks[block]] += sizes[block]
     fold_of: dict[str, int | None] = {}

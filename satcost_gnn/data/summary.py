@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +14,7 @@ from satcost_gnn.data.portfolio_summary import NoiseSummary, PortfolioSummary, n
 from satcost_gnn.data.race_summary import common_limits, limit_counts
 from satcost_gnn.data.schema import RunStatus
 from satcost_gnn.data.splits import EXCLUDED, SIDES, check_splits
-from satcost_gnn.data.summary_picture import summary_figure
-from satcost_gnn.data.summary_text import summary_text
 from satcost_gnn.errors import DatasetError
-from satcost_gnn.runtime.output_files import check_outputs
-from satcost_gnn.runtime.pictures import write_picture
 
 REFERENCE_SOLVER = "cadical195"
 MID_RANGE = (1e3, 1e6)
@@ -142,13 +136,6 @@ class DatasetSummary:
     splits: dict[str, int]
     journals: int
 
-    def to_json(self) -> str:
-        """Return the summary as indented JSON."""
-        return json.dumps(asdict(self), indent=2)
-
-    def __str__(self) -> str:
-        return "\n".join(summary_text(self))
-
 
 def reference_solver(dataset: Dataset) -> str | None:
     """Return the solver whose costs describe the data set: cadical195, or the one with most runs; None without runs."""
@@ -157,52 +144,32 @@ def reference_solver(dataset: Dataset) -> str | None:
     return dataset.solvers[0] if dataset.solvers else None
 
 
-def _unit(dataset: Dataset, solver: str) -> CostUnit:
-    """Return what costs of a solver are shown in: conflicts, or CPU seconds where only they are known."""
-    counted = any(run.conflicts is not None for run in dataset.runs if run.solver == solver)
-    return CostUnit.CONFLICTS if counted else CostUnit.CPU_SECONDS
+def cost_histogram(dataset: Dataset, solver: str) -> CostHistogram:
+    """Return how the costs of a solver with seed 0 are spread, in bins of half a decade.
 
-
-def cost_histogram(dataset: Dataset, solver: str, unit: str = CostUnit.CONFLICTS, width: float = 0.5) -> CostHistogram:
-    """Return how the costs of a solver with seed 0 are spread, in bins of ``width`` decades.
-
-    Raises
-    ------
-    DatasetError
-        If the solver has no runs or the unit is unknown.
+    Costs are conflicts, or CPU seconds where only they are known.
     """
+    counted = any(run.conflicts is not None for run in dataset.runs if run.solver == solver)
+    unit = CostUnit.CONFLICTS if counted else CostUnit.CPU_SECONDS
     cost, censored, known = dataset.cost_matrix([solver], unit)
     values = cost[known[:, 0], 0]
     cut = censored[known[:, 0], 0]
-    low = width * np.floor(values.min() / width) if len(values) else 0.0
-    bins = max(1, int(np.ceil((values.max() - low) / width + 1e-9))) if len(values) else 1
-    edges = low + width * np.arange(bins + 1)
-    counts = [np.histogram(values[chosen], edges)[0] for chosen in (~cut, cut)]
-    return CostHistogram(
-        solver,
-        str(CostUnit.of(unit)),
-        tuple(edges.tolist()),
-        tuple(counts[0].tolist()),
-        tuple(counts[1].tolist()),
-    )
+    low = 0.5 * np.floor(2 * values.min()) if len(values) else 0.0
+    bins = max(1, int(np.ceil(2 * (values.max() - low) + 1e-9))) if len(values) else 1
+    edges = low + 0.5 * np.arange(bins + 1)
+    solved, bounds = (tuple(np.histogram(values[chosen], edges)[0].tolist()) for chosen in (~cut, cut))
+    return CostHistogram(solver, str(unit), tuple(edges.tolist()), solved, bounds)
 
 
-def mid_range_instances(dataset: Dataset, solver: str) -> frozenset[str]:
-    """Return the instances that a solver with seed 0 solves with 10^3 to 10^6 conflicts."""
-    cost, censored, known = dataset.cost_matrix([solver], CostUnit.CONFLICTS)
+def _by_effort(dataset: Dataset, solver: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the instances that take a solver with seed 0 10^3 to 10^6 conflicts, and with those cut off below 10^6."""
+    matrix = dataset.cost_matrix([solver], CostUnit.CONFLICTS)
     low, high = np.log10(MID_RANGE)
-    with np.errstate(invalid="ignore"):
-        inside = known[:, 0] & ~censored[:, 0] & (cost[:, 0] >= low) & (cost[:, 0] <= high)
-    return frozenset(itertools.compress(dataset.instances, inside))
-
-
-def _not_trivial(dataset: Dataset, solver: str) -> frozenset[str]:
-    """Return the instances that take a solver 10^3 to 10^6 conflicts, or that it is cut off on before 10^6."""
-    cost, censored, known = dataset.cost_matrix([solver], CostUnit.CONFLICTS)
-    low, high = np.log10(MID_RANGE)
-    with np.errstate(invalid="ignore"):
-        inside = known[:, 0] & (cost[:, 0] <= high) & ((cost[:, 0] >= low) | censored[:, 0])
-    return frozenset(itertools.compress(dataset.instances, inside))
+    effort, censored = np.where(matrix.known[:, 0], matrix.cost[:, 0], np.inf), matrix.censored[:, 0]
+    middle = ~censored & (low <= effort) & (effort <= high)
+    cut = censored & (effort <= high)
+    names = dataset.instances
+    return frozenset(itertools.compress(names, middle)), frozenset(itertools.compress(names, middle | cut))
 
 
 def _portfolio_solvers(dataset: Dataset) -> tuple[str, ...]:
@@ -215,36 +182,18 @@ def _portfolio_solvers(dataset: Dataset) -> tuple[str, ...]:
     return tuple(solver for solver in dataset.solvers if coverage[solver] >= max(1.0, _PORTFOLIO_COVERAGE * most))
 
 
-def summarise(
-    dataset: Dataset, *, solvers: Sequence[str] | None = None, cutoffs: Sequence[float] | None = None
-) -> DatasetSummary:
+def summarise(dataset: Dataset) -> DatasetSummary:
     """Count everything worth knowing of a data set.
 
-    Parameters
-    ----------
-    dataset
-        The data set.
-    solvers
-        Portfolio whose complementarity is measured; by default all solvers that were run on a fair share of it.
-    cutoffs
-        CPU limits in seconds for that; by default the limits of the runs, but for those that a race has made.
-
-    Raises
-    ------
-    DatasetError
-        If a solver has no runs.
+    Complementarity is measured for all solvers that were run on a fair share of it, within the limits of the runs, but
+    for those that a race has made.
     """
     reference = reference_solver(dataset)
-    middle = mid_range_instances(dataset, reference) if reference is not None else frozenset()
-    hard = _not_trivial(dataset, reference) if reference is not None else frozenset()
-    portfolio = _portfolio_solvers(dataset) if solvers is None else tuple(solvers)
-    for name in portfolio:
-        if name not in dataset.solvers:
-            raise DatasetError(f"found solver {name!r} without runs, expected some of {', '.join(dataset.solvers)}")
-    limits = common_limits(dataset) if cutoffs is None else sorted(cutoffs)
+    middle, hard = (frozenset[str](), frozenset[str]()) if reference is None else _by_effort(dataset, reference)
+    portfolio = _portfolio_solvers(dataset)
     portfolios = [
         portfolio_summary(dataset, portfolio, cutoff, scope, among)
-        for cutoff in limits
+        for cutoff in common_limits(dataset)
         for scope, among in (("all", None), ("mid-range", hard))
     ]
     same: dict[str, list[str]] = defaultdict(list)
@@ -268,13 +217,13 @@ def summarise(
         solvers=_solver_summaries(dataset),
         reference=reference or "",
         mid_range=len(middle),
-        histogram=cost_histogram(dataset, reference, _unit(dataset, reference)) if reference is not None else None,
+        histogram=cost_histogram(dataset, reference) if reference is not None else None,
         portfolios=tuple(found for found in portfolios if found is not None),
         noise=noise_summaries(dataset),
         machines=dict(Counter(run.machine for run in dataset.runs).most_common()),
         limits=limit_counts(dataset),
         duplicates={isohash: tuple(sorted(its)) for isohash, its in sorted(same.items()) if len(its) > 1},
-        contradictions=tuple(map(str, dataset.contradictions)),
+        contradictions=tuple(dataset.contradictions.values()),
         unlisted_runs=sum(run.instance not in dataset.by_instance for run in dataset.runs),
         splits=split_counts,
         journals=len(list((dataset.directory / "journal").glob("*.jsonl"))),
@@ -323,43 +272,6 @@ def _family_summaries(dataset: Dataset, middle: frozenset[str]) -> tuple[FamilyS
     return tuple(summaries)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# What the command line calls.
-
-
-def info(directory: Path | str, *, as_json: bool = False, plot: Path | None = None, width: int | None = None) -> str:
-    """Return what is in a data set as text or JSON.
-
-    Parameters
-    ----------
-    directory
-        Data set directory.
-    as_json
-        JSON instead of text.
-    plot
-        Where to draw it: see :mod:`satcost_gnn.data.summary_picture`.
-
-    width
-        Characters of a line of text at most; None for no limit.
-
-    Raises
-    ------
-    DatasetError
-        If the data set can't be read, or there are no runs to draw.
-    OutputError
-        If the picture can't be written.
-    """
-    if plot is not None:
-        check_outputs({}, [path for path in Path(directory).glob("*") if path.is_file()], pictures={"--plot": plot})
-    dataset = Dataset.open(directory)
-    summary = summarise(dataset)
-    if plot is not None:
-        if summary.histogram is None:
-            raise DatasetError(f"{directory}: found no runs, expected some to draw; collect them first")
-        write_picture(summary_figure(dataset, summary.histogram), plot)
-    return summary.to_json() if as_json else "\n".join(summary_text(summary, width))
-
-
 def check(directory: Path | str, root: Path | str | None = None) -> list[str]:
     """Return what is wrong with a data set, one line a violation.
 
@@ -385,7 +297,7 @@ def check(directory: Path | str, root: Path | str | None = None) -> list[str]:
         problems += [f"{directory}: {problem}" for problem in check_splits(dataset.manifest, dataset.splits)]
     if root is not None:
         try:
-            located = dataset.locate(root, verify="hash", scan=False)
+            located = dataset.locate(root, verify=True)
         except DatasetError as error:
             return [*problems, str(error)]
         problems += [f"{path}: found another formula, expected {name}" for name, path in sorted(located.wrong.items())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import textwrap
+from dataclasses import astuple
 from typing import TYPE_CHECKING
 
 from satcost_gnn.data.dataset import CostUnit
@@ -31,23 +32,8 @@ def histogram_lines(histogram: CostHistogram, width: int = 50) -> list[str]:
 def family_table(summary: DatasetSummary, width: int | None = None) -> list[str]:
     """Return the counts by family as lines."""
     header = ("family", "origin", "instances", "SAT", "UNSAT", "unsolved", "no runs", "mid-range")
-    return plain_table(
-        header,
-        [
-            (
-                f.family,
-                "+".join(f.origins),
-                f.instances,
-                f.satisfiable,
-                f.unsatisfiable,
-                f.unsolved,
-                f.without_runs,
-                f.mid_range,
-            )
-            for f in summary.families
-        ],
-        width,
-    )
+    rows = [(f.family, "+".join(f.origins), *astuple(f)[2:]) for f in summary.families]
+    return plain_table(header, rows, width)
 
 
 def solver_table(summary: DatasetSummary, width: int | None = None) -> list[str]:

@@ -1,5 +1,6 @@
 """`satcost dataset import-runtimes`, `split` and `check` on the command line: exit codes and what is said."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -51,8 +52,9 @@ def test_split_and_check_say_what_came_of_them(tmp_path: Path, index: Path) -> N
     assert split.exit_code == checked.exit_code == 0 and not split.stdout and not checked.stdout
     splits = Dataset.open(tmp_path / "out").splits
     assert splits is not None
-    sides = ", ".join(f"{side} {len(splits.members(side))}" for side in SIDES)
-    assert sum(len(splits.members(side)) for side in SIDES) == 2
+    counts = {side: list(splits.side.values()).count(side) for side in SIDES}
+    assert sum(counts.values()) == 2
+    sides = ", ".join(f"{side} {count}" for side, count in counts.items())
     assert split.stderr == f"satcost: instances: {sides}; blocks of families: 1, in 5 folds\n"
     assert checked.stderr == f"satcost: {tmp_path / 'out'}: no problem found\n"
 
@@ -66,3 +68,17 @@ def test_nothing_can_be_imported(
     assert stopped.value.code == 2
     assert "found no instances to join the tables to" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_info_as_json_and_as_a_picture(tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path, index, f"{ONE},sat,3.5\n{TWO},unknown,10000\n")
+    words = ["dataset", "info", str(tmp_path / "out")]
+    picture = tmp_path / "h.png"
+    result = CliRunner().invoke(app, [*words, "--json", "--plot", str(picture)])
+    assert result.exit_code == 0 and picture.stat().st_size > 1000
+    content = json.loads(result.stdout)
+    assert content["instances"] == 2 and content["families"][0]["family"] == "f"
+    assert content["histogram"]["unit"] == "cpu_seconds" and content["splits"]["fold 0"] >= 0
+    (tmp_path / "out" / "runs.parquet").unlink()
+    result = CliRunner().invoke(app, [*words, "--plot", str(picture)])
+    assert result.exit_code != 0 and "found no runs, expected some to draw" in str(result.exception)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from satcost_gnn.data.arff import NUMERIC, STRING, format_arff, parse_arff, read_arff, write_arff
+from satcost_gnn.data.arff import NUMERIC, STRING, format_arff, parse_arff, read_arff
 from satcost_gnn.errors import DatasetError
 
 HEAD = "@relation r\n@attribute x numeric\n@attribute c {a, b}\n@attribute s string\n@data\n"
@@ -109,7 +109,7 @@ def test_what_arff_cannot_hold_is_refused():
 
 
 def test_a_file_is_written_and_read(tmp_path):
-    write_arff(tmp_path / "x.arff", "r", [("s", STRING)], [["grün", None]])
+    (tmp_path / "x.arff").write_text(format_arff("r", [("s", STRING)], [["grün", None]]))
     assert read_arff(tmp_path / "x.arff").columns == (["grün", None],)
     (tmp_path / "x.arff").write_text("\ufeff" + (tmp_path / "x.arff").read_text())
     assert read_arff(tmp_path / "x.arff").names == ("s",)

@@ -18,7 +18,7 @@ def test_a_card_tells_what_the_tables_hold(small_dataset, make_row, make_run, tm
         make_run("i2", "mute", status="TIMEOUT", conflicts=None),
         make_run("i0", "mute", status="UNSAT"),
     )
-    dataset = replace(dataset, manifest=rows, runs=runs).with_splits(make_splits(rows))
+    dataset = replace(dataset, manifest=rows, runs=runs, splits=make_splits(rows))
     write_card(dataset, tmp_path / "CARD.md")
     card = (tmp_path / "CARD.md").read_text()
     for expected in (

@@ -15,7 +15,7 @@ import pytest
 from satcost_gnn.cli.collect import CollectOptions, run_collect
 from satcost_gnn.cli.generate import GenerateOptions, run_generate
 from satcost_gnn.data.collect import collect, plan
-from satcost_gnn.data.execution import CollectLimits, Request
+from satcost_gnn.data.execution import CollectLimits, LocalExecutor, Request
 from satcost_gnn.data.run_store import RunStore
 from satcost_gnn.data.schema import Run, RunStatus, read_manifest, read_runs
 from satcost_gnn.errors import DatasetError, SolverError
@@ -46,7 +46,12 @@ def test_collects_every_run_and_skips_what_is_there(tmp_path: Path) -> None:
     requests = list(plan(write_instances(tmp_path / "cnf", 3), ["cadical195", "minisat22"], (0, 1)))
     fresh: list[bool] = []
     for _ in range(2):
-        runs = collect(requests, tmp_path / "set", jobs=2, on_progress=lambda p: fresh.append(p.last is not None))
+        runs = collect(
+            requests,
+            tmp_path / "set",
+            executor=LocalExecutor(2),
+            on_progress=lambda run: fresh.append(run is not None),
+        )
     assert len(runs) == 12 and len(requests) == 12
     assert all(run.status.solved and run.conflicts is not None for run in runs)
     assert fresh == [True] * 12 + [False] * 12
@@ -110,7 +115,7 @@ def test_two_collectors_share_a_directory(tmp_path: Path) -> None:
         "root = Path(sys.argv[1]); made = []\n"
         "found = [(p.stem, p) for p in sorted((root / 'cnf').iterdir())]\n"
         "collect(list(plan(found, ['cadical195', 'minisat22'])), root / 'set', merge_every_s=0.1,\n"
-        "        on_progress=lambda p: made.append(p.last is not None))\n"
+        "        on_progress=lambda run: made.append(run is not None))\n"
         "print(sum(made))\n"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
@@ -182,7 +187,7 @@ def test_full_disk_is_told_and_nothing_finished_is_lost(tmp_path: Path, monkeypa
             collect(requests, tmp_path / "set")
     assert len(read_runs(tmp_path / "set" / "runs.parquet")) == 2
     fresh: list[bool] = []
-    runs = collect(requests, tmp_path / "set", on_progress=lambda p: fresh.append(p.last is not None))
+    runs = collect(requests, tmp_path / "set", on_progress=lambda run: fresh.append(run is not None))
     assert len(runs) == 4 and sum(fresh) == 2
 
 

@@ -120,7 +120,7 @@ def test_lookahead_finds_the_variable_that_propagates_most() -> None:
     )
     parent = Formula.from_clauses(clauses)
     for seed in range(3):
-        cube = cubes(parent, 1, "lookahead", seed=seed, candidates=100)[0]
+        cube = cubes(parent, 1, "lookahead", seed=seed)[0]
         assert abs(units_of(cube, parent)[0]) <= 11
 
 
@@ -128,7 +128,7 @@ def test_lookahead_cubes_propagate_more_than_random_ones() -> None:
     parent = FAMILIES["factoring"].generate(2, bits=8)
 
     def implied(method: str) -> float:
-        found = cubes(parent, 3, method, seed=1, count=8, candidates=40)
+        found = cubes(parent, 3, method, seed=1, count=8)
         return float(np.mean([len(closure(parent, units_of(cube, parent)) or ()) for cube in found]))
 
     assert implied("lookahead") > implied("random")

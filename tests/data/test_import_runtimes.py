@@ -2,6 +2,7 @@ import csv
 import gzip
 import hashlib
 import lzma
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -304,7 +305,7 @@ def test_sides_and_folds_are_those_of_another_data_set_also_for_relatives(tmp_pa
         *(make_row(f"other{k}", family=f"f{k % 2}") for k in range(40)),
     ]
     for seed in range(4):
-        other = Dataset(tmp_path / f"known{seed}", tuple(known)).with_splits(make_splits(known, seed))
+        other = replace(Dataset(tmp_path / f"known{seed}", tuple(known)), splits=make_splits(known, seed))
         other.write()
         table = wide(tmp_path / "sc2022.csv", [[row.instance, "a", "sat", "sat", 1.5, 2.5] for row in rows])
         import_runtimes([table], tmp_path / f"out{seed}", index=index, splits=tmp_path / f"known{seed}")
@@ -321,7 +322,7 @@ def test_labels_never_go_by_isohash(tmp_path, index, make_row, make_run):
     rows = read_index(index)
     known = (make_row("copy", isohash=rows[0].isohash),)
     solved = make_run("copy", status=RunStatus.UNSAT)
-    Dataset(tmp_path / "known", known, (solved,)).with_splits(make_splits(known)).write()
+    replace(Dataset(tmp_path / "known", known, (solved,)), splits=make_splits(known)).write()
     table = long(tmp_path / "sc2022.csv", [(rows[0].instance, "sc2022", "kissat", "3")])
     report = import_runtimes([table], tmp_path / "out", index=index, splits=tmp_path / "known")
     assert report.runs == 0 and report.skipped["answer not known"].runs == 1

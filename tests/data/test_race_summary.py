@@ -109,7 +109,7 @@ def test_labels_of_instances_that_share_an_isohash_stay_apart(timed, make_row, t
     rows = (make_row("even", isohash="same"), make_row("odd", isohash="same"))
     runs = (replace(timed("even", "a", 10.0, 2.0), status=RunStatus.SAT), timed("odd", "a", 10.0, 7.0))
     dataset = Dataset(tmp_path / "parity", rows, runs)
-    assert dataset.contradictions == () and dataset.instances == tuple(row.instance for row in rows)
+    assert not dataset.contradictions and dataset.instances == tuple(row.instance for row in rows)
     np.testing.assert_array_equal(dataset.satisfiable(), [1, 0])
     matrix = dataset.cost_matrix(["a"], "cpu_seconds")
     np.testing.assert_allclose(10 ** matrix.cost[:, 0], [2.0, 7.0])
@@ -121,9 +121,9 @@ def test_labels_of_instances_that_share_an_isohash_stay_apart(timed, make_row, t
 
 def test_splits_like_those_of_another_data_set(make_row, tmp_path):
     known = [make_row(f"k{k}", isohash=f"iso{k}", family=f"f{k % 4}") for k in range(40)]
-    corpus = Dataset(tmp_path / "corpus", tuple(known)).with_splits(make_splits(known, 3))
+    corpus = replace(Dataset(tmp_path / "corpus", tuple(known)), splits=make_splits(known, 3))
     corpus.write()
-    test = corpus.splits.members("test")
+    test = sorted(name for name, side in corpus.splits.side.items() if side == "test")
     rows = (
         *known[::3],
         *(make_row(f"copy-{name}", isohash=corpus.by_instance[name].isohash, family="f0") for name in test),

@@ -8,14 +8,14 @@ import pytest
 from satcost_gnn.data.schema import (
     MANIFEST_SCHEMA,
     RUNS_SCHEMA,
+    ManifestRow,
     Origin,
     Run,
     RunStatus,
-    manifest_table,
     read_manifest,
     read_runs,
-    runs_from_table,
-    runs_table,
+    rows_of,
+    table_of,
     write_manifest,
     write_runs,
 )
@@ -101,37 +101,37 @@ def test_an_instance_needs_a_source_and_is_not_its_own_parent(make_row):
 
 
 def test_a_table_with_other_columns_or_a_newer_version_is_refused(make_run):
-    table = runs_table([make_run("a")])
+    table = table_of(Run, [make_run("a")])
     with pytest.raises(DatasetError, match=r"x\.parquet: .*missing detail"):
-        runs_from_table(table.drop_columns(["detail"]), "x.parquet")
+        rows_of(Run, table.drop_columns(["detail"]), "x.parquet")
     with pytest.raises(DatasetError, match="unknown flips"):
-        runs_from_table(table.append_column("flips", pa.array([1])))
+        rows_of(Run, table.append_column("flips", pa.array([1])))
     newer = table.replace_schema_metadata({"satcost_schema_version": "99"})
     with pytest.raises(DatasetError, match=r"version 99.*newer"):
-        runs_from_table(newer)
+        rows_of(Run, newer)
 
 
 def test_a_bad_row_of_a_table_is_numbered(make_run):
-    table = runs_table([make_run("a"), make_run("b"), make_run("a")])
+    table = table_of(Run, [make_run("a"), make_run("b"), make_run("a")])
     with pytest.raises(DatasetError, match=r"t: row 2: found .* again \(first in row 0\)"):
-        runs_from_table(table, "t")
+        rows_of(Run, table, "t")
     statuses = pa.array(["SAT", "LOST"])
-    two = runs_table([make_run("a"), make_run("b")])
+    two = table_of(Run, [make_run("a"), make_run("b")])
     broken = two.set_column(two.schema.get_field_index("status"), RUNS_SCHEMA.field("status"), statuses)
     with pytest.raises(DatasetError, match=r"t: row 1: status: found 'LOST'"):
-        runs_from_table(broken, "t")
+        rows_of(Run, broken, "t")
     nulls = two.set_column(two.schema.get_field_index("solver"), "solver", pa.array(["s", None]))
     with pytest.raises(DatasetError, match=r"t: row 1: solver: found null"):
-        runs_from_table(nulls, "t")
+        rows_of(Run, nulls, "t")
     words = two.set_column(two.schema.get_field_index("seed"), "seed", pa.array(["one", "two"]))
     with pytest.raises(DatasetError, match=r"column seed: found string, expected int64"):
-        runs_from_table(words, "t")
+        rows_of(Run, words, "t")
 
 
 def test_narrower_integers_are_read(make_run):
-    table = runs_table([make_run("a", seed=3)])
+    table = table_of(Run, [make_run("a", seed=3)])
     narrow = table.set_column(table.schema.get_field_index("seed"), "seed", pa.array([3], pa.int32()))
-    assert runs_from_table(narrow)[0].seed == 3
+    assert rows_of(Run, narrow)[0].seed == 3
 
 
 def test_a_key_is_written_once(tmp_path, make_run):
@@ -165,12 +165,12 @@ def test_the_same_rows_give_the_same_bytes(tmp_path, make_run):
 def test_an_empty_table_is_a_table(tmp_path):
     write_manifest(tmp_path / "m", [])
     assert read_manifest(tmp_path / "m") == []
-    assert manifest_table([]).schema.equals(MANIFEST_SCHEMA)
+    assert table_of(ManifestRow, []).schema.equals(MANIFEST_SCHEMA)
 
 
 def test_a_table_of_the_first_version_is_read_with_an_empty_source(tmp_path, make_run):
     runs = [make_run("a"), make_run("b", status="TIMEOUT")]
-    table = runs_table(runs).drop_columns(["source"])
+    table = table_of(Run, runs).drop_columns(["source"])
     old = table.replace_schema_metadata({**table.schema.metadata, b"satcost_schema_version": b"1"})
     pq.write_table(old, tmp_path / "runs.parquet")
     assert read_runs(tmp_path / "runs.parquet") == runs and runs[0].source == ""
@@ -179,7 +179,7 @@ def test_a_table_of_the_first_version_is_read_with_an_empty_source(tmp_path, mak
     del record["source"]
     assert Run.from_dict(record) == runs[0]
     with pytest.raises(DatasetError, match="missing source"):
-        runs_from_table(table)
+        rows_of(Run, table)
 
 
 def test_a_published_run_has_a_source_and_may_lack_what_its_table_does_not_tell(tmp_path, make_run):

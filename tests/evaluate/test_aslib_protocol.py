@@ -7,6 +7,7 @@ import pytest
 from satcost_gnn.cli.evaluate_aslib import AslibOptions, run_evaluate_aslib
 from satcost_gnn.cli.messages import start_messages
 from satcost_gnn.core.distribution import CostDistribution, grid_for
+from satcost_gnn.data.aslib_export import write_scenario
 from satcost_gnn.data.aslib_scenario import AslibScenario, FeatureStep
 from satcost_gnn.data.runtime_table import read_runtime_table
 from satcost_gnn.decide.pickers import PICKERS
@@ -44,31 +45,15 @@ def scenario(n=80, seed=0, folds=True):
         name="tiny",
         instances=tuple(f"i{k}" for k in range(n)),
         algorithms=("down", "up", "flat"),
-        measure="runtime",
-        is_runtime=True,
-        maximise=False,
         cutoff_s=1000.0,
         runtimes=np.where(solved, seconds, 1000.0)[:, :, None],
         statuses=np.where(solved, "ok", "timeout")[:, :, None],
         feature_names=("cheap", "dear", "dear-featuretime"),
         features=features,
         steps=(FeatureStep("base", ("cheap",)), FeatureStep("more", ("dear", "dear-featuretime"), ("base",))),
-        feature_statuses=np.full((n, 2), "ok"),
         feature_costs=np.stack([np.full(n, 0.5), np.full(n, 400.0)], axis=1),
         default_steps=("base", "more"),
         folds=(np.arange(n) % 4 + 1)[:, None] if folds else None,
-        description={
-            "scenario_id": "tiny",
-            "performance_measures": ["runtime"],
-            "maximize": [False],
-            "performance_type": ["runtime"],
-            "algorithm_cutoff_time": 1000.0,
-            "default_steps": ["base", "more"],
-            "feature_steps": {
-                "base": {"provides": ["cheap"]},
-                "more": {"provides": ["dear", "dear-featuretime"], "requires": ["base"]},
-            },
-        },
     )
 
 
@@ -204,8 +189,8 @@ def test_report(result):
 
 def test_command(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(protocol, "METHODS", QUICK)
-    scenario(40).write(tmp_path / "tiny")
-    scenario(40, folds=False).write(tmp_path / "unfolded")
+    write_scenario(scenario(40), tmp_path / "tiny")
+    write_scenario(scenario(40, folds=False), tmp_path / "unfolded")
     rows = [f"h{k},x{k}.cnf,{10.0 ** (k % 4):g},{10000.0 if k % 3 else 7.5:g}" for k in range(40)]
     (tmp_path / "t").mkdir()
     (tmp_path / "t" / "table.csv").write_text("hash,benchmark,one,two\n" + "\n".join(rows) + "\n")
@@ -237,14 +222,16 @@ def test_command(tmp_path, capsys, monkeypatch):
 
 
 def named(name, **values):
-    return replace(scenario(), name=name, description={**scenario().description, "scenario_id": name}, **values)
+    return replace(scenario(), name=name, **values)
 
 
 def test_a_scenario_in_which_nothing_is_solved_is_named_and_the_others_go_on(tmp_path, capsys):
-    named("nothing", statuses=np.full((80, 3, 1), "timeout")).write(tmp_path / "1-nothing")
+    write_scenario(named("nothing", statuses=np.full((80, 3, 1), "timeout")), tmp_path / "1-nothing")
     # The measure says that it is ok, but not in time.
-    named("late", statuses=np.full((80, 3, 1), "ok"), runtimes=np.full((80, 3, 1), 2000.0)).write(tmp_path / "2-late")
-    named("upper", statuses=np.char.upper(scenario().statuses)).write(tmp_path / "3-upper")
+    write_scenario(
+        named("late", statuses=np.full((80, 3, 1), "ok"), runtimes=np.full((80, 3, 1), 2000.0)), tmp_path / "2-late"
+    )
+    write_scenario(named("upper", statuses=np.char.upper(scenario().statuses)), tmp_path / "3-upper")
     options = AslibOptions(sorted(tmp_path.iterdir()), tmp_path / "out", None, 0, 1, ["constant"])
     assert run_evaluate_aslib(options) == 1
     captured = capsys.readouterr()
@@ -264,7 +251,7 @@ def test_whatever_goes_wrong_in_one_scenario_costs_no_other_and_a_stop_keeps_wha
     tmp_path, capsys, monkeypatch
 ):
     for name in ("a", "b", "c", "d"):
-        named(name).write(tmp_path / "in" / name)
+        write_scenario(named(name), tmp_path / "in" / name)
     evaluate = protocol.evaluate_scenario
 
     def fragile(one, *arguments):
@@ -300,7 +287,7 @@ def test_negative_times_of_a_table_are_missing_and_said(tmp_path, capsys):
 
 def test_scenarios_whose_names_differ_after_a_dot_are_two_and_those_of_one_name_are_said(tmp_path, capsys):
     for place in ("a/s.v1", "a/s.v2", "b/s.v1"):
-        named(place.replace("/", "-")).write(tmp_path / place)
+        write_scenario(named(place.replace("/", "-")), tmp_path / place)
     paths = [tmp_path / place for place in ("a/s.v1", "a/s.v2", "b/s.v1")]
     assert run_evaluate_aslib(AslibOptions(paths, tmp_path / "out", None, 0, 1, ["constant"])) == 1
     assert f"{paths[2]}: has the name of {paths[0]}" in capsys.readouterr().err

@@ -26,14 +26,13 @@ from satcost_gnn.data.generate import (
     random_sat,
     scheduling,
 )
-from satcost_gnn.data.generate.base import SHUFFLE, Family, Parameter, Value, index_by_name, recipe
+from satcost_gnn.data.generate.base import Family, Value, recipe
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.formula.cnf import Formula
-from satcost_gnn.formula.shuffle import shuffled
-from satcost_gnn.runtime.random_stream import Draws
 
-FAMILIES: dict[str, Family] = index_by_name(
-    [
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
         *random_sat.FAMILIES,
         *parity.FAMILIES,
         *proof_complexity.FAMILIES,
@@ -44,8 +43,8 @@ FAMILIES: dict[str, Family] = index_by_name(
         *model_checking.FAMILIES,
         *cryptography.FAMILIES,
         *scheduling.FAMILIES,
-    ]
-)
+    )
+}
 
 
 def get_family(name: str) -> Family:
@@ -102,31 +101,21 @@ def from_recipe(text: str, parent: Callable[[str], Formula] | None = None) -> Fo
         If the recipe needs ``cnfgen`` and the command is missing or fails.
     """
     if text.startswith("cube:"):
-        return cube.from_cube_recipe(text, lambda identity: _parent_formula(identity, parent))
+        literals, identity = cube.parse_cube_recipe(text)
+        name = identity.partition(":")[0]
+        if name in FAMILIES or name in ("cube", "cnfgen"):
+            cut = from_recipe(identity, parent)
+        elif parent is not None:
+            cut = parent(identity)
+        else:
+            raise ConfigError(
+                f"the cube's parent {identity!r} is not a recipe; give the directory of the real instances"
+            )
+        return cube.with_units(cut, literals, identity)
     if text.startswith("cnfgen:"):
         return cnfgen.from_cnfgen_recipe(text)
     family, seed, params = parse_recipe(text)
     return family.generate(seed, **params)
 
 
-def _parent_formula(identity: str, parent: Callable[[str], Formula] | None) -> Formula:
-    name = identity.partition(":")[0]
-    if name in FAMILIES or name in ("cube", "cnfgen"):
-        return from_recipe(identity, parent)
-    if parent is None:
-        raise ConfigError(f"the cube's parent {identity!r} is not a recipe; give the directory of the real instances")
-    return parent(identity)
-
-
-__all__ = [
-    "FAMILIES",
-    "SHUFFLE",
-    "Draws",
-    "Family",
-    "Parameter",
-    "from_recipe",
-    "get_family",
-    "parse_recipe",
-    "recipe",
-    "shuffled",
-]
+__all__ = ["FAMILIES", "from_recipe", "get_family", "parse_recipe", "recipe"]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from satcost_gnn.data.generate.base import Family, Parameter
+from satcost_gnn.data.generate.base import Family, Parameter, vary
 from satcost_gnn.data.generate.circuit import (
     FALSE,
     Circuit,
@@ -22,25 +21,14 @@ _WITNESSES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
 
 def is_prime(number: int) -> bool:
     """Return whether the number is prime: Miller-Rabin, exact below 3.3e24 with these witnesses."""
-    if number < 2:
-        return False
-    for p in _WITNESSES:
-        if number % p == 0:
-            return number == p
+    if number < 2 or any(number % p == 0 for p in _WITNESSES):
+        return number in _WITNESSES
     odd, twos = number - 1, 0
     while odd % 2 == 0:
         odd, twos = odd // 2, twos + 1
-    for a in _WITNESSES:
-        x = pow(a, odd, number)
-        if x in (1, number - 1):
-            continue
-        for _ in range(twos - 1):
-            x = x * x % number
-            if x == number - 1:
-                break
-        else:
-            return False
-    return True
+    return all(
+        pow(a, odd, number) == 1 or any(pow(a, odd << k, number) == number - 1 for k in range(twos)) for a in _WITNESSES
+    )
 
 
 def random_prime(draws: Draws, bits: int) -> int:
@@ -211,10 +199,6 @@ _BITS = Parameter("bits", 12, "bits of each factor", 2, 40)
 _MULTIPLIER = Parameter("multiplier", "array", "multiplier circuit", choices=("array", "tree"))
 
 
-def _known_different(params: Any) -> bool:
-    return False
-
-
 FAMILIES = (
     Family(
         "factoring",
@@ -225,11 +209,8 @@ FAMILIES = (
         (5, 26),
         _factoring,
         lambda p: p["kind"] == "semiprime",
-        variants=(
-            {"kind": "semiprime", "multiplier": "array"},
-            {"kind": "semiprime", "multiplier": "tree"},
-            {"kind": "prime", "multiplier": "array"},
-            {"kind": "prime", "multiplier": "tree"},
+        variants=vary(
+            "kind multiplier", ("semiprime", "array"), ("semiprime", "tree"), ("prime", "array"), ("prime", "tree")
         ),
     ),
     Family(
@@ -244,11 +225,7 @@ FAMILIES = (
         (6, 60),
         _subset_sum,
         lambda p: True if p["kind"] == "planted" else None,
-        variants=(
-            {"width": 16, "kind": "planted"},
-            {"width": 12, "kind": "half"},
-            {"width": 24, "kind": "planted"},
-        ),
+        variants=vary("width kind", (16, "planted"), (12, "half"), (24, "planted")),
     ),
     Family(
         "multiplier-miter",
@@ -267,13 +244,14 @@ FAMILIES = (
         "bits",
         (3, 10),
         _multiplier_miter,
-        _known_different,
-        variants=(
-            {"identity": "commuted", "second": "array"},
-            {"identity": "commuted", "second": "tree"},
-            {"identity": "same", "second": "tree"},
-            {"identity": "distributed", "second": "array"},
-            {"identity": "square", "second": "array"},
+        lambda _: False,
+        variants=vary(
+            "identity second",
+            ("commuted", "array"),
+            ("commuted", "tree"),
+            ("same", "tree"),
+            ("distributed", "array"),
+            ("square", "array"),
         ),
     ),
     Family(
@@ -288,13 +266,14 @@ FAMILIES = (
         "width",
         (2, 64),
         _adder_miter,
-        _known_different,
-        variants=(
-            {"words": 3, "first": "ripple", "second": "prefix"},
-            {"words": 3, "first": "select", "second": "prefix"},
-            {"words": 4, "first": "ripple", "second": "ripple"},
-            {"words": 5, "first": "ripple", "second": "select"},
-            {"words": 6, "first": "ripple", "second": "prefix"},
+        lambda _: False,
+        variants=vary(
+            "words first second",
+            (3, "ripple", "prefix"),
+            (3, "select", "prefix"),
+            (4, "ripple", "ripple"),
+            (5, "ripple", "select"),
+            (6, "ripple", "prefix"),
         ),
     ),
     Family(
@@ -308,12 +287,13 @@ FAMILIES = (
         "n",
         (4, 30),
         _sorter_miter,
-        _known_different,
-        variants=(
-            {"first": "merge", "second": "transposition"},
-            {"first": "merge", "second": "insertion"},
-            {"first": "merge", "second": "merge"},
-            {"first": "insertion", "second": "transposition"},
+        lambda _: False,
+        variants=vary(
+            "first second",
+            ("merge", "transposition"),
+            ("merge", "insertion"),
+            ("merge", "merge"),
+            ("insertion", "transposition"),
         ),
     ),
     Family(
@@ -326,12 +306,8 @@ FAMILIES = (
         "n",
         (5, 60),
         _count_miter,
-        _known_different,
-        variants=(
-            {"second": "tree"},
-            {"second": "chain"},
-            {"second": "sorter"},
-        ),
+        lambda _: False,
+        variants=vary("second", "tree", "chain", "sorter"),
     ),
     Family(
         "mixed-boolean-arithmetic",
@@ -341,12 +317,7 @@ FAMILIES = (
         "width",
         (3, 64),
         _mixed_identity,
-        _known_different,
-        variants=(
-            {"rewrites": 1},
-            {"rewrites": 2},
-            {"rewrites": 3},
-            {"rewrites": 4},
-        ),
+        lambda _: False,
+        variants=vary("rewrites", 1, 2, 3, 4),
     ),
 )

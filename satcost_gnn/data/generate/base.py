@@ -7,7 +7,7 @@ is confined to operations that IEEE 754 rounds exactly (add, multiply, divide, s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -105,15 +105,13 @@ class Family:
     parameters
         In the order in which a recipe lists them. Every family takes ``shuffle`` besides.
     size_parameter
-        The parameter that drives the cost.
+        The parameter that drives the cost, which grows with it.
     size_range
         Values of it between which ``--target-cost`` searches.
     build
         Called with a :class:`Draws` and the parameters by name; returns the formula.
     known
         Given the parameters, whether the formula is satisfiable by construction (None: unknown).
-    increasing
-        Whether the cost grows with the size parameter.
     variants
         Settings of the other parameters that span the family: what a spread of costs cycles through.
     """
@@ -125,7 +123,6 @@ class Family:
     size_range: tuple[float, float]
     build: Callable[..., Formula]
     known: Callable[[Mapping[str, Any]], bool | None] = lambda _: None
-    increasing: bool = True
     variants: tuple[Mapping[str, Value], ...] = ({},)
 
     def parameter(self, name: str) -> Parameter:
@@ -176,6 +173,12 @@ class Family:
         return self.known(self.resolve(params))
 
 
+def vary(names: str, *rows: Value | tuple[Value, ...]) -> tuple[Mapping[str, Value], ...]:
+    """Return variants of a family: settings of the parameters of these names (between blanks), a row of values each."""
+    listed = (row if isinstance(row, tuple) else (row,) for row in rows)
+    return tuple(dict(zip(names.split(), row, strict=True)) for row in listed)
+
+
 def recipe(family: Family, seed: int, params: Mapping[str, object]) -> str:
     """Return the line from which :func:`satcost_gnn.data.generate.from_recipe` makes the same bytes again.
 
@@ -200,10 +203,3 @@ def require(condition: bool, family: str, message: str) -> None:
     """Raise a :class:`ConfigError` that names the family unless ``condition`` holds."""
     if not condition:
         raise ConfigError(f"{family}: {message}")
-
-
-def index_by_name(families: Sequence[Family]) -> dict[str, Family]:
-    """Return the families by name, in order; a name given twice is an error in this package."""
-    table = {family.name: family for family in families}
-    assert len(table) == len(families), "two families share a name"
-    return table

@@ -15,7 +15,6 @@ TRUE = 1 << 40
 FALSE = -TRUE
 
 Word: TypeAlias = list[int]
-Adder: TypeAlias = "Callable[[Circuit, Sequence[int], Sequence[int], int], Word]"
 
 
 def constant(value: int, width: int) -> Word:
@@ -166,10 +165,10 @@ class Circuit(ClauseBuilder):
             total.append(bit)
         return [*total, carry]
 
-    def prefix_add(self, a: Sequence[int], b: Sequence[int], carry: int = FALSE) -> Word:
-        """Return ``a + b + carry`` by a Kogge-Stone parallel-prefix carry network."""
+    def prefix_add(self, a: Sequence[int], b: Sequence[int]) -> Word:
+        """Return ``a + b`` by a Kogge-Stone parallel-prefix carry network."""
         propagate = self.bitwise(self.xor, a, b)
-        groups = [(carry, FALSE), *zip(self.bitwise(self.land, a, b), propagate, strict=True)]
+        groups = [(FALSE, FALSE), *zip(self.bitwise(self.land, a, b), propagate, strict=True)]
         step = 1
         while step < len(groups):
             groups = [
@@ -185,12 +184,13 @@ class Circuit(ClauseBuilder):
         carries = [generate for generate, _ in groups]
         return [*self.bitwise(self.xor, propagate, carries[:-1]), carries[-1]]
 
-    def select_add(self, a: Sequence[int], b: Sequence[int], carry: int = FALSE, block: int = 3) -> Word:
-        """Return ``a + b + carry`` by blocks computed for both carries (a carry-select adder)."""
+    def select_add(self, a: Sequence[int], b: Sequence[int]) -> Word:
+        """Return ``a + b`` by blocks of three bits computed for both carries (a carry-select adder)."""
         total: Word = []
-        for i in range(0, len(a), block):
-            zero = self.ripple_add(a[i : i + block], b[i : i + block], FALSE)
-            one = self.ripple_add(a[i : i + block], b[i : i + block], TRUE)
+        carry = FALSE
+        for i in range(0, len(a), 3):
+            zero = self.ripple_add(a[i : i + 3], b[i : i + 3], FALSE)
+            one = self.ripple_add(a[i : i + 3], b[i : i + 3], TRUE)
             chosen = [self.mux(carry, x, y) for x, y in zip(one, zero, strict=True)]
             total += chosen[:-1]
             carry = chosen[-1]
@@ -252,15 +252,11 @@ class Circuit(ClauseBuilder):
                 columns.insert(0, carries)
         return result
 
-    def compare_swap(self, a: int, b: int) -> tuple[int, int]:
-        """Return maximum and minimum of two bits."""
-        return self.lor(a, b), self.land(a, b)
-
     def sort(self, wires: Sequence[int], pairs: Iterable[tuple[int, int]]) -> Word:
         """Return the wires sorted (ones first) by a network of comparators."""
         line = list(wires)
         for i, j in pairs:
-            line[i], line[j] = self.compare_swap(line[i], line[j])
+            line[i], line[j] = self.lor(line[i], line[j]), self.land(line[i], line[j])
         return line
 
     def require_different(self, a: Sequence[int], b: Sequence[int]) -> None:

@@ -26,11 +26,6 @@ class ClauseBuilder:
         self._literals = array("i")
         self._ends = array("q", [0])
 
-    @property
-    def n_clauses(self) -> int:
-        """Number of clauses so far."""
-        return len(self._ends) - 1
-
     def new_var(self) -> int:
         """Return a fresh variable."""
         self.n_vars += 1
@@ -131,10 +126,6 @@ class ClauseBuilder:
         """At most ``bound`` literals are true: one clause for each ``bound + 1`` of them, no new variables."""
         for group in combinations(literals, bound + 1):
             self.add_clause(-literal for literal in group)
-
-    def at_least_direct(self, literals: Sequence[int], bound: int) -> None:
-        """At least ``bound`` literals are true, without new variables."""
-        self.at_most_direct([-literal for literal in literals], len(literals) - bound)
 
     def parity(self, literals: Sequence[int], odd: bool) -> None:
         """An odd (or even) number of literals is true: every forbidden combination, no new variables."""

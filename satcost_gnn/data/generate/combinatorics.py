@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from satcost_gnn.data.generate.base import Family, Parameter, require
+from satcost_gnn.data.generate.base import Family, Parameter, require, vary
 from satcost_gnn.data.generate.clauses import ClauseBuilder
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.random_stream import Draws
@@ -120,14 +120,7 @@ FAMILIES = (
         "n",
         (5, 30),
         _ramsey,
-        variants=(
-            {"s": 3, "t": 4, "fixed": 0},
-            {"s": 4, "t": 4, "fixed": 20},
-            {"s": 4, "t": 4, "fixed": 8},
-            {"s": 3, "t": 5, "fixed": 10},
-            {"s": 3, "t": 6, "fixed": 20},
-            {"s": 4, "t": 5, "fixed": 80},
-        ),
+        variants=vary("s t fixed", (3, 4, 0), (4, 4, 20), (4, 4, 8), (3, 5, 10), (3, 6, 20), (4, 5, 80)),
     ),
     Family(
         "van-der-waerden",
@@ -142,14 +135,8 @@ FAMILIES = (
         "n",
         (9, 300),
         _van_der_waerden,
-        variants=(
-            {"first": 3, "second": 7, "fixed": 2},
-            {"first": 3, "second": 9, "fixed": 3},
-            {"first": 3, "second": 10, "fixed": 4},
-            {"first": 3, "second": 12, "fixed": 6},
-            {"first": 4, "second": 4, "fixed": 2},
-            {"first": 4, "second": 5, "fixed": 4},
-            {"first": 4, "second": 6, "fixed": 10},
+        variants=vary(
+            "first second fixed", (3, 7, 2), (3, 9, 3), (3, 10, 4), (3, 12, 6), (4, 4, 2), (4, 5, 4), (4, 6, 10)
         ),
     ),
     Family(
@@ -163,11 +150,7 @@ FAMILIES = (
         "n",
         (10, 160),
         _schur,
-        variants=(
-            {"colours": 4, "fixed": 4},
-            {"colours": 4, "fixed": 8},
-            {"colours": 5, "fixed": 30},
-        ),
+        variants=vary("colours fixed", (4, 4), (4, 8), (5, 30)),
     ),
     Family(
         "social-golfer",
@@ -182,14 +165,7 @@ FAMILIES = (
         "weeks",
         (2, 11),
         _golfer,
-        variants=(
-            {"groups": 4, "size": 3, "fixed": 3},
-            {"groups": 5, "size": 3, "fixed": 3},
-            {"groups": 6, "size": 3, "fixed": 4},
-            {"groups": 7, "size": 3, "fixed": 4},
-            {"groups": 5, "size": 4, "fixed": 3},
-            {"groups": 4, "size": 4, "fixed": 0},
-        ),
+        variants=vary("groups size fixed", (4, 3, 3), (5, 3, 3), (6, 3, 4), (7, 3, 4), (5, 4, 3), (4, 4, 0)),
     ),
     Family(
         "langford",
@@ -203,12 +179,6 @@ FAMILIES = (
         (4, 60),
         _langford,
         lambda p: False if p["n"] % 4 in (1, 2) else (None if p["fixed"] else True),
-        variants=(
-            {"fixed": 10},
-            {"fixed": 30},
-            {"fixed": 50},
-            {"fixed": 60},
-            {"fixed": 100},
-        ),
+        variants=vary("fixed", 10, 30, 50, 60, 100),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from satcost_gnn.data.generate.base import Family, Parameter, require
+from satcost_gnn.data.generate.base import Family, Parameter, require, vary
 from satcost_gnn.data.generate.circuit import FALSE, TRUE, Circuit, Word, constant, rotate_left
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.random_stream import Draws
@@ -19,24 +19,18 @@ def known_value(word: Sequence[int]) -> int:
     return sum(1 << i for i, wire in enumerate(word) if wire == TRUE)
 
 
-def _partly_unknown(draws: Draws, circuit: Circuit, value: int, width: int, unknown: int) -> Word:
-    """Return a word of ``width`` bits of which ``unknown``, chosen at random, are variables and the rest are given."""
-    word = constant(value, width)
-    for i in sorted(draws.sample(width, min(unknown, width)).tolist()):
-        word[i] = circuit.new_var()
-    return word
-
-
 def _split(word: Word, width: int) -> list[Word]:
     return [word[i : i + width] for i in range(0, len(word), width)]
 
 
 def _invert(draws: Draws, bits: int, unknown: int, primitive: Callable[[Circuit, Word], Word]) -> Formula:
-    """Return "an input with these given bits has the output that a random input has"."""
+    """Return "an input has the output that a random one has", all but some of its bits given as in that one."""
     secret = draws.integer(bits)
     target = known_value(primitive(Circuit(), constant(secret, bits)))
     circuit = Circuit()
-    word = _partly_unknown(draws, circuit, secret, bits, unknown)
+    word = constant(secret, bits)
+    for i in sorted(draws.sample(bits, min(unknown, bits)).tolist()):
+        word[i] = circuit.new_var()
     circuit.require_equal(primitive(circuit, word), target)
     return circuit.formula()
 
@@ -241,13 +235,7 @@ FAMILIES = (
         (4, 120),
         _md4,
         lambda _: True,
-        variants=(
-            {"steps": 20},
-            {"steps": 24},
-            {"steps": 28},
-            {"steps": 32},
-            {"steps": 48},
-        ),
+        variants=vary("steps", 20, 24, 28, 32, 48),
     ),
     Family(
         "keccak-preimage",
@@ -262,13 +250,7 @@ FAMILIES = (
         (4, 60),
         _keccak,
         lambda _: True,
-        variants=(
-            {"lane": 4, "rounds": 2, "output": 20},
-            {"lane": 2, "rounds": 3, "output": 12},
-            {"lane": 8, "rounds": 2, "output": 40},
-            {"lane": 8, "rounds": 3, "output": 40},
-            {"lane": 4, "rounds": 4, "output": 24},
-        ),
+        variants=vary("lane rounds output", (4, 2, 20), (2, 3, 12), (8, 2, 40), (8, 3, 40), (4, 4, 24)),
     ),
     Family(
         "speck-key",
@@ -283,13 +265,7 @@ FAMILIES = (
         (4, 64),
         _speck,
         lambda _: True,
-        variants=(
-            {"word": 16, "rounds": 4, "pairs": 2},
-            {"word": 16, "rounds": 5, "pairs": 2},
-            {"word": 8, "rounds": 6, "pairs": 3},
-            {"word": 16, "rounds": 8, "pairs": 2},
-            {"word": 24, "rounds": 4, "pairs": 1},
-        ),
+        variants=vary("word rounds pairs", (16, 4, 2), (16, 5, 2), (8, 6, 3), (16, 8, 2), (24, 4, 1)),
     ),
     Family(
         "trivium-state",
@@ -303,12 +279,7 @@ FAMILIES = (
         (10, 177),
         _trivium,
         lambda _: True,
-        variants=(
-            {"cipher": "bivium", "output": 180},
-            {"cipher": "trivium", "output": 250},
-            {"cipher": "bivium", "output": 260},
-            {"cipher": "trivium", "output": 300},
-        ),
+        variants=vary("cipher output", ("bivium", 180), ("trivium", 250), ("bivium", 260), ("trivium", 300)),
     ),
     Family(
         "filter-generator",
@@ -322,10 +293,6 @@ FAMILIES = (
         (8, 60),
         _filter_generator,
         lambda _: True,
-        variants=(
-            {"output": 2.0, "degree": 5},
-            {"output": 3.0, "degree": 3},
-            {"output": 1.5, "degree": 9},
-        ),
+        variants=vary("output degree", (2.0, 5), (3.0, 3), (1.5, 9)),
     ),
 )

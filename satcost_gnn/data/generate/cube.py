@@ -22,7 +22,8 @@ from satcost_gnn.runtime.random_stream import Draws
 from satcost_gnn.search.loading import open_solver
 
 METHODS = ("random", "lookahead", "activity")
-
+# Variables that look-ahead tries at each step, with two propagations each.
+_CANDIDATES = 32
 
 _RECIPE = re.compile(r"[a-z0-9-]+:(\S+,)?seed=\d+|cube:literals=.*|cnfgen:version=.*")
 
@@ -57,17 +58,12 @@ def with_units(formula: Formula, literals: Sequence[int], parent: str | None = N
         np.concatenate([formula.literals, np.array(units, dtype=np.int32)]),
         np.concatenate([formula.offsets, ends]),
         formula.n_vars,
-        cube_recipe(units, parent or identity(formula)),
+        f"cube:literals={'_'.join(map(str, units))},parent={parent or identity(formula)}",
     )
 
 
-def cube_recipe(literals: Sequence[int], parent: str) -> str:
-    """Return ``cube:literals=3_-17,parent=IDENTITY``; everything after ``parent=`` names the parent."""
-    return f"cube:literals={'_'.join(map(str, literals))},parent={parent}"
-
-
 def parse_cube_recipe(text: str) -> tuple[list[int], str]:
-    """Return literals and parent of a cube's recipe.
+    """Return literals and parent of a cube's recipe ``cube:literals=3_-17,parent=IDENTITY``.
 
     Raises
     ------
@@ -82,18 +78,6 @@ def parse_cube_recipe(text: str) -> tuple[list[int], str]:
         return [int(literal) for literal in listed.split("_") if listed], parent
     except ValueError:
         raise ConfigError(f"found {text!r}, expected cube:literals=3_-17,parent=IDENTITY") from None
-
-
-def from_cube_recipe(text: str, parent: Callable[[str], Formula]) -> Formula:
-    """Return the cube of a recipe; ``parent`` maps the parent's identity to its formula.
-
-    Raises
-    ------
-    ConfigError
-        If the recipe is malformed or does not fit the parent.
-    """
-    literals, name = parse_cube_recipe(text)
-    return with_units(parent(name), literals, name)
 
 
 class _Propagator:
@@ -115,7 +99,6 @@ class _Propagator:
         self.root = None if contradiction else self.closure([])
 
     def close(self) -> None:
-        """Free the solver."""
         self._solver.delete()
 
     def closure(self, decisions: list[int]) -> set[int] | None:
@@ -147,28 +130,28 @@ def _pick_random(propagator: _Propagator, decisions: list[int], fixed: set[int],
     return None
 
 
-def _pick_lookahead(candidates: int) -> _Rule:
-    def pick(propagator: _Propagator, decisions: list[int], fixed: set[int], draws: Draws) -> int | None:
-        free = propagator.free(fixed)
-        # Half the candidates are those with most occurrences, half are drawn at random.
-        by_count = free[np.argsort(-propagator.occurs[free], kind="stable")][: (candidates + 1) // 2]
-        rest = np.setdiff1d(free, by_count)
-        pool = np.concatenate([by_count, rest[draws.sample(len(rest), min(candidates // 2, len(rest)))]])
-        best, best_score = 0, (-1, -1)
-        for variable in pool.tolist():
-            sides = [propagator.closure([*decisions, sign * variable]) for sign in (1, -1)]
-            if sides[0] is None or sides[1] is None:
-                continue
-            gains = [len(side) - len(fixed) for side in sides if side is not None]
-            # The usual product score of look-ahead solvers, the sum breaking ties (Heule and others, 2012).
-            score = (gains[0] * gains[1], gains[0] + gains[1])
-            if score > best_score:
-                best, best_score = variable, score
-        if not best:
-            return _pick_random(propagator, decisions, fixed, draws)
-        return best * int(draws.signs(1)[0])
-
-    return pick
+def _pick_lookahead(propagator: _Propagator, decisions: list[int], fixed: set[int], draws: Draws) -> int | None:
+    free = propagator.free(fixed)
+    # Half the candidates are those with most occurrences, half are drawn at random.
+    by_count = free[np.argsort(-propagator.occurs[free], kind="stable")][: _CANDIDATES // 2]
+    rest = np.setdiff1d(free, by_count)
+    pool = np.concatenate([by_count, rest[draws.sample(len(rest), min(_CANDIDATES // 2, len(rest)))]])
+    best, best_score = 0, (-1, -1)
+    for variable in pool.tolist():
+        gains = [
+            len(side) - len(fixed)
+            for sign in (1, -1)
+            if (side := propagator.closure([*decisions, sign * variable])) is not None
+        ]
+        if len(gains) < 2:
+            continue
+        # The usual product score of look-ahead solvers, the sum breaking ties (Heule and others, 2012).
+        score = (gains[0] * gains[1], gains[0] + gains[1])
+        if score > best_score:
+            best, best_score = variable, score
+    if not best:
+        return _pick_random(propagator, decisions, fixed, draws)
+    return best * int(draws.signs(1)[0])
 
 
 def _pick_active(activity: NDArray[np.float64], pool: int) -> _Rule:
@@ -198,7 +181,6 @@ def cubes(
     count: int = 1,
     *,
     activity: Sequence[float] | NDArray[np.floating] | None = None,
-    candidates: int = 32,
     parent: str | None = None,
 ) -> list[Formula]:
     """Return up to ``count`` different cubes of ``k`` unit clauses each.
@@ -210,16 +192,14 @@ def cubes(
     k
         Units in a cube.
     method
-        ``random``: any free variable. ``lookahead``: of ``candidates`` variables the one whose two values together
-        imply most (by the product). ``activity``: one of the ``2 k`` most active free variables. The sign is random.
+        ``random``: any free variable. ``lookahead``: of 32 variables the one whose two values together imply
+        most (by the product). ``activity``: one of the ``2 k`` most active free variables. The sign is random.
     seed
         Of the random choices.
     count
         Cubes wanted; fewer come back when no more different ones are found in ``10 * count`` attempts.
     activity
         For ``activity``: ``float[n_vars]``, for instance how often a probe decided or assigned each variable.
-    candidates
-        For ``lookahead``: variables tried at each step (two propagations each).
     parent
         Identity of the parent for the recipe; the default is its own recipe if it was generated, else the digest
         of its text.
@@ -232,12 +212,10 @@ def cubes(
     """
     if method not in METHODS:
         raise ConfigError(f"cubes: method: found {method!r}, expected one of {', '.join(METHODS)}")
-    if k < 1 or count < 1 or candidates < 1:
-        raise ConfigError(f"cubes: found k={k}, count={count}, candidates={candidates}; expected 1 or more of each")
-    rule: _Rule = _pick_random
-    if method == "lookahead":
-        rule = _pick_lookahead(candidates)
-    elif method == "activity":
+    if k < 1 or count < 1:
+        raise ConfigError(f"cubes: found k={k}, count={count}; expected 1 or more of each")
+    rule: _Rule = _pick_lookahead if method == "lookahead" else _pick_random
+    if method == "activity":
         values = np.asarray([] if activity is None else activity, dtype=np.float64)
         if values.shape != (formula.n_vars,):
             raise ConfigError(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from satcost_gnn.data.generate.base import Family, Parameter, require
+from itertools import combinations
+
+from satcost_gnn.data.generate.base import Family, Parameter, require, vary
 from satcost_gnn.data.generate.clauses import ClauseBuilder
 from satcost_gnn.data.generate.random_graph import Edge, gnm_edges, neighbours, regular_edges
 from satcost_gnn.formula.cnf import Formula
@@ -26,9 +28,6 @@ def _colouring(draws: Draws, n: int, colours: int, density: float) -> Formula:
 
 
 def _colouring_regular(draws: Draws, n: int, colours: int, degree: int) -> Formula:
-    require(
-        n > degree and n * degree % 2 == 0, "regular-colouring", f"no {degree}-regular graph has {n} vertices; change n"
-    )
     return colouring_clauses(regular_edges(draws, n, degree), n, colours)
 
 
@@ -36,10 +35,10 @@ def _colouring_flat(draws: Draws, n: int, colours: int, density: float) -> Formu
     m = round(density * n)
     classes = draws.permutation(n) % colours
     sizes = [int((classes == c).sum()) for c in range(colours)]
-    pairs = sum(a * b for i, a in enumerate(sizes) for b in sizes[i + 1 :])
+    pairs = sum(a * b for a, b in combinations(sizes, 2))
     require(m <= pairs, "flat-colouring", f"{m} edges asked for, but the hidden classes leave only {pairs} pairs")
     members = [[v for v in range(n) if classes[v] == c] for c in range(colours)]
-    between = [(c, d) for c in range(colours) for d in range(c + 1, colours)]
+    between = list(combinations(range(colours), 2))
     edges: dict[Edge, None] = {}
     # As flat as can be: the pairs of classes take turns, so that degrees carry no hint of the classes.
     placed = [0] * len(between)
@@ -64,20 +63,16 @@ def _clique(draws: Draws, n: int, density: float, clique: int) -> Formula:
     member = formula.new_table(clique, n)
     for row in member:
         formula.exactly_one(row)
-    for i in range(clique):
-        for j in range(i + 1, clique):
-            for a in range(n):
-                allowed = set(joined[a])
-                for b in range(n):
-                    if b <= a or b not in allowed:
-                        formula.add(-member[i][a], -member[j][b])
+    for first, second in combinations(member, 2):
+        for a in range(n):
+            allowed = set(joined[a])
+            for b in range(n):
+                if b <= a or b not in allowed:
+                    formula.add(-first[a], -second[b])
     return formula.formula()
 
 
 def _dominating_set(draws: Draws, n: int, degree: int, size: int) -> Formula:
-    require(
-        n > degree and n * degree % 2 == 0, "dominating-set", f"no {degree}-regular graph has {n} vertices; change n"
-    )
     table = neighbours(regular_edges(draws, n, degree), n)
     formula = ClauseBuilder(n)
     for v in range(n):
@@ -95,9 +90,6 @@ def _vertex_cover(draws: Draws, n: int, density: float, share: float) -> Formula
 
 
 def _hamiltonian(draws: Draws, n: int, degree: int, removed: int) -> Formula:
-    require(
-        n > degree and n * degree % 2 == 0, "hamiltonian-cycle", f"no {degree}-regular graph has {n} vertices; change n"
-    )
     edges = regular_edges(draws, n, degree)
     require(removed < len(edges), "hamiltonian-cycle", f"removed={removed} leaves no edge of {len(edges)}")
     gone = set(draws.sample(len(edges), removed).tolist())
@@ -122,9 +114,6 @@ def _hamiltonian(draws: Draws, n: int, degree: int, removed: int) -> Formula:
 
 
 def _isomorphism(draws: Draws, n: int, degree: int, kind: str) -> Formula:
-    require(
-        n > degree and n * degree % 2 == 0, "graph-isomorphism", f"no {degree}-regular graph has {n} vertices; change n"
-    )
     first = regular_edges(draws, n, degree)
     if kind == "copy":
         name = draws.permutation(n).tolist()
@@ -161,15 +150,7 @@ FAMILIES = (
         "n",
         (15, 800),
         _colouring,
-        variants=(
-            {"colours": 3, "density": 2.3},
-            {"colours": 3, "density": 2.33},
-            {"colours": 3, "density": 2.5},
-            {"colours": 4, "density": 4.3},
-            {"colours": 4, "density": 4.5},
-            {"colours": 5, "density": 6.7},
-            {"colours": 5, "density": 7.2},
-        ),
+        variants=vary("colours density", (3, 2.3), (3, 2.33), (3, 2.5), (4, 4.3), (4, 4.5), (5, 6.7), (5, 7.2)),
     ),
     Family(
         "regular-colouring",
@@ -182,12 +163,7 @@ FAMILIES = (
         "n",
         (10, 400),
         _colouring_regular,
-        variants=(
-            {"colours": 4, "degree": 9},
-            {"colours": 4, "degree": 10},
-            {"colours": 3, "degree": 5},
-            {"colours": 5, "degree": 14},
-        ),
+        variants=vary("colours degree", (4, 9), (4, 10), (3, 5), (5, 14)),
     ),
     Family(
         "flat-colouring",
@@ -201,12 +177,7 @@ FAMILIES = (
         (20, 1000),
         _colouring_flat,
         lambda _: True,
-        variants=(
-            {"colours": 3, "density": 2.35},
-            {"colours": 4, "density": 4.5},
-            {"colours": 5, "density": 6.8},
-            {"colours": 5, "density": 7.5},
-        ),
+        variants=vary("colours density", (3, 2.35), (4, 4.5), (5, 6.8), (5, 7.5)),
     ),
     Family(
         "clique",
@@ -219,13 +190,7 @@ FAMILIES = (
         "n",
         (8, 80),
         _clique,
-        variants=(
-            {"density": 0.5, "clique": 7},
-            {"density": 0.5, "clique": 8},
-            {"density": 0.5, "clique": 9},
-            {"density": 0.7, "clique": 12},
-            {"density": 0.3, "clique": 5},
-        ),
+        variants=vary("density clique", (0.5, 7), (0.5, 8), (0.5, 9), (0.7, 12), (0.3, 5)),
     ),
     Family(
         "dominating-set",
@@ -234,12 +199,7 @@ FAMILIES = (
         "size",
         (2, 60),
         _dominating_set,
-        variants=(
-            {"n": 40, "degree": 3},
-            {"n": 60, "degree": 5},
-            {"n": 54, "degree": 4},
-            {"n": 80, "degree": 3},
-        ),
+        variants=vary("n degree", (40, 3), (60, 5), (54, 4), (80, 3)),
     ),
     Family(
         "vertex-cover",
@@ -252,11 +212,7 @@ FAMILIES = (
         "n",
         (20, 400),
         _vertex_cover,
-        variants=(
-            {"density": 2.0, "share": 0.53},
-            {"density": 3.0, "share": 0.62},
-            {"density": 5.0, "share": 0.72},
-        ),
+        variants=vary("density share", (2.0, 0.53), (3.0, 0.62), (5.0, 0.72)),
     ),
     Family(
         "hamiltonian-cycle",
@@ -269,12 +225,7 @@ FAMILIES = (
         "n",
         (8, 120),
         _hamiltonian,
-        variants=(
-            {"degree": 3, "removed": 0},
-            {"degree": 3, "removed": 1},
-            {"degree": 4, "removed": 4},
-            {"degree": 4, "removed": 8},
-        ),
+        variants=vary("degree removed", (3, 0), (3, 1), (4, 4), (4, 8)),
     ),
     Family(
         "graph-isomorphism",
@@ -289,12 +240,13 @@ FAMILIES = (
         (8, 100),
         _isomorphism,
         lambda p: True if p["kind"] == "copy" else None,
-        variants=(
-            {"degree": 3, "kind": "independent"},
-            {"degree": 12, "kind": "copy"},
-            {"degree": 12, "kind": "independent"},
-            {"degree": 10, "kind": "independent"},
-            {"degree": 16, "kind": "independent"},
+        variants=vary(
+            "degree kind",
+            (3, "independent"),
+            (12, "copy"),
+            (12, "independent"),
+            (10, "independent"),
+            (16, "independent"),
         ),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from satcost_gnn.data.generate.base import Family, Parameter
+from satcost_gnn.data.generate.base import Family, Parameter, vary
 from satcost_gnn.data.generate.clauses import ClauseBuilder
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.random_stream import Draws
@@ -137,12 +137,7 @@ FAMILIES = (
         (8, 45),
         _quasigroup_holes,
         lambda _: True,
-        variants=(
-            {"holes": 0.42, "pattern": "balanced"},
-            {"holes": 0.44, "pattern": "balanced"},
-            {"holes": 0.38, "pattern": "random"},
-            {"holes": 0.42, "pattern": "random"},
-        ),
+        variants=vary("holes pattern", (0.42, "balanced"), (0.44, "balanced"), (0.38, "random"), (0.42, "random")),
     ),
     Family(
         "quasigroup-completion",
@@ -154,11 +149,7 @@ FAMILIES = (
         "order",
         (6, 45),
         _quasigroup_completion,
-        variants=(
-            {"given": 0.5},
-            {"given": 0.54},
-            {"given": 0.57},
-        ),
+        variants=vary("given", 0.5, 0.54, 0.57),
     ),
     Family(
         "sudoku",
@@ -172,12 +163,6 @@ FAMILIES = (
         (2, 9),
         _sudoku,
         lambda _: True,
-        variants=(
-            {"height": 5, "holes": 0.5},
-            {"height": 6, "holes": 0.5},
-            {"height": 6, "holes": 0.46},
-            {"height": 5, "holes": 0.55},
-            {"height": 7, "holes": 0.48},
-        ),
+        variants=vary("height holes", (5, 0.5), (6, 0.5), (6, 0.46), (5, 0.55), (7, 0.48)),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from satcost_gnn.data.generate.base import Family, Parameter, require
+from satcost_gnn.data.generate.base import Family, Parameter, require, vary
 from satcost_gnn.data.generate.circuit import FALSE, TRUE, Circuit, Word, constant, shift_left
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.random_stream import Draws
@@ -17,15 +17,6 @@ def _chosen_constant(circuit: Circuit, inputs: Sequence[int], constants: Sequenc
         circuit.mux(inputs[1], circuit.mux(inputs[0], d, c), circuit.mux(inputs[0], b, a))
         for a, b, c, d in zip(zero, one, two, three, strict=True)
     ]
-
-
-def _times(circuit: Circuit, word: Word, factor: int) -> Word:
-    """Return the word times a constant, modulo its width: shifted copies added up."""
-    total: Word = [FALSE] * len(word)
-    for i in range(len(word)):
-        if factor >> i & 1:
-            total = circuit.add_modulo(total, shift_left(word, i))
-    return total
 
 
 def _counter(draws: Draws, width: int, depth: int, kind: str) -> Formula:
@@ -44,7 +35,11 @@ def _counter(draws: Draws, width: int, depth: int, kind: str) -> Formula:
         if kind == "safe":
             products = [value * factor % modulus for value in constants]
             second = circuit.add_modulo(second, _chosen_constant(circuit, inputs, products, width))
-    shown = _times(circuit, first, factor)
+    # Times a constant: shifted copies added up.
+    shown: Word = [FALSE] * width
+    for i in range(width):
+        if factor >> i & 1:
+            shown = circuit.add_modulo(shown, shift_left(first, i))
     if kind == "safe":
         shifted = circuit.add_modulo(shown, constant(1 << (width // 2), width))
         for x, y in zip(second, shifted, strict=True):
@@ -214,13 +209,7 @@ FAMILIES = (
         (2, 60),
         _counter,
         lambda p: p["kind"] == "buggy",
-        variants=(
-            {"width": 16, "kind": "buggy"},
-            {"width": 24, "kind": "buggy"},
-            {"width": 12, "kind": "safe"},
-            {"width": 32, "kind": "buggy"},
-            {"width": 8, "kind": "safe"},
-        ),
+        variants=vary("width kind", (16, "buggy"), (24, "buggy"), (12, "safe"), (32, "buggy"), (8, "safe")),
     ),
     Family(
         "bmc-queue",
@@ -237,13 +226,7 @@ FAMILIES = (
         _queue,
         # The sticking write, a ring full of pushes later, has to be read again: one pop and one look more.
         lambda p: p["bug"] > 0 and p["depth"] >= (p["bug"] + 1) * p["slots"] + 2,
-        variants=(
-            {"slots": 3, "width": 2, "bug": 0},
-            {"slots": 4, "width": 3, "bug": 0},
-            {"slots": 4, "width": 2, "bug": 2},
-            {"slots": 6, "width": 1, "bug": 1},
-            {"slots": 8, "width": 4, "bug": 0},
-        ),
+        variants=vary("slots width bug", (3, 2, 0), (4, 3, 0), (4, 2, 2), (6, 1, 1), (8, 4, 0)),
     ),
     Family(
         "bmc-lock",
@@ -258,12 +241,7 @@ FAMILIES = (
         (1, 40),
         _lock,
         lambda _: True,
-        variants=(
-            {"width": 16, "rounds": 1},
-            {"width": 20, "rounds": 2},
-            {"width": 24, "rounds": 1},
-            {"width": 32, "rounds": 2},
-        ),
+        variants=vary("width rounds", (16, 1), (20, 2), (24, 1), (32, 2)),
     ),
     Family(
         "netlist-miter",
@@ -278,11 +256,6 @@ FAMILIES = (
         (30, 20_000),
         _netlist_miter,
         lambda p: False if p["fault"] == "no" else None,
-        variants=(
-            {"inputs": 16, "outputs": 4, "fault": "no"},
-            {"inputs": 30, "outputs": 8, "fault": "no"},
-            {"inputs": 24, "outputs": 2, "fault": "yes"},
-            {"inputs": 60, "outputs": 4, "fault": "no"},
-        ),
+        variants=vary("inputs outputs fault", (16, 4, "no"), (30, 8, "no"), (24, 2, "yes"), (60, 4, "no")),
     ),
 )

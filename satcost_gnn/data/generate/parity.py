@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 
-from satcost_gnn.data.generate.base import Family, Parameter, require
+from satcost_gnn.data.generate.base import Family, Parameter, vary
 from satcost_gnn.data.generate.clauses import ClauseBuilder
 from satcost_gnn.data.generate.random_graph import Edge, grid_edges, regular_edges
 from satcost_gnn.formula.cnf import Formula
@@ -33,7 +35,6 @@ def _tseitin_on(draws: Draws, edges: list[Edge], n: int, charge: str) -> Formula
 
 
 def _tseitin(draws: Draws, n: int, degree: int, charge: str) -> Formula:
-    require(n > degree and n * degree % 2 == 0, "tseitin", f"no {degree}-regular graph has {n} vertices; change n")
     return _tseitin_on(draws, regular_edges(draws, n, degree), n, charge)
 
 
@@ -69,15 +70,7 @@ def _parity_noisy(draws: Draws, n: int, samples: float, noise: float) -> Formula
 
 
 def _matching(draws: Draws, n: int, degree: int) -> Formula:
-    if degree == 0:
-        edges = [(a, b) for a in range(n) for b in range(a + 1, n)]
-    else:
-        require(
-            n > degree and n * degree % 2 == 0,
-            "perfect-matching",
-            f"no {degree}-regular graph has {n} vertices; change n",
-        )
-        edges = regular_edges(draws, n, degree)
+    edges = regular_edges(draws, n, degree) if degree else list(combinations(range(n), 2))
     formula = ClauseBuilder(len(edges))
     for variables in _incident(edges, n):
         formula.exactly_one(variables)
@@ -98,12 +91,7 @@ FAMILIES = (
         (6, 120),
         _tseitin,
         lambda p: p["charge"] == "even",
-        variants=(
-            {"degree": 4, "charge": "odd"},
-            {"degree": 4, "charge": "even"},
-            {"degree": 6, "charge": "odd"},
-            {"degree": 5, "charge": "even"},
-        ),
+        variants=vary("degree charge", (4, "odd"), (4, "even"), (6, "odd"), (5, "even")),
     ),
     Family(
         "tseitin-grid",
@@ -118,12 +106,13 @@ FAMILIES = (
         (3, 100),
         _tseitin_grid,
         lambda p: p["charge"] == "even",
-        variants=(
-            {"rows": 4, "charge": "odd", "torus": "no"},
-            {"rows": 5, "charge": "odd", "torus": "no"},
-            {"rows": 3, "charge": "odd", "torus": "yes"},
-            {"rows": 5, "charge": "even", "torus": "yes"},
-            {"rows": 7, "charge": "odd", "torus": "no"},
+        variants=vary(
+            "rows charge torus",
+            (4, "odd", "no"),
+            (5, "odd", "no"),
+            (3, "odd", "yes"),
+            (5, "even", "yes"),
+            (7, "odd", "no"),
         ),
     ),
     Family(
@@ -138,12 +127,7 @@ FAMILIES = (
         (10, 200),
         _parity_orders,
         lambda _: False,
-        variants=(
-            {"window": 10000},
-            {"window": 8},
-            {"window": 12},
-            {"window": 20},
-        ),
+        variants=vary("window", 10000, 8, 12, 20),
     ),
     Family(
         "parity-noisy",
@@ -158,11 +142,7 @@ FAMILIES = (
         (6, 60),
         _parity_noisy,
         lambda _: True,
-        variants=(
-            {"samples": 2.0, "noise": 0.125},
-            {"samples": 3.0, "noise": 0.1},
-            {"samples": 1.5, "noise": 0.15},
-        ),
+        variants=vary("samples noise", (2.0, 0.125), (3.0, 0.1), (1.5, 0.15)),
     ),
     Family(
         "perfect-matching",
@@ -176,11 +156,6 @@ FAMILIES = (
         (5, 200),
         _matching,
         lambda p: False if p["n"] % 2 else (True if p["degree"] == 0 else None),
-        variants=(
-            {"degree": 0},
-            {"degree": 4},
-            {"degree": 6},
-            {"degree": 8},
-        ),
+        variants=vary("degree", 0, 4, 6, 8),
     ),
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from satcost_gnn.data.generate.base import Family, Parameter, require
+from itertools import combinations, permutations
+
+from satcost_gnn.data.generate.base import Family, Parameter, require, vary
 from satcost_gnn.data.generate.clauses import ClauseBuilder
 from satcost_gnn.data.generate.random_graph import neighbours, regular_edges
 from satcost_gnn.formula.cnf import Formula
@@ -54,7 +56,7 @@ def _two_pigeons(draws: Draws, holes: int, surplus: int, capacity: int) -> Formu
 
 def _clique_colouring(draws: Draws, n: int, clique: int, colours: int) -> Formula:
     formula = ClauseBuilder()
-    edge = {(a, b): formula.new_var() for a in range(n) for b in range(a + 1, n)}
+    edge = {pair: formula.new_var() for pair in combinations(range(n), 2)}
     member = formula.new_table(clique, n)
     colour = formula.new_table(n, colours)
     for row in member:
@@ -62,11 +64,9 @@ def _clique_colouring(draws: Draws, n: int, clique: int, colours: int) -> Formul
         formula.at_most_one(row)
     for v in range(n):
         formula.at_most_one([row[v] for row in member])
-    for i in range(clique):
-        for j in range(clique):
-            for (a, b), joined in edge.items():
-                if i != j:
-                    formula.add(-member[i][a], -member[j][b], joined)
+    for first, second in permutations(member, 2):
+        for (a, b), joined in edge.items():
+            formula.add(-first[a], -second[b], joined)
     for row in colour:
         formula.add_clause(row)
     for (a, b), joined in edge.items():
@@ -76,11 +76,6 @@ def _clique_colouring(draws: Draws, n: int, clique: int, colours: int) -> Formul
 
 
 def _ordering(draws: Draws, n: int, degree: int) -> Formula:
-    require(
-        degree == 0 or (n > degree and n * degree % 2 == 0),
-        "ordering",
-        f"no {degree}-regular graph has {n} vertices; change n or take degree=0",
-    )
     below = (
         neighbours(regular_edges(draws, n, degree), n)
         if degree
@@ -94,11 +89,9 @@ def _ordering(draws: Draws, n: int, degree: int) -> Formula:
         number = second * (second - 1) // 2 + first + 1
         return number if a < b else -number
 
-    for a in range(n):
-        for b in range(a + 1, n):
-            for c in range(b + 1, n):
-                formula.add(-less(a, b), -less(b, c), less(a, c))
-                formula.add(-less(b, a), -less(c, b), less(c, a))
+    for a, b, c in combinations(range(n), 3):
+        formula.add(-less(a, b), -less(b, c), less(a, c))
+        formula.add(-less(b, a), -less(c, b), less(c, a))
     for v in range(n):
         formula.add_clause(less(u, v) for u in below[v])
     return formula.formula()
@@ -135,7 +128,7 @@ def _subset_cardinality(draws: Draws, n: int, ones: int) -> Formula:
         for j, variable in zip(row, variables, strict=True):
             in_column[j].append(variable)
     for variables in rows:
-        formula.at_least_direct(variables, (len(variables) + 1) // 2)
+        formula.at_most_direct([-variable for variable in variables], len(variables) // 2)
     for variables in in_column:
         formula.at_most_direct(variables, len(variables) // 2)
     return formula.formula()
@@ -179,12 +172,8 @@ def _small_unsat(draws: Draws, groups: int) -> Formula:
     # At least three of five are true in each group of the first partition, at most two in those of the others.
     for _ in range(3):
         for start in range(0, n, 5):
-            group = order[start : start + 5]
-            for a in range(5):
-                for b in range(a + 1, 5):
-                    for c in range(b + 1, 5):
-                        chosen = (group[a], group[b], group[c])
-                        formula.add_clause(chosen if positive else [-v for v in chosen])
+            for chosen in combinations(order[start : start + 5], 3):
+                formula.add_clause(chosen if positive else [-v for v in chosen])
         positive = False
         order = [order[i] for i in draws.permutation(n).tolist()]
     return formula.formula()
@@ -246,12 +235,7 @@ FAMILIES = (
         (4, 30),
         _clique_colouring,
         lambda p: p["clique"] <= min(p["colours"], p["n"]),
-        variants=(
-            {"clique": 4, "colours": 3},
-            {"clique": 5, "colours": 4},
-            {"clique": 4, "colours": 2},
-            {"clique": 3, "colours": 2},
-        ),
+        variants=vary("clique colours", (4, 3), (5, 4), (4, 2), (3, 2)),
     ),
     Family(
         "ordering",
@@ -265,11 +249,7 @@ FAMILIES = (
         (6, 120),
         _ordering,
         lambda _: False,
-        variants=(
-            {"degree": 0},
-            {"degree": 4},
-            {"degree": 8},
-        ),
+        variants=vary("degree", 0, 4, 8),
     ),
     Family(
         "subset-cardinality",
@@ -283,11 +263,7 @@ FAMILIES = (
         (6, 60),
         _subset_cardinality,
         lambda _: False,
-        variants=(
-            {"ones": 2},
-            {"ones": 1},
-            {"ones": 3},
-        ),
+        variants=vary("ones", 2, 1, 3),
     ),
     Family(
         "pebbling",
@@ -300,10 +276,7 @@ FAMILIES = (
         (5, 200),
         _pebbling,
         lambda p: False,
-        variants=(
-            {"height": 500},
-            {"height": 20},
-        ),
+        variants=vary("height", 500, 20),
     ),
     Family(
         "small-unsat",

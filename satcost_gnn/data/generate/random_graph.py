@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import TypeAlias
 
 from satcost_gnn.errors import ConfigError
@@ -18,8 +19,10 @@ def regular_edges(draws: Draws, n: int, degree: int) -> list[Edge]:
     Raises
     ------
     ConfigError
-        If no graph is found in many attempts.
+        If there is no such graph, or none is found in many attempts.
     """
+    if n <= degree or n * degree % 2:
+        raise ConfigError(f"no {degree}-regular graph has {n} vertices; change n")
     for _ in range(200):
         points = [v for v in range(n) for _ in range(degree)]
         edges: dict[Edge, None] = {}
@@ -32,12 +35,10 @@ def regular_edges(draws: Draws, n: int, degree: int) -> list[Edge]:
                     left += [a, b]
                 else:
                     edges[edge] = None
-            if len(left) == len(points):
-                fits = any(
-                    a != b and (min(a, b), max(a, b)) not in edges for i, a in enumerate(left) for b in left[i + 1 :]
-                )
-                if not fits:
-                    break
+            if len(left) == len(points) and all(
+                a == b or (min(a, b), max(a, b)) in edges for a, b in combinations(left, 2)
+            ):
+                break
             points = left
         else:
             return sorted(edges)
@@ -58,7 +59,7 @@ def gnm_edges(draws: Draws, n: int, m: int) -> list[Edge]:
     edges: dict[Edge, None] = {}
     if 3 * m > pairs:
         chosen = draws.sample(pairs, m).tolist()
-        every = [(a, b) for a in range(n) for b in range(a + 1, n)]
+        every = list(combinations(range(n), 2))
         return sorted(every[i] for i in chosen)
     while len(edges) < m:
         for a, b in draws.distinct_rows(m - len(edges), 2, n).tolist():

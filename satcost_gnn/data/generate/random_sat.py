@@ -8,7 +8,7 @@ from math import sqrt
 
 import numpy as np
 
-from satcost_gnn.data.generate.base import MAX_LITERALS, Family, Parameter, from_rows, require
+from satcost_gnn.data.generate.base import MAX_LITERALS, Family, Parameter, from_rows, require, vary
 from satcost_gnn.data.generate.clauses import ClauseBuilder
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.random_stream import Draws, Ints
@@ -156,17 +156,18 @@ FAMILIES = (
         "n",
         (20, 500),
         _random_ksat,
-        variants=(
-            {"k": 3, "ratio": 3.9},
-            {"k": 3, "ratio": 4.26},
-            {"k": 3, "ratio": 4.6},
-            {"k": 3, "ratio": 5.5},
-            {"k": 5, "ratio": 20.0},
-            {"k": 5, "ratio": 21.1},
-            {"k": 5, "ratio": 24.0},
-            {"k": 7, "ratio": 84.0},
-            {"k": 7, "ratio": 88.0},
-            {"k": 4, "ratio": 9.9},
+        variants=vary(
+            "k ratio",
+            (3, 3.9),
+            (3, 4.26),
+            (3, 4.6),
+            (3, 5.5),
+            (5, 20.0),
+            (5, 21.1),
+            (5, 24.0),
+            (7, 84.0),
+            (7, 88.0),
+            (4, 9.9),
         ),
     ),
     Family(
@@ -180,12 +181,7 @@ FAMILIES = (
         "n",
         (20, 400),
         _regular_ksat,
-        variants=(
-            {"k": 3, "ratio": 3.5},
-            {"k": 3, "ratio": 3.8},
-            {"k": 4, "ratio": 9.2},
-            {"k": 5, "ratio": 20.0},
-        ),
+        variants=vary("k ratio", (3, 3.5), (3, 3.8), (4, 9.2), (5, 20.0)),
     ),
     Family(
         "planted-ksat",
@@ -196,13 +192,7 @@ FAMILIES = (
         (20, 600),
         _planted_ksat,
         lambda _: True,
-        variants=(
-            {"k": 3, "ratio": 4.26, "q": 0.618},
-            {"k": 3, "ratio": 5.0, "q": 0.618},
-            {"k": 3, "ratio": 4.2, "q": 1.0},
-            {"k": 5, "ratio": 21.0, "q": 0.8},
-            {"k": 4, "ratio": 9.9, "q": 0.75},
-        ),
+        variants=vary("k ratio q", (3, 4.26, 0.618), (3, 5.0, 0.618), (3, 4.2, 1.0), (5, 21.0, 0.8), (4, 9.9, 0.75)),
     ),
     Family(
         "modular-ksat",
@@ -218,12 +208,8 @@ FAMILIES = (
         "n",
         (40, 6000),
         _modular_ksat,
-        variants=(
-            {"communities": 8, "modularity": 0.3, "ratio": 4.2},
-            {"communities": 10, "modularity": 0.5, "ratio": 4.1},
-            {"communities": 20, "modularity": 0.7, "ratio": 4.0},
-            {"communities": 40, "modularity": 0.8, "ratio": 3.9},
-            {"communities": 6, "modularity": 0.6, "ratio": 4.3},
+        variants=vary(
+            "communities modularity ratio", (8, 0.3, 4.2), (10, 0.5, 4.1), (20, 0.7, 4.0), (40, 0.8, 3.9), (6, 0.6, 4.3)
         ),
     ),
     Family(
@@ -239,12 +225,7 @@ FAMILIES = (
         "n",
         (30, 5000),
         _powerlaw_ksat,
-        variants=(
-            {"quarters": 1, "ratio": 4.1},
-            {"quarters": 2, "ratio": 3.4},
-            {"quarters": 3, "ratio": 2.6},
-            {"quarters": 2, "ratio": 3.8},
-        ),
+        variants=vary("quarters ratio", (1, 4.1), (2, 3.4), (3, 2.6), (2, 3.8)),
     ),
     Family(
         "two-plus-p",
@@ -257,12 +238,7 @@ FAMILIES = (
         "n",
         (40, 3000),
         _two_plus_p,
-        variants=(
-            {"p": 0.8, "ratio": 2.9},
-            {"p": 0.9, "ratio": 3.4},
-            {"p": 0.7, "ratio": 2.4},
-            {"p": 0.85, "ratio": 3.3},
-        ),
+        variants=vary("p ratio", (0.8, 2.9), (0.9, 3.4), (0.7, 2.4), (0.85, 3.3)),
     ),
     Family(
         "random-xor",
@@ -278,12 +254,13 @@ FAMILIES = (
         (10, 200),
         _random_xor,
         lambda p: {"random": None, "consistent": True, "contradiction": False}[p["kind"]],
-        variants=(
-            {"k": 3, "ratio": 1.0, "kind": "random"},
-            {"k": 3, "ratio": 0.95, "kind": "contradiction"},
-            {"k": 3, "ratio": 1.1, "kind": "consistent"},
-            {"k": 4, "ratio": 0.98, "kind": "consistent"},
-            {"k": 4, "ratio": 1.0, "kind": "random"},
+        variants=vary(
+            "k ratio kind",
+            (3, 1.0, "random"),
+            (3, 0.95, "contradiction"),
+            (3, 1.1, "consistent"),
+            (4, 0.98, "consistent"),
+            (4, 1.0, "random"),
         ),
     ),
 )

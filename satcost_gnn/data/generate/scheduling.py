@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from satcost_gnn.data.generate.base import Family, Parameter
+from satcost_gnn.data.generate.base import Family, Parameter, vary
 from satcost_gnn.data.generate.clauses import ClauseBuilder
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.runtime.random_stream import Draws
@@ -135,13 +135,14 @@ FAMILIES = (
         "jobs",
         (3, 20),
         _job_shop,
-        variants=(
-            {"machines": 4, "longest": 5, "slack": 1.05, "order": "job"},
-            {"machines": 5, "longest": 4, "slack": 1.1, "order": "flow"},
-            {"machines": 6, "longest": 5, "slack": 1.15, "order": "flow"},
-            {"machines": 5, "longest": 6, "slack": 1.0, "order": "open"},
-            {"machines": 4, "longest": 4, "slack": 1.05, "order": "flow"},
-            {"machines": 8, "longest": 5, "slack": 1.1, "order": "job"},
+        variants=vary(
+            "machines longest slack order",
+            (4, 5, 1.05, "job"),
+            (5, 4, 1.1, "flow"),
+            (6, 5, 1.15, "flow"),
+            (5, 6, 1.0, "open"),
+            (4, 4, 1.05, "flow"),
+            (8, 5, 1.1, "job"),
         ),
     ),
     Family(
@@ -157,11 +158,8 @@ FAMILIES = (
         "events",
         (10, 300),
         _timetable,
-        variants=(
-            {"slots": 8, "rooms": 8, "density": 0.45, "allowed": 0.6},
-            {"slots": 10, "rooms": 8, "density": 0.5, "allowed": 0.6},
-            {"slots": 12, "rooms": 6, "density": 0.55, "allowed": 0.6},
-            {"slots": 6, "rooms": 12, "density": 0.35, "allowed": 0.7},
+        variants=vary(
+            "slots rooms density allowed", (8, 8, 0.45, 0.6), (10, 8, 0.5, 0.6), (12, 6, 0.55, 0.6), (6, 12, 0.35, 0.7)
         ),
     ),
 )

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf, log10
-from types import TracebackType
-from typing import Self, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from satcost_gnn.data.generate.base import Family, Value
 from satcost_gnn.errors import ConfigError
@@ -24,64 +24,29 @@ from satcost_gnn.search.solver_run import run_solver
 Cost: TypeAlias = Callable[[Formula], "float | None"]
 
 
-class ConflictCost:
-    """Conflicts that a solver needs, counted in a limited child; None over the limit.
+@contextmanager
+def conflict_cost(limit: int, cpu_s: float = 100.0) -> Iterator[Cost]:
+    """Give the conflicts that cadical195 needs as a cost, counted in a limited child; None over the limit.
 
     Parameters
     ----------
     limit
         Largest number of conflicts.
-    solver
-        Name in :data:`satcost_gnn.search.solvers.SOLVERS`.
     cpu_s
         CPU seconds after which a run counts as over the limit. A run stopped by it depends on the machine; with a
         limit of conflicts reached first, the costs do not.
-    memory_mb
-        Memory limit of the child in mebibytes.
     """
+    with Sandbox() as sandbox:
 
-    def __init__(
-        self, limit: int = 1_000_000, *, solver: str = "cadical195", cpu_s: float = 100.0, memory_mb: int = 4096
-    ) -> None:
-        self.limit = limit
-        self.solver = solver
-        self.cpu_s = cpu_s
-        self.memory_mb = memory_mb
-        self._sandbox = Sandbox()
+        def cost(formula: Formula) -> float | None:
+            run = run_solver(sandbox, "cadical195", formula, cpu_s=cpu_s, memory_mb=4096, conflicts=limit)
+            return float(run.conflicts) if run.status in ("SAT", "UNSAT") and run.conflicts is not None else None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Stop the helper process."""
-        self._sandbox.close()
-
-    def __call__(self, formula: Formula) -> float | None:
-        """Return the conflicts of one run, or None."""
-        run = run_solver(
-            self._sandbox, self.solver, formula, cpu_s=self.cpu_s, memory_mb=self.memory_mb, conflicts=self.limit
-        )
-        return float(run.conflicts) if run.status in ("SAT", "UNSAT") and run.conflicts is not None else None
+        yield cost
 
 
-@dataclass(frozen=True)
-class Tuned:
-    """An instance found for a wish.
-
-    Parameters
-    ----------
-    formula
-        Its ``source`` is its recipe.
-    cost
-        As measured, in the unit of the cost function.
-    runs
-        Runs of the cost function so far, this one included.
-    """
+class Tuned(NamedTuple):
+    """An instance found for a wish, its cost as measured, and the runs of the cost function so far, this included."""
 
     formula: Formula
     cost: float
@@ -110,28 +75,25 @@ class _Search:
     def propose(self, wish: float) -> float:
         """Return a size whose log10 cost may be ``wish``."""
         low, high = self.family.size_range
-        sign = 1.0 if self.family.increasing else -1.0
-        easiest = low if sign > 0 else high
         if not self.points:
-            return self.clip(easiest)
-        # Sizes are turned round where cost falls with size, so that "up" below always means dearer.
-        under = [(sign * size, cost) for size, cost in self.points if cost <= wish]
-        over = [(sign * size, cost) for size, cost in self.points if cost > wish]
+            return self.clip(low)
+        under = [(size, cost) for size, cost in self.points if cost <= wish]
+        over = [(size, cost) for size, cost in self.points if cost > wish]
         wobble = float(self.draws.uniform(1)[0])
         if not over:
             top, cost = max(under)
             # Small steps near the wish: the cost often grows exponentially with the size.
             factor = 0.5 if wish - cost > 1.5 else 0.15 + 0.1 * wobble
             step = max(abs(top) * factor, 1.0 if high - low > 2 else (high - low) / 10)
-            return self.clip(sign * (top + step))
+            return self.clip(top + step)
         if not under:
             bottom, _ = min(over)
-            return self.clip(sign * (bottom - max(abs(bottom) * (0.1 + 0.2 * wobble), 1.0)))
+            return self.clip(bottom - max(abs(bottom) * (0.1 + 0.2 * wobble), 1.0))
         (left, left_cost), (right, right_cost) = max(under), min(over)
         if left < right:
             # Over the limit: nobody knows how far; half the distance.
             share = 0.5 if right_cost == inf else (wish - left_cost) / (right_cost - left_cost)
-            return self.clip(sign * (left + (right - left) * (0.8 * share + 0.2 * wobble)))
+            return self.clip(left + (right - left) * (0.8 * share + 0.2 * wobble))
         # The scatter is wider than the distance between sizes (or the cost falls again beyond a peak): try again
         # near the size that came closest.
         closest = min(self.points, key=lambda point: abs(point[1] - wish))[0]
@@ -148,7 +110,9 @@ class _Search:
         except ConfigError:
             # Sizes that do not fit the other parameters (an odd number of vertices of odd degree) are passed over.
             self.misses += 1
-            self.points.append((size, 0.0 if size <= self.family.size_range[0] else self._guess(size)))
+            finite = [point for point in self.points if point[1] < inf and size > self.family.size_range[0]]
+            guess = min(finite, key=lambda point: abs(point[0] - size))[1] if finite else 0.0
+            self.points.append((size, guess))
             return None
         digest = hashlib.sha256(formula.to_dimacs().encode()).hexdigest()
         if digest in self.texts:
@@ -159,15 +123,6 @@ class _Search:
         self.points.append((size, inf if measured is None else log10(max(measured, 1.0))))
         return formula, inf if measured is None else measured
 
-    def _guess(self, size: float) -> float:
-        finite = [point for point in self.points if point[1] < inf]
-        return min(finite, key=lambda point: abs(point[0] - size))[1] if finite else 0.0
-
-
-def _check_range(family: Family, low: float, high: float) -> None:
-    if not 1 <= low < high < inf:
-        raise ConfigError(f"{family.name}: target cost: found {low:g}..{high:g}, expected 1 <= LOW < HIGH")
-
 
 def spread(
     family: Family,
@@ -177,14 +132,14 @@ def spread(
     seed: int,
     cost: Cost,
     *,
-    params: Mapping[str, Value] | None = None,
-    max_runs: int | None = None,
+    params: Mapping[str, Value],
 ) -> Iterator[Tuned]:
     """Yield up to ``count`` instances whose log costs are spread evenly over ``low .. high``.
 
     The range is cut into ``count`` slices that are equally wide in log cost, and each is to hold one instance.
     Instances come as they are found, cheap ones first on the whole; the cost function alone decides whether a second
-    run gives the same ones.
+    run gives the same ones. What is missing is given up after ``20 + 12 * count`` runs of it: fewer than ``count`` come
+    back when sizes have too coarse an effect.
 
     Parameters
     ----------
@@ -200,43 +155,27 @@ def spread(
         Cost of a formula, or None if over its limit (which should lie above ``high``).
     params
         Fixed parameters; those that are missing take turns over the family's variants.
-    max_runs
-        Runs of ``cost`` after which what is missing is given up (default ``20 + 12 * count``). Fewer than ``count``
-        come back when sizes have too coarse an effect.
 
     Raises
     ------
     ConfigError
         If the range is empty, or a parameter is unknown, out of bounds, or the size parameter itself.
     """
-    _check_range(family, low, high)
-    fixed = dict(params or {})
-    if family.size_parameter in fixed:
+    if not 1 <= low < high < inf:
+        raise ConfigError(f"{family.name}: target cost: found {low:g}..{high:g}, expected 1 <= LOW < HIGH")
+    if family.size_parameter in params:
         raise ConfigError(
             f"{family.name}: {family.size_parameter} is what a target cost tunes; give it no value, or no target"
         )
-    family.resolve(fixed)
-    return _spread(family, low, high, count, seed, cost, fixed, 20 + 12 * count if max_runs is None else max_runs)
-
-
-def _spread(
-    family: Family,
-    low: float,
-    high: float,
-    count: int,
-    seed: int,
-    cost: Cost,
-    fixed: Mapping[str, Value],
-    max_runs: int,
-) -> Iterator[Tuned]:
+    family.resolve(params)
     draws = Draws(seed, f"target-cost-{family.name}")
-    variants = [{**variant, **fixed} for variant in family.variants]
+    variants = [{**variant, **params} for variant in family.variants]
     # Parameters given by the caller can make variants alike.
     searches = [_Search(family, variant, draws) for i, variant in enumerate(variants) if variant not in variants[:i]]
     bottom, width = log10(low), (log10(high) - log10(low)) / count
     open_ = list(range(count))
     runs, turn, fruitless = 0, draws.one_below(len(searches)), 0
-    while open_ and runs < max_runs and searches:
+    while open_ and runs < 20 + 12 * count and searches:
         search = searches[turn % len(searches)]
         # The cheapest open slice first; one that no size seems to hit must not hold up the others.
         place = open_[fruitless % len(open_)]
