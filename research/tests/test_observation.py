@@ -90,7 +90,7 @@ def test_features_are_those_of_the_window(cadical: Recording) -> None:
 
 def test_estimates_are_of_the_longest_tree_so_far(cadical: Recording) -> None:
     (one,) = observations(cadical, [Point(0, 1000, 1500)])
-    found = estimates(cadical.trace)
+    found = estimates(cadical.trace.events)
     longest = int(np.argmax(found.leaves[:1500]))
     assert set(one.estimates) == set(ESTIMATES)
     assert one.estimates["twice_so_far"] == pytest.approx(np.log10(3000))

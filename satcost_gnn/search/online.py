@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.search.trace import Trace
-from satcost_gnn.search.tree_size import TreeEstimates, estimates
+from satcost_gnn.search.tree_size import estimates
 
 if TYPE_CHECKING:
     from satcost_gnn.search.probe_settings import ProbeResult
@@ -317,10 +317,10 @@ def capped(log2: NDArray[np.float64]) -> NDArray[np.float64]:
     return clipped
 
 
-def _tree_features(trace: Trace, found: TreeEstimates | None = None) -> dict[str, float]:
+def _tree_features(trace: Trace) -> dict[str, float]:
     if not trace.conflicts:
         return {}
-    found = estimates(trace) if found is None else found
+    found = estimates(trace.events)
     series = {
         "wbe": capped(found.log2_wbe),
         "recursive": capped(found.log2_recursive),

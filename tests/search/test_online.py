@@ -206,7 +206,7 @@ def test_variables_by_hand() -> None:
 
 def test_trees_against_the_estimators() -> None:
     trace = made_up(95)
-    found = estimates(trace)
+    found = estimates(trace.events)
     vector = online_features(trace)
     assert vector["tree.trees_log"] == pytest.approx(math.log(10))
     assert vector["tree.leaves_last_log"] == pytest.approx(math.log(6))
