@@ -86,7 +86,7 @@ def test_truncation_is_a_prefix() -> None:
     assert (short.assigned == UNKNOWN).all() and (short.learnt == UNKNOWN).all() and not short.observed.any()
     assert short.propagations == short.restarts == UNKNOWN
     assert short.n_active == trace.n_active
-    np.testing.assert_array_equal(estimates(short).log2_wbe, estimates(trace).log2_wbe[:2])
+    np.testing.assert_array_equal(estimates(short.events).log2_wbe, estimates(trace.events).log2_wbe[:2])
 
 
 def test_truncation_at_the_ends() -> None:
