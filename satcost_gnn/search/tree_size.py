@@ -69,8 +69,8 @@ class TreeSize:
     *Recursive.* An unexplored right subtree is taken to be as large as its left sibling: the estimate is 1 at a leaf,
     ``1 + 2 e`` at a node whose left child is being searched and estimated at ``e``, and ``1 + s + e`` at one whose left
     subtree is closed with ``s`` nodes and whose right child is being searched. From the current node to the root these
-    are affine maps; their composition ``e -> alpha + 2^level e``, with one factor 2 for each open decision, is kept, and
-    on a stack the composition down to each open decision. The estimate is brought up to date at each conflict, when
+    are affine maps; their composition ``e -> alpha + 2^level e``, with one factor 2 for each open decision, is kept,
+    and on a stack the composition down to each open decision. The estimate is brought up to date at each conflict, when
     decision ``b + 1``'s left subtree, of ``2 l - 1`` nodes for its ``l`` leaves, has just been closed.
     """
 
@@ -149,29 +149,19 @@ PROGRESS_LEVELS = 4
 
 
 def progress_estimate(assigned: NDArray[np.floating], n_vars: int) -> NDArray[np.float64]:
-    """Return MiniSat's estimate of the share of the search space that is done.
+    """Return MiniSat's estimate of the share of the search space that is done, ``float64[n]`` in [0, 1].
 
     Each literal assigned at level ``i`` counts ``F^i`` with ``F = 1 / n_vars``, and the sum is divided by ``n_vars``
-    (``Solver::progressEstimate`` of MiniSat 2.2, which its progress column and its statistics show).
-
-    Parameters
-    ----------
-    assigned
-        ``float64[n, PROGRESS_LEVELS]``: literals assigned at decision levels 0, 1, ...
-    n_vars
-        Variables of the formula.
-
-    Returns
-    -------
-    ``float64[n]`` in [0, 1].
+    (``Solver::progressEstimate`` of MiniSat 2.2, which its progress column and its statistics show). ``assigned`` is
+    ``float64[n, PROGRESS_LEVELS]``: literals assigned at decision levels 0, 1, ...
     """
     n_vars = max(n_vars, 1)
     weights = (1.0 / n_vars) ** np.arange(assigned.shape[1])
     return np.asarray(np.clip(assigned @ weights / n_vars, 0.0, 1.0), dtype=np.float64)
 
 
-# Of HoltProgress: weights of the newest level and trend (`a` and `b`), samples kept, an even number, and the weight below
-# which the forecast is unknown: there it says more about the first dive than about the tree.
+# Of HoltProgress: weights of the newest level and trend (`a` and `b`), samples kept (an even number), and the weight
+# below which the forecast is unknown: there it says more about the first dive than about the tree.
 _LEVEL_SMOOTHING, _TREND_SMOOTHING = 0.65, 0.15
 _CAPACITY = 1024
 _LEAST_WEIGHT = 0.005
@@ -312,4 +302,6 @@ def estimates(events: NDArray[np.int32]) -> TreeEstimates:
             holt.restart()
             tree += 1
     table = np.array(rows, dtype=np.float64).reshape(-1, 4)
-    return TreeEstimates(*table.T, np.array(leaves, dtype=np.int64), np.array(trees, dtype=np.int64))
+    wbe, recursive, weight, forecasts = table.T
+    of_leaves, of_trees = np.array(leaves, dtype=np.int64), np.array(trees, dtype=np.int64)
+    return TreeEstimates(wbe, recursive, weight, forecasts, of_leaves, of_trees)
