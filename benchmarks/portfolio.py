@@ -16,6 +16,7 @@ import heapq
 import json
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from satcost_gnn.data.materialise import materialise
 from satcost_gnn.data.portfolio_summary import par_scores
 from satcost_gnn.decide.batch import Aim, BatchQueue, simulate
 from satcost_gnn.decide.objective import Objective
-from satcost_gnn.decide.policy import Policy, SchedulePolicy, SelectPolicy, SolvePolicy
+from satcost_gnn.decide.policy import schedule_plan, select_plan, solve_plan
 from satcost_gnn.decide.schedule import plan
 from satcost_gnn.decide.schedule_search import ScheduleSettings
 from satcost_gnn.decide.scoring import Plan, charge, runtimes, score
@@ -171,7 +172,7 @@ def main() -> None:
         assert fitted is not None
         training, origin = fitted, "the data set's training, validation and calibration sides"
     single = training.single_best(solvers)
-    settings = SelectionSettings(Objective.PAR2, cutoff, 0.0, solvers)
+    settings = SelectionSettings(Objective.PAR2, cutoff)
 
     overhead = np.array([charge(predicted[name].timings) for name in tests])
     probe_solves = np.array([bool(predicted[name].result) for name in tests])
@@ -183,12 +184,12 @@ def main() -> None:
         # Where the probe has solved it, that is all there is to pay.
         return par(np.where(probe_solves, 0.0, cost), True, cutoff, overhead=overhead)
 
-    def scored(policy: Policy) -> Costs:
+    def scored(policy: Callable[..., Plan], settings: SelectionSettings | ScheduleSettings) -> Costs:
         rows = zip(tests, measured, overhead.tolist(), strict=True)
         return np.array(
             [
                 score(
-                    policy.decide(predicted[name], seconds, training),
+                    policy(predicted[name], seconds, training, settings),
                     runtimes(row, solvers, cutoff),
                     cutoff,
                     seconds,
@@ -202,7 +203,7 @@ def main() -> None:
     costs: dict[str, Costs] = {
         "sbs": measured[:, solvers.index(single)],
         "vbs": virtual_best(measured),
-        "select": scored(SelectPolicy(settings)),
+        "select": scored(select_plan, settings),
         "select_without_overhead": par(own, True, cutoff),
         "sbs_with_overhead": charged(runtime[:, solvers.index(single)]),
         "vbs_with_overhead": charged(virtual_best(runtime)),
@@ -211,9 +212,9 @@ def main() -> None:
     for cores in (1, 2):
         suffix = f"_{cores}_cores" if cores > 1 else ""
         whole = ScheduleSettings(Objective.PAR2, cutoff, cores, training.copula_correlation)
-        costs["schedule" + suffix] = scored(SchedulePolicy(whole))
+        costs["schedule" + suffix] = scored(schedule_plan, whole)
         if cores == 1:
-            costs["solve"] = scored(SolvePolicy(whole))
+            costs["solve"] = scored(solve_plan, whole)
         for copula_correlation, label in (
             (training.copula_correlation, "schedule_as_predicted"),
             (0.0, "schedule_independent"),
@@ -257,17 +258,15 @@ def main() -> None:
         distribution = CostDistribution(grid, cdf)
         for cores in (1, 2, 8):
             found: dict[str, Any] = {
-                str(aim): vars(simulate(BatchQueue(distribution, solvers, cutoff, aim), runtime[open_], solvers, cores))
+                str(aim): simulate(BatchQueue(distribution, solvers, cutoff, aim), runtime[open_], solvers, cores)
                 for aim in Aim
             }
             sbs_only = distribution[:, [solvers.index(single)]]
-            found["given, single best"] = vars(
-                simulate(
-                    BatchQueue(sbs_only, [single], cutoff, Aim.GIVEN),
-                    runtime[open_][:, [solvers.index(single)]],
-                    [single],
-                    cores,
-                )
+            found["given, single best"] = simulate(
+                BatchQueue(sbs_only, [single], cutoff, Aim.GIVEN),
+                runtime[open_][:, [solvers.index(single)]],
+                [single],
+                cores,
             )
             found["oracle, mean"] = oracle_batch(runtime[open_], cutoff, cores, longest_first=False)
             found["oracle, total"] = oracle_batch(runtime[open_], cutoff, cores, longest_first=True)

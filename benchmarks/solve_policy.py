@@ -25,7 +25,7 @@ from satcost_gnn.data.joining import join_datasets
 from satcost_gnn.data.materialise import fill_cache
 from satcost_gnn.data.portfolio_summary import par_scores
 from satcost_gnn.decide.objective import Objective
-from satcost_gnn.decide.policy import SolvePolicy
+from satcost_gnn.decide.policy import solve_plan
 from satcost_gnn.decide.schedule_search import ScheduleSettings
 from satcost_gnn.decide.scoring import charge, runtimes, score
 from satcost_gnn.decide.training_statistics import TrainingStatistics
@@ -79,14 +79,15 @@ def replayed(dataset: Dataset, solvers: tuple[str, ...], limit_s: float, options
         cache, _ = fill_cache(dataset, late, options.work / "cache", predictor.settings, root=options.root, jobs=1)
         with predictor:
             found, _ = predictions_of(predictor, cache, late)
-    policy = SolvePolicy(ScheduleSettings(Objective.PAR2, limit_s, 1, training.copula_correlation))
+    settings = ScheduleSettings(Objective.PAR2, limit_s, 1, training.copula_correlation)
     cost: NDArray[np.float64] = np.array(
         [
             score(
-                policy.decide(
+                solve_plan(
                     found.get(name, unpredicted(predictor, name)),
                     overhead := charge(found[name].timings) if name in found else 0.0,
                     training,
+                    settings,
                 ),
                 runtimes(row, solvers, limit_s),
                 limit_s,

@@ -165,7 +165,7 @@ _SPENT = ("spent.conflicts_log", "spent.restarts_log")
 
 def observations(recording: Recording, points: list[Point]) -> Iterator[Observation]:
     """Yield what is known at each point; a point with fewer than eight conflicts reported in its window is left out."""
-    found = estimates(recording.trace)
+    found = estimates(recording.trace.events)
     series = conflict_series(recording.trace)
     for point in points:
         first, end = (int(np.searchsorted(recording.numbers, at, side="right")) for at in (point.begin, point.end))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from satcost_gnn.core.feature_vector import FeatureVector
@@ -9,7 +11,7 @@ from satcost_gnn.features.instance import Instance
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.graph import clause_variable_graph
 from satcost_gnn.learn.base import TrainingTable
-from satcost_gnn.search.trace import Trace
+from satcost_gnn.search.trace import UNKNOWN, Trace
 
 STATIC = ("size", "ratio", "constant")
 ONLINE = ("depth", "noise")
@@ -68,6 +70,17 @@ def random_trace(rng, n_vars, conflicts=50, sampled=0.8):
         learnt_positive=rng.integers(0, learnt + 1),
         observed=observed,
     )
+
+
+def first_conflicts(trace, count):
+    """Return a trace's first conflicts, of which counts per variable and the solver's totals are not known."""
+    per_conflict = ("level", "backjump", "trail", "undone", "decisions", "restart", "assigned_since", "fixed")
+    parts = {name: getattr(trace, name)[:count] for name in (*per_conflict, "progress", "learnt_length")}
+    per_variable = ("assigned", "decided", "flips", "positive", "learnt", "learnt_positive")
+    parts |= dict.fromkeys(per_variable, np.full(trace.n_vars, UNKNOWN, dtype=np.int32))
+    end = int(np.flatnonzero(trace.events >= 0)[count - 1]) + 1 if count else 0
+    unseen = np.zeros(trace.n_vars, dtype=bool)
+    return replace(trace, **parts, events=trace.events[:end], observed=unseen, propagations=UNKNOWN, restarts=UNKNOWN)
 
 
 def renamed_and_shuffled(rng, formula, trace=None):

@@ -26,3 +26,8 @@ def test_help_loads_nothing_heavy_and_lists_the_commands() -> None:
 
 def test_reading_and_probing_need_no_torch() -> None:
     assert "torch" not in _modules_after("import satcost_gnn.features.preprocessing")
+
+
+def test_solving_imports_no_predictor_before_it_predicts() -> None:
+    modules = _modules_after("import satcost_gnn.cli.solve")
+    assert "satcost_gnn.decide.run" in modules and "satcost_gnn.serve.predictor" not in modules

@@ -62,12 +62,12 @@ def test_checkpoints_grow_and_look_back_over_the_window(cadical: Recording) -> N
 @pytest.mark.parametrize("place", [restart_points, checkpoints])
 def test_points_do_not_know_where_the_search_ends(cadical: Recording, place: object) -> None:
     assert callable(place)
-    cut = replace(
-        cadical,
-        conflicts=3000,
-        trace=cadical.trace.truncated_to(3000),
-        numbers=cadical.numbers[:3000],
-    )
+    whole_trace = cadical.trace
+    names = ("level", "backjump", "trail", "undone", "decisions", "restart", "assigned_since", "fixed", "progress")
+    parts = {name: getattr(whole_trace, name)[:3000] for name in (*names, "learnt_length")}
+    events = whole_trace.events[: int(np.flatnonzero(whole_trace.events >= 0)[2999]) + 1]
+    cut_trace = replace(whole_trace, **parts, events=events)
+    cut = replace(cadical, conflicts=3000, trace=cut_trace, numbers=cadical.numbers[:3000])
     whole, part = place(cadical), place(cut)
     assert part == [point for point in whole if point.end < 3000]
     found = {one.point: one for one in observations(cadical, whole)}
@@ -90,7 +90,7 @@ def test_features_are_those_of_the_window(cadical: Recording) -> None:
 
 def test_estimates_are_of_the_longest_tree_so_far(cadical: Recording) -> None:
     (one,) = observations(cadical, [Point(0, 1000, 1500)])
-    found = estimates(cadical.trace)
+    found = estimates(cadical.trace.events)
     longest = int(np.argmax(found.leaves[:1500]))
     assert set(one.estimates) == set(ESTIMATES)
     assert one.estimates["twice_so_far"] == pytest.approx(np.log10(3000))

@@ -33,7 +33,6 @@ from satcost_gnn.decide.objective import Objective, partial_moment, scores
 from satcost_gnn.decide.training_statistics import UNIT, TrainingStatistics
 from satcost_gnn.errors import ConfigError, FormulaError
 from satcost_gnn.features.preprocessing import Preprocessed
-from satcost_gnn.features.spec import PreprocessSettings
 from satcost_gnn.formula.sources import FormulaFile, UnreadableName, for_children
 from satcost_gnn.serve.predictor import Predictor
 
@@ -73,13 +72,7 @@ class Aim(StrEnum):
 
     @classmethod
     def of(cls, name: str) -> Aim:
-        """Return the aim of this name.
-
-        Raises
-        ------
-        ConfigError
-            If there is none.
-        """
+        """Return the aim of this name; ConfigError if there is none."""
         try:
             return cls(name)
         except ValueError:
@@ -102,8 +95,6 @@ class BatchQueue:
     ----------
     distribution
         ``(m, n_solvers)``, in CPU seconds.
-    solvers
-        Names of the columns.
     limit_s
         CPU seconds of an instance, for all that is done for it. It is given up when they are used up.
     aim
@@ -153,21 +144,14 @@ class BatchQueue:
         return heapq.heappop(self._heap)[2] if self._heap else None
 
     def failed(self, task: Task, used_s: float | None = None, *, out: bool = False) -> bool:
-        """Take a run back that gave no answer.
+        """Take a run back that gave no answer, and return whether the instance will be run again.
 
         Parameters
         ----------
-        task
-            What was run.
         used_s
             CPU seconds that it has used; None for all that it was given, or for none if its solver is of no use.
         out
             Whether its solver is of no use on this instance, however long it runs (a crash, an exhausted memory).
-
-        Returns
-        -------
-        bool
-            Whether the instance will be run again.
         """
         column = self._solvers.index(task.solver)
         self._left[task.instance] -= used_s if used_s is not None else 0.0 if out else task.cpu_s
@@ -203,11 +187,8 @@ class BatchQueue:
         """Return the largest index of an instance, with the solver's column and the limit that it is for."""
         best = (0.0, int(able[0]), self._limit)
         for column in able.tolist():
-            cdf, moment, tried = (
-                self._cdf[instance, column],
-                self._moment[instance, column],
-                self._tried[instance, column],
-            )
+            cdf, moment = self._cdf[instance, column], self._moment[instance, column]
+            tried = self._tried[instance, column]
             known, spent = (cdf[tried], moment[tried]) if tried >= 0 else (0.0, 0.0)
             later = (np.arange(len(self._lengths)) > tried) & (self._lengths <= self._left[instance] * (1 + 1e-9))
             # Of a run that is known to take longer than it had: both are up to the same factor, the chance of that.
@@ -220,41 +201,19 @@ class BatchQueue:
         return best
 
 
-@dataclass(frozen=True)
-class SimulatedBatch:
-    """What an order comes to, given what every run takes.
+def simulate(work: BatchQueue, runtime_s: Floats, solvers: Sequence[str], cores: int) -> dict[str, float]:
+    """Run an unused queue on measured times instead of solvers, so many runs at a time.
 
     Parameters
     ----------
-    mean_s
-        Mean time until an instance is solved or given up.
-    mean_solved_s
-        The same over the solved ones.
-    total_s
-        Time until the last has ended.
-    solved
-        Number of solved instances.
-    """
-
-    mean_s: float
-    mean_solved_s: float
-    total_s: float
-    solved: int
-
-
-def simulate(work: BatchQueue, runtime_s: Floats, solvers: Sequence[str], cores: int) -> SimulatedBatch:
-    """Run a queue on measured times instead of solvers.
-
-    Parameters
-    ----------
-    work
-        The queue, unused.
     runtime_s
         ``float64[m, n_solvers]``: CPU seconds, infinite for no answer.
-    solvers
-        Names of the columns.
-    cores
-        Runs at a time.
+
+    Returns
+    -------
+    dict
+        ``mean_s``: mean time until an instance is solved or given up; ``mean_solved_s``: the same over the solved ones;
+        ``total_s``: time until the last has ended; ``solved``: number of solved instances.
     """
     column = {name: k for k, name in enumerate(solvers)}
     ended: dict[int, float] = {}
@@ -275,12 +234,12 @@ def simulate(work: BatchQueue, runtime_s: Floats, solvers: Sequence[str], cores:
         elif not work.failed(task):
             ended[task.instance] = now
     times = np.array(list(ended.values()))
-    return SimulatedBatch(
-        float(times.mean()) if len(times) else 0.0,
-        float(np.mean(solved)) if solved else 0.0,
-        now,
-        len(solved),
-    )
+    return {
+        "mean_s": float(times.mean()) if len(times) else 0.0,
+        "mean_solved_s": float(np.mean(solved)) if solved else 0.0,
+        "total_s": now,
+        "solved": len(solved),
+    }
 
 
 # With solvers ---------------------------------------------------------------------------------------------------------
@@ -307,10 +266,6 @@ class BatchSettings:
         CPU seconds of an instance: reading, early search, prediction and all its runs together.
     memory_limit_mb
         Mebibytes of each run.
-    cores
-        Runs at a time.
-    aim
-        What the order makes small.
     programs
         Solver of the checkpoint -> registered name of the program that is run in its place.
     """
@@ -338,12 +293,6 @@ def solve_batch(
 
     Parameters
     ----------
-    predictor
-        In CPU seconds.
-    sources
-        Paths.
-    settings
-        Limits, cores, aim.
     on_row
         Called in the caller's thread with the row (:data:`BATCH_COLUMNS`) of each instance that has ended.
     cluster
@@ -367,32 +316,24 @@ def solve_batch(
     def finish(row: dict[str, Any]) -> None:
         on_row({**row, "finished_s": time.monotonic() - begin})
 
-    with ExitStack() as stack:
-        readable = _Readable(stack, predictor.settings)
-        files, memory_mb = map(readable.one, sources), settings.memory_limit_mb
-        items = left_open(predictor, files, settings.limit_s, settings.cores, finish, memory_mb, cluster)
-        _predict_and_run(predictor, items, settings, finish, readable.files, cluster)
+    files: dict[str, FormulaFile] = {}
 
-
-class _Readable:
-    """Makes of names what child processes can read again and again, as long as the stack lasts."""
-
-    def __init__(self, stack: ExitStack, settings: PreprocessSettings) -> None:
-        self._stack, self._settings = stack, settings
-        self.files: dict[str, FormulaFile] = {}
-
-    def one(self, name: str) -> FormulaFile | UnreadableName:
-        """Return the file of a name, or why there is none."""
-        deadline = time.monotonic() + self._settings.limits.wall_s
+    def readable(name: str) -> FormulaFile | UnreadableName:
+        """Return a file that child processes can read again and again, as long as the stack lasts, or why not."""
+        limits = predictor.settings.limits
         try:
-            file = self._stack.enter_context(for_children(name, self._settings.limits.read, deadline))
+            file = stack.enter_context(for_children(name, limits.read, time.monotonic() + limits.wall_s))
         except FormulaError as error:
             return UnreadableName(name, str(error))
         assert isinstance(file, FormulaFile)
         # In the table it has the name that it was given by.
-        file = replace(file, name=name)
-        self.files[name] = file
-        return file
+        files[name] = replace(file, name=name)
+        return files[name]
+
+    with ExitStack() as stack:
+        readables, memory_mb = map(readable, sources), settings.memory_limit_mb
+        items = left_open(predictor, readables, settings.limit_s, settings.cores, finish, memory_mb, cluster)
+        _predict_and_run(predictor, items, settings, finish, files, cluster)
 
 
 def _predict_and_run(
@@ -429,14 +370,8 @@ def _predict_and_run(
     distribution = CostDistribution(grid_for(UNIT), np.stack(cdfs))
     single = TrainingStatistics.of_checkpoint(predictor.checkpoint).single_best(predictor.solvers)
     unlike = [number for number, job in enumerate(jobs) if job.row["in_distribution"] is False]
-    work = BatchQueue(
-        distribution,
-        predictor.solvers,
-        settings.limit_s,
-        settings.aim,
-        dict.fromkeys(unlike, single),
-        [job.early_s for job in jobs],
-    )
+    keeps, early = dict.fromkeys(unlike, single), [job.early_s for job in jobs]
+    work = BatchQueue(distribution, predictor.solvers, settings.limit_s, settings.aim, keeps, early)
     for number, job in enumerate(jobs):
         best = int(np.argmin(work.expected_s[number]))
         known = settings.limit_s <= bound
@@ -476,13 +411,5 @@ def _run_all(
         out = run.status in ("MEMOUT", "CRASHED", "UNSUPPORTED")
         if not answered and work.failed(task, run.cpu_s, out=out):
             continue
-        finish(
-            {
-                **job.row,
-                "status": run.status,
-                "solver": task.solver,
-                "cpu_s": job.cpu_s,
-                "runs": job.runs,
-                "error": run.detail,
-            }
-        )
+        told = {"status": run.status, "solver": task.solver, "cpu_s": job.cpu_s, "runs": job.runs, "error": run.detail}
+        finish({**job.row, **told})

@@ -32,8 +32,8 @@ def left_open(
     limit_s: float,
     jobs: int,
     finish: Callable[[dict[str, Any]], None],
-    memory_mb: int = 4096,
-    cluster: RayCluster | None = None,
+    memory_mb: int,
+    cluster: RayCluster | None,
 ) -> Iterator[tuple[int, Preprocessed] | None]:
     """Preprocess the files of a batch, and yield those that presolving has not answered.
 
@@ -41,10 +41,6 @@ def left_open(
 
     Parameters
     ----------
-    predictor
-        Whose checkpoint says how to preprocess.
-    sources
-        The files.
     limit_s
         CPU seconds of an instance.
     jobs

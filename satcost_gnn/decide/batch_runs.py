@@ -22,17 +22,7 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class RunOrder:
-    """One run that is to be made.
-
-    Parameters
-    ----------
-    file
-        The instance.
-    solver
-        Name of the solver, or of a registered program.
-    cpu_s, memory_mb
-        Limits.
-    """
+    """One run that is to be made, of a solver or a registered program; CPU seconds and mebibytes are its limits."""
 
     file: FormulaFile
     solver: str
@@ -45,14 +35,9 @@ class RunOrder:
 
 
 def runs_here(wanted: Callable[[], tuple[Key, RunOrder] | None], cores: int) -> Iterator[tuple[Key, SolverRun]]:
-    """Make runs on this machine, and yield each when it has ended.
+    """Make runs on this machine, so many at a time, and yield each when it has ended.
 
-    Parameters
-    ----------
-    wanted
-        Returns the next run; None where there is none before another one has ended.
-    cores
-        Runs at a time.
+    ``wanted`` returns the next run; None where there is none before another one has ended.
     """
 
     def call(key: Key, order: RunOrder) -> Callable[[Sandbox], tuple[Key, SolverRun]]:
@@ -74,8 +59,6 @@ def run_on_node(place: Path, order: RunOrder, program: ExternalSpec | None) -> S
     ----------
     place
         Where the node can read the file.
-    order
-        The run.
     program
         The solver's definition if it is a program, which is at the same path on every node.
     """
@@ -92,18 +75,9 @@ def run_on_node(place: Path, order: RunOrder, program: ExternalSpec | None) -> S
 def runs_on_cluster(
     wanted: Callable[[], tuple[Key, RunOrder] | None], cluster: RayCluster, memory_mb: int
 ) -> Iterator[tuple[Key, SolverRun]]:
-    """Make runs on a cluster, as :func:`runs_here` does.
+    """Make runs on a cluster, as :func:`runs_here` does; a node sets some mebibytes aside for each.
 
     What the cluster has given up counts as a run that crashed.
-
-    Parameters
-    ----------
-    wanted
-        See :func:`runs_here`.
-    cluster
-        Where.
-    memory_mb
-        Mebibytes that a node sets aside for each.
 
     Raises
     ------

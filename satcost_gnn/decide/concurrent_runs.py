@@ -17,11 +17,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from satcost_gnn.decide.member import Member
 from satcost_gnn.decide.one_run import OneRun
 from satcost_gnn.decide.scoring import Slice
 from satcost_gnn.decide.solver_child import ANSWER_CHILD, Glimpse, Reading, Watch
-from satcost_gnn.decide.solving import Attempt, Progress, SolveSettings
+from satcost_gnn.decide.solving import Attempt, Member, Progress, SolveSettings
 from satcost_gnn.decide.turns import with_parity
 from satcost_gnn.errors import FormulaError
 from satcost_gnn.formula.cnf import Formula
@@ -79,14 +78,10 @@ class ConcurrentRuns:
         What children are sent.
     order
         Who is run where a schedule has nothing more to say, the best first.
-    settings
-        Limits, cores, programs.
     begin
         When everything began, on the clock.
     proofs
         Directory that proofs are written into; None for no proofs.
-    clock
-        What time it is, in seconds.
     """
 
     def __init__(
@@ -295,8 +290,10 @@ class ConcurrentRuns:
             left = end - self._clock()
             if left <= 0:
                 return True
-            if not self._planned and not busy[0].waiting and self._used_up(busy[0]):
-                self._let_go_on(busy[0])
+            run = busy[0].running
+            if not self._planned and not busy[0].waiting and run is not None and self._used_up(busy[0]):
+                # It goes on until something is decided.
+                run.slice_ends_s = run.slice_ends_at = run.look_at = float("inf")
                 return True
             try:
                 item = self.ended.get(timeout=min(every_s, left, *(self._until_turn(core) for core in busy)))
@@ -318,13 +315,6 @@ class ConcurrentRuns:
         left = min(run.slice_ends_s - run.used_s(), run.slice_ends_at - now)
         run.look_at = now + max(left / _THREADS, _LEAST_LOOK_S)
         return left <= 0
-
-    @staticmethod
-    def _let_go_on(core: _Core) -> None:
-        """Take the end of its slice from what runs: it goes on until something is decided."""
-        if core.running is not None:
-            run = core.running
-            run.slice_ends_s = run.slice_ends_at = run.look_at = float("inf")
 
     def _until_turn(self, core: _Core) -> float:
         """Return the seconds for which a core needs no look."""

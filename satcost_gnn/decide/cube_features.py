@@ -26,18 +26,11 @@ def check_fits(formula: Formula, literals: Sequence[int]) -> None:
 
 
 def simplified(formula: Formula, literals: Sequence[int]) -> Formula:
-    """Return what is left of a formula under a cube after unit propagation.
+    """Return what is left of a formula under a cube that fits it (:func:`check_fits`) after unit propagation.
 
     Satisfied clauses, false literals and fixed variables go; the variables that are left are numbered anew, in the same
     order. A refuted formula becomes a single empty clause.
-
-    Raises
-    ------
-    ConfigError
-        If a literal is zero or of a variable that the formula lacks.
     """
-    if any(not 0 < abs(literal) <= formula.n_vars for literal in literals):
-        raise ConfigError(f"found cube {list(literals)}; expected variables in 1..{formula.n_vars}")
     value = np.zeros(formula.n_vars + 1, dtype=np.int8)
     variables, signs = np.abs(formula.literals), np.sign(formula.literals).astype(np.int8)
     owner = np.repeat(np.arange(formula.n_clauses), formula.clause_lengths)
@@ -84,21 +77,10 @@ def cube_features_child(formula: Formula, cubes: Sequence[Sequence[int]]) -> lis
     return found
 
 
-def cube_features(
-    formula: Formula,
-    cubes: Sequence[Sequence[int]],
-    sandbox: Sandbox,
-) -> list[FeatureVector | str]:
-    """Return for each cube what unit propagation makes of it.
+def cube_features(formula: Formula, cubes: Sequence[Sequence[int]], sandbox: Sandbox) -> list[FeatureVector | str]:
+    """Return for each cube what unit propagation makes of it, in children forked in the sandbox.
 
-    Parameters
-    ----------
-    formula
-        The formula; it is sent to the child once for many cubes.
-    cubes
-        Literals of each; see :func:`check_fits`.
-    sandbox
-        Where the children are forked.
+    The formula is sent to the child once for many cubes, which fit it (see :func:`check_fits`).
 
     Returns
     -------

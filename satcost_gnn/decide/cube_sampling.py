@@ -67,7 +67,7 @@ def design(predicted: ArrayLike, n: int) -> Design:
     predicted
         ``float64[M]``: predicted cost of every cube that isn't known, positive.
     n
-        Cubes to run, at least 2.
+        Cubes to run.
 
     Raises
     ------
@@ -107,16 +107,12 @@ class SampledTotal:
 
     Parameters
     ----------
-    value
-        The estimate.
     low, high
         Ends of the interval with the asked-for coverage.
     slope
         What was added for each unit by which the sample's predictions fall short of all predictions.
-    runs
-        Cubes run.
     censored
-        How many of them a limit stopped.
+        How many of the runs a limit stopped.
     lower_bound
         The estimate with censored runs counted at what they had used: too low if there are any.
     """
@@ -131,25 +127,19 @@ class SampledTotal:
 
 
 def estimate(plan: Design, chosen: ArrayLike, measured: ArrayLike, coverage: float = 0.8) -> SampledTotal:
-    """Estimate the total from a sample.
+    """Estimate the total from a sample, with an interval of some coverage.
 
-    Parameters
-    ----------
-    plan
-        Strata and predictions.
-    chosen
-        ``int64[n]``: positions of the sampled cubes.
-    measured
-        ``float64[n]``: their costs.
-    coverage
-        Of the interval.
-
-    Notes
-    -----
     The interval is Student's t on the logarithm, by the delta method. With two or three runs in a stratum the usual
     variance within it says next to nothing, so it is also worked out from the relative errors of all predictions pooled
     (as if errors were in proportion to the predictions), and the larger of both is taken: with 6 of 60 cubes that
     brought the coverage of a nominal 80 % from 50 to about 80 % in simulations.
+
+    Parameters
+    ----------
+    chosen
+        ``int64[n]``: positions of the sampled cubes.
+    measured
+        ``float64[n]``: their costs.
     """
     from scipy.stats import t as student
 

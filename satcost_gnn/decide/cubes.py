@@ -56,16 +56,12 @@ class CubePrediction:
     ----------
     number
         Its place in the list, from 0.
-    literals
-        The cube.
     prediction
         The prediction; for a cube that doesn't fit the formula, or couldn't be read, its status is ``error``.
     cost
         Distribution of the cost, of shape ``()``; None where there is no prediction.
     known
         The cost itself, in the unit, if the probe or unit propagation has solved the cube; else None.
-    error
-        Why there is no prediction.
     result
         ``SAT`` or ``UNSAT`` if the cube has been solved.
     """
@@ -96,29 +92,16 @@ def predict_cubes(
     jobs: int = 1,
     on_step: Callable[[], None] | None = None,
 ) -> list[CubePrediction]:
-    """Predict the cost of every cube.
+    """Predict the cost of every cube, and return the predictions in the order of the cubes.
 
     Parameters
     ----------
-    formula
-        The formula that the cubes are of.
-    cubes
-        Literals of each.
     predictor
         Predicts ``solver``; for ``static`` features its chain should begin at :data:`STATIC_ESTIMATOR`.
-    solver
-        Solver that is to run the cubes.
     features
         One of :data:`FEATURES`. No solver runs on a cube with ``shared`` and ``static``.
     jobs
         Cubes preprocessed at a time.
-    on_step
-        Called after each cube.
-
-    Returns
-    -------
-    list of CubePrediction
-        In the order of the cubes.
 
     Raises
     ------
@@ -238,22 +221,16 @@ class Total:
 
 
 def total_of(cubes: Sequence[CubePrediction], common_error: float = COMMON_ERROR, seed: int = 0) -> Total:
-    """Return the distribution of the sum of the cubes' costs from their predictions.
+    """Return the distribution of the sum of the cubes' costs from their predictions; those without one are left out.
+
+    Simulated with a Gaussian copula of one factor: cube i has the quantile at Phi(sqrt(r) z + sqrt(1 - r) e_i), with z
+    common to all. A draw in which a cube costs more than the labels tell about counts as beyond every other one.
 
     Parameters
     ----------
-    cubes
-        The predicted cubes; those without a prediction are left out.
     common_error
-        Correlation of the errors of two cubes. Cubes of one formula are alike, and so are the errors made on them:
+        Correlation r of the errors of two cubes. Cubes of one formula are alike, and so are the errors made on them:
         taken as independent they would average out, and the interval of the sum would be far too narrow.
-    seed
-        Of the simulation.
-
-    Notes
-    -----
-    Simulated with a Gaussian copula of one factor: cube i has the quantile at Phi(sqrt(r) z + sqrt(1 - r) e_i), with z
-    common to all. A draw in which a cube costs more than the labels tell about counts as beyond every other one.
     """
     from scipy.special import ndtr
 

@@ -12,12 +12,7 @@ from satcost_gnn.serve.predictor import Predictor
 
 
 class DecidesByPredictor:
-    """Holds a predictor, and closes it at the end of a ``with`` block.
-
-    Parameters
-    ----------
-    predictor
-        In CPU seconds.
+    """Holds a predictor of CPU seconds, and closes it at the end of a ``with`` block.
 
     Raises
     ------
@@ -51,8 +46,6 @@ def open_predictor(where: str | Path | None, limit_s: float | None, **options: A
     limit_s
         CPU seconds of a run: the cutoff, and what bounds the early search (see
         :func:`~satcost_gnn.features.early_budget.early_share`). None for the checkpoint's cutoff.
-    options
-        Of :class:`~satcost_gnn.serve.predictor.Predictor`.
 
     Raises
     ------

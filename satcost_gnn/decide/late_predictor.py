@@ -18,17 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class LatePredictor:
-    """What a predictor of CPU seconds is to be opened with.
-
-    Parameters
-    ----------
-    checkpoint
-        The opened checkpoint.
-    solvers
-        Solvers to report.
-    options
-        Further arguments of :class:`~satcost_gnn.serve.predictor.Predictor`.
-    """
+    """What a predictor of CPU seconds is to be opened with, and the predictor once it is."""
 
     checkpoint: Checkpoint
     solvers: tuple[str, ...]

@@ -37,8 +37,6 @@ class Estimate:
 
     Parameters
     ----------
-    unit
-        Cost unit.
     state
         Counters of the run so far.
     distribution
@@ -46,8 +44,6 @@ class Estimate:
         estimate from.
     unknown
         Why the estimate would be a guess; empty if it is one to go by.
-    wall_s
-        Wall seconds so far.
     """
 
     unit: str
@@ -106,14 +102,9 @@ Callback = Callable[[Estimate], object]
 
 
 def give_up_below(p: float, limit: float) -> Callback:
-    """Return a callback that stops a run whose probability of ending within a limit has fallen too low.
+    """Return a callback that stops a run whose probability of ending within a limit has fallen below ``p``.
 
-    Parameters
-    ----------
-    p
-        Least probability that is worth going on for.
-    limit
-        Limit of the whole cost, in the monitor's unit.
+    The limit is that of the whole cost, in the monitor's unit.
     """
 
     def callback(estimate: Estimate) -> bool:
@@ -407,14 +398,7 @@ class CostMonitor:
 
 
 def prior_of(predictions: Sequence[Any], solver: str) -> dict[str, CostDistribution]:
-    """Return what a monitor takes as its prior from predictions of one instance.
-
-    Parameters
-    ----------
-    predictions
-        :class:`satcost_gnn.serve.predictor.Prediction` objects of one instance, each in a unit of its own.
-    solver
-        Name of the solver that will run.
+    """Return what a monitor takes as its prior from predictions of one instance, each in a unit of its own.
 
     Returns
     -------

@@ -22,10 +22,6 @@ class MonitoredRun:
 
     Parameters
     ----------
-    instance
-        Which instance.
-    solver
-        Which solver.
     status
         ``SAT``, ``UNSAT``, or why there is no answer: ``TIMEOUT``, ``MEMOUT``, ``CRASHED``.
     states
@@ -94,37 +90,19 @@ def run_monitored(
     *,
     instance: str,
     cpu_s: float = 10.0,
-    wall_s: float | None = None,
-    memory_mb: int = 4096,
-    weight: float = 1.0,
 ) -> MonitoredRun:
-    """Run a solver under the monitor in a limited child, and return what the monitor saw.
-
-    Parameters
-    ----------
-    sandbox
-        Where the child is forked.
-    solver
-        Name of a solver that can be monitored.
-    formula
-        Formula or path of its file.
-    instance
-        Its identity.
-    cpu_s, wall_s, memory_mb
-        Limits. The wall limit defaults to thirty times the CPU limit and a minute: it is for a solver that hangs.
-    weight
-        How many runs it stands for.
-    """
+    """Run a solver under the monitor in a limited child, and return what the monitor saw."""
     sent = formula if isinstance(formula, Formula) else str(formula)
     outcome = sandbox.run(
         "satcost_gnn.decide.monitored_runs:monitored_child",
         {"solver": solver, "formula": sent, "cpu_s": cpu_s},
-        Limits(cpu_s * 1.2 + 20.0, wall_s if wall_s is not None else 30 * cpu_s + 60.0, memory_mb),
+        # The wall limit is for a solver that hangs.
+        Limits(cpu_s * 1.2 + 20.0, 30 * cpu_s + 60.0, 4096),
     )
     found: dict[str, Any] = outcome.value or {}
     status = found.get("status", outcome.status) if outcome.status == "OK" else outcome.status
     states = tuple(SearchState(*values) for values in found.get("states", ()))
-    return MonitoredRun(instance, solver, "CRASHED" if status == "ERROR" else status, states, weight)
+    return MonitoredRun(instance, solver, "CRASHED" if status == "ERROR" else status, states)
 
 
 def read_monitored_runs(path: Path) -> Iterator[MonitoredRun]:

@@ -29,13 +29,7 @@ class Objective(StrEnum):
 
     @classmethod
     def of(cls, name: str) -> Objective:
-        """Return the objective of this name.
-
-        Raises
-        ------
-        ConfigError
-            If there is none.
-        """
+        """Return the objective of this name; ConfigError if there is none."""
         try:
             return cls(name)
         except ValueError:
@@ -59,7 +53,7 @@ class Scores:
 
 
 def partial_moment(distribution: CostDistribution, limit_s: ArrayLike, power: int) -> Floats:
-    """Return the part of E[cost^power] that comes from costs of at most a limit.
+    """Return the part of E[cost^power] that comes from costs of at most a limit, in the grid's unit to that power.
 
     Inside a bin log10 cost x is uniform, so with its density p the integral of p 10^(k x) over [a, b] is
     p (10^(k b) - 10^(k a)) / (k ln 10). Mass at or below the grid's lower end counts at that end.
@@ -72,11 +66,6 @@ def partial_moment(distribution: CostDistribution, limit_s: ArrayLike, power: in
         In the grid's unit, not a logarithm, broadcast against the leading axes; nothing costs less than 0.
     power
         1 or 2.
-
-    Returns
-    -------
-    float64[...]
-        In the grid's unit to that power.
     """
     grid = distribution.grid
     limit = np.asarray(limit_s, dtype=np.float64)
@@ -94,21 +83,17 @@ def scores(
 ) -> Scores:
     """Return mean and standard deviation of an objective for predicted costs in CPU seconds.
 
+    With o the overhead, c the cost and T the cutoff, the objective is o + c where o + c <= T and k T otherwise,
+    k being 1, 2 or 10.
+
     Parameters
     ----------
     distribution
         Of shape ``[...]``.
-    objective
-        What is minimised.
     cutoff_s
         Seconds within which overhead and run together must end; broadcast against the leading axes, like the overhead.
     overhead_s
         Seconds already spent on the decision; they are charged.
-
-    Notes
-    -----
-    With o the overhead, c the cost and T the cutoff, the objective is o + c where o + c <= T and k T otherwise,
-    k being 1, 2 or 10.
     """
     cutoff, overhead = np.asarray(cutoff_s, dtype=np.float64), np.asarray(overhead_s, dtype=np.float64)
     left = cutoff - overhead
@@ -131,12 +116,7 @@ def effect_size(value: Floats, sd: Floats, single: int) -> Floats:
     value, sd
         ``float64[..., n_solvers]``: objective and its standard deviation.
     single
-        Column of the single best.
-
-    Returns
-    -------
-    float64[...]
-        0 where the single best is the best here too.
+        Column of the single best; where it is the best here too, 0 is returned.
     """
     best = np.argmin(value, axis=-1)[..., None]
     best_value, best_sd = (np.take_along_axis(part, best, axis=-1)[..., 0] for part in (value, sd))

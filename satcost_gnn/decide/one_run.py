@@ -17,18 +17,8 @@ class OneRun(threading.Thread):
 
     Parameters
     ----------
-    name
-        The member of the portfolio that runs.
-    core
-        Where it runs, from 0.
-    call
-        Function of the child and its arguments.
-    limits
-        Limits of the child.
     ended
         The run and its outcome are put here when it has ended, or the exception that ended it.
-    proof
-        File that its proof is written to; None for none.
     on_report
         Called, in its thread, with each value that the child reports.
     """

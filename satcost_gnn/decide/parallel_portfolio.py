@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.core.selection_metrics import par
 from satcost_gnn.data.run_outcome import outcome_within
-from satcost_gnn.decide.member import Member
+from satcost_gnn.decide.solving import Member
 
 if TYPE_CHECKING:
     from satcost_gnn.data.dataset import Dataset
@@ -36,18 +36,9 @@ LEAST_GAIN = 0.002
 def member_par2(
     dataset: Dataset, members: Sequence[str], instances: Collection[str], cutoff_s: float
 ) -> tuple[list[str], NDArray[np.float64]]:
-    """Return what the members take on instances.
+    """Return what members (by their names) take on instances.
 
-    Parameters
-    ----------
-    dataset
-        Its own runs; published ones of other programs are left out unless a member has their name.
-    members
-        Names of :class:`~satcost_gnn.decide.member.Member`.
-    instances
-        Which ones.
-    cutoff_s
-        CPU seconds.
+    Published runs of other programs are left out unless a member has their name.
 
     Returns
     -------
@@ -80,7 +71,9 @@ def candidates(dataset: Dataset, solvers: Collection[str]) -> list[str]:
 def parallel_portfolio(
     par2: NDArray[np.float64], first: int, most: int = MOST_MEMBERS, least: int = LEAST_INSTANCES
 ) -> list[int]:
-    """Return the members to run on several cores, the first one first.
+    """Return the columns of the members to run on several cores, the first one first.
+
+    The list ends where no candidate takes :data:`LEAST_GAIN` of the PAR2 away.
 
     Parameters
     ----------
@@ -88,15 +81,8 @@ def parallel_portfolio(
         ``float64[n, m]``: PAR2 in seconds, NaN where no run tells.
     first
         Column of the first member.
-    most
-        Largest number of members.
     least
         Least number of instances by which a member is judged.
-
-    Returns
-    -------
-    list of int
-        Columns; it ends where no candidate takes :data:`LEAST_GAIN` of the PAR2 away.
     """
     known = np.isfinite(par2)
     chosen = [first]
@@ -119,20 +105,9 @@ def parallel_portfolio(
 def fit_parallel_portfolio(
     dataset: Dataset, solvers: Collection[str], instances: Collection[str], cutoff_s: float, single_best: str
 ) -> tuple[str, ...]:
-    """Return the names of the members to run on several cores.
+    """Return the names of the members to run on several cores, by the runs on the instances of the training side.
 
-    Parameters
-    ----------
-    dataset
-        Its runs.
-    solvers
-        Solvers that may be members.
-    instances
-        The training side.
-    cutoff_s
-        CPU seconds.
-    single_best
-        The first member: what runs on one core.
+    The first is the single best, which runs on one core; of the others only ``solvers`` may be members.
     """
     names = candidates(dataset, solvers)
     if single_best not in names:

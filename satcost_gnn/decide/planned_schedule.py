@@ -35,25 +35,19 @@ class Schedule:
         Predicted probability of an answer within the limit; NaN likewise.
     copula_correlation
         Share of the variance of the solvers' costs that they are taken to have in common.
-    instances
-        Number of instances that the schedule is for.
-    paths
-        These instances.
+    instances, paths
+        Number of instances that the schedule is for, and which.
     overhead_s
         CPU seconds that features, probe and inference took.
-    status
-        ``planned``; ``solved``: the probe has solved the instance and there is nothing to run; ``error``: no input
-        could be read.
-    result
-        ``SAT`` or ``UNSAT`` if the probe solved it.
-    error
-        What could not be read, one line each.
+    status, result
+        ``planned``; ``solved``: the probe has solved the instance (``SAT`` or ``UNSAT``) and there is nothing to run;
+        ``error``: no input could be read.
+    error, warnings
+        What could not be read, and what was odd about inputs but readable, one line each.
     reason
         Why these solvers, for one instance.
     known_up_to_s
         CPU seconds beyond which the training labels tell nothing.
-    warnings
-        What was odd about inputs but readable, one line each.
     """
 
     cores: tuple[tuple[Slice, ...], ...]
@@ -76,7 +70,7 @@ class Schedule:
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON, None for what is unknown; docs/portfolio.md describes them."""
         unknown = {name: known(getattr(self, name)) for name in ("value", "expected_s", "p_solved", "known_up_to_s")}
-        return {**asdict(self), **unknown, "cores": [[asdict(part) for part in core] for core in self.cores]}
+        return {**asdict(self), **unknown}
 
     def as_observed(self, bound_s: float, spent_s: float = 0.0) -> Schedule:
         """Return the schedule with nothing said of what no label tells: what happens within a limit beyond a bound."""

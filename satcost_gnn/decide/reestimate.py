@@ -52,21 +52,18 @@ EARLIER = "earlier_prediction"
 # of probability 0.
 _VAGUE = 0.05
 _LEAST_HAZARD = 1e-3
+# Conflicts below which a state is nothing to learn from: the prediction is for runs that have got so far.
+_LEAST_CONFLICTS = 2000
+# Ridge penalty of both stages.
+_PENALTY = 1.0
 _FILE = "reestimator.json"
 
 
 @dataclass(frozen=True)
 class SearchState:
-    """Counters of a running solver, from the beginning of its run.
+    """Counters of a running solver, from the beginning of its run; None for those that aren't known.
 
-    Parameters
-    ----------
-    conflicts
-        Conflicts.
-    decisions, propagations, restarts
-        Further counters; None if they aren't known.
-    cpu_s
-        CPU seconds of the solver.
+    ``cpu_s`` are CPU seconds of the solver.
     """
 
     conflicts: int
@@ -76,13 +73,7 @@ class SearchState:
     cpu_s: float
 
     def cost(self, unit: str) -> float:
-        """Return what has been used, in a cost unit; NaN if it isn't counted.
-
-        Raises
-        ------
-        ValueError
-            For an unknown unit.
-        """
+        """Return what has been used, in a cost unit; NaN if it isn't counted, ValueError for an unknown unit."""
         if unit not in GRIDS:
             raise ValueError(f"found cost unit {unit!r}; expected one of {', '.join(GRIDS)}")
         value = {"conflicts": self.conflicts, "propagations": self.propagations, "cpu_seconds": self.cpu_s}[unit]
@@ -115,8 +106,6 @@ def search_features(history: Sequence[SearchState], prior: CostDistribution, uni
         States of the run in order of time; the last is the landmark.
     prior
         Prediction before the run, of shape ``()``.
-    unit
-        Cost unit of the prediction.
 
     Returns
     -------
@@ -133,12 +122,8 @@ def search_features(history: Sequence[SearchState], prior: CostDistribution, uni
     trends = [float("nan")] * 4
     if index >= 0:
         then = history[index]
-        trends = [
-            _trend(then.decisions, now.decisions, then, now),
-            _trend(then.propagations, now.propagations, then, now),
-            _trend(then.restarts, now.restarts, then, now),
-            float("nan"),
-        ]
+        for k, counter in enumerate(("decisions", "propagations", "restarts")):
+            trends[k] = _trend(getattr(then, counter), getattr(now, counter), then, now)
         # A history without counters has no clock of its own either.
         if now.decisions is not None:
             since = max(now.cpu_s - then.cpu_s, 1e-3) / (now.conflicts - then.conflicts + 1)
@@ -160,18 +145,15 @@ def _survival(prior: CostDistribution, log10_cost: Floats) -> Floats:
 def conditional(prior: CostDistribution, used: float) -> CostDistribution:
     """Return the distribution of the whole cost given that it is more than what has been used.
 
+    It is on a grid of its own that begins at what has been used: on the shared grid, whose bins are a quarter of a
+    decade, :meth:`CostDistribution.condition_above` would leave probability on costs that have been passed.
+
     Parameters
     ----------
     prior
         Prediction before the run, of shape ``()``.
     used
         Cost so far, in the prior's unit.
-
-    Returns
-    -------
-    CostDistribution
-        On a grid of its own that begins at what has been used: on the shared grid, whose bins are a quarter of a
-        decade, :meth:`CostDistribution.condition_above` would leave probability on costs that have been passed.
     """
     start = max(float(np.log10(max(used, 1e-300))), prior.grid.low)
     grid = CostGrid(prior.grid.unit, start, start + float(LEADS[-1]), _BINS)
@@ -199,8 +181,6 @@ class RecordedRun:
         What the whole run cost, or if ``censored`` a bound that it exceeds.
     priors
         Unit -> prediction before the run, of shape ``()``.
-    censored
-        Whether the run was stopped.
     weight
         How many runs it stands for.
     """
@@ -240,27 +220,13 @@ class Reestimator:
         cls,
         runs: Sequence[RecordedRun],
         population: Mapping[str, CostDistribution],
-        *,
-        least_conflicts: int = 2000,
-        penalty: float = 1.0,
         provenance: Mapping[str, Any] | None = None,
     ) -> Self:
         """Fit both stages for every unit that all runs have a prediction in.
 
-        Parameters
-        ----------
-        runs
-            Recorded runs. All states of theirs with enough conflicts are landmarks and weigh alike, as a monitor meets
-            them: to choose or weigh them by how long their run turned out to be would tell of the future. Together they
-            weigh as much as the runs.
-        population
-            Unit -> distribution over runs.
-        least_conflicts
-            Conflicts below which a state is no landmark: the prediction is for runs that have got so far.
-        penalty
-            Ridge penalty.
-        provenance
-            What the runs are.
+        All states of the runs with enough conflicts are landmarks and weigh alike, as a monitor meets them: to choose
+        or weigh them by how long their run turned out to be would tell of the future. Together they weigh as much as
+        the runs.
 
         Raises
         ------
@@ -269,16 +235,16 @@ class Reestimator:
         """
         stages = {}
         for unit in sorted(set.intersection(*(set(run.priors) for run in runs)) if runs else set()):
-            rows = [row for run in runs for row in _landmarks(run, unit, least_conflicts)]
+            rows = [row for run in runs for row in _landmarks(run, unit)]
             if not rows:
                 continue
             prior, ended = np.stack([row.hazards for row in rows]), np.stack([row.ended for row in rows])
             # Landmarks of one run are far from independent, which the penalty has to be weighed against.
             share = sum(run.weight for run in runs) / sum(row.weight for row in rows)
             x, at_risk = np.stack([row.features for row in rows]), share * np.stack([row.at_risk for row in rows])
-            first = Stage.fit(prior, x, ended, at_risk, penalty)
+            first = Stage.fit(prior, x, ended, at_risk, _PENALTY)
             earlier = np.array([_earlier(first, row.prior, row.history, unit) for row in rows])
-            second = Stage.fit(prior, np.column_stack([x, earlier]), ended, at_risk, penalty)
+            second = Stage.fit(prior, np.column_stack([x, earlier]), ended, at_risk, _PENALTY)
             stages[unit] = (first, second)
         if not stages:
             raise EstimatorError("found no run with a prediction and enough conflicts; expected some to learn from")
@@ -289,8 +255,6 @@ class Reestimator:
 
         Parameters
         ----------
-        unit
-            Cost unit.
         prior
             Prediction before the run in this unit, of shape ``()``; None for that of any run in the training data,
             which is conditioned on what has been survived and no more.
@@ -397,12 +361,12 @@ class _Landmark:
     history: tuple[SearchState, ...]
 
 
-def _landmarks(run: RecordedRun, unit: str, least_conflicts: int) -> list[_Landmark]:
+def _landmarks(run: RecordedRun, unit: str) -> list[_Landmark]:
     """Return every landmark of a run."""
     prior, total = run.priors[unit], run.total.cost(unit)
     found = []
     for k, state in enumerate(run.history):
-        if state.conflicts < least_conflicts or not 0 < state.cost(unit) < total:
+        if state.conflicts < _LEAST_CONFLICTS or not 0 < state.cost(unit) < total:
             continue
         history, used = run.history[: k + 1], state.cost(unit)
         reached = np.log10(total / used)

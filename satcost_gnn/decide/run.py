@@ -9,22 +9,22 @@ who then run by a schedule in its place. With several cores it goes on in any ca
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from satcost_gnn.decide.background import Background
 from satcost_gnn.decide.concurrent_runs import SHORTEST_S, ConcurrentRuns
 from satcost_gnn.decide.late_predictor import LatePredictor
-from satcost_gnn.decide.member import Member
 from satcost_gnn.decide.planned_schedule import Schedule
 from satcost_gnn.decide.scoring import Slice
 from satcost_gnn.decide.solver_child import CHECK_CHILD, can_prove
-from satcost_gnn.decide.solving import EXIT_CODES, Attempt, Progress, Solution, SolveSettings
+from satcost_gnn.decide.solving import Attempt, Member, Progress, Solution, SolveSettings
 from satcost_gnn.decide.training_statistics import UNIT, TrainingStatistics
 from satcost_gnn.decide.turns import PREDICTION_SHARE, needed_for_prediction_s, presolving_turns
 from satcost_gnn.errors import ConfigError, ReadingTimeoutError, SatcostError, SolverError
@@ -37,10 +37,10 @@ from satcost_gnn.search.binary_proof import is_binary, write_as_text
 from satcost_gnn.search.solvers import SOLVERS, solver_spec
 
 if TYPE_CHECKING:
-    from satcost_gnn.search.binary_proof import is_binary, write_as_text
     from satcost_gnn.serve.prediction import Prediction
-from satcost_gnn.serve.predictor import Predictor
+    from satcost_gnn.serve.predictor import Predictor
 
+T = TypeVar("T")
 # Share of what is left that reading off features and probing may take.
 _SHARE = 0.4
 _LOOK_S = 0.1
@@ -52,8 +52,6 @@ class Conclusion:
 
     Parameters
     ----------
-    schedule, prediction
-        None if there was none.
     found
         What is known of an answer that the early search has given: see
         :func:`~satcost_gnn.decide.solver_child.check_child`; empty if it has given none.
@@ -77,8 +75,6 @@ class PortfolioSolver:
     ----------
     predictor
         In CPU seconds, with the solvers that may be run.
-    settings
-        Limits, cores, proof, programs.
 
     Raises
     ------
@@ -141,8 +137,6 @@ class PortfolioSolver:
         ----------
         where
             Directory or name of the checkpoint.
-        settings
-            Limits, cores, proof, programs.
         solvers, device
             See :class:`~satcost_gnn.serve.predictor.Predictor`.
 
@@ -187,8 +181,6 @@ class PortfolioSolver:
             with constraints that were encoded leaves the variables of the encoding out.
         on_progress
             Called every ``every_s`` seconds and at each change.
-        every_s
-            Seconds.
         begin
             Value of the clock (``time.monotonic()``) from which the time limit counts; None for that of the call.
 
@@ -326,34 +318,31 @@ class PortfolioSolver:
     ) -> tuple[Prediction | None, str]:
         """Predict, if there is time for it; what runs goes on while the estimators are loaded, and is paused then.
 
-        Returns
-        -------
-        tuple
-            The prediction, None if there is an answer or too little time; and why there can be none, if so.
+        Return the prediction, None if there is an answer or too little time; and why there can be none, if so.
         """
-        if portfolio.left_s() < self._needed_s(loaded=False):
+        prediction_s = self.training.prediction_s
+        if portfolio.left_s() < needed_for_prediction_s(prediction_s, loaded=False):
             return None, ""
-        loading = Background(self._loaded)
+        loading = _in_background(self._loaded)
+        # With fewer seconds left, a prediction would not be there in its share.
+        loaded_s = needed_for_prediction_s(prediction_s, loaded=True)
         try:
-            while not loading.done and not portfolio.has_answer() and portfolio.left_s() >= self._needed_s(loaded=True):
+            while not loading.done() and not portfolio.has_answer() and portfolio.left_s() >= loaded_s:
                 portfolio.watch(on_progress, every_s, _LOOK_S)
                 # Nothing to wait for but the loading, if no run is left.
-                loading.result(0.0 if not portfolio.failed else _LOOK_S)
+                wait([loading], _LOOK_S if portfolio.failed else 0.0)
             left = portfolio.left_s()
-            predictor = loading.result(0.0)
-            if predictor is None or portfolio.has_answer() or left < self._needed_s(loaded=True):
+            predictor = loading.result() if loading.done() else None
+            if predictor is None or portfolio.has_answer() or left < loaded_s:
                 return None, ""
             if on_progress is not None:
                 on_progress(Progress(self._clock() - portfolio.begin, "probing"))
             portfolio.pause()
-            work = Background(lambda: self._predict(predictor, portfolio.formula, _SHARE * left))
-            return work.result(PREDICTION_SHARE * left), ""
+            work = _in_background(lambda: self._predict(predictor, portfolio.formula, _SHARE * left))
+            wait([work], PREDICTION_SHARE * left)
+            return work.result() if work.done() else None, ""
         except SatcostError as error:
             return None, f"nothing is predicted: {error}"
-
-    def _needed_s(self, *, loaded: bool) -> float:
-        """Return the seconds that must be left for a prediction: with fewer it would not be there in its share."""
-        return needed_for_prediction_s(self.training.prediction_s, loaded=loaded)
 
     def _loaded(self) -> Predictor:
         predictor = self.predictor
@@ -393,11 +382,9 @@ class PortfolioSolver:
         if prediction.distribution is None:
             # Nothing is known: the best of the training side.
             return self._without_prediction(able[:1], left)
-        copula_correlation = (
-            self.training.copula_correlation
-            if self.settings.copula_correlation is None
-            else self.settings.copula_correlation
-        )
+        copula_correlation = self.settings.copula_correlation
+        if copula_correlation is None:
+            copula_correlation = self.training.copula_correlation
         from satcost_gnn.decide import schedule as schedules
         from satcost_gnn.decide.schedule_search import ScheduleSettings
 
@@ -408,6 +395,20 @@ class PortfolioSolver:
             return schedules.schedule_of(among, self.training, settings)
         spent_s = self.training.first_look_s
         return schedules.schedule_after(among, self.training, settings, first, spent_s, self.settings.time_limit_s)
+
+
+def _in_background(work: Callable[[], T]) -> Future[T]:
+    """Call a function in a thread that doesn't keep the process from ending, as those of executors do."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True, name="satcost-background").start()
+    return future
 
 
 def _delivered(written: Path, settings: SolveSettings) -> str:
@@ -459,7 +460,6 @@ def programs_of(definitions: Sequence[str]) -> dict[str, str]:
 
 
 __all__ = [
-    "EXIT_CODES",
     "Attempt",
     "PortfolioSolver",
     "Progress",

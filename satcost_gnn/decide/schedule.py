@@ -52,15 +52,6 @@ _Item = TypeVar("_Item")
 MOST_SOLVERS = 6
 
 
-# Given the instance (or the common factor) ----------------------------------------------------------------------------
-
-
-# Optimal under independence -------------------------------------------------------------------------------------------
-
-
-# Over cases -----------------------------------------------------------------------------------------------------------
-
-
 def _filled(cores: Iterable[Sequence[tuple[_Item, float]]], limit_s: float) -> list[list[tuple[_Item, float]]]:
     """Give the last slice of every core the time that is left."""
     full = []
@@ -71,26 +62,13 @@ def _filled(cores: Iterable[Sequence[tuple[_Item, float]]], limit_s: float) -> l
     return full
 
 
-def plan(
-    distribution: CostDistribution,
-    solvers: Sequence[str],
-    settings: ScheduleSettings,
-    *,
-    paths: Sequence[str] = (),
-    overhead_s: float = 0.0,
-) -> Schedule:
+def plan(distribution: CostDistribution, solvers: Sequence[str], settings: ScheduleSettings) -> Schedule:
     """Compute a schedule for an instance, or one for a set of instances.
 
     Parameters
     ----------
     distribution
-        ``(n_solvers,)`` or ``(m, n_solvers)``, in CPU seconds.
-    solvers
-        Names of the columns.
-    settings
-        Objective, limit, cores, copula correlation.
-    paths, overhead_s
-        Recorded in the schedule.
+        ``(n_solvers,)`` or ``(m, n_solvers)``, in CPU seconds; the columns are those of ``solvers``.
 
     Raises
     ------
@@ -122,7 +100,7 @@ def plan(
     values = [loss(cores, cases, weights) for cores in candidates]
     best = candidates[int(np.argmin(values))]
     found = _expected_schedule(best, [solvers[k] for k in kept], cases, weights, settings)
-    return replace(found, instances=len(whole), paths=tuple(paths), overhead_s=overhead_s)
+    return replace(found, instances=len(whole))
 
 
 def _expected_schedule(
@@ -151,8 +129,6 @@ def ways_on(
     settings: ScheduleSettings,
     running: str,
     spent_s: float,
-    *,
-    paths: Sequence[str] = (),
 ) -> tuple[Schedule, ...]:
     """Return how to go on when one solver is running already and has not answered yet.
 
@@ -162,17 +138,11 @@ def ways_on(
     Parameters
     ----------
     distribution
-        ``(n_solvers,)``, in CPU seconds, of whole runs.
-    solvers
-        Names of the columns.
+        ``(n_solvers,)``, in CPU seconds, of whole runs; the columns are those of ``solvers``.
     settings
         Objective, the time that is left, cores, copula correlation.
-    running
-        The solver that runs.
-    spent_s
-        CPU seconds that it has used.
-    paths
-        Recorded in the schedules.
+    running, spent_s
+        The solver that runs, and the CPU seconds that it has used.
 
     Returns
     -------
@@ -202,52 +172,17 @@ def ways_on(
         beside = plan(expected, [names[k] for k in others], replace(settings, cores=max(settings.cores - 1, 1)))
         planned = [[(names.index(part.solver), part.cpu_s) for part in core] for core in beside.cores]
         ways = [goes_on, planned] if settings.cores == 1 else [goes_on + planned]
-    return tuple(
-        replace(_expected_schedule(cores, names, cases, weights, settings), paths=tuple(paths)) for cores in ways
-    )
+    return tuple(_expected_schedule(cores, names, cases, weights, settings) for cores in ways)
 
 
 def way_on(ways: Sequence[Schedule], switching_margin: float) -> Schedule:
     """Return the one of :func:`ways_on` to take.
 
-    Parameters
-    ----------
-    ways
-        What there is to choose from.
-    switching_margin
-        Share of the objective by which the others must promise to do better before the running solver makes room: a
-        promise that is the best of several is too good on average.
+    The others must promise to do better by ``switching_margin``, a share of the objective, before the running solver
+    makes room: a promise that is the best of several is too good on average.
     """
     goes_on, *instead = ways
     return instead[0] if instead and instead[0].value < (1.0 - switching_margin) * goes_on.value else goes_on
-
-
-def cautious_plan(
-    distribution: CostDistribution,
-    solvers: Sequence[str],
-    settings: ScheduleSettings,
-    single: str,
-    switching_margin: float,
-    *,
-    paths: Sequence[str] = (),
-    overhead_s: float = 0.0,
-) -> Schedule:
-    """Compute a schedule for an instance that leaves the single best solver for a promise that is large enough only.
-
-    Parameters
-    ----------
-    distribution
-        ``(n_solvers,)``, in CPU seconds.
-    solvers, settings, paths, overhead_s
-        See :func:`plan`.
-    single
-        The single best solver, which otherwise has the first core all the time, with others beside it on the others.
-    switching_margin
-        See :func:`way_on`.
-    """
-    alone = ways_on(distribution, solvers, settings, single, 0.0)[0]
-    planned = plan(distribution, solvers, settings)
-    return replace(way_on((alone, planned), switching_margin), paths=tuple(paths), overhead_s=overhead_s)
 
 
 def schedule_of(
@@ -259,8 +194,6 @@ def schedule_of(
     ----------
     prediction
         In CPU seconds.
-    training
-        What the training side says.
     settings
         Their limit is what is left after the overhead.
     overhead_s
@@ -272,8 +205,11 @@ def schedule_of(
     )
     distribution, bound = extrapolated(prediction.distribution), bound_of(prediction.distribution)
     if decision.leaves:
+        # The chosen solver makes room for turns that promise much more only.
         judged = replace(settings, time_limit_s=min(settings.time_limit_s, bound))
-        found = cautious_plan(distribution, prediction.solvers, judged, decision.chosen, training.switching_margin)
+        alone = ways_on(distribution, prediction.solvers, judged, decision.chosen, 0.0)[0]
+        planned = plan(distribution, prediction.solvers, judged)
+        found = way_on((alone, planned), training.switching_margin)
         cores = [[(part.solver, part.cpu_s) for part in core] for core in found.cores]
         full = _filled(cores, settings.time_limit_s)
         found = replace(
@@ -301,14 +237,10 @@ def schedule_after(
     ----------
     prediction
         In CPU seconds.
-    training
-        What the training side says.
     settings
-        Their limit is what is left.
+        Their limit is what is left, that of everything being ``time_limit_s``.
     running, spent_s
         The solver that runs, and the CPU seconds that it has used.
-    time_limit_s
-        The whole limit.
     """
     assert prediction.distribution is not None
     bound = bound_of(prediction.distribution)
@@ -330,8 +262,6 @@ class Scheduler(DecidesByPredictor):
     ----------
     predictor
         In CPU seconds, with the solvers to schedule.
-    settings
-        What is minimised, within how long, on how many cores.
 
     Raises
     ------
@@ -388,17 +318,12 @@ class Scheduler(DecidesByPredictor):
         return cls(predictor, ScheduleSettings(Objective.of(objective), predictor.cutoff, cores, copula_correlation))
 
     def schedule(self, source: FormulaSource) -> Schedule:
-        """Return the schedule for one instance.
+        """Return the schedule for one instance, of what is left of the limit after the overhead.
 
         Parameters
         ----------
         source
             See :meth:`satcost_gnn.serve.predictor.Predictor.predict`.
-
-        Returns
-        -------
-        Schedule
-            Of what is left of the limit after the overhead.
 
         Raises
         ------
@@ -430,28 +355,17 @@ class Scheduler(DecidesByPredictor):
         found = schedule_of(prediction, self.training, settings, overhead)
         return replace(found, warnings=prediction.warnings)
 
-    def schedule_set(self, sources: Iterable[FormulaSource], *, jobs: int = 1) -> Schedule:
+    def schedule_predictions(self, predictions: Iterable[Prediction]) -> Schedule:
         """Return one schedule for a set of instances, to be run on each of them, and on others like them, unseen.
 
         Such a schedule needs no probe and no inference when it is run, so that nothing of the limit is taken off for
         them.
 
-        Parameters
-        ----------
-        sources
-            Paths or formulas.
-        jobs
-            Instances predicted at a time.
-
         Raises
         ------
         ConfigError
-            If none of them can be read.
+            If none of the instances could be read.
         """
-        return self.schedule_predictions(self.predictor.predict_many(sources, jobs=jobs))
-
-    def schedule_predictions(self, predictions: Iterable[Prediction]) -> Schedule:
-        """Return one schedule for a set of instances that are predicted already: see :meth:`schedule_set`."""
         paths: list[str] = []
         rows: list[Floats] = []
         errors: list[str] = []
@@ -468,11 +382,7 @@ class Scheduler(DecidesByPredictor):
             overhead += float(charge(prediction.timings))
         if not rows:
             raise ConfigError("found no formula that can be read: " + "; ".join(errors or ["there is none"]))
-        found = plan(
-            CostDistribution(grid_for(UNIT), np.stack(rows)),
-            self.predictor.solvers,
-            self.settings,
-            paths=paths,
-            overhead_s=overhead,
-        )
-        return replace(found, error="\n".join(errors), warnings=tuple(warnings)).as_observed(bound)
+        found = plan(CostDistribution(grid_for(UNIT), np.stack(rows)), self.predictor.solvers, self.settings)
+        return replace(
+            found, paths=tuple(paths), overhead_s=overhead, error="\n".join(errors), warnings=tuple(warnings)
+        ).as_observed(bound)

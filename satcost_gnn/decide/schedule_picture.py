@@ -24,19 +24,11 @@ _ROOM = 0.08
 
 
 def schedule_figure(schedules: Sequence[Schedule], solvers: Sequence[str]) -> Figure:
-    """Return schedules as a figure, a panel for each, with a row for each core.
+    """Return planned, solved or failed schedules as a figure, a panel for each, with a row for each core.
 
-    Parameters
-    ----------
-    schedules
-        Planned, solved or failed ones.
-    solvers
-        All that can be scheduled: a solver has the same colour in all pictures of one checkpoint.
-
-    Returns
-    -------
-    Figure
-        Bars are labelled with their solver. The axis is logarithmic where the shortest run could not be seen otherwise.
+    Bars are labelled with their solver, which has the same colour in all pictures of one checkpoint: that of its place
+    in ``solvers``, all that can be scheduled. The axis is logarithmic where the shortest run could not be seen
+    otherwise.
     """
     heights = [0.75 + 0.42 * max(1, len(one.cores)) for one in schedules]
     figure = new_figure(8.0, sum(heights) + 0.9)
@@ -57,12 +49,18 @@ def schedule_figure(schedules: Sequence[Schedule], solvers: Sequence[str]) -> Fi
 
 
 def _panel(axes: Any, schedule: Schedule, style: dict[str, Style]) -> None:
-    axes.set_title(_title(schedule), fontsize=8.5, loc="left")
+    title = f"{schedule.instances} instances"
+    if len(schedule.paths) == 1:
+        title = name_text(Path(schedule.paths[0]).name)
+    axes.set_title(title, fontsize=8.5, loc="left")
     plain_axes(axes)
     if not schedule.cores:
         axes.set_yticks([])
         axes.set_xticks([])
-        axes.text(0.5, 0.5, _nothing(schedule), transform=axes.transAxes, ha="center", va="center", fontsize=9)
+        nothing = f"nothing to run: the early search has solved it: {schedule.result}"
+        if schedule.status == "error":
+            nothing = "cannot be read"
+        axes.text(0.5, 0.5, nothing, transform=axes.transAxes, ha="center", va="center", fontsize=9)
         return
     # The schedule of a set is run without a prediction.
     overhead = schedule.overhead_s if schedule.instances == 1 else 0.0
@@ -111,13 +109,3 @@ def _panel(axes: Any, schedule: Schedule, style: dict[str, Style]) -> None:
 def _across(axes: Any, seconds: float) -> float:
     """Return where a time lies along the horizontal axis, 0 to 1."""
     return float(axes.transLimits.transform(axes.transScale.transform((seconds, 0.0)))[0])
-
-
-def _title(schedule: Schedule) -> str:
-    return name_text(Path(schedule.paths[0]).name) if len(schedule.paths) == 1 else f"{schedule.instances} instances"
-
-
-def _nothing(schedule: Schedule) -> str:
-    if schedule.status == "error":
-        return "cannot be read"
-    return f"nothing to run: the early search has solved it: {schedule.result}"

@@ -32,8 +32,6 @@ class ScheduleSettings:
         ``p-solved``.
     time_limit_s
         Seconds that each core has.
-    cores
-        Cores that run at a time.
     copula_correlation
         From 0 to less than 1.
 
@@ -235,11 +233,10 @@ def optimal_plan(
     single = distribution.reshape(1, plans.count)
     best: tuple[float, list[list[tuple[int, float]]]] | None = None
     for masks in _divisions(range(plans.count), settings.cores):
+        cores = [plans.slices(mask) for mask in masks]
         if settings.objective is Objective.P_SOLVED:
-            cores = [plans.slices(mask) for mask in masks]
             value = float(np.prod([plans.value[mask, 0] for mask in masks]))
         else:
-            cores = [plans.slices(mask) for mask in masks]
             value = float(expectation(cores, single, settings.time_limit_s).loss(settings)[0])
         if best is None or value < best[0] - 1e-12:
             best = (value, cores)
@@ -250,17 +247,13 @@ def optimal_plan(
 def given_common_factor(distribution: CostDistribution, copula_correlation: float) -> tuple[CostDistribution, Floats]:
     """Return the distributions given each node of a quadrature over the common factor, and the nodes' weights.
 
-    Parameters
-    ----------
-    distribution
-        ``(m, n_solvers)``.
-    copula_correlation
-        The r of the module's formula.
+    The correlation is the r of :mod:`satcost_gnn.decide.schedule`'s formula.
 
     Returns
     -------
     CostDistribution
-        ``(m * nodes, n_solvers)``, nodes fastest; without a correlation as they are, as if of one node.
+        ``(m * nodes, n_solvers)`` for one of ``(m, n_solvers)``, nodes fastest; without a correlation as they are, as
+        if of one node.
     float64[m * nodes]
         Weights that sum to 1; the weighted mean of an instance's nodes is its distribution, up to the quadrature.
     """

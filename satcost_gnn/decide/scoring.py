@@ -40,15 +40,7 @@ def charge(timings: Mapping[str, Any], stages: Sequence[str] = CHARGED_STAGES) -
 
 @dataclass(frozen=True)
 class Slice:
-    """One run of a solver, from its beginning.
-
-    Parameters
-    ----------
-    solver
-        Its name.
-    cpu_s
-        CPU seconds after which it is stopped.
-    """
+    """One run of a solver, from its beginning, and the CPU seconds after which it is stopped."""
 
     solver: str
     cpu_s: float
@@ -109,8 +101,6 @@ def score(
 
     Parameters
     ----------
-    plan
-        What is run.
     runtime_s
         Solver -> CPU seconds it takes; infinite or missing if it gives no answer.
     limit_s

@@ -8,7 +8,7 @@ needs no prediction at all, so another one must promise more than the prediction
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,8 +34,6 @@ class RankedSolver:
 
     Parameters
     ----------
-    solver
-        Its name.
     value
         What was minimised: the objective plus ``risk`` times its standard deviation; CPU seconds, or a probability.
     sd
@@ -67,16 +65,9 @@ class Decision:
 
     Parameters
     ----------
-    path, gbdhash
-        Which instance.
     status
-        ``selected``; ``solved``: the probe has solved it, and nothing need be run; ``error``: it could not be read.
-    chosen
-        The solver to run; empty for an unreadable input.
-    reason
-        Why this one, in words.
-    ranking
-        All solvers, the best first; empty for an unreadable input.
+        ``selected``; ``solved``: the probe has solved it, and nothing need be run; ``error``: it could not be read, and
+        there is no ranking (all solvers, the best first).
     single_best
         The best single solver of the training side, of those asked for.
     separated
@@ -101,8 +92,6 @@ class Decision:
         CPU seconds of features, probe, graph and inference: what is charged.
     timings
         CPU seconds by stage, ``parse`` among them.
-    checkpoint
-        Name and version of the checkpoint.
     warnings
         What was odd about the input but readable.
     """
@@ -138,7 +127,7 @@ class Decision:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON; docs/portfolio.md describes them."""
-        return {**asdict(self), "ranking": [asdict(row) for row in self.ranking]}
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -147,14 +136,10 @@ class SelectionSettings:
 
     Parameters
     ----------
-    objective
-        What is minimised.
     cutoff_s
         CPU seconds for everything.
     risk
         Standard deviations added to the expectation: more than 0 prefers solvers whose cost is more certain.
-    solvers
-        Solvers to choose from, None for all of the checkpoint.
 
     Raises
     ------
@@ -165,7 +150,6 @@ class SelectionSettings:
     objective: Objective = Objective.PAR2
     cutoff_s: float = 10.0
     risk: float = 0.0
-    solvers: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.cutoff_s) and self.cutoff_s > 0):
@@ -211,13 +195,7 @@ def choose(
     Parameters
     ----------
     distributions
-        ``(n, n_solvers)``, in CPU seconds.
-    solvers
-        Names of the columns.
-    training
-        What the training side says.
-    settings
-        What is minimised; its ``solvers`` are not looked at.
+        ``(n, n_solvers)``, in CPU seconds; the columns are those of ``solvers``.
     overhead_s
         CPU seconds that have been spent on the decision, a number or ``float64[n]``.
     unlike
@@ -249,10 +227,6 @@ def decide(
     ----------
     prediction
         With the distributions of the solvers to choose from.
-    training
-        What the training side says.
-    settings
-        What is minimised.
     overhead_s
         CPU seconds that have been spent on the decision; None for those of the prediction.
 
@@ -265,30 +239,35 @@ def decide(
         raise ConfigError(f"found a prediction in {prediction.unit}; expected one in {UNIT} to choose a solver by")
     single = training.single_best(prediction.solvers)
     overhead = float(charge(prediction.timings)) if overhead_s is None else overhead_s
-    common: dict[str, Any] = {
-        "path": prediction.path,
-        "gbdhash": prediction.gbdhash,
-        "single_best": single,
-        "min_effect_size": training.min_effect_size,
-        "objective": str(settings.objective),
-        "cutoff_s": settings.cutoff_s,
-        "risk": settings.risk,
-        "result": prediction.result,
-        "source": prediction.source,
-        "source_reason": prediction.reason,
-        "in_distribution": prediction.in_distribution,
-        "overhead_s": overhead,
-        "timings": dict(prediction.timings),
-        "checkpoint": prediction.checkpoint,
-        "warnings": prediction.warnings,
-    }
     bound = bound_of(prediction.distribution)
     judged = min(settings.cutoff_s, bound + overhead)
-    common |= {"judged_s": judged, "known_up_to_s": known(bound)}
+    unread = Decision(
+        path=prediction.path,
+        gbdhash=prediction.gbdhash,
+        status="error",
+        chosen="",
+        reason=prediction.reason,
+        ranking=(),
+        single_best=single,
+        separated=False,
+        effect_size=0.0,
+        min_effect_size=training.min_effect_size,
+        objective=str(settings.objective),
+        cutoff_s=settings.cutoff_s,
+        risk=settings.risk,
+        result=prediction.result,
+        source=prediction.source,
+        source_reason=prediction.reason,
+        in_distribution=prediction.in_distribution,
+        overhead_s=overhead,
+        checkpoint=prediction.checkpoint,
+        judged_s=judged,
+        known_up_to_s=known(bound),
+        timings=dict(prediction.timings),
+        warnings=prediction.warnings,
+    )
     if prediction.distribution is None:
-        return Decision(
-            status="error", chosen="", reason=prediction.reason, ranking=(), separated=False, effect_size=0.0, **common
-        )
+        return unread
 
     unlike = prediction.in_distribution is False
     one_row = prediction.distribution.reshape(1, len(prediction.solvers))
@@ -317,26 +296,17 @@ def decide(
         )
         for k in ranked
     )
-    common["ranking"] = ranking
+    found, best = replace(unread, ranking=ranking), ranking[0]
     if prediction.result:
         reason = f"the early search has solved it: {prediction.result}"
-        return Decision(
-            status="solved", chosen=ranking[0].solver, reason=reason, separated=True, effect_size=0.0, **common
-        )
-    best, other = ranking[0], next(row for row in ranking if row.solver == single)
+        return replace(found, status="solved", chosen=best.solver, reason=reason, separated=True)
+    other = next(row for row in ranking if row.solver == single)
     chosen = prediction.solvers[int(made.chosen[0])]
     separated = chosen == best.solver
     reason = _reason(best, other, distance, separated, unlike, training, settings, overhead)
     if prediction.xor_share >= MOSTLY_XOR and PARITY not in prediction.solvers:
         reason += "; most of its clauses are XOR constraints, which `satcost solve` shows to parity first"
-    return Decision(
-        status="selected",
-        chosen=chosen,
-        reason=reason,
-        separated=separated,
-        effect_size=distance,
-        **common,
-    )
+    return replace(found, status="selected", chosen=chosen, reason=reason, separated=separated, effect_size=distance)
 
 
 def _reason(
@@ -349,9 +319,8 @@ def _reason(
     settings: SelectionSettings,
     overhead_s: float,
 ) -> str:
-    name = {"expected-cost": "expected cost", "par2": "PAR2", "par10": "PAR10", "p-solved": "P(not solved)"}[
-        settings.objective
-    ]
+    names = {"expected-cost": "expected cost", "par2": "PAR2", "par10": "PAR10", "p-solved": "P(not solved)"}
+    name = names[settings.objective]
     if overhead_s >= settings.cutoff_s:
         return (
             f"the overhead of {overhead_s:.3g} s has used up the {settings.cutoff_s:g} s: {single.solver} is the "
@@ -382,8 +351,6 @@ class Selector(DecidesByPredictor):
     ----------
     predictor
         In CPU seconds, with the solvers to choose from.
-    settings
-        What is minimised; its ``solvers`` are those of the predictor.
 
     Raises
     ------
@@ -435,21 +402,16 @@ class Selector(DecidesByPredictor):
             If a solver or the objective is unknown, or the cutoff or risk is out of range.
         """
         predictor = open_predictor(where, cutoff_s, solvers=solvers, device=device, start=start, relaxed=relaxed)
-        settings = SelectionSettings(Objective.of(objective), predictor.cutoff, risk, predictor.solvers)
+        settings = SelectionSettings(Objective.of(objective), predictor.cutoff, risk)
         return cls(predictor, settings)
 
     def select(self, source: FormulaSource) -> Decision:
-        """Choose a solver for one instance.
+        """Choose a solver for one instance; the decision has status ``error`` if a file could not be read.
 
         Parameters
         ----------
         source
             See :meth:`satcost_gnn.serve.predictor.Predictor.predict`.
-
-        Returns
-        -------
-        Decision
-            With status ``error`` if a file could not be read.
 
         Raises
         ------

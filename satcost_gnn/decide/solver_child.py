@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 ANSWER_CHILD = "satcost_gnn.decide.solver_child:answer_child"
 CHECK_CHILD = "satcost_gnn.decide.solver_child:check_child"
 
-#: Probability of an end within the limit below which a run is said to end after it, probably.
-UNLIKELY = 0.1
-
 
 def can_prove(solver: str) -> bool:
     """Whether a solver, by our name of it, writes a proof of unsatisfiability."""
@@ -65,15 +62,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class Reading:
-    """That a formula has been read, handed over by :func:`~satcost_gnn.runtime.sandbox.report`.
-
-    Parameters
-    ----------
-    wall_s
-        Seconds that it took.
-    warnings
-        What was odd about the input but readable.
-    """
+    """That a formula has been read, and what was odd about it: a report of the child."""
 
     wall_s: float
     warnings: tuple[str, ...]
@@ -108,14 +97,13 @@ class Glimpse:
 
     def after(self, more_s: float) -> Glimpse:
         """Return what can be said when the solver has used so many more CPU seconds, and has not been looked at."""
+        used_s = self.cpu_s + more_s
         if self.total is None:
-            return replace(self, cpu_s=self.cpu_s + more_s)
-        from satcost_gnn.decide.time_left import TimeLeft
+            return replace(self, cpu_s=used_s)
+        from satcost_gnn.decide.time_left import time_left
 
-        left = TimeLeft.of(self.total, self.cpu_s + more_s, self.limit_s, UNLIKELY)
-        return replace(
-            self, cpu_s=self.cpu_s + more_s, remaining_s=left.remaining_s, unknown=left.unknown, late=left.late
-        )
+        remaining_s, unknown, late = time_left(self.total, used_s, self.limit_s)
+        return replace(self, cpu_s=used_s, remaining_s=remaining_s, unknown=unknown, late=late)
 
 
 def answer_child(
@@ -258,17 +246,9 @@ def _watched(engine: Any, spec: SolverSpec, watch: Watch) -> bool | None:
             *cdf, bound = np.load(watch.later, allow_pickle=False)
             monitor.priors = {"cpu_seconds": CostDistribution(grid_for("cpu_seconds"), np.array(cdf))}
             monitor.bounds = {"cpu_seconds": float(bound)}
-        state = estimate.state
-        seen = Glimpse(
-            state.cpu_s,
-            state.conflicts,
-            state.restarts,
-            None,
-            estimate.unknown,
-            total=estimate.distribution,
-            limit_s=watch.limit_s,
-        )
-        report(seen.after(0.0))
+        state, total = estimate.state, estimate.distribution
+        counts = state.cpu_s, state.conflicts, state.restarts
+        report(Glimpse(*counts, None, estimate.unknown, False, total, watch.limit_s).after(0.0))
         return False
 
     try:

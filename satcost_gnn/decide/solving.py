@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from satcost_gnn.decide.objective import Objective
 from satcost_gnn.errors import ConfigError
@@ -21,6 +22,29 @@ if TYPE_CHECKING:
 
 #: Exit codes of the SAT competitions.
 EXIT_CODES: Mapping[str, int] = {"SAT": 10, "UNSAT": 20, "UNKNOWN": 0}
+_SEED = re.compile(r"(.+):seed=(\d+)")
+
+
+@dataclass(frozen=True, order=True)
+class Member:
+    """A solver, or a configuration of one (``solver:configuration``), with a seed.
+
+    The seed is 0 for the formula as it is, else that of :func:`~satcost_gnn.formula.shuffle.seeded`.
+    """
+
+    solver: str
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """What it is called: ``cadical195``, ``cadical195:sat``, ``cadical195:seed=1``."""
+        return f"{self.solver}:seed={self.seed}" if self.seed else self.solver
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        """Return the member of a name; a name without a seed is that of a solver."""
+        found = _SEED.fullmatch(name)
+        return cls(found[1], int(found[2])) if found else cls(name)
 
 
 @dataclass(frozen=True)
@@ -35,8 +59,6 @@ class SolveSettings:
         Mebibytes of all solvers that run at a time together, reading the formula included.
     cores
         Solvers that run at a time.
-    objective
-        What the schedule minimises.
     copula_correlation
         See :class:`~satcost_gnn.decide.schedule_search.ScheduleSettings`; None for the checkpoint's.
     proof
@@ -84,7 +106,7 @@ class Attempt:
     Parameters
     ----------
     solver
-        The solver, with its seed if that is not 0 (see :class:`~satcost_gnn.decide.member.Member`); ``program`` is
+        The solver, with its seed if that is not 0 (see :class:`Member`); ``program`` is
         what was run in its place, if anything.
     status
         ``SAT``, ``UNSAT``, ``TIMEOUT``, ``MEMOUT``, ``CRASHED``, ``WRONG`` (its model doesn't satisfy the formula),
@@ -97,8 +119,6 @@ class Attempt:
         Wall seconds from the beginning of everything to its start.
     core
         Where it ran, from 0.
-    detail
-        What happened, for all but the answers.
     """
 
     solver: str
@@ -137,8 +157,6 @@ class Solution:
 
     Parameters
     ----------
-    path
-        Which instance.
     status
         ``SAT``, ``UNSAT`` or ``UNKNOWN``.
     model

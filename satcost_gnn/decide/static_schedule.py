@@ -69,10 +69,8 @@ def static_schedule(
         ``float64[n, m]``: seconds of training runs, infinite for no answer.
     limit_s
         Seconds of everything.
-    slices
-        Largest number of slices before the last run.
-    most_s
-        Largest sum of their seconds.
+    slices, most_s
+        Largest number of slices before the last run, and largest sum of their seconds.
     standard_errors
         How sure a slice has to be. With 0 each that lowers the mean is taken.
     last

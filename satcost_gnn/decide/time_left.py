@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,24 +17,15 @@ OPEN = "its upper end is open"
 WIDEST = 2.0
 #: Coverage of that interval.
 COVERAGE = 0.8
+#: Probability of an end within the limit below which a run is said to end after it, probably.
+UNLIKELY = 0.1
 
 
 def quantile_given(total: CostDistribution, used: float, q: float) -> float:
     """Return a quantile of the whole cost given that it is more than what has been used.
 
-    Parameters
-    ----------
-    total
-        Distribution of the whole cost, of shape ``()``.
-    used
-        Cost so far, in its unit.
-    q
-        Level.
-
-    Returns
-    -------
-    float
-        In the unit, at least ``used``; infinite where only a lower bound is known.
+    It is in the unit of the distribution (of shape ``()``), at least ``used``; infinite where only a lower bound is
+    known.
     """
     inner = extrapolated(total)
     passed = float(inner.cdf_at(math.log10(used))) if used > 0 else 0.0
@@ -64,14 +54,7 @@ def solved_by_given(total: CostDistribution, used: float, limit: float) -> float
 def why_unknown(total: CostDistribution, used: float, widest: float = WIDEST) -> str:
     """Return why what is left would be a guess; empty if it wouldn't.
 
-    Parameters
-    ----------
-    total
-        Distribution of the whole cost, of shape ``()``.
-    used
-        Cost so far.
-    widest
-        Decades of its interval beyond which it would.
+    It would be one if the interval of the whole cost spans more than ``widest`` decades.
     """
     if used >= bound_of(total):
         return LONGER
@@ -87,41 +70,22 @@ def short_number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
 
 
-@dataclass(frozen=True)
-class TimeLeft:
-    """What is said of the rest of a run.
+def time_left(
+    total: CostDistribution, used: float, limit: float
+) -> tuple[tuple[float, float, float] | None, str, bool]:
+    """Return what is said of the rest of a run that has used so much of at most ``limit``.
 
-    Parameters
-    ----------
-    remaining_s
-        Median of the CPU seconds that are left, and the ends of their 80 % interval; None while it would be a guess.
+    Returns
+    -------
+    remaining
+        Median of what is left, and the ends of its 80 % interval, in the unit; None while it would be a guess.
     unknown
         Why it would be one.
     late
         Whether the run will probably not end within its limit.
     """
-
-    remaining_s: tuple[float, float, float] | None
-    unknown: str
-    late: bool
-
-    @classmethod
-    def of(cls, total: CostDistribution, used: float, limit: float, unlikely: float) -> TimeLeft:
-        """Say it of a run that has used so much.
-
-        Parameters
-        ----------
-        total
-            Distribution of its whole cost, of shape ``()``.
-        used, limit
-            Cost so far, and at most.
-        unlikely
-            Probability of an end within the limit below which it is said to be late.
-        """
-        late = bool(solved_by_given(total, used, limit) < unlikely)
-        if why := why_unknown(total, used):
-            return cls(None, why, late)
-        middle, low, high = (
-            quantile_given(total, used, q) - used for q in (0.5, 0.5 - COVERAGE / 2, 0.5 + COVERAGE / 2)
-        )
-        return cls((middle, low, high), "", late)
+    late = bool(solved_by_given(total, used, limit) < UNLIKELY)
+    if why := why_unknown(total, used):
+        return None, why, late
+    middle, low, high = (quantile_given(total, used, q) - used for q in (0.5, 0.5 - COVERAGE / 2, 0.5 + COVERAGE / 2))
+    return (middle, low, high), "", late

@@ -39,12 +39,8 @@ def _most_cautious(costs: NDArray[np.float64]) -> int:
 
     A few hundred instances favour some choice by chance, often by a single one of them; the cautious choice is left for
     what is told apart only. That is stricter than the one-standard-error rule of Breiman, Friedman, Olshen and Stone,
-    "Classification and Regression Trees", 1984, whose choices do no harm.
-
-    Parameters
-    ----------
-    costs
-        ``float64[choices, n]``: what each choice costs on each instance, the most cautious choice last.
+    "Classification and Regression Trees", 1984, whose choices do no harm. ``costs`` are ``float64[choices, n]``, the
+    most cautious choice last.
     """
     best = int(np.argmin(costs.sum(axis=1)))
     more = costs - costs[best]
@@ -54,6 +50,9 @@ def _most_cautious(costs: NDArray[np.float64]) -> int:
 
 def fit_min_effect_size(predicted: CostDistribution, par2: NDArray[np.float64], single: int, cutoff_s: float) -> float:
     """Return the effect_size from which on leaving the single best has paid on instances that were not trained on.
+
+    It is of :data:`MIN_EFFECT_SIZES` the largest, which stays with the single best most often, whose total PAR2 is
+    within two standard errors of the least.
 
     Parameters
     ----------
@@ -65,12 +64,6 @@ def fit_min_effect_size(predicted: CostDistribution, par2: NDArray[np.float64], 
         Column of the single best.
     cutoff_s
         Cutoff of both.
-
-    Returns
-    -------
-    float
-        Of :data:`MIN_EFFECT_SIZES`, the largest, which stays with the single best most often, whose total PAR2 is
-        within two standard errors of the least.
     """
     found = scores(predicted, Objective.PAR2, cutoff_s)
     distance = effect_size(found.value, found.sd, single)
@@ -123,19 +116,11 @@ def fit_presolving(
     ----------
     predicted
         ``(n, n_solvers)``, in CPU seconds, of instances that were not trained on; of no account where the probe solves
-        the instance.
+        the instance (``bool[n]``).
     par2
-        ``float64[n, n_solvers]``: measured PAR2.
-    probe_solved
-        ``bool[n]``.
-    solvers, single
-        Names of the columns, and the single best of them.
+        ``float64[n, n_solvers]``: measured PAR2, whose cutoff is ``cutoff_s``.
     overhead_s
         Mean seconds of features, probe, graph and inference.
-    cutoff_s
-        Cutoff of the PAR2.
-    copula_correlation
-        See :func:`fit_copula_correlation`.
 
     Returns
     -------
@@ -185,12 +170,8 @@ def fit_turns(
         ``float64[n, n_solvers]``: measured PAR2 of the training side, which the static schedule is chosen on.
     fresh
         The same of instances that it is not chosen on.
-    solvers, single
-        Names of the columns, and the single best of them.
     presolving_s
         CPU seconds that the single best has had before.
-    cutoff_s
-        Cutoff of the PAR2.
 
     Returns
     -------
@@ -230,14 +211,10 @@ def fit_portfolio(
 
     Parameters
     ----------
-    dataset
-        Its runs.
     solvers
         The portfolio, in the order of the predictions.
     sides
         Instance -> side; the test side is not looked at.
-    cutoff_s
-        CPU seconds.
     held_out
         Instances that no estimator was fitted to, none of the test side, and that the probe did not solve.
     predicted
@@ -291,10 +268,6 @@ def with_settings(
 
     Parameters
     ----------
-    training
-        What the training side says.
-    solvers
-        The portfolio, in the order of all columns.
     trained
         ``float64[n, n_solvers]``: measured PAR2 of the training side.
     par2, predicted
@@ -311,15 +284,9 @@ def with_settings(
     copula_correlation = fit_copula_correlation(predicted, np.log10(par2), par2 <= cutoff_s)
     everything = np.concatenate([par2, easy])
     cdf = np.concatenate([predicted.cdf, np.repeat(predicted[:1].cdf, len(easy), axis=0)])
+    both, probed = CostDistribution(predicted.grid, cdf), np.arange(len(everything)) >= len(par2)
     presolving_s, switching_margin = fit_presolving(
-        CostDistribution(predicted.grid, cdf),
-        everything,
-        np.arange(len(everything)) >= len(par2),
-        solvers,
-        single,
-        overhead_s,
-        cutoff_s,
-        copula_correlation,
+        both, everything, probed, solvers, single, overhead_s, cutoff_s, copula_correlation
     )
     turns = fit_turns(trained, everything, solvers, single, presolving_s, cutoff_s)
     return replace(

@@ -24,15 +24,11 @@ if TYPE_CHECKING:
 PORTFOLIO_FILE = "portfolio.json"
 UNIT = "cpu_seconds"
 
-# Effect size below which a checkpoint that doesn't say otherwise keeps to the single best.
+# For a checkpoint that doesn't say otherwise: the effect size below which it keeps to the single best, the copula
+# correlation, the switching margin, and the seconds of a prediction.
 DEFAULT_MIN_EFFECT_SIZE = 0.1
-# Copula correlation for such a checkpoint.
 DEFAULT_COPULA_CORRELATION = 0.5
-# Switching margin for such a checkpoint.
 DEFAULT_SWITCHING_MARGIN = 0.5
-
-
-# Seconds of a prediction for such a checkpoint.
 DEFAULT_PREDICTION_S = 1.0
 
 
@@ -90,7 +86,7 @@ class TrainingStatistics:
         CPU seconds that a prediction takes, about.
     parallel
         Who runs on several cores, chosen jointly, the first one first: names of
-        :class:`~satcost_gnn.decide.member.Member`.
+        :class:`~satcost_gnn.decide.solving.Member`.
     origin
         ``runs`` of the training side, or ``constants`` of a checkpoint that doesn't hold them.
     """
@@ -127,13 +123,7 @@ class TrainingStatistics:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any], source: str) -> Self:
-        """Build it from :meth:`to_json`.
-
-        Raises
-        ------
-        CheckpointError
-            If a key is unknown or missing, or a value is not what it should be.
-        """
+        """Build it from :meth:`to_json`; CheckpointError for an unknown or missing key, or a value that cannot be."""
         values = checked(_Stored, found, source).model_dump()
         return cls(**{**values, "presolving": tuple(Slice(**part) for part in values["presolving"])})
 
@@ -141,19 +131,7 @@ class TrainingStatistics:
     def of_dataset(
         cls, dataset: Dataset, solvers: Sequence[str], instances: Collection[str], cutoff_s: float
     ) -> Self | None:
-        """Count the runs of a training side; None if on no instance all solvers' runs tell.
-
-        Parameters
-        ----------
-        dataset
-            Its runs.
-        solvers
-            The portfolio.
-        instances
-            The training side.
-        cutoff_s
-            CPU seconds.
-        """
+        """Count the runs of the instances of a training side; None if on no instance all solvers' runs tell."""
         import numpy as np
 
         from satcost_gnn.data.portfolio_summary import par_scores

@@ -35,15 +35,7 @@ _LOADING_S, PREDICTION_SHARE = 2.0, 0.5
 
 
 def needed_for_prediction_s(prediction_s: float, *, loaded: bool) -> float:
-    """Return the seconds that must be left for a prediction of so many; with fewer nothing is predicted.
-
-    Parameters
-    ----------
-    prediction_s
-        Seconds that a prediction takes, about.
-    loaded
-        Whether the estimators have been loaded.
-    """
+    """Return the seconds that must be left for a prediction of so many; with fewer nothing is predicted."""
     return (0.0 if loaded else _LOADING_S) + prediction_s / PREDICTION_SHARE
 
 
@@ -54,15 +46,7 @@ def parity_s(limit_s: float) -> float:
 
 
 def with_parity(turns: Sequence[Slice], limit_s: float) -> list[Slice]:
-    """Return turns of which the first is divided: ``parity`` has its own after :data:`AFTER_S` of it.
-
-    Parameters
-    ----------
-    turns
-        At least one.
-    limit_s
-        Seconds of everything.
-    """
+    """Return turns (one at least), the first divided: ``parity`` has its own after :data:`AFTER_S` of it."""
     first, *others = turns
     seconds = parity_s(limit_s)
     if not seconds:
@@ -76,16 +60,8 @@ def presolving_turns(
 ) -> list[Slice]:
     """Return the turns on one core before anything is predicted; whoever had the last one goes on meanwhile.
 
-    Parameters
-    ----------
-    training
-        What the training side says.
-    among
-        Solvers that may run.
-    limit_s
-        Seconds of everything.
-    parity
-        Whether ``parity`` may run beside them.
+    ``among`` are the solvers that may run, and ``parity`` says whether that one may run beside them; the limit is in
+    seconds of everything.
     """
     turns = [Slice(training.single_best(among), training.first_look_s)]
     turns += [part for part in training.presolving if part.solver in among]

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.core.selection_metrics import PortfolioBounds, of_choice, par, single_best
 from satcost_gnn.data.aslib_scenario import AslibScenario
-from satcost_gnn.decide.members import members
-from satcost_gnn.decide.pickers import PICKERS, make_picker
+from satcost_gnn.decide.pickers import PICKERS, make_picker, members
 from satcost_gnn.decide.static_schedule import SHARES, schedule_runtimes, static_schedule
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.evaluate.aslib_problem import ScenarioProblem

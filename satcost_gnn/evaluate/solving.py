@@ -1,7 +1,7 @@
 """What ``satcost solve`` would do on one core with an estimator's predictions: its own policy, replayed on the runs.
 
 The policy and its score are those that the command and the benchmarks use
-(:class:`~satcost_gnn.decide.policy.SolvePolicy`, :func:`~satcost_gnn.decide.scoring.score`), its settings are chosen as
+(:class:`~satcost_gnn.decide.policy.solve_plan`, :func:`~satcost_gnn.decide.scoring.score`), its settings are chosen as
 training chooses those of a checkpoint (:func:`~satcost_gnn.decide.training_fit.with_settings`), on the calibration
 side.
 """
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.decide.objective import Objective
-from satcost_gnn.decide.policy import SolvePolicy
+from satcost_gnn.decide.policy import solve_plan
 from satcost_gnn.decide.schedule_search import ScheduleSettings
 from satcost_gnn.decide.scoring import charge, charged_stages, runtimes, score
 from satcost_gnn.decide.training_fit import with_settings
@@ -94,10 +94,8 @@ def solve_par2(
     """
     timings = {**problem.timings, "inference": inference_s}
     overhead = np.zeros(len(problem.instances)) + charge(timings, charged_stages(needs))
-    policy = SolvePolicy(
-        ScheduleSettings(Objective.PAR2, problem.cutoff_s, 1, training.copula_correlation),
-        parity=PARITY not in problem.portfolio,
-    )
+    settings = ScheduleSettings(Objective.PAR2, problem.cutoff_s, 1, training.copula_correlation)
+    parity = PARITY not in problem.portfolio
     found = np.zeros(len(problem.instances))
     for k, (name, row) in enumerate(zip(problem.instances, problem.rows.tolist(), strict=True)):
         prediction = Prediction(
@@ -117,7 +115,7 @@ def solve_par2(
         )
         overhead_s = float(overhead[k])
         found[k] = score(
-            policy.decide(prediction, overhead_s, training),
+            solve_plan(prediction, overhead_s, training, settings, parity=parity),
             runtimes(problem.par2[k], problem.portfolio, problem.cutoff_s),
             problem.cutoff_s,
             overhead_s,

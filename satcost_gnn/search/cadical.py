@@ -7,7 +7,14 @@ from collections.abc import Callable
 
 from pysat.solvers import Solver
 
-from satcost_gnn.search.capsule import capsule_pointer
+
+def capsule_pointer(capsule: object) -> int:
+    """Return the address that a ``PyCapsule`` holds."""
+    name = ctypes.pythonapi.PyCapsule_GetName
+    name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    return int(pointer(capsule, name(capsule)))
 
 
 class Cadical(Solver):  # type: ignore[misc]

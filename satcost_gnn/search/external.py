@@ -58,28 +58,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]*")
 _EXIT_CODES = {"SAT": (0, 10), "UNSAT": (0, 20)}
 
 
-@dataclass(frozen=True)
-class _Known:
-    """What is known of a program by its name: whether it answers ``--version``, and what signal it sums up upon."""
-
-    version: bool = True
-    stop: signal.Signals = signal.SIGTERM
-
-
-_KNOWN = {
-    "cadical": _Known(),
-    "kissat": _Known(),
-    "clasp": _Known(),
-    "picosat": _Known(),
-    "cryptominisat": _Known(stop=signal.SIGINT),
-    "minisat": _Known(version=False, stop=signal.SIGINT),
-    "glucose": _Known(version=False, stop=signal.SIGINT),
-}
-
-
-def _known(program: str) -> _Known:
-    name = Path(program).name.lower()
-    return next((known for prefix, known in _KNOWN.items() if name.startswith(prefix)), _Known(version=False))
+# How the names of programs begin that answer ``--version``, and of those that sum up upon SIGINT.
+_WITH_VERSION = ("cadical", "kissat", "clasp", "picosat", "cryptominisat")
+_INTERRUPTED = ("cryptominisat", "minisat", "glucose")
 
 
 @dataclass(frozen=True)
@@ -171,10 +152,7 @@ def parse_definition(text: str) -> ExternalSpec:
 def register_external(text: str) -> str:
     """Make the solver of a definition known by its name, and return the name.
 
-    Raises
-    ------
-    SolverError
-        As :func:`parse_definition`, or if the name already stands for another command.
+    SolverError is raised as by :func:`parse_definition` and :func:`register_here`.
     """
     spec = parse_definition(text)
     register_here(spec)
@@ -200,7 +178,7 @@ def describe_program(program: str) -> str:
     except OSError as error:
         raise SolverError(f"{program}: cannot be read: {error.strerror}") from error
     version = ""
-    if _known(program).version:
+    if Path(program).name.lower().startswith(_WITH_VERSION):
         with Sandbox() as sandbox:
             outcome = sandbox.run(
                 "satcost_gnn.search.external:version_child", {"program": program}, Limits(5.0, 5.0, 2048)
@@ -321,8 +299,9 @@ def _watch(arguments: list[str], output: SolverOutput, cpu_s: float, wall_s: flo
                     over, end = ("MEMOUT", f"memory limit of {memory_mb} MiB"), now
                 next_look = now + min(_LONGEST_LOOK_S, max(_SHORTEST_LOOK_S, 0.02 * (now - start)))
             if over is not None and over[0] == "TIMEOUT":
+                interrupted = Path(arguments[0]).name.lower().startswith(_INTERRUPTED)
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(process.pid, _known(arguments[0]).stop)
+                    os.kill(process.pid, signal.SIGINT if interrupted else signal.SIGTERM)
                 end = now + _GRACE_S
         wall = time.monotonic() - start
         end_all_below(used.reap)
@@ -363,10 +342,7 @@ def _conclude(
             used = f"having used {watched.peak_memory_mb:.0f} of {memory_mb} MiB"
             return {"status": "CRASHED", "detail": f"says that it has no memory, {used} ({output.memory_mark})"}
         if watched.code == -signal.SIGKILL:
-            return {
-                "status": "MEMOUT",
-                "detail": "killed from outside, most likely by the kernel for want of memory",
-            }
+            return {"status": "MEMOUT", "detail": "killed from outside, most likely by the kernel for want of memory"}
     if watched.code < 0:
         return {"status": "CRASHED", "detail": f"died by signal {signal.Signals(-watched.code).name}{told}"}
     if len(answers) > 1:
@@ -406,10 +382,6 @@ def solve_external_child(
 
     Parameters
     ----------
-    command
-        Arguments with placeholders.
-    formula
-        The formula, or the path of its file.
     seed
         Handed to the program if its command names ``{seed}``, else that of
         :func:`~satcost_gnn.formula.shuffle.seeded`.
@@ -418,8 +390,6 @@ def solve_external_child(
         is reserved. An inherited limit counts if it is lower.
     conflicts
         Must be None.
-    with_model
-        Whether the model is wanted.
 
     Returns
     -------

@@ -26,8 +26,6 @@ from satcost_gnn.runtime.sandbox import Limits, Sandbox
 from satcost_gnn.search.loading import open_solver
 from satcost_gnn.search.solvers import SOLVERS, solver_spec
 
-__all__ = ["Guidance", "GuidedRun", "guided_child", "run_guided"]
-
 
 class Guidance(StrEnum):
     """How a solver is told phases."""
@@ -55,12 +53,6 @@ class GuidedRun:
     cpu_s: float
 
 
-def _negated(formula: Formula, sign: NDArray[np.int64]) -> Formula:
-    """Return the formula with the variables negated whose sign is -1."""
-    literals = formula.literals * sign[np.abs(formula.literals) - 1]
-    return Formula.from_arrays(literals, formula.offsets, formula.n_vars, formula.source)
-
-
 def guided_child(
     solver: str,
     formula: FormulaInChild,
@@ -69,13 +61,7 @@ def guided_child(
     seed: int,
     conflicts: int,
 ) -> dict[str, Any]:
-    """Run a solver with given phases; executed in a sandboxed child. The parameters are those of :func:`run_guided`.
-
-    Returns
-    -------
-    dict
-        ``status``, ``conflicts`` and ``cpu_s``.
-    """
+    """Run a solver with given phases; executed in a sandboxed child. The parameters are those of :func:`run_guided`."""
     formula, numbering = renumbered(load(formula))
     literals = np.zeros(0, dtype=np.int64) if phases is None else numbering.dense(phases).astype(np.int64)
     if seed:
@@ -85,7 +71,8 @@ def guided_child(
     if guidance == Guidance.INITIAL:
         sign = np.ones(formula.n_vars, dtype=np.int64)
         sign[np.abs(literals) - 1] = np.sign(literals) * solver_spec(solver).first_phase
-        formula = _negated(formula, sign)
+        negated = formula.literals * sign[np.abs(formula.literals) - 1]
+        formula = Formula.from_arrays(negated, formula.offsets, formula.n_vars, formula.source)
     begin = time.process_time()
     with open_solver(solver, formula) as engine:
         if guidance == Guidance.SET and len(literals):
@@ -110,28 +97,21 @@ def run_guided(
     conflicts: int = 100_000,
     cpu_s: float = 20.0,
     wall_s: float | None = None,
-    memory_mb: int = 4096,
 ) -> GuidedRun:
     """Run a solver with given phases in a limited child.
 
     Parameters
     ----------
-    sandbox
-        Where the child is forked.
-    solver
-        Name in :data:`satcost_gnn.search.solvers.SOLVERS`.
     formula
         The formula, or the path of its file.
     phases
         ``int32[k]``: signed variable numbers, for any of the variables; None for the solver's own phases.
-    guidance
-        How the solver is told.
     seed
         0 for the formula as it is, else the seed of a copy with variables renamed and clauses reordered, but no sign
         flipped.
     conflicts
         Limit on conflicts.
-    cpu_s, wall_s, memory_mb
+    cpu_s, wall_s
         Limits of the child; the wall limit defaults to five times the CPU limit and half a minute.
 
     Raises
@@ -152,7 +132,7 @@ def run_guided(
             "seed": seed,
             "conflicts": conflicts,
         },
-        Limits(cpu_s, 5 * cpu_s + 30.0 if wall_s is None else wall_s, memory_mb),
+        Limits(cpu_s, 5 * cpu_s + 30.0 if wall_s is None else wall_s, 4096),
     )
     if outcome.error_type in ("SolverError", "FormulaError"):
         raise SolverError(outcome.detail)

@@ -14,7 +14,7 @@ from typing import Any
 
 from pysat.solvers import Solver
 
-from satcost_gnn.search.capsule import capsule_pointer
+from satcost_gnn.search.cadical import capsule_pointer
 
 # Two limits that no other word of an idle solver is likely to hold, both.
 _MARKS = (0x5A5A5A5, 0x3C3C3C3C)

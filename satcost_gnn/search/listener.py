@@ -85,14 +85,12 @@ def listen(
     share: float,
     deadline: float,
     proof_length: Callable[[], int] | None,
-    statistics: Callable[[], dict[str, int]] | None = None,
+    statistics: Callable[[], dict[str, int]] | None,
 ) -> _Listener:
-    """Build the listener.
+    """Build the listener, which writes into the log.
 
     Parameters
     ----------
-    log
-        Where to write.
     max_events
         Budget of calls.
     share

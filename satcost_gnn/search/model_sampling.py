@@ -20,8 +20,6 @@ from satcost_gnn.formula.sources import FormulaInChild, load
 from satcost_gnn.runtime.random_stream import Draws
 from satcost_gnn.search.loading import open_solver
 
-__all__ = ["SampledModels", "find_backbone", "sample_models", "sample_models_child"]
-
 # Conflicts for one question whether a literal is in the backbone.
 _BACKBONE_CONFLICTS = 200
 
@@ -51,27 +49,19 @@ class SampledModels:
 def sample_models(
     formula: Formula, count: int, *, seed: int = 0, conflicts: int = 50_000, deadline: float | None = None
 ) -> NDArray[np.bool_]:
-    """Find models by searches from random phases with the clauses in random order.
+    """Find models by searches from random phases with the clauses in random order, one search for each of ``count``.
 
-    They are what a solver finds, not a uniform sample of all models.
+    They are what a solver finds, not a uniform sample of all models: ``bool[n_models, n_vars]``, at most ``count``
+    rows.
 
     Parameters
     ----------
-    formula
-        The formula.
-    count
-        Searches.
     seed
         Of the phases and orders.
     conflicts
         Limit on each search; one that reaches it gives no model.
     deadline
         Value of ``time.process_time()`` after which no further search is begun.
-
-    Returns
-    -------
-    NDArray
-        ``bool[n_models, n_vars]``, at most ``count`` rows.
 
     Raises
     ------
@@ -109,7 +99,7 @@ def sample_models(
 
 
 def find_backbone(formula: Formula, models: NDArray[np.bool_], *, deadline: float) -> NDArray[np.int8]:
-    """Prove literals to be in all models, until a deadline.
+    """Prove literals to be in all models of a satisfiable formula, until a deadline.
 
     Candidates are the literals that all known models share. One is assumed false: if that is refuted within a few
     conflicts it is in the backbone, and if a model is found, all candidates that are false in it are dropped (the
@@ -117,8 +107,6 @@ def find_backbone(formula: Formula, models: NDArray[np.bool_], *, deadline: floa
 
     Parameters
     ----------
-    formula
-        A satisfiable formula.
     models
         ``bool[n_models, n_vars]``, at least one.
     deadline
@@ -158,23 +146,14 @@ def find_backbone(formula: Formula, models: NDArray[np.bool_], *, deadline: floa
 def sample_models_child(
     formula: FormulaInChild, *, count: int, seed: int, conflicts: int, models_cpu_s: float, backbone_cpu_s: float
 ) -> dict[str, Any]:
-    """Sample models and prove a part of the backbone; executed in a sandboxed child.
+    """Sample models and prove a part of the backbone, for :class:`SampledModels`; executed in a sandboxed child.
 
     Parameters
     ----------
-    formula
-        The formula, or the path of its file.
-    count, seed, conflicts
-        See :func:`sample_models`.
     models_cpu_s
         CPU seconds after which no further search is begun.
     backbone_cpu_s
         CPU seconds for the backbone.
-
-    Returns
-    -------
-    dict
-        ``models`` and ``backbone`` of :class:`SampledModels`.
     """
     formula, numbering = renumbered(load(formula))
     models = sample_models(formula, count, seed=seed, conflicts=conflicts, deadline=time.process_time() + models_cpu_s)

@@ -10,8 +10,7 @@ a waiting period the mean, standard deviation, minimum and maximum over windows,
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.search.trace import Trace
-from satcost_gnn.search.tree_size import TreeEstimates, estimates
+from satcost_gnn.search.tree_size import estimates
 
 if TYPE_CHECKING:
     from satcost_gnn.search.probe_settings import ProbeResult
@@ -216,10 +215,10 @@ def conflict_series(trace: Trace) -> dict[str, NDArray[np.float64]]:
     return series
 
 
-def _series_features(trace: Trace, waiting: int) -> dict[str, float]:
+def _series_features(trace: Trace) -> dict[str, float]:
     values: dict[str, float] = {}
     conflicts = trace.conflicts
-    waiting = min(waiting, conflicts // 4)
+    waiting = min(WAITING_CONFLICTS, conflicts // 4)
     remaining = conflicts - waiting
     for name, series in conflict_series(trace).items():
         if conflicts:
@@ -317,10 +316,10 @@ def capped(log2: NDArray[np.float64]) -> NDArray[np.float64]:
     return clipped
 
 
-def _tree_features(trace: Trace, found: TreeEstimates | None = None) -> dict[str, float]:
+def _tree_features(trace: Trace) -> dict[str, float]:
     if not trace.conflicts:
         return {}
-    found = estimates(trace) if found is None else found
+    found = estimates(trace.events)
     series = {
         "wbe": capped(found.log2_wbe),
         "recursive": capped(found.log2_recursive),
@@ -375,12 +374,9 @@ def _progress_features(trace: Trace) -> dict[str, float]:
     return {f"progress.{name}": value for name, value in values.items()}
 
 
-def dive_features(dives: Dives | None) -> dict[str, float]:
-    """Return the features ``knuth.*`` of random dives by name; none without a dive.
-
-    A dive that was cut short counts with the depth that it had reached, which is less than that of its leaf.
-    """
-    if dives is None or not len(dives.depth):
+def _dive_features(dives: Dives) -> dict[str, float]:
+    """Return features of dives; one that was cut short counts with the depth that it had reached, not its leaf's."""
+    if not len(dives.depth):
         return {}
     depth = dives.depth.astype(np.float64)
     log2_nodes = dives.log2_nodes
@@ -398,11 +394,7 @@ def dive_features(dives: Dives | None) -> dict[str, float]:
     return {f"knuth.{name}": value for name, value in values.items()}
 
 
-def online_features(
-    trace: Trace | None,
-    dives: Dives | Mapping[str, float] | None = None,
-    waiting: int = WAITING_CONFLICTS,
-) -> FeatureVector:
+def online_features(trace: Trace | None, dives: Dives | None = None) -> FeatureVector:
     """Compute the features of an early search.
 
     Parameters
@@ -410,10 +402,7 @@ def online_features(
     trace
         The trace; None (the probe failed) gives a vector in which everything is missing.
     dives
-        Random dives from the root, made before the search; or the features ``knuth.*`` of an earlier vector of the same
-        formula (others in it are passed over). Without them, those features are missing.
-    waiting
-        Conflicts at the start that the windows leave out; at most a quarter of all conflicts is left out.
+        Random dives from the root, made before the search. Without them, their features are missing.
 
     Returns
     -------
@@ -426,7 +415,7 @@ def online_features(
     values: dict[str, float] = {}
     seconds: dict[str, float] = {}
     for group, extract in (
-        ("series", partial(_series_features, waiting=waiting)),
+        ("series", _series_features),
         ("rates", _rate_features),
         ("variables", _variable_features),
         ("tree", _tree_features),
@@ -435,10 +424,8 @@ def online_features(
         begin = time.perf_counter()
         values.update(extract(trace))
         seconds[f"online.{group}"] = time.perf_counter() - begin
-    if isinstance(dives, Mapping):
-        values.update({name: value for name, value in dives.items() if name.startswith("knuth.")})
-    elif dives is not None:
-        values.update(dive_features(dives))
+    if dives is not None:
+        values.update(_dive_features(dives))
         seconds["online.knuth"] = dives.seconds
     return FeatureVector.from_mapping(ONLINE_FEATURE_NAMES, values, seconds)
 

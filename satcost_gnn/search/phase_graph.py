@@ -15,7 +15,6 @@ from satcost_gnn.formula.compact_graph import CompactGraph
 from satcost_gnn.formula.graph import clause_variable_graph
 from satcost_gnn.formula.renumbering import renumbered
 from satcost_gnn.formula.sources import FormulaInChild, load
-from satcost_gnn.formula.text_stream import STANDARD_LIMITS, ReadLimits
 from satcost_gnn.runtime.sandbox import Limits, Sandbox
 from satcost_gnn.search.probe import run_probe
 from satcost_gnn.search.probe_settings import ProbeSettings
@@ -36,8 +35,6 @@ class PhaseGraph:
         All clauses but tautologies; with the probe's counts on its nodes if there was a probe.
     variables
         ``int32[graph.n_variables]``: number of each variable node, rising.
-    n_vars
-        Variables of the formula.
     result
         ``SAT`` or ``UNSAT`` if the probe solved the formula, else empty.
     model
@@ -55,20 +52,7 @@ class PhaseGraph:
 
 
 def node_variables(formula: Formula, n_nodes: int) -> NDArray[np.int32]:
-    """Return the number of each variable node of a formula's whole graph.
-
-    Parameters
-    ----------
-    formula
-        The formula.
-    n_nodes
-        Variable nodes of its graph.
-
-    Returns
-    -------
-    NDArray
-        ``int32[n_nodes]``, rising.
-    """
+    """Return ``int32[n_nodes]``: the number of each variable node of a formula's whole graph, rising."""
     variables = np.unique(np.abs(formula.literals))
     if len(variables) != n_nodes:
         # Some occur in tautologies alone, which the graph leaves out.
@@ -84,8 +68,6 @@ def phase_graph(
 
     Parameters
     ----------
-    formula
-        The formula.
     probe
         An early search whose counts become inputs of the nodes; None for none.
     size_limit
@@ -111,12 +93,10 @@ def phase_graph(
     return PhaseGraph(graph, variables, formula.n_vars, result, model, timings)
 
 
-def phase_graph_child(
-    formula: FormulaInChild, probe: ProbeSettings | None, size_limit: int, read: ReadLimits | None = None
-) -> PhaseGraph:
+def phase_graph_child(formula: FormulaInChild, probe: ProbeSettings | None, size_limit: int) -> PhaseGraph:
     """Read a file and build its graph; executed in a sandboxed child. The parameters are those of its caller."""
     begin = time.process_time()
-    formula, numbering = renumbered(load(formula, read or STANDARD_LIMITS))
+    formula, numbering = renumbered(load(formula))
     parse = time.process_time() - begin
     found = phase_graph(formula, probe, size_limit)
     found.timings["parse"] = parse
@@ -134,22 +114,8 @@ def read_phase_graph(
     probe: ProbeSettings | None = None,
     *,
     size_limit: int = PHASE_GRAPH_LIMIT,
-    limits: Limits | None = None,
 ) -> PhaseGraph:
-    """Read a formula and build its graph in a limited child.
-
-    Parameters
-    ----------
-    sandbox
-        Where the child is forked.
-    formula
-        The formula, or the path of its file.
-    probe
-        An early search whose counts become inputs of the nodes; None for none.
-    size_limit
-        Literal occurrences beyond which no graph is built.
-    limits
-        Of the child.
+    """Read a formula and build its graph in a limited child; see :func:`phase_graph`.
 
     Raises
     ------
@@ -157,9 +123,7 @@ def read_phase_graph(
         If the formula can't be read, is too large, or the child ran into a limit or crashed.
     """
     kwargs: dict[str, Any] = {"formula": formula, "probe": probe, "size_limit": size_limit}
-    outcome = sandbox.run(
-        "satcost_gnn.search.phase_graph:phase_graph_child", kwargs, limits or Limits(120.0, 300.0, 8192)
-    )
+    outcome = sandbox.run("satcost_gnn.search.phase_graph:phase_graph_child", kwargs, Limits(120.0, 300.0, 8192))
     if outcome.status == "OK":
         found: PhaseGraph = outcome.value
         return found

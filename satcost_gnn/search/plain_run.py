@@ -120,10 +120,6 @@ class PlainRun:
 
     Parameters
     ----------
-    solver
-        Which solver was run.
-    stages
-        Its stages, at least one.
     spent_s
         CPU seconds of everything, all stages together.
     model
@@ -156,20 +152,10 @@ class PlainRun:
         return max(stage.conflicts for stage in self.stages)
 
     def spent(self, unit: str) -> float:
-        """Return what the solver was seen to spend: its cost if it answered, else less than that.
-
-        Parameters
-        ----------
-        unit
-            ``conflicts``, ``propagations`` or ``cpu_seconds``.
-        """
-        if self.solved:
-            return _count(self.stages[-1], unit)
-        return max(_count(stage, unit) for stage in self.stages)
-
-
-def _count(stage: PlainStage, unit: str) -> float:
-    return float({"conflicts": stage.conflicts, "propagations": stage.propagations, "cpu_seconds": stage.cpu_s}[unit])
+        """Return what the solver was seen to spend, in a cost unit: its cost if it answered, else less than that."""
+        name = "cpu_s" if unit == "cpu_seconds" else unit
+        counts = [float(getattr(stage, name)) for stage in self.stages]
+        return counts[-1] if self.solved else max(counts)
 
 
 def _in_fork(function: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any] | None, float]:
@@ -219,19 +205,7 @@ def _search(engine: Any, spec: SolverSpec, budget: int, cpu_s: float) -> dict[st
 
 
 def run_plain(formula: Formula, settings: PlainSettings | None = None) -> PlainRun | None:
-    """Begin the plain run of a formula, from inside a sandboxed child.
-
-    Parameters
-    ----------
-    formula
-        The formula.
-    settings
-        Solver and budgets.
-
-    Returns
-    -------
-    PlainRun or None
-        None if the formula is too large for it.
+    """Begin the plain run of a formula, from inside a sandboxed child; None if the formula is too large for it.
 
     Raises
     ------
@@ -249,7 +223,9 @@ def run_plain(formula: Formula, settings: PlainSettings | None = None) -> PlainR
     with open_solver(settings.solver, formula) as engine:
         load_s = time.process_time() - begin
         for budget in settings.stages:
-            if stages and not _worth_it(stages[-1], budget, settings.propagations):
+            # By the propagations of the last stage, how many is this one expected to need?
+            last = stages[-1] if stages else None
+            if last is not None and last.propagations * budget > settings.propagations * max(last.conflicts, 1):
                 break
             left = settings.cpu_s - load_s - forked_s
             if left <= 0:
@@ -274,8 +250,3 @@ def run_plain(formula: Formula, settings: PlainSettings | None = None) -> PlainR
     if model is not None and not satisfies(formula, model):
         raise SolverError(f"{settings.solver} gave a wrong answer: its model does not satisfy {formula.source}")
     return PlainRun(settings.solver, tuple(stages), time.process_time() - begin + forked_s, model)
-
-
-def _worth_it(last: PlainStage, budget: int, propagations: int) -> bool:
-    """Whether a stage is expected to need at most so many propagations, by those of the last one."""
-    return last.propagations * budget <= propagations * max(last.conflicts, 1)

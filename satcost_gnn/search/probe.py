@@ -70,14 +70,11 @@ def run_probe(
 ) -> ProbeResult:
     """Probe a formula in this process.
 
-    The solver is C++ in this process: call :func:`probe` instead unless its death would do no harm.
+    The solver is C++ in this process: call :func:`probe` instead unless its death would do no harm. The settings'
+    limits on time and memory are not enforced here.
 
     Parameters
     ----------
-    formula
-        The formula.
-    settings
-        Budget; its limits on time and memory are not enforced here.
     deadline
         Value of ``time.process_time()`` at which the search ends early, with status ``TIMEOUT``. The trace is then that
         of its first conflicts, as many as the budget, or a half of it, or a quarter … so that searches that were
@@ -85,11 +82,6 @@ def run_probe(
     search
         Runs PySAT's solver object and returns its answer, in the place of one call with the budget of conflicts. It may
         call the solver several times; where one call ends and the next begins counts as a restart.
-
-    Returns
-    -------
-    ProbeResult
-        Status, trace and counters.
 
     Raises
     ------
@@ -225,20 +217,15 @@ def probe(
 ) -> ProbeResult:
     """Probe a formula in a limited child process.
 
+    It never raises for what the solver does: its abort, a crash, and limits are statuses.
+
     Parameters
     ----------
     formula
         The formula, or the path of its DIMACS file, which the child then reads. Sending a formula that has been read
         already is faster than reading its file again.
-    settings
-        What to run and for how long.
     sandbox
         Where the child is forked; one is started for this call if None.
-
-    Returns
-    -------
-    ProbeResult
-        Never raises for what the solver does: its abort, a crash, and limits are statuses.
 
     Raises
     ------
@@ -252,18 +239,16 @@ def probe(
     sent = str(formula) if isinstance(formula, Path) else formula
     outcome = sandbox.run(PROBE_CHILD, {"formula": sent, "settings": settings}, settings.limits)
     if outcome.status == "OK":
-        result = outcome.value
-        if not isinstance(result, ProbeResult):
-            raise TypeError(f"{PROBE_CHILD} returned {type(result).__name__}; expected ProbeResult")
+        result: ProbeResult = outcome.value
         return replace(result, cpu_s=outcome.cpu_s, peak_memory_mb=outcome.peak_memory_mb)
     detail = f"{outcome.error_type}: {outcome.detail}" if outcome.error_type else outcome.detail
     return ProbeResult(
         outcome.status,
         None,
-        conflicts=None,
-        decisions=None,
-        propagations=None,
-        restarts=None,
+        None,
+        None,
+        None,
+        None,
         cpu_s=outcome.cpu_s,
         detail=detail,
         truncated=True,

@@ -40,26 +40,9 @@ def _draws() -> Draws:
 
 
 def run_probe_replicate(formula: Formula, settings: ProbeSettings, *, deadline: float | None = None) -> ProbeResult:
-    """Probe an isomorphic copy of a formula in this process.
+    """Probe an isomorphic copy of a formula in this process, as :func:`~satcost_gnn.search.probe.run_probe` does.
 
-    Parameters
-    ----------
-    formula
-        The formula.
-    settings
-        Those of the first search.
-    deadline
-        Value of ``time.process_time()`` at which the search ends early.
-
-    Returns
-    -------
-    ProbeResult
-        Of the copy; but a model is given in the names of the formula.
-
-    Raises
-    ------
-    SolverError
-        As :func:`~satcost_gnn.search.probe.run_probe` does.
+    The result is of the copy; but a model is given in the names of the formula.
     """
     result = run_probe(shuffled(formula, _draws()), settings, deadline=deadline)
     if result.model is None:
@@ -73,12 +56,9 @@ def run_probe_replicate(formula: Formula, settings: ProbeSettings, *, deadline: 
 
 
 def replicate_features(result: ProbeResult | None) -> FeatureVector:
-    """Compute the features of a probe replicate; None (there was none, or it failed): everything is missing.
+    """Compute the features of a probe replicate, in the order of ``REPLICATE_FEATURE_NAMES``.
 
-    Returns
-    -------
-    FeatureVector
-        In the order of ``REPLICATE_FEATURE_NAMES``.
+    None (there was none, or it failed): everything is missing.
     """
     if result is None or result.trace is None:
         return FeatureVector.missing(REPLICATE_FEATURE_NAMES)

@@ -40,8 +40,6 @@ class ProbeSettings:
         ``cadical195``, ``cadical300``, ``minisatep`` (MiniSat 2.2, Luby restarts) or ``ergo`` (tuned as MiniSat 2.0,
         geometric restarts). The MiniSats report several conflicts in a row without a decision between them as one, and
         no proof of theirs is read.
-    conflicts
-        Conflicts after which the search ends.
     max_events
         Logged calls after which the search ends at the next backtrack: assignments of observed variables (scaled up to
         all variables) and two a decision. Bounds the time of the probe on formulas with long trails.
@@ -132,8 +130,6 @@ class ProbeResult:
         CPU seconds of ``parse`` (only if the child read the file), ``load``, ``search`` and ``trace``.
     peak_memory_mb
         Largest resident set of the child in mebibytes.
-    settings
-        The settings it was run with.
     numbers
         ``int32[C]``: conflicts that the solver had counted at each conflict of the trace, itself included; None if
         nothing came back. For a CaDiCaL, which can't be asked, they are 1, 2, ..., C: it reports nearly every one.

@@ -38,16 +38,12 @@ class DiveSettings:
 
     Parameters
     ----------
-    dives
-        Dives.
     max_work
         Literals propagated, over all dives, after which no further call of the solver is made, and no dive begun that
         would get there; each decision propagates all decisions before it again. A million is about a tenth of a second.
     max_literals
         Literal occurrences of a formula beyond which no dive is made, for handing it to the solver alone would take too
         long.
-    seed
-        Seed of the random choices.
     """
 
     dives: int = 32
@@ -105,21 +101,9 @@ def branching_order(formula: Formula) -> NDArray[np.int64]:
 
 
 def random_dives(formula: Formula, settings: DiveSettings | None = None) -> Dives | None:
-    """Dive from the root of a formula's search tree.
+    """Dive from the root of a formula's search tree; None for a formula beyond the limit on literals.
 
     The solver is C++ in this process: call it in a sandboxed child.
-
-    Parameters
-    ----------
-    formula
-        The formula.
-    settings
-        How many dives, and their budget.
-
-    Returns
-    -------
-    Dives
-        At most as many as asked for; None for a formula beyond the limit on literals.
     """
     settings = settings or DiveSettings()
     if formula.n_literals > settings.max_literals:

@@ -79,20 +79,7 @@ def stopper(spec: SolverSpec, engine: Any, cpu_s: float) -> Callable[[], None] |
 def solve_child(
     solver: str, formula: FormulaInChild, seed: int, cpu_s: float, conflicts: int | None = None
 ) -> dict[str, Any]:
-    """Run a solver to its end or limit; executed in a sandboxed child.
-
-    Parameters
-    ----------
-    solver
-        Name in :data:`~satcost_gnn.search.solvers.SOLVERS`.
-    formula
-        The formula, or the path of its file.
-    seed
-        0 for the formula as it is, else the seed of :func:`~satcost_gnn.formula.shuffle.seeded`.
-    cpu_s
-        CPU seconds for loading and solving.
-    conflicts
-        Limit on conflicts, for the solvers that have one.
+    """Run a solver to its end or limit; executed in a sandboxed child. See :func:`run_solver` for the parameters.
 
     Returns
     -------
@@ -133,11 +120,6 @@ def solve_child(
     return result
 
 
-def default_wall_s(cpu_s: float) -> float:
-    """Return the wall-clock limit of a run whose caller names none: three times the CPU limit and a minute."""
-    return 3 * cpu_s + 60.0
-
-
 def run_solver(
     sandbox: Sandbox,
     solver: str,
@@ -153,8 +135,6 @@ def run_solver(
 
     Parameters
     ----------
-    sandbox
-        Where the child is forked.
     solver
         Name in :data:`~satcost_gnn.search.solvers.SOLVERS`.
     formula
@@ -180,7 +160,7 @@ def run_solver(
         formula,
         seed=seed,
         cpu_s=cpu_s,
-        wall_s=wall_s if wall_s is not None else default_wall_s(cpu_s),
+        wall_s=wall_s if wall_s is not None else 3 * cpu_s + 60.0,
         memory_mb=memory_mb,
         conflicts=conflicts,
     )
@@ -202,10 +182,7 @@ def run_solver(
     own_s = max(0.0, outcome.cpu_s - value.get("before_cpu_s", 0.0))
     return SolverRun(
         status=status,
-        conflicts=counts["conflicts"],
-        decisions=counts["decisions"],
-        propagations=counts["propagations"],
-        restarts=counts["restarts"],
+        **counts,
         cpu_s=float(value.get("cpu_s", min(own_s, cpu_s) if status == "TIMEOUT" else own_s)),
         wall_s=float(value.get("wall_s", outcome.wall_s)),
         peak_memory_mb=float(value.get("peak_memory_mb", outcome.peak_memory_mb)),

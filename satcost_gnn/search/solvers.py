@@ -77,16 +77,9 @@ class Probing:
 
 @dataclass(frozen=True)
 class ChildCall:
-    """What a sandboxed child is to call, and the limits on it.
+    """What a sandboxed child is to call (``module:function`` and its arguments), and the limits on it.
 
-    Parameters
-    ----------
-    function
-        ``module:function``.
-    kwargs
-        Its arguments.
-    limits
-        Limits of the child, which stand behind those that the function itself keeps.
+    They stand behind those that the function itself keeps.
     """
 
     function: str
@@ -104,10 +97,6 @@ class SolverSpec:
         Our name of it, ``solver`` or ``solver:configuration``.
     pysat_name
         Its name in :class:`pysat.solvers.SolverNames`.
-    summary
-        What sets it apart, in a few words.
-    options
-        Options passed through ``configure``.
     counters
         Which of the statistics it reports truthfully.
     stop
@@ -311,13 +300,7 @@ _registered: dict[str, SolverSpec] = {}
 
 
 def register_solver(spec: SolverSpec) -> None:
-    """Make a solver known by its name in this process.
-
-    Raises
-    ------
-    SolverError
-        If the name already stands for another solver.
-    """
+    """Make a solver known by its name in this process; SolverError if the name already stands for another."""
     known = SOLVERS.get(spec.name) or _registered.setdefault(spec.name, spec)
     if known != spec:
         raise SolverError(
@@ -326,13 +309,7 @@ def register_solver(spec: SolverSpec) -> None:
 
 
 def solver_spec(name: str) -> SolverSpec:
-    """Look a solver up by name.
-
-    Raises
-    ------
-    SolverError
-        If it is neither in :data:`SOLVERS` nor registered.
-    """
+    """Look a solver up by name; SolverError if it is neither in :data:`SOLVERS` nor registered."""
     spec = SOLVERS.get(name) or _registered.get(name)
     if spec is None:
         raise SolverError(
@@ -345,10 +322,7 @@ def solver_spec(name: str) -> SolverSpec:
 def spec_of_engine(engine: object) -> SolverSpec | None:
     """Return the entry of a solver object of PySAT, in its plain configuration; None for one of another origin.
 
-    Parameters
-    ----------
-    engine
-        Of one of the classes that :class:`pysat.solvers.Solver` holds, such as ``pysat.solvers.Minisat22``.
+    It is of one of the classes that :class:`pysat.solvers.Solver` holds, such as ``pysat.solvers.Minisat22``.
     """
     kind = type(engine).__name__.lower()
     return next((spec for spec in SOLVERS.values() if spec.pysat_name.replace("-", "") == kind), None)

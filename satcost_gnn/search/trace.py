@@ -42,8 +42,6 @@ class Trace:
 
     Parameters
     ----------
-    n_vars
-        Variables of the formula.
     n_active
         Variables that occur in some clause; the trail holds at most so many literals.
     level
@@ -164,32 +162,6 @@ class Trace:
     def observed_share(self) -> float:
         """Share of the active variables that was observed (1 if there are none)."""
         return float(self.observed.sum()) / self.n_active if self.n_active else 1.0
-
-    def truncated_to(self, conflicts: int) -> Trace:
-        """Return what had been seen right after the first ``conflicts`` conflicts.
-
-        Counts per variable are totals over the whole search and can't be told for a part of it: all of them, and the
-        solver's totals, are unknown in the result unless nothing is cut off.
-
-        Raises
-        ------
-        ValueError
-            If ``conflicts`` is negative.
-        """
-        if conflicts < 0:
-            raise ValueError(f"conflicts must not be negative; got {conflicts}")
-        if conflicts >= self.conflicts:
-            return self
-        end = int(np.flatnonzero(self.events >= 0)[conflicts - 1]) + 1 if conflicts else 0
-        parts: dict[str, Any] = {name: getattr(self, name)[:conflicts] for name in (*_PER_CONFLICT, "learnt_length")}
-        parts.update(dict.fromkeys(_PER_VARIABLE, np.full(self.n_vars, UNKNOWN, dtype=np.int32)))
-        return Trace(
-            n_vars=self.n_vars,
-            n_active=self.n_active,
-            events=self.events[:end],
-            observed=np.zeros(self.n_vars, dtype=bool),
-            **parts,
-        )
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the trace as named arrays (for ``numpy.savez``), with runs of decisions packed."""

@@ -37,28 +37,15 @@ class _Path:
 def _walk(
     log: NDArray[np.int32], proof_ends: NDArray[np.int64] | None, merged: bool
 ) -> tuple[_Path, NDArray[np.int64]]:
-    """Follow levels and trail through the log.
+    """Follow levels and trail through the log of literals and codes.
 
     A backtrack comes from a conflict unless propagation had ended before it (a fixpoint since the last decision or
-    backtrack), for then the solver gave its decisions up of its own accord. After chronological backtracking a
-    conflict may lie below the current level: the solver then first backtracks to the conflict's level, without a learnt
-    clause, and from there as usual; both make one conflict.
+    backtrack), for then the solver gave its decisions up of its own accord. After chronological backtracking a conflict
+    may lie below the current level: the solver then first backtracks to the conflict's level, without a learnt clause
+    (``proof_ends`` has the length of the proof at each backtrack), and from there as usual; both make one conflict. If
+    the solver has ``merged`` backtracks, one to level 0 after which nothing is assigned holds a restart too.
 
-    Parameters
-    ----------
-    log
-        Literals and codes.
-    proof_ends
-        Length of the proof at each backtrack.
-    merged
-        Whether the solver merges backtracks: then one to level 0 after which nothing is assigned holds a restart too.
-
-    Returns
-    -------
-    path
-        Conflicts and events.
-    decided
-        Positions in the log of the literals that follow a new level at once.
+    Return the path, and the positions in the log of the literals that follow a new level at once.
     """
     position = np.flatnonzero(log >= BACKTRACK)
     marker = log[position]
@@ -186,10 +173,8 @@ def _learnt(
     """Find the clause learnt from each conflict in the proof.
 
     It is the last one added before the conflict's backtrack, but for a unit, which is the first one added after it.
-
-    Returns
-    -------
-    ``int32[C]`` lengths, ``int32[n_vars]`` occurrences and positive occurrences; None if this is no binary proof.
+    Return ``int32[C]`` lengths, ``int32[n_vars]`` occurrences and positive occurrences; None if this is no binary
+    proof.
     """
     decoded = proof_additions(proof)
     if decoded is None:

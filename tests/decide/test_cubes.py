@@ -52,11 +52,6 @@ def test_what_is_left_has_the_same_answer() -> None:
         assert left.n_clauses <= with_units.n_clauses
 
 
-def test_a_cube_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"variables in 1\.\.3"):
-        simplified(Formula.from_clauses([[1, 2, 3]]), [4])
-
-
 def cube(number: int, median: float | None, sd: float = 0.3, known: float | None = None) -> CubePrediction:
     cost = None if median is None else CostDistribution.normal(GRID, np.log10(median), sd)
     return CubePrediction(number, (number + 1,), None, cost, known)

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from satcost_gnn.decide.members import members
+from satcost_gnn.decide.pickers import members
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -13,9 +13,9 @@ from satcost_gnn.search.solver_run import solve_child
 def test_a_run_is_recorded_to_its_end(solver: str) -> None:
     formula = from_recipe("random-ksat:k=3,n=150,ratio=4.26,seed=5")
     with Sandbox() as sandbox:
-        found = run_monitored(sandbox, solver, formula, instance="x", weight=2.0)
+        found = run_monitored(sandbox, solver, formula, instance="x")
     assert found.status == solve_child(solver, formula, 0, 60.0)["status"]
-    assert found.solved and found.weight == 2.0
+    assert found.solved and found.weight == 1.0
     conflicts = [state.conflicts for state in found.states]
     assert conflicts == sorted(conflicts) and conflicts[-1] > 0
 

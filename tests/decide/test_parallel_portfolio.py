@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from satcost_gnn.data.dataset import Dataset
-from satcost_gnn.decide.member import Member
 from satcost_gnn.decide.parallel_portfolio import fit_parallel_portfolio, member_par2, parallel_portfolio
+from satcost_gnn.decide.solving import Member
 from satcost_gnn.decide.training_statistics import TrainingStatistics
 from satcost_gnn.search.solvers import SOLVERS
 from satcost_gnn.serve.checkpoint import Checkpoint

@@ -1,9 +1,14 @@
 import numpy as np
 import pytest
 
-from satcost_gnn.decide.members import members
-from satcost_gnn.decide.pickers import PICKERS, make_picker
-from satcost_gnn.decide.pickers.pairwise import MOST_SOLVERS, PairwiseClassification, WeightedForest
+from satcost_gnn.decide.pickers import (
+    MOST_SOLVERS,
+    PICKERS,
+    PairwiseClassification,
+    WeightedForest,
+    make_picker,
+    members,
+)
 from satcost_gnn.errors import EstimatorError
 
 

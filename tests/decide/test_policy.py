@@ -1,6 +1,7 @@
 """The policies run what the commands run, and every number of selection comes from them."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from portfolio_predictions import GRID, prediction, training
 
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.decide.objective import Objective
-from satcost_gnn.decide.policy import Policy, SchedulePolicy, SelectPolicy, SolvePolicy
+from satcost_gnn.decide.policy import schedule_plan, select_plan, solve_plan
 from satcost_gnn.decide.schedule import schedule_after, schedule_of
 from satcost_gnn.decide.schedule_search import ScheduleSettings
 from satcost_gnn.decide.scoring import Plan, Slice, runtimes, score
@@ -42,10 +43,10 @@ def test_many_instances_are_decided_as_one_by_one(objective: Objective, min_effe
 
 def test_select_and_schedule_are_the_policies_of_these_names() -> None:
     found = prediction(COSTS)
-    (run,) = SelectPolicy(SelectionSettings(cutoff_s=10.0)).decide(found, 0.2, training("abc")).cores
+    (run,) = select_plan(found, 0.2, training("abc"), SelectionSettings(cutoff_s=10.0)).cores
     assert run == (Slice("b", np.inf),)
     settings = ScheduleSettings(time_limit_s=10.0)
-    made = SchedulePolicy(settings).decide(found, 0.2, training("abc"))
+    made = schedule_plan(found, 0.2, training("abc"), settings)
     expected = schedule_of(found, training("abc"), replace(settings, time_limit_s=9.8), 0.2)
     assert made == Plan(expected.cores) and not made.turns
 
@@ -53,26 +54,26 @@ def test_select_and_schedule_are_the_policies_of_these_names() -> None:
 def test_solve_goes_on_or_gives_way_after_its_head_start() -> None:
     statistics = replace(training("abc"), presolving_s=1.0)
     settings = ScheduleSettings(time_limit_s=10.0)
-    policy, found = SolvePolicy(settings), prediction(COSTS)
-    made = policy.decide(found, 0.2, statistics)
+    found = prediction(COSTS)
+    made = solve_plan(found, 0.2, statistics, settings)
     left = replace(settings, time_limit_s=8.8)
     assert made == Plan(schedule_after(found, statistics, left, "a", 1.0, 10.0).cores, (Slice("a", 1.0),))
     assert made.cores[0][0].solver == "b"
     # Out of distribution the single best goes on: the two seconds that it takes, and the overhead.
-    unlike = policy.decide(replace(found, in_distribution=False), 0.2, statistics)
+    unlike = solve_plan(replace(found, in_distribution=False), 0.2, statistics, settings)
     assert [part.solver for part in unlike.cores[0]] == ["a"]
     seconds = {"a": 3.0, "b": 0.5, "c": np.inf}
     assert score(made, seconds, 10.0, 0.2) == pytest.approx(1.7)
     assert score(unlike, seconds, 10.0, 0.2) == pytest.approx(3.2)
     # Without time for a prediction there is none, and nothing is gained by it.
-    assert score(policy.decide(found, 9.5, statistics), seconds, 10.0, 9.5) == 20.0
-    assert score(policy.decide(found, 9.5, statistics), {**seconds, "a": 0.9}, 10.0, 9.5) == 0.9
+    assert score(solve_plan(found, 9.5, statistics, settings), seconds, 10.0, 9.5) == 20.0
+    assert score(solve_plan(found, 9.5, statistics, settings), {**seconds, "a": 0.9}, 10.0, 9.5) == 0.9
 
 
 def test_solve_gives_parity_its_turn_and_follows_the_static_schedule() -> None:
     statistics = replace(training("abc"), presolving_s=10.0, presolving=(Slice("c", 5.0), Slice("a", 20.0)))
-    policy, found = SolvePolicy(ScheduleSettings(time_limit_s=1000.0)), prediction(COSTS)
-    made = policy.decide(found, 0.5, statistics)
+    settings, found = ScheduleSettings(time_limit_s=1000.0), prediction(COSTS)
+    made = solve_plan(found, 0.5, statistics, settings)
     own = [Slice("a", 10.0 - AFTER_S), Slice("c", 5.0), Slice("a", 20.0)]
     assert made.turns == (Slice("a", AFTER_S), Slice("parity", 1.0), *own)
     never = dict.fromkeys("abc", np.inf)
@@ -88,16 +89,21 @@ def test_solve_gives_parity_its_turn_and_follows_the_static_schedule() -> None:
     goes_on = Plan(((Slice("a", np.inf),),), made.turns)
     assert score(goes_on, {**never, "a": 40.0}, 1000.0, 0.5, declined_s=declined_s) == pytest.approx(45.75)
     # Not for so little time, nor where only some solvers may run.
-    short = SolvePolicy(ScheduleSettings(time_limit_s=10.0)).decide(found, 0.5, statistics)
-    alone = SolvePolicy(ScheduleSettings(time_limit_s=1000.0), parity=False).decide(found, 0.5, statistics)
+    short = solve_plan(found, 0.5, statistics, ScheduleSettings(time_limit_s=10.0))
+    alone = solve_plan(found, 0.5, statistics, settings, parity=False)
     assert short.turns == alone.turns == (Slice("a", 10.0), Slice("c", 5.0), Slice("a", 20.0))
 
 
 @pytest.mark.parametrize(
-    "policy", [SelectPolicy(SelectionSettings()), SchedulePolicy(ScheduleSettings()), SolvePolicy(ScheduleSettings())]
+    ("policy", "settings"),
+    [
+        (select_plan, SelectionSettings()),
+        (schedule_plan, ScheduleSettings()),
+        (solve_plan, ScheduleSettings()),
+    ],
 )
-def test_what_the_probe_has_solved_costs_what_was_spent_by_then(policy: Policy) -> None:
+def test_what_the_probe_has_solved_costs_what_was_spent_by_then(policy: Any, settings: Any) -> None:
     statistics = replace(training("abc"), presolving_s=1.0)
-    made = policy.decide(prediction(COSTS, status="solved", result="SAT"), 0.2, statistics)
+    made = policy(prediction(COSTS, status="solved", result="SAT"), 0.2, statistics, settings)
     never = runtimes(np.array([20.0, 20.0, 20.0]), "abc", 10.0)
     assert score(made, never, 10.0, 0.2) == pytest.approx(1.2 if made.turns else 0.2)

@@ -9,7 +9,7 @@ import pytest
 from satcost_gnn.core.distribution import GRIDS, CostDistribution
 from satcost_gnn.decide.objective import Objective, scores
 from satcost_gnn.decide.planned_schedule import Schedule, write_aslib_schedules
-from satcost_gnn.decide.schedule import Scheduler, cautious_plan, plan, way_on, ways_on
+from satcost_gnn.decide.schedule import Scheduler, plan, way_on, ways_on
 from satcost_gnn.decide.schedule_search import (
     Expectation,
     ScheduleSettings,
@@ -56,13 +56,13 @@ def test_the_single_best_is_left_for_a_large_promise_only() -> None:
     a_little, by_far = normal((4.0, 0.1), (3.5, 0.1)), normal((4.0, 0.1), (0.4, 0.1))
     for cores in (1, 2):
         chosen = settings(cores=cores)
-        first, *beside = cautious_plan(a_little, ["a", "b"], chosen, "a", 0.5, paths=["x"]).cores
+        alone = ways_on(a_little, ["a", "b"], chosen, "a", 0.0)[0]
+        first, *beside = way_on((alone, plan(a_little, ["a", "b"], chosen)), 0.5).cores
         assert first == (Slice("a", 10.0),)
         assert [core[0].solver for core in beside] == ["b"] * (cores - 1)
     assert plan(a_little, ["a", "b"], settings()).cores[0][0].solver == "b"
-    left = cautious_plan(by_far, ["a", "b"], settings(), "a", 0.5, paths=["x"], overhead_s=0.2)
-    assert left.cores[0][0].solver == "b"
-    assert (left.paths, left.overhead_s) == (("x",), 0.2)
+    alone = ways_on(by_far, ["a", "b"], settings(), "a", 0.0)[0]
+    assert way_on((alone, plan(by_far, ["a", "b"], settings())), 0.5).cores[0][0].solver == "b"
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -149,8 +149,8 @@ def test_two_cores_agree_with_sampling() -> None:
 def test_one_schedule_for_a_set_is_no_worse_than_any_single_solver() -> None:
     rng = np.random.default_rng(1)
     distribution = CostDistribution.normal(GRID, rng.uniform(-1, 2, (20, 3)), rng.uniform(0.1, 0.6, (20, 3)))
-    found = plan(distribution, list("abc"), settings(), paths=[str(k) for k in range(20)])
-    assert found.instances == 20 and len(found.paths) == 20
+    found = plan(distribution, list("abc"), settings())
+    assert found.instances == 20
     alone = distribution.expected_par(2, 10.0).mean(axis=0)
     assert found.value <= alone.min() + 1e-9
 
@@ -200,9 +200,9 @@ def test_scheduler_with_the_shipped_checkpoint() -> None:
         solved = scheduler.schedule([[1], [-1]])
         broken = scheduler.schedule(SAMPLES / "malformed.cnf")
         names = [str(SAMPLES / name) for name in ("golfer-4-3-5.cnf", "sudoku-9.cnf", "malformed.cnf")]
-        together = scheduler.schedule_set(names)
+        together = scheduler.schedule_predictions(scheduler.predictor.predict_many(names))
         with pytest.raises(ConfigError, match=r"malformed.cnf:6"):
-            scheduler.schedule_set(names[2:])
+            scheduler.schedule_predictions(scheduler.predictor.predict_many(names[2:]))
     assert one.status == "planned" and one.overhead_s > 0
     assert one.time_limit_s == pytest.approx(30 - one.overhead_s)
     assert sum(part.cpu_s for part in one.cores[0]) == pytest.approx(one.time_limit_s)

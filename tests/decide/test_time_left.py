@@ -12,7 +12,7 @@ from satcost_gnn.core.distribution import GRIDS, CostDistribution, CostGrid
 from satcost_gnn.core.observed import observed_up_to
 from satcost_gnn.decide.reestimate import conditional
 from satcost_gnn.decide.solver_child import Glimpse
-from satcost_gnn.decide.time_left import LONGER, OPEN, TimeLeft, quantile_given, solved_by_given
+from satcost_gnn.decide.time_left import LONGER, OPEN, quantile_given, solved_by_given, time_left
 
 GRID = GRIDS["cpu_seconds"]
 BOUND = 10.0
@@ -37,8 +37,8 @@ def test_the_whole_cost_is_never_less_than_what_is_used_and_grows_with_it(
     for share, value in zip(sorted(shares), said, strict=True):
         assert value >= share * BOUND
         if math.isfinite(value):
-            left = TimeLeft.of(found, share * BOUND, math.inf, 0.1)
-            assert left.remaining_s is None or all(part >= 0 for part in left.remaining_s)
+            remaining_s, _, _ = time_left(found, share * BOUND, math.inf)
+            assert remaining_s is None or all(part >= 0 for part in remaining_s)
             # It is the quantile of what has survived: of that, a share q ends until then.
             assert solved_by_given(found, share * BOUND, value) >= q - 1e-6
     # A run that has survived longer is expected to cost more in all.
@@ -76,8 +76,8 @@ def test_a_quantile_just_beyond_the_labels_is_unknown() -> None:
 
 
 def test_an_open_end_is_no_number() -> None:
-    left = TimeLeft.of(total(np.log10(8.0), 0.3), 1.0, math.inf, 0.1)
-    assert left.remaining_s is None and left.unknown == OPEN
+    remaining_s, unknown, _ = time_left(total(np.log10(8.0), 0.3), 1.0, math.inf)
+    assert remaining_s is None and unknown == OPEN
 
 
 def test_a_run_that_will_not_end_within_its_limit_is_said_to() -> None:

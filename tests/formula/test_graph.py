@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic_graphs import random_formula, random_trace, renamed_and_shuffled
+from synthetic_graphs import first_conflicts, random_formula, random_trace, renamed_and_shuffled
 
 from satcost_gnn.errors import FormulaError, FormulaTooLargeError
 from satcost_gnn.formula.cnf import Formula
@@ -105,7 +105,7 @@ def test_probe_columns():
 def test_unknown_counts_are_masked():
     rng = np.random.default_rng(0)
     formula = random_formula(rng, 10, 60)
-    trace = random_trace(rng, 10).truncated_to(5)
+    trace = first_conflicts(random_trace(rng, 10), 5)
     graph = clause_variable_graph(formula, trace)
     for name in ("observed", "assigned_rate", "decided_known", "learnt_known", "learnt_relative"):
         assert not column(graph, name).any()

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from satcost_gnn.search.trace import DECISION, FINISHED, RESTART, UNKNOWN, Trace, expand_events
-from satcost_gnn.search.tree_size import decision_runs, estimates
+from satcost_gnn.search.trace import DECISION, FINISHED, RESTART, Trace, expand_events
+from satcost_gnn.search.tree_size import decision_runs
 
 
 def small_trace() -> Trace:
@@ -77,27 +77,6 @@ def test_packing_events_is_lossless(events: list[int]) -> None:
     assert np.array_equal(expand_events(codes.astype(np.int32), np.append(runs, trailing)), array)
 
 
-def test_truncation_is_a_prefix() -> None:
-    trace = small_trace()
-    short = trace.truncated_to(2)
-    assert short.conflicts == 2
-    assert short.level.tolist() == [3, 2] and short.learnt_length.tolist() == [2, 1]
-    assert short.events.tolist() == [-1, -1, -1, 1, -1, 0]
-    assert (short.assigned == UNKNOWN).all() and (short.learnt == UNKNOWN).all() and not short.observed.any()
-    assert short.propagations == short.restarts == UNKNOWN
-    assert short.n_active == trace.n_active
-    np.testing.assert_array_equal(estimates(short).log2_wbe, estimates(trace).log2_wbe[:2])
-
-
-def test_truncation_at_the_ends() -> None:
-    trace = small_trace()
-    assert trace.truncated_to(3) is trace and trace.truncated_to(100) is trace
-    nothing = trace.truncated_to(0)
-    assert nothing.conflicts == 0 and len(nothing.events) == 0
-    with pytest.raises(ValueError, match="negative"):
-        trace.truncated_to(-1)
-
-
 def test_types_are_brought_into_line() -> None:
     trace = replace(small_trace(), level=[3, 2, 2], restart=[0, 0, 1])  # type: ignore[arg-type]
     assert trace.level.dtype == np.int32 and trace.restart.dtype == np.bool_
@@ -126,7 +105,7 @@ def test_disagreeing_arrays_are_refused(change: dict[str, object], message: str)
 
 def test_a_trace_without_proof_has_no_learnt_lengths() -> None:
     trace = replace(small_trace(), learnt_length=np.zeros(0, dtype=np.int32))
-    assert trace.conflicts == 3 and len(trace.truncated_to(1).learnt_length) == 0
+    assert trace.conflicts == 3
 
 
 def test_observed_share() -> None:

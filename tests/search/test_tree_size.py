@@ -19,10 +19,9 @@ from satcost_gnn.search.tree_size import (
     FINISHED,
     RESTART,
     HoltProgress,
-    Recursive,
-    WeightedBacktrack,
+    TreeSize,
     decision_runs,
-    estimates_of_events,
+    estimates,
 )
 
 
@@ -143,28 +142,27 @@ def event_sequences(draw: st.DrawFn, longest_run: int = 8, restarts: bool = True
 
 def check_against_explicit(events: list[int]) -> int:
     """Feed both and compare after every conflict; return the number of conflicts."""
-    wbe, recursive, tree = WeightedBacktrack(), Recursive(), ExplicitTree()
+    size, tree = TreeSize(), ExplicitTree()
     conflicts = 0
     for event in events:
         if event == DECISION:
-            for part in (wbe, recursive, tree):
+            for part in (size, tree):
                 part.decision()
         elif event >= 0:
             conflicts += 1
-            for part in (wbe, recursive, tree):
+            for part in (size, tree):
                 part.conflict(event)
-            assert wbe.leaves == recursive.leaves == len(tree.leaf_depths())
-            assert wbe.log2_weight == pytest.approx(log2(tree.weight()), abs=1e-9)
-            assert wbe.log2_estimate() == pytest.approx(log2(tree.wbe()), abs=1e-9)
-            assert recursive.log2_estimate() == pytest.approx(log2(tree.recursive()), abs=1e-9)
+            assert size.leaves == len(tree.leaf_depths())
+            assert size.log2_weight == pytest.approx(log2(tree.weight()), abs=1e-9)
+            assert size.log2_wbe() == pytest.approx(log2(tree.wbe()), abs=1e-9)
+            assert size.log2_recursive == pytest.approx(log2(tree.recursive()), abs=1e-9)
         elif event == FINISHED:
-            for part in (wbe, recursive, tree):
+            for part in (size, tree):
                 part.finish()
         else:
-            for estimator in (wbe, recursive):
-                estimator.restart(RESTART - event)
+            size.restart(RESTART - event)
             tree = ExplicitTree(RESTART - event)
-        assert wbe.level == recursive.level == len(tree.open)
+        assert size.level == len(tree.open)
     return conflicts
 
 
@@ -183,32 +181,29 @@ def test_deep_traces_agree_with_the_explicit_tree(events: list[int]) -> None:
 @given(event_sequences(), st.randoms(use_true_random=False))
 @settings(max_examples=100, deadline=None)
 def test_runs_of_decisions_are_the_same_as_single_ones(events: list[int], rng: random.Random) -> None:
-    table = estimates_of_events(np.array(events, dtype=np.int32))
-    wbe, recursive = WeightedBacktrack(), Recursive()
+    table = estimates(np.array(events, dtype=np.int32))
+    size = TreeSize()
     row = 0
     for event in events:
         if event == DECISION:
-            wbe.decision()
-            recursive.decision()
+            size.decision()
         elif event >= 0:
-            wbe.conflict(event)
-            recursive.conflict(event)
-            assert table.log2_wbe[row] == pytest.approx(wbe.log2_estimate(), abs=1e-12)
-            assert table.log2_recursive[row] == pytest.approx(recursive.log2_estimate(), abs=1e-9)
-            assert table.log2_weight[row] == pytest.approx(wbe.log2_weight, abs=1e-12)
-            assert table.leaves[row] == wbe.leaves
+            size.conflict(event)
+            assert table.log2_wbe[row] == pytest.approx(size.log2_wbe(), abs=1e-12)
+            assert table.log2_recursive[row] == pytest.approx(size.log2_recursive, abs=1e-9)
+            assert table.log2_weight[row] == pytest.approx(size.log2_weight, abs=1e-12)
+            assert table.leaves[row] == size.leaves
             row += 1
         else:
-            wbe.restart(RESTART - event)
-            recursive.restart(RESTART - event)
+            size.restart(RESTART - event)
     assert row == len(table.log2_wbe)
 
 
 @given(st.integers(1, 60), st.randoms(use_true_random=False))
 @settings(max_examples=100, deadline=None)
 def test_a_finished_tree_is_counted_exactly(conflicts: int, rng: random.Random) -> None:
-    wbe, recursive, tree = WeightedBacktrack(), Recursive(), ExplicitTree()
-    parts = (wbe, recursive, tree)
+    size, tree = TreeSize(), ExplicitTree()
+    parts = (size, tree)
     for done in range(conflicts):
         for _ in range(rng.randint(0 if tree.open else 1, 3)):
             for part in parts:
@@ -220,44 +215,44 @@ def test_a_finished_tree_is_counted_exactly(conflicts: int, rng: random.Random) 
     for part in parts:
         part.finish()
     nodes = tree.nodes()
-    assert tree.weight() == 1 and nodes == 2 * wbe.leaves - 1 == tree.wbe() == tree.recursive()
-    assert wbe.log2_weight == 0.0
-    assert wbe.log2_estimate() == pytest.approx(math.log2(nodes), abs=1e-12)
-    assert recursive.log2_estimate() == pytest.approx(math.log2(nodes), abs=1e-12)
+    assert tree.weight() == 1 and nodes == 2 * size.leaves - 1 == tree.wbe() == tree.recursive()
+    assert size.log2_weight == 0.0
+    assert size.log2_wbe() == pytest.approx(math.log2(nodes), abs=1e-12)
+    assert size.log2_recursive == pytest.approx(math.log2(nodes), abs=1e-12)
 
 
 def test_the_recursion_by_hand() -> None:
     # Two decisions, a leaf on the left of both, then a leaf on the right of the second.
-    estimator = Recursive()
+    estimator = TreeSize()
     estimator.decision(2)
     estimator.conflict(1)
-    assert 2 ** estimator.log2_estimate() == pytest.approx(1 + 2 * (1 + 2 * 1))
+    assert 2**estimator.log2_recursive == pytest.approx(1 + 2 * (1 + 2 * 1))
     estimator.conflict(0)
     # The first decision's left subtree now has 3 nodes.
-    assert 2 ** estimator.log2_estimate() == pytest.approx(1 + 2 * 3)
+    assert 2**estimator.log2_recursive == pytest.approx(1 + 2 * 3)
     estimator.decision()
     estimator.conflict(0)
     # In the right child of the root: 1 + 3 + (1 + 2 * 1).
-    assert 2 ** estimator.log2_estimate() == pytest.approx(7)
+    assert 2**estimator.log2_recursive == pytest.approx(7)
     estimator.finish()
-    assert 2 ** estimator.log2_estimate() == pytest.approx(7)
+    assert 2**estimator.log2_recursive == pytest.approx(7)
 
 
 def test_depths_beyond_the_range_of_floating_point() -> None:
-    wbe, recursive = WeightedBacktrack(), Recursive()
-    for estimator in (wbe, recursive):
-        estimator.decision(1_000_000)
-        estimator.conflict(999_999)
-        assert estimator.log2_estimate() == pytest.approx(1_000_001, abs=1e-6)
-        estimator.conflict(10)
-    assert wbe.log2_weight == pytest.approx(-11)
-    assert wbe.log2_estimate() == pytest.approx(math.log2(2 * 2 * 2**11 - 1))
-    assert recursive.log2_estimate() == pytest.approx(math.log2(2**10 - 1 + 2**10 * 7))
+    size = TreeSize()
+    size.decision(1_000_000)
+    size.conflict(999_999)
+    assert size.log2_wbe() == pytest.approx(1_000_001, abs=1e-6)
+    assert size.log2_recursive == pytest.approx(1_000_001, abs=1e-6)
+    size.conflict(10)
+    assert size.log2_weight == pytest.approx(-11)
+    assert size.log2_wbe() == pytest.approx(math.log2(2 * 2 * 2**11 - 1))
+    assert size.log2_recursive == pytest.approx(math.log2(2**10 - 1 + 2**10 * 7))
 
 
 def test_time_per_conflict_does_not_depend_on_the_depth() -> None:
     # A stack that kept every decision would hold a million entries here.
-    estimator = WeightedBacktrack()
+    estimator = TreeSize()
     estimator.decision(1_000_000)
     for _ in range(1000):
         estimator.conflict(estimator.level - 1)
@@ -270,37 +265,37 @@ def test_time_per_conflict_does_not_depend_on_the_depth() -> None:
 
 
 def test_nothing_is_known_before_the_first_leaf() -> None:
-    for estimator in (WeightedBacktrack(), Recursive()):
-        assert math.isnan(estimator.log2_estimate())
-        estimator.decision(3)
-        assert math.isnan(estimator.log2_estimate())
-        estimator.conflict(0)
-        assert estimator.log2_estimate() > 0
-        estimator.restart()
-        assert math.isnan(estimator.log2_estimate())
+    size = TreeSize()
+    assert math.isnan(size.log2_wbe()) and math.isnan(size.log2_recursive)
+    size.decision(3)
+    assert math.isnan(size.log2_wbe()) and math.isnan(size.log2_recursive)
+    size.conflict(0)
+    assert size.log2_wbe() > 0 and size.log2_recursive > 0
+    size.restart()
+    assert math.isnan(size.log2_wbe()) and math.isnan(size.log2_recursive)
 
 
 def test_impossible_events_are_refused() -> None:
-    for estimator in (WeightedBacktrack(), Recursive()):
-        with pytest.raises(ValueError, match="backjump"):
-            estimator.conflict(0)
-        estimator.decision(2)
-        with pytest.raises(ValueError, match="backjump"):
-            estimator.conflict(2)
-        with pytest.raises(ValueError, match="backjump"):
-            estimator.conflict(-1)
-        with pytest.raises(ValueError, match="2 open decisions"):
-            estimator.finish()
+    size = TreeSize()
+    with pytest.raises(ValueError, match="backjump"):
+        size.conflict(0)
+    size.decision(2)
+    with pytest.raises(ValueError, match="backjump"):
+        size.conflict(2)
+    with pytest.raises(ValueError, match="backjump"):
+        size.conflict(-1)
+    with pytest.raises(ValueError, match="2 open decisions"):
+        size.finish()
 
 
 def test_a_restart_that_keeps_decisions_begins_with_them_open() -> None:
-    wbe = WeightedBacktrack()
-    wbe.decision(9)
-    wbe.conflict(4)
-    wbe.restart(3)
-    assert (wbe.level, wbe.depth, wbe.leaves, wbe.log2_weight) == (3, 3, 0, -math.inf)
-    wbe.conflict(2)
-    assert wbe.log2_weight == -3.0
+    size = TreeSize()
+    size.decision(9)
+    size.conflict(4)
+    size.restart(3)
+    assert (size.level, size.depth, size.leaves, size.log2_weight) == (3, 3, 0, -math.inf)
+    size.conflict(2)
+    assert size.log2_weight == -3.0
 
 
 def test_real_traces_agree_with_the_explicit_tree() -> None:
@@ -324,21 +319,20 @@ def test_a_refutation_without_restart_closes_the_tree() -> None:
     trace = run_probe(Formula.from_clauses(clauses)).trace
     assert trace is not None
     assert trace.events[-1] == FINISHED and not (trace.events[:-1] <= RESTART).any()
-    wbe, recursive = WeightedBacktrack(), Recursive()
+    size = TreeSize()
     codes, runs, trailing = decision_runs(trace.events)
     assert trailing == 0
     for code, run in zip(codes.tolist(), runs.tolist(), strict=True):
-        for estimator in (wbe, recursive):
-            if run:
-                estimator.decision(run)
-            if code == FINISHED:
-                estimator.finish()
-            else:
-                estimator.conflict(code)
+        if run:
+            size.decision(run)
+        if code == FINISHED:
+            size.finish()
+        else:
+            size.conflict(code)
     leaves = trace.conflicts + 1
-    assert wbe.log2_weight == 0.0
-    for estimator in (wbe, recursive):
-        assert 2 ** estimator.log2_estimate() == pytest.approx(2 * leaves - 1)
+    assert size.log2_weight == 0.0
+    assert 2 ** size.log2_wbe() == pytest.approx(2 * leaves - 1)
+    assert 2**size.log2_recursive == pytest.approx(2 * leaves - 1)
 
 
 class TestHoltProgress:
@@ -370,7 +364,7 @@ class TestHoltProgress:
         assert holt.trend < 0 and math.isnan(holt.estimate())
 
     def test_the_smoothing_by_hand(self) -> None:
-        holt = HoltProgress(level_smoothing=0.65, trend_smoothing=0.15)
+        holt = HoltProgress()
         holt.update(0.1)
         assert (holt.level, holt.trend) == (0.1, 0.1)
         holt.update(0.3)
@@ -380,12 +374,12 @@ class TestHoltProgress:
         assert holt.estimate() == pytest.approx(2 * (2 + 0.7 / holt.trend) - 1)
 
     def test_the_resolution_halves_and_the_forecast_stays(self) -> None:
-        holt = HoltProgress(capacity=8)
-        for leaf in range(1, 101):
-            holt.update(leaf / 400)
-            if leaf >= 2 and leaf % holt.resolution == 0:
-                assert holt.estimate() == pytest.approx(2 * 400 - 1, rel=1e-9)
-        assert holt.resolution == 16 and len(holt._samples) == 100 // 16
+        holt = HoltProgress()
+        for leaf in range(1, 12_801):
+            holt.update(leaf / 51_200)
+            if leaf / 51_200 >= 0.005 and leaf % holt.resolution == 0:
+                assert holt.estimate() == pytest.approx(2 * 51_200 - 1, rel=1e-9)
+        assert holt.resolution == 16 and len(holt._samples) == 12_800 // 16
 
     def test_restart_forgets(self) -> None:
         holt = HoltProgress()
@@ -393,11 +387,7 @@ class TestHoltProgress:
         holt.restart()
         assert holt.leaves == 0 and math.isnan(holt.estimate())
 
-    def test_capacity_is_checked(self) -> None:
-        with pytest.raises(ValueError, match="even"):
-            HoltProgress(capacity=7)
-
 
 def test_no_events_no_rows() -> None:
-    table = estimates_of_events(np.zeros(0, dtype=np.int32))
+    table = estimates(np.zeros(0, dtype=np.int32))
     assert len(table.log2_wbe) == len(table.tree) == len(table.holt) == 0
