@@ -67,22 +67,7 @@ def presolve_many(
 ) -> Iterator[tuple[Key, Preprocessed] | None]:
     """Preprocess many inputs as :func:`~.preprocessing.preprocess_many` does, but small files in shared children.
 
-    Parameters
-    ----------
-    sources, settings, jobs, idle_s
-        See there; sources are consumed some dozens ahead.
-    then
-        See there; called for what the plain run has not answered.
-
-    Yields
-    ------
-    (key, Preprocessed) or None
-        See there.
-
-    Raises
-    ------
-    SandboxError
-        If the helper processes cannot be used.
+    Sources are consumed some dozens ahead; ``then`` is called for what the plain run has not answered.
     """
     stream = (_Waiting(key, source) for key, source in sources)
     ahead: deque[_Waiting[Key]] = deque()
@@ -133,7 +118,7 @@ def _in_one_child(members: list[_Waiting[Key]], settings: PreprocessSettings, sa
     assert plain is not None
     results: list[dict[str, Any]] = []
     outcome = sandbox.run(
-        "satcost_gnn.features.plain_runs:plain_runs_child",
+        "satcost_gnn.features.stages:plain_runs_child",
         {"files": [one.source for one in members], "settings": settings, "most_cpu_s": _CALL_S},
         Limits(_CALL_S + _READING_S + plain.cpu_s, limits.wall_s, limits.memory_mb),
         results.append,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -45,15 +46,7 @@ class Begun:
 
 
 def begin(source: Formula | FormulaFile, settings: PreprocessSettings, with_plain: bool, *, tell: bool = True) -> Begun:
-    """Read a formula and make its plain run, from inside a sandboxed child.
-
-    Parameters
-    ----------
-    source, settings, with_plain
-        As for :func:`preprocess_child`.
-    tell
-        Whether what is found is reported as it comes.
-    """
+    """Read a formula and make its plain run, in a sandboxed child; ``tell``: what is found is reported as it comes."""
     found: dict[str, Any] = {"timings": {}}
     say = report if tell else _nothing
     timings: dict[str, float] = found["timings"]
@@ -86,24 +79,27 @@ def begin(source: Formula | FormulaFile, settings: PreprocessSettings, with_plai
     return Begun(found, given, formula, numbering, hashed_s)
 
 
+def plain_runs_child(files: Sequence[FormulaFile], settings: PreprocessSettings, most_cpu_s: float) -> None:
+    """Read files and make their plain runs, one after another; executed in a sandboxed child.
+
+    For each is reported what :func:`preprocess_child` would have found by then. After ``most_cpu_s`` CPU seconds no
+    further file is begun.
+    """
+    start = cpu_seconds()
+    report_stage("reading and plain runs")
+    for file in files:
+        report(begin(file, settings, True, tell=False).found)
+        if cpu_seconds() - start > most_cpu_s:
+            return
+
+
 def preprocess_child(
     formula: Formula | FormulaFile, settings: PreprocessSettings, with_probe: bool, with_plain: bool
 ) -> dict[str, Any]:
     """Do all stages and report after each; executed in a sandboxed child.
 
-    Parameters
-    ----------
-    formula
-        The formula or its file.
-    settings
-        How to do it.
-    with_probe, with_plain
-        False when a probe or a plain run has already failed and only the rest is wanted.
-
-    Returns
-    -------
-    dict
-        Fields of an :class:`~.Instance`, and ``read_error`` for an unreadable input.
+    ``with_probe`` and ``with_plain`` are false when a probe or a plain run has already failed and only the rest is
+    wanted. What is returned are fields of an :class:`~.Instance`, and ``read_error`` for an unreadable input.
     """
     begun = begin(formula, settings, with_plain)
     found, hashed_s = begun.found, begun.hashed_s
