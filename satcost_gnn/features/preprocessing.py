@@ -95,7 +95,7 @@ def preprocess(
     name
         Name of the input in the result; by default its path or the formula's source.
     begun
-        What the plain run has found (:func:`~.stages.plain_runs_child`), which is not made again.
+        What the plain run has found (:func:`~.plain_runs.plain_runs_child`), which is not made again.
     """
     path = name or name_of(source)
     try:

@@ -118,7 +118,7 @@ def _in_one_child(members: list[_Waiting[Key]], settings: PreprocessSettings, sa
     assert plain is not None
     results: list[dict[str, Any]] = []
     outcome = sandbox.run(
-        "satcost_gnn.features.stages:plain_runs_child",
+        "satcost_gnn.features.plain_runs:plain_runs_child",
         {"files": [one.source for one in members], "settings": settings, "most_cpu_s": _CALL_S},
         Limits(_CALL_S + _READING_S + plain.cpu_s, limits.wall_s, limits.memory_mb),
         results.append,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -77,20 +76,6 @@ def begin(source: Formula | FormulaFile, settings: PreprocessSettings, with_plai
         if plain is not None and plain.solved:
             return Begun(found)
     return Begun(found, given, formula, numbering, hashed_s)
-
-
-def plain_runs_child(files: Sequence[FormulaFile], settings: PreprocessSettings, most_cpu_s: float) -> None:
-    """Read files and make their plain runs, one after another; executed in a sandboxed child.
-
-    For each is reported what :func:`preprocess_child` would have found by then. After ``most_cpu_s`` CPU seconds no
-    further file is begun.
-    """
-    start = cpu_seconds()
-    report_stage("reading and plain runs")
-    for file in files:
-        report(begin(file, settings, True, tell=False).found)
-        if cpu_seconds() - start > most_cpu_s:
-            return
 
 
 def preprocess_child(

@@ -357,8 +357,8 @@ class Estimator(ABC):
         except Exception as error:
             # What estimators raise for values that they have not written is no closed list.
             raise DamagedFileError(
-                f"{directory}: the saved estimator {cls.name!r} is damaged or of another version: "
-                f"{type(error).__name__}: {error}"
+                f"{directory}: the saved estimator {cls.name!r} is damaged or of another version, and is to be trained "
+                f"again: {type(error).__name__}: {error}"
             ) from error
         return estimator
 
