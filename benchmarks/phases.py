@@ -39,7 +39,7 @@ from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.guided import Guidance, run_guided
 from satcost_gnn.search.phase_graph import node_variables
 from satcost_gnn.serve.phases import PhasePredictor, Phases
-from satcost_gnn.train.phase_labels import (
+from satcost_gnn.train.phases import (
     CHOSEN_BY,
     MOST_EDGES,
     PROBE,

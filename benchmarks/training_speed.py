@@ -29,7 +29,6 @@ from satcost_gnn.learn.network.batching import GraphSample, TargetRow, collate, 
 from satcost_gnn.learn.network.cost_model import CostModel
 from satcost_gnn.learn.network.definition import ModelShape
 from satcost_gnn.learn.network.joined_tables import marginal_logits
-from satcost_gnn.learn.network.lightning_surroundings import quiet_lightning
 from satcost_gnn.learn.network.losses import batch_losses
 from satcost_gnn.learn.network.training import train_member
 
@@ -144,7 +143,7 @@ def timed(
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     start = time.monotonic()
-    with tempfile.TemporaryDirectory() as place, quiet_lightning():
+    with tempfile.TemporaryDirectory() as place:
         model = train_member(config, shape, learnt, [], marginal, directory=Path(place))
         total = time.monotonic() - start
         with (Path(place) / "log.csv").open(newline="") as stream:

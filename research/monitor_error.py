@@ -43,13 +43,13 @@ from satcost_gnn.decide.time_left import WIDEST
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.probe_settings import ProbeSettings
 from satcost_gnn.serve.predictor import Predictor
-from satcost_gnn.train.monitor import has_counters
-from satcost_gnn.train.monitor_runs import (
+from satcost_gnn.train.monitor import (
     LEAST_CONFLICTS,
     Priors,
     Sample,
     Stratum,
     chosen_runs,
+    has_counters,
     joined_runs,
     record_runs,
 )

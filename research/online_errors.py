@@ -23,8 +23,7 @@ from satcost_gnn.evaluate.metrics import PairedDifference, geometric_mean_ratio,
 from satcost_gnn.learn.base import group_folds
 from satcost_gnn.learn.censored_regression import CensoredRidge
 from satcost_gnn.learn.feature_matrix import FeatureMatrix, Imputer, Standardiser
-from satcost_gnn.learn.linear import AnswerClassifier
-from satcost_gnn.learn.selected_ridge import SelectedRidge
+from satcost_gnn.learn.linear import AnswerClassifier, SelectedRidge
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

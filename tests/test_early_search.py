@@ -137,7 +137,6 @@ def test_an_answer_of_the_probe_is_no_cost_of_the_solver(predictor: Predictor) -
 
 def test_the_share_of_a_limit() -> None:
     assert [early_share(limit) for limit in (1.0, 10.0, 100.0, 3600.0)] == [0.2, 0.2, 1.0, 30.0]
-    assert early_share(3600.0, most_s=5.0) == 5.0
     for wrong in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ConfigError, match="limit"):
             early_share(wrong)

@@ -17,8 +17,7 @@ from satcost_gnn.errors import OutputError
 from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_directory
 from satcost_gnn.runtime.output_lock import locked
-from satcost_gnn.train.phase_labels import TRAINING_SPLITS, label_instances, whole_graphs
-from satcost_gnn.train.phases import train_phase_checkpoint
+from satcost_gnn.train.phases import TRAINING_SPLITS, label_instances, train_phase_checkpoint, whole_graphs
 
 
 @dataclass(frozen=True)

@@ -122,15 +122,7 @@ def read_instance(path: Path) -> tuple[Instance, dict[str, Any]]:
 
 
 class InstanceCache:
-    """Preprocessed instances by identity, made on first use.
-
-    Parameters
-    ----------
-    directory
-        Where caches are kept.
-    settings
-        How instances are preprocessed.
-    """
+    """Preprocessed instances by identity, made on first use, in a directory below the one where caches are kept."""
 
     def __init__(self, directory: Path, settings: PreprocessSettings) -> None:
         self.settings = settings
@@ -163,7 +155,7 @@ class InstanceCache:
         on_step: Callable[[Preprocessed | None], None] | None = None,
         cluster: RayCluster | None = None,
     ) -> list[Preprocessed]:
-        """Preprocess the instances that are not there yet.
+        """Preprocess the instances that are not there yet; return those that could not be read (``error`` says why).
 
         Parameters
         ----------
@@ -175,11 +167,6 @@ class InstanceCache:
             Called after each: with the outcome, or None for one that was there already.
         cluster
             Where it is done, as many at a time as there is room for; None for this machine.
-
-        Returns
-        -------
-        list of Preprocessed
-            Those that could not be read (their ``error`` says why).
         """
         step = on_step or (lambda _: None)
         missing = {}

@@ -25,24 +25,14 @@ _PROPAGATIONS_PER_S = 1_000_000
 _LITERALS_PER_S = 1_000_000
 
 
-def early_share(limit_s: float, most_s: float = MOST_S) -> float:
-    """Return the CPU seconds that the early search may take.
+def early_share(limit_s: float) -> float:
+    """Return the CPU seconds that the early search may take where a solver would be given so many seconds.
 
-    Parameters
-    ----------
-    limit_s
-        Seconds that a solver would be given.
-    most_s
-        What it may take at most.
-
-    Raises
-    ------
-    ConfigError
-        If the limit is not a positive number.
+    ConfigError if the limit is not a positive number.
     """
     if not (math.isfinite(limit_s) and limit_s > 0):
         raise ConfigError(f"limit: found {limit_s}; expected a positive number of seconds, such as 3600")
-    return max(LEAST_S, min(SHARE * limit_s, most_s))
+    return max(LEAST_S, min(SHARE * limit_s, MOST_S))
 
 
 def within_limit(settings: PreprocessSettings, limit_s: float | None, solver: str) -> PreprocessSettings:
@@ -50,8 +40,6 @@ def within_limit(settings: PreprocessSettings, limit_s: float | None, solver: st
 
     Parameters
     ----------
-    settings
-        Those of a checkpoint.
     limit_s
         Seconds that a solver would be given; None for no search at all, but reading, features and the graph.
     solver
@@ -74,18 +62,10 @@ def within_limit(settings: PreprocessSettings, limit_s: float | None, solver: st
 def presolving(settings: PreprocessSettings, limit_s: float, solver: str) -> PreprocessSettings:
     """Return preprocessing that begins with one uninterrupted run of a solver, ended by CPU time alone.
 
-    All of it keeps to the limit, and each of the listening searches to a quarter of it. What the run answers costs what
-    the solver costs: :func:`within_limit` begins again at each stage, so that it ends at the same conflict on any
-    machine, and can use twice as much.
-
-    Parameters
-    ----------
-    settings
-        Those of a checkpoint.
-    limit_s
-        Seconds that a solver would be given.
-    solver
-        Which solver; without a way of ending it there is no such run.
+    All of it keeps to ``limit_s``, the seconds that a solver would be given, and each of the listening searches to a
+    quarter of it. What the run answers costs what the solver costs: :func:`within_limit` begins again at each stage, so
+    that it ends at the same conflict on any machine, and can use twice as much. Without a way of ending the solver
+    there is no such run.
     """
     share = min(max(early_share(limit_s), LEAST_IN_BATCH_S), limit_s)
     settings = settings.with_limits(cpu_s=min(settings.limits.cpu_s, limit_s))

@@ -17,16 +17,8 @@ if TYPE_CHECKING:
 def plain_runs_child(files: Sequence[FormulaFile], settings: PreprocessSettings, most_cpu_s: float) -> None:
     """Read files and make their plain runs, one after another; executed in a sandboxed child.
 
-    For each is reported what :func:`~.stages.preprocess_child` would have found by then.
-
-    Parameters
-    ----------
-    files
-        The files.
-    settings
-        How to do it.
-    most_cpu_s
-        After so many CPU seconds no further file is begun.
+    For each is reported what :func:`~.stages.preprocess_child` would have found by then. After ``most_cpu_s`` CPU
+    seconds no further file is begun.
     """
     start = cpu_seconds()
     report_stage("reading and plain runs")

@@ -81,7 +81,7 @@ def preprocess(
     name: str | None = None,
     begun: Mapping[str, Any] | None = None,
 ) -> Preprocessed:
-    """Turn a formula or a file into an instance.
+    """Turn a formula or a file into an instance; never raises for what the input contains or the child does.
 
     Parameters
     ----------
@@ -96,11 +96,6 @@ def preprocess(
         Name of the input in the result; by default its path or the formula's source.
     begun
         What the plain run has found (:func:`~.plain_runs.plain_runs_child`), which is not made again.
-
-    Returns
-    -------
-    Preprocessed
-        Never raises for what the input contains or the child does.
     """
     path = name or name_of(source)
     try:
@@ -187,16 +182,8 @@ def concluded(
 ) -> Preprocessed:
     """Make of what children have found what it comes to.
 
-    Parameters
-    ----------
-    path
-        The input's name.
-    found
-        What :func:`~.stages.preprocess_child` returns, or reported before its end.
-    settings
-        With which it was made.
-    notes
-        What happened on the way.
+    ``found`` is what :func:`~.stages.preprocess_child` returns, or reported before its end; ``notes`` say what happened
+    on the way.
     """
     if "read_error" in found:
         return Preprocessed(path, None, error=found["read_error"])
@@ -261,8 +248,6 @@ def preprocess_many(
     sources
         Pairs of a key of the caller's and a formula or file; consumed as they are worked on, a few ahead. What has been
         preprocessed already is yielded as it is.
-    settings
-        How to do it.
     jobs
         Inputs at a time.
     idle_s

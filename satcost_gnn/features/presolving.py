@@ -67,22 +67,7 @@ def presolve_many(
 ) -> Iterator[tuple[Key, Preprocessed] | None]:
     """Preprocess many inputs as :func:`~.preprocessing.preprocess_many` does, but small files in shared children.
 
-    Parameters
-    ----------
-    sources, settings, jobs, idle_s
-        See there; sources are consumed some dozens ahead.
-    then
-        See there; called for what the plain run has not answered.
-
-    Yields
-    ------
-    (key, Preprocessed) or None
-        See there.
-
-    Raises
-    ------
-    SandboxError
-        If the helper processes cannot be used.
+    Sources are consumed some dozens ahead; ``then`` is called for what the plain run has not answered.
     """
     stream = (_Waiting(key, source) for key, source in sources)
     ahead: deque[_Waiting[Key]] = deque()

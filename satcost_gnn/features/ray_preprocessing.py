@@ -28,16 +28,9 @@ def preprocess_on_node(
     name: str,
     then: Callable[[FormulaSource, Preprocessed, Sandbox], Preprocessed] = as_it_is,
 ) -> Preprocessed:
-    """Preprocess one input on a node of a cluster.
+    """Preprocess one input on a node of a cluster, which can read the file at ``place``; None for a formula.
 
-    Parameters
-    ----------
-    place
-        Where the node can read the file, None for a formula.
-    source, settings, name
-        See :func:`~satcost_gnn.features.preprocessing.preprocess`.
-    then
-        See :func:`~satcost_gnn.features.preprocessing.preprocess_many`.
+    The rest as for :func:`~satcost_gnn.features.preprocessing.preprocess` and ``preprocess_many``.
     """
     if place is not None and isinstance(source, FormulaFile):
         source = replace(source, path=str(place))
@@ -55,11 +48,7 @@ def preprocess_on_cluster(
     """Preprocess many inputs as :func:`~satcost_gnn.features.preprocessing.preprocess_many` does, but on a cluster.
 
     What the cluster has given up has an error that says so. What is done next must be a function that nodes can import.
-
-    Raises
-    ------
-    ExecutorError
-        See :meth:`~satcost_gnn.runtime.ray_cluster.RayCluster.run`.
+    ExecutorError as from :meth:`~satcost_gnn.runtime.ray_cluster.RayCluster.run`.
     """
     unread: list[tuple[Key, Preprocessed]] = []
 

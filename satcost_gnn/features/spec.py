@@ -157,15 +157,7 @@ class PreprocessLimits:
 
 @dataclass(frozen=True)
 class PreprocessSettings:
-    """How instances are turned into what the estimators see.
-
-    Parameters
-    ----------
-    features
-        What is computed.
-    limits
-        What it may cost.
-    """
+    """How instances are turned into what the estimators see: what is computed, and what it may cost."""
 
     features: FeatureSpec = field(default_factory=FeatureSpec)
     limits: PreprocessLimits = field(default_factory=PreprocessLimits)

@@ -45,15 +45,7 @@ class Begun:
 
 
 def begin(source: Formula | FormulaFile, settings: PreprocessSettings, with_plain: bool, *, tell: bool = True) -> Begun:
-    """Read a formula and make its plain run, from inside a sandboxed child.
-
-    Parameters
-    ----------
-    source, settings, with_plain
-        As for :func:`preprocess_child`.
-    tell
-        Whether what is found is reported as it comes.
-    """
+    """Read a formula and make its plain run, in a sandboxed child; ``tell``: what is found is reported as it comes."""
     found: dict[str, Any] = {"timings": {}}
     say = report if tell else _nothing
     timings: dict[str, float] = found["timings"]
@@ -91,19 +83,8 @@ def preprocess_child(
 ) -> dict[str, Any]:
     """Do all stages and report after each; executed in a sandboxed child.
 
-    Parameters
-    ----------
-    formula
-        The formula or its file.
-    settings
-        How to do it.
-    with_probe, with_plain
-        False when a probe or a plain run has already failed and only the rest is wanted.
-
-    Returns
-    -------
-    dict
-        Fields of an :class:`~.Instance`, and ``read_error`` for an unreadable input.
+    ``with_probe`` and ``with_plain`` are false when a probe or a plain run has already failed and only the rest is
+    wanted. What is returned are fields of an :class:`~.Instance`, and ``read_error`` for an unreadable input.
     """
     begun = begin(formula, settings, with_plain)
     found, hashed_s = begun.found, begun.hashed_s

@@ -85,14 +85,7 @@ def _state(path: str) -> tuple[int, ...]:
 class UserCache:
     """Results of preprocessing by what files hold.
 
-    Parameters
-    ----------
-    directory
-        Where they are kept.
-    settings
-        How instances are preprocessed.
-    limit
-        Bytes that all entries may take together; the longest unused go first.
+    All entries together take at most ``limit`` bytes; the longest unused go first.
     """
 
     def __init__(self, directory: Path, settings: PreprocessSettings, limit: int) -> None:

@@ -98,21 +98,22 @@ class TrainingTable:
             raise EstimatorError(
                 f"training table: found {len(groups)} groups and answers of shape {answer.shape}; expected {n} of each"
             )
-        limit_s = np.asarray(self.limit_s, dtype=np.float64)
-        if not len(limit_s):
-            limit_s = np.zeros(n)
+        limit_s = np.asarray(self.limit_s, dtype=np.float64) if len(self.limit_s) else np.zeros(n)
         if limit_s.shape != (n,) or not (limit_s >= 0).all():
             raise EstimatorError(f"training table: found limits of shape {limit_s.shape}; expected {n} numbers >= 0")
         if not np.isin(answer, (-1, 0, 1)).all():
             raise EstimatorError("training table: 'satisfiable' must hold 1, 0 or -1 (unknown)")
-        object.__setattr__(self, "instances", list(self.instances))
-        object.__setattr__(self, "solvers", tuple(self.solvers))
-        object.__setattr__(self, "cost", cost)
-        object.__setattr__(self, "censored", censored)
-        object.__setattr__(self, "known", known)
-        object.__setattr__(self, "groups", groups)
-        object.__setattr__(self, "satisfiable", answer.astype(np.int8))
-        object.__setattr__(self, "limit_s", limit_s)
+        for name, value in (
+            ("instances", list(self.instances)),
+            ("solvers", tuple(self.solvers)),
+            ("cost", cost),
+            ("censored", censored),
+            ("known", known),
+            ("groups", groups),
+            ("satisfiable", answer.astype(np.int8)),
+            ("limit_s", limit_s),
+        ):
+            object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
         return len(self.instances)
@@ -138,13 +139,7 @@ class TrainingTable:
         )
 
     def joined(self, other: TrainingTable) -> TrainingTable:
-        """Return the rows of this table and of another one in the same unit, with the same solvers, below them.
-
-        Raises
-        ------
-        EstimatorError
-            If the unit or the solvers differ.
-        """
+        """Return the rows of this table and those of another below them; EstimatorError for another unit or solvers."""
         if (other.unit, other.solvers) != (self.unit, self.solvers):
             raise EstimatorError(
                 f"training table: found costs of {', '.join(other.solvers)} in {other.unit}; expected those of "
@@ -165,9 +160,9 @@ class TrainingTable:
 class Estimator(ABC):
     """Predicts distributions over the cost of each of several solvers.
 
-    Subclasses set ``name`` and ``needs``, take all settings as keyword arguments of the constructor and return them by
-    :meth:`parameters`, and implement :meth:`_fit`, :meth:`_predict`, :meth:`_state` and :meth:`_restore`. Fitting and
-    predicting are deterministic for given settings.
+    Subclasses set ``name`` and ``needs``, take all settings as keyword arguments of the constructor and keep them in
+    attributes of these names (or override :meth:`parameters`), and implement :meth:`_fit`, :meth:`_predict`,
+    :meth:`_state` and :meth:`_restore`. Fitting and predicting are deterministic for given settings.
     """
 
     #: Name in commands and tables.
@@ -210,9 +205,9 @@ class Estimator(ABC):
         """Grid of the predictions; EstimatorError before fitting."""
         return grid_for(self.unit)
 
-    @abstractmethod
     def parameters(self) -> dict[str, Any]:
         """Return the settings: keyword arguments that construct an equal, unfitted estimator; plain JSON values."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def fit(self, table: TrainingTable) -> Self:
         """Learn from a table.
@@ -236,17 +231,9 @@ class Estimator(ABC):
         return self
 
     def predict(self, instances: Sequence[Instance]) -> CostDistribution:
-        """Predict the cost of each solver.
+        """Predict the cost of each solver: a distribution of shape ``(n_instances, n_solvers)``.
 
-        Parameters
-        ----------
-        instances
-            Instances that the probe did not solve and that have what the estimator needs.
-
-        Returns
-        -------
-        CostDistribution
-            Of shape ``(n_instances, n_solvers)``.
+        The instances are ones that the probe did not solve and that have what the estimator needs.
 
         Raises
         ------
@@ -281,21 +268,14 @@ class Estimator(ABC):
         return {}
 
     def out_of_fold(self, table: TrainingTable, folds: int | ArrayLike = 5, seed: int = 0) -> CostDistribution:
-        """Predict every instance of a table by an estimator that was fitted without its fold.
+        """Predict every instance of a table by an estimator that was fitted without its fold; this one is not fitted.
 
         Parameters
         ----------
-        table
-            The table; this object itself is not fitted.
         folds
             Number of folds, to which whole groups (families) are assigned; or ``int[n]``, the fold of each instance.
         seed
             Seed of the assignment.
-
-        Returns
-        -------
-        CostDistribution
-            Of shape ``(n, n_solvers)``, in the table's order.
         """
         fold_of = group_folds(table.groups, folds, seed) if isinstance(folds, int) else np.asarray(folds)
         if fold_of.shape != (len(table),):
@@ -317,10 +297,7 @@ class Estimator(ABC):
     def save(self, directory: Path, *, with_parts: bool = True) -> None:
         """Write the fitted estimator into a directory, as JSON and arrays, and its parts below it if they are wanted.
 
-        Raises
-        ------
-        EstimatorError
-            If it isn't fitted.
+        EstimatorError if it isn't fitted.
         """
         solvers = list(self.solvers)
         state, arrays = self._state()
@@ -346,12 +323,10 @@ class Estimator(ABC):
 
     @classmethod
     def load(cls, directory: Path, *, parts: Mapping[str, Any] | None = None, **options: Any) -> Self:
-        """Read a fitted estimator from a directory.
+        """Read a fitted estimator from a directory that :meth:`save` wrote.
 
         Parameters
         ----------
-        directory
-            What :meth:`save` wrote.
         parts
             What it consists of, by role; None where that lies below the directory.
         options
@@ -368,11 +343,8 @@ class Estimator(ABC):
         header = read_header(path, EstimatorHeader, cls.name)
         array_path = Path(directory) / _ARRAYS
         arrays: Arrays = read_arrays(array_path) if array_path.exists() else {}
-        # A setting of an earlier version that is gone today is passed over if it was not used.
-        unused = {name for name, value in header.parameters.items() if value in (None, [])}
-        gone = unused - set(inspect.signature(cls).parameters)
         try:
-            estimator = cls(**{name: value for name, value in header.parameters.items() if name not in gone})
+            estimator = cls(**header.parameters)
             estimator._solvers, estimator._unit = header.solvers, header.unit
             grid_for(estimator._unit)
             estimator._restore(header.state, arrays)
@@ -385,8 +357,8 @@ class Estimator(ABC):
         except Exception as error:
             # What estimators raise for values that they have not written is no closed list.
             raise DamagedFileError(
-                f"{directory}: the saved estimator {cls.name!r} is damaged or of another version: "
-                f"{type(error).__name__}: {error}"
+                f"{directory}: the saved estimator {cls.name!r} is damaged or of another version, and is to be trained "
+                f"again: {type(error).__name__}: {error}"
             ) from error
         return estimator
 
@@ -422,12 +394,11 @@ class Estimator(ABC):
         self.for_new = all(part.for_new for part in parts)
 
     def _state(self) -> tuple[dict[str, Any], Arrays]:
-        """Return what was learnt as plain JSON values and arrays."""
-        raise NotImplementedError(f"{type(self).__name__} must implement _state() or save() itself")
+        """Return what was learnt as plain JSON values and arrays; nothing where only the parts learn."""
+        return {}, {}
 
-    def _restore(self, state: Mapping[str, Any], arrays: Arrays) -> None:
+    def _restore(self, state: Mapping[str, Any], arrays: Arrays) -> None:  # noqa: B027
         """Take back what :meth:`_state` returned."""
-        raise NotImplementedError(f"{type(self).__name__} must implement _restore() or load() itself")
 
 
 def _read_parts(directory: Path, kinds: Mapping[str, str]) -> dict[str, Any]:
@@ -446,10 +417,7 @@ EstimatorType = TypeVar("EstimatorType", bound=type[Estimator])
 def register(cls: EstimatorType) -> EstimatorType:
     """Add an estimator class to the registry under its name (a decorator).
 
-    Raises
-    ------
-    EstimatorError
-        If the class has no name, names an unknown need, or another class has its name.
+    EstimatorError if the class has no name, names an unknown need, or another class has its name.
     """
     if not cls.name:
         raise EstimatorError(f"{cls.__name__} has no name to be registered under")
@@ -464,21 +432,10 @@ def register(cls: EstimatorType) -> EstimatorType:
 
 
 def group_folds(groups: Sequence[str], folds: int, seed: int = 0) -> Integers:
-    """Deal whole groups into folds of about equal size.
+    """Deal whole groups into folds of about equal size and return ``int64[n]``, the fold of each instance.
 
-    Parameters
-    ----------
-    groups
-        Group of each instance.
-    folds
-        Number of folds, at least 2. With fewer groups than folds there are only as many folds as groups.
-    seed
-        Seed of the order among groups of equal size.
-
-    Returns
-    -------
-    int64[n]
-        Fold of each instance.
+    With fewer groups than folds (at least 2) there are only as many folds as groups. The seed orders groups of equal
+    size.
     """
     if folds < 2:
         raise EstimatorError(f"found {folds} folds; expected at least 2")

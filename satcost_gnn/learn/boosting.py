@@ -13,17 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from satcost_gnn.core.distribution import CostDistribution, CostGrid
 from satcost_gnn.errors import EstimatorError, MissingPackageError
 from satcost_gnn.features.instance import Instance
-from satcost_gnn.learn.base import Arrays, Estimator, TrainingTable, columns, register
+from satcost_gnn.learn.base import Arrays, Bools, Estimator, Floats, Integers, TrainingTable, columns, register
 from satcost_gnn.learn.feature_matrix import FeatureMatrix, feature_parts, features_for_unit
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Integers = NDArray[np.int64]
 
 
 def lightgbm() -> Any:
@@ -40,14 +35,12 @@ def lightgbm() -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Periods:
-    """Runs by the steps of the grid that they entered.
+    """Runs by the steps of the grid that they entered, a row each.
 
     Parameters
     ----------
-    run
-        ``int64[r]``: which run.
-    step
-        ``int64[r]``: which step of the grid.
+    run, step
+        ``int64[r]``: which run, and which step of the grid.
     ended
         ``bool[r]``: whether the run ended in it.
     weight
@@ -173,19 +166,6 @@ class Boosting(Estimator):
             )
         self.features, self.n_trees, self.learning_rate, self.leaves = features, n_trees, learning_rate, leaves
         self.min_leaf, self.max_features, self.per_step, self.seed = min_leaf, max_features, per_step, seed
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the settings."""
-        return {
-            "features": self.features,
-            "n_trees": self.n_trees,
-            "learning_rate": self.learning_rate,
-            "leaves": self.leaves,
-            "min_leaf": self.min_leaf,
-            "max_features": self.max_features,
-            "per_step": self.per_step,
-            "seed": self.seed,
-        }
 
     def _fit(self, table: TrainingTable) -> None:
         if table.grid.bins % self.per_step:

@@ -18,7 +18,7 @@ good as the assumption that stopping says nothing about the cost, and the guaran
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -27,6 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.errors import CheckpointError
+from satcost_gnn.learn.stored_estimator import Stored
 
 Floats = NDArray[np.float64]
 
@@ -47,7 +48,7 @@ _ROUNDS = 4
 
 
 @dataclass(frozen=True, eq=False)
-class RecalibrationMap:
+class RecalibrationMap(Stored):
     """Calibration of one solver's runs, or of a group of them.
 
     Parameters
@@ -119,39 +120,20 @@ class RecalibrationMap:
             return distribution
         return _mapped(widened(distribution, self.sd), self.predicted, self.calibrated)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain values for JSON."""
-        return {
-            "predicted": self.predicted.tolist(),
-            "calibrated": self.calibrated.tolist(),
-            "sd": self.sd,
-            "runs": self.runs,
-            "censored": self.censored,
-            "note": self.note,
-        }
-
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Build it from :meth:`to_json`; ValueError if the map doesn't rise from 0 to 1."""
-        predicted = np.array(values["predicted"], dtype=np.float64)
-        calibrated = np.array(values["calibrated"], dtype=np.float64)
-        if predicted.shape != calibrated.shape:
-            raise ValueError(f"found {len(predicted)} predicted and {len(calibrated)} calibrated levels")
-        for knots in (predicted, calibrated) if len(predicted) else ():
+        found = super().from_json(values)
+        if found.predicted.shape != found.calibrated.shape:
+            raise ValueError(f"found {len(found.predicted)} predicted and {len(found.calibrated)} calibrated levels")
+        for knots in () if found.is_identity else (found.predicted, found.calibrated):
             if knots[0] != 0 or knots[-1] != 1 or (np.diff(knots) < 0).any():
                 raise ValueError("the levels of a calibration must rise from 0 to 1")
-        return cls(
-            predicted,
-            calibrated,
-            float(values["sd"]),
-            int(values["runs"]),
-            int(values["censored"]),
-            str(values["note"]),
-        )
+        return found
 
 
 @dataclass(frozen=True, eq=False)
-class MapsBySize:
+class MapsBySize(Stored):
     """Calibration of one solver: a map for each group of runs of like predicted cost.
 
     Parameters
@@ -186,50 +168,22 @@ class MapsBySize:
         weights = [np.maximum(1.0 - np.abs(place - k), 0.0) for k in range(len(each))]
         return CostDistribution.mixture(each, np.stack(weights))
 
-    @property
-    def is_identity(self) -> bool:
-        """Whether it leaves predictions as they are."""
-        return all(one.is_identity for one in self.maps)
-
-    @property
-    def runs(self) -> int:
-        """Calibration runs."""
-        return sum(one.runs for one in self.maps)
-
-    @property
-    def note(self) -> str:
-        """Why there is no calibration, or how far it is valid; empty if there is nothing to say."""
-        return "; ".join(dict.fromkeys(one.note for one in self.maps if one.note))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain values for JSON."""
-        return {"centres": self.centres.tolist(), "maps": [one.to_json() for one in self.maps]}
-
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Build it from :meth:`to_json`; ValueError if maps and centres don't fit each other."""
-        centres = np.array(values["centres"], dtype=np.float64)
-        maps = tuple(RecalibrationMap.from_json(item) for item in values["maps"])
+        found = super().from_json(values)
+        centres, maps = found.centres, found.maps
         if centres.shape != (len(maps),) or not maps or not (np.diff(centres) > 0).all():
             raise ValueError(f"found {len(maps)} maps and centres {centres.tolist()}; expected rising ones, one a map")
-        return cls(centres, maps)
+        return found
 
 
 def size_groups(median: Floats, censored: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
-    """Return calibration runs in groups of like predicted cost, in rising order.
+    """Return calibration runs (``int64[k]`` each) in groups of like predicted cost, in rising order.
 
-    Parameters
-    ----------
-    median
-        ``float64[n]``: log10 of the median predicted cost.
-    censored
-        ``bool[n]``.
-
-    Returns
-    -------
-    list of int64[k]
-        Whole decades of the median, from the largest on; one with less than :data:`LEAST_IN_GROUP` runs, or half as
-        many that were not stopped, is joined with the next. A single group if there are no two.
+    They are whole decades of the median (``float64[n]``, log10), from the largest on; one with less than
+    :data:`LEAST_IN_GROUP` runs, or half as many that were not stopped, is joined with the next. A single group if there
+    are no two.
     """
     decade = np.floor(median).astype(np.int64)
     groups: list[NDArray[np.int64]] = []
@@ -247,21 +201,10 @@ def size_groups(median: Floats, censored: NDArray[np.bool_]) -> list[NDArray[np.
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Calibration of one estimator in one unit: maps of levels for each solver.
-
-    Parameters
-    ----------
-    unit
-        Unit of the cost.
-    maps
-        Those of each solver, in the order of the predictions' last axis.
-    solvers
-        Their names, for readers of the file; empty if they weren't given.
-    """
+    """Calibration of one estimator in one unit: maps for each solver, in the order of the predictions' last axis."""
 
     unit: str
     maps: tuple[MapsBySize, ...]
-    solvers: tuple[str, ...] = ()
 
     @classmethod
     def fit(
@@ -270,7 +213,6 @@ class Calibration:
         log10_cost: ArrayLike,
         censored: ArrayLike,
         known: ArrayLike | None = None,
-        solvers: Sequence[str] = (),
     ) -> Self:
         """Fit to a calibration split: instances that took no part in training.
 
@@ -278,19 +220,15 @@ class Calibration:
         ----------
         distribution
             Predictions of shape ``(n, n_solvers)``, or ``(n,)`` for a single solver.
-        log10_cost
-            What the runs cost, or the bound where stopped; the same shape.
-        censored
-            Which runs are censored.
+        log10_cost, censored
+            What the runs cost, or the bound where stopped, and which are; the same shape.
         known
             Which runs there are; default: those whose cost isn't NaN.
-        solvers
-            Names of the solvers.
 
         Raises
         ------
         ValueError
-            If the shapes differ, or the number of solvers isn't that of the columns.
+            If the shapes differ.
         """
         y = np.asarray(log10_cost, dtype=np.float64)
         stopped = np.asarray(censored, dtype=bool)
@@ -304,22 +242,14 @@ class Calibration:
         if y.ndim == 1:
             distribution, y = distribution.reshape(len(y), 1), y[:, None]
             stopped, there = stopped[:, None], there[:, None]
-        if solvers and len(solvers) != y.shape[1]:
-            raise ValueError(f"found {len(solvers)} names of solvers for {y.shape[1]} columns of predictions")
         maps = []
         for column in range(y.shape[1]):
             rows = np.flatnonzero(there[:, column])
             maps.append(MapsBySize.fit(distribution[rows, column], y[rows, column], stopped[rows, column]))
-        return cls(distribution.grid.unit, tuple(maps), tuple(solvers))
+        return cls(distribution.grid.unit, tuple(maps))
 
     def apply(self, distribution: CostDistribution) -> CostDistribution:
-        """Return the calibrated distributions.
-
-        Raises
-        ------
-        ValueError
-            If the unit or the number of solvers isn't that of the calibration.
-        """
+        """Return the calibrated distributions; ValueError if unit or number of solvers are not those fitted to."""
         if distribution.grid.unit != self.unit:
             raise ValueError(f"found predictions in {distribution.grid.unit}; the calibration is for {self.unit}")
         if len(self.maps) == 1 and len(distribution.shape) < 2:
@@ -335,29 +265,19 @@ class Calibration:
             cdf[..., column, :] = maps.apply(part).cdf
         return CostDistribution(distribution.grid, cdf)
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What is to be said on each solver's calibration; empty texts where there is nothing."""
-        return tuple(one.note for one in self.maps)
-
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values for JSON."""
         return {
             "format": _FORMAT,
             "unit": self.unit,
-            "solvers": list(self.solvers),
+            # What earlier versions read.
+            "solvers": [],
             "maps": [one.to_json() for one in self.maps],
         }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Build it from :meth:`to_json`.
-
-        Raises
-        ------
-        CheckpointError
-            If a value is missing or invalid, or the format is newer than this package.
-        """
+        """Build it from :meth:`to_json`; CheckpointError if a value is missing or invalid, or the format is another."""
         try:
             if int(values["format"]) != _FORMAT:
                 raise CheckpointError(
@@ -365,7 +285,7 @@ class Calibration:
                     "use the version of satcost-gnn that wrote it"
                 )
             maps = tuple(MapsBySize.from_json(item) for item in values["maps"])
-            return cls(str(values["unit"]), maps, tuple(values["solvers"]))
+            return cls(str(values["unit"]), maps)
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"calibration: it is damaged: {type(error).__name__}: {error}") from error
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from satcost_gnn.learn.stored_estimator import Stored
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -19,7 +20,7 @@ _CONVERGED = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
-class CensoredRidge:
+class CensoredRidge(Stored):
     """A linear model with normal noise.
 
     Parameters
@@ -48,29 +49,21 @@ class CensoredRidge:
     ) -> Self:
         """Fit by expectation maximisation.
 
-        Parameters
-        ----------
-        features
-            ``float64[n, d]``, standardised; they are centred here.
-        target
-            ``float64[n]``: the value, or the lower bound where censored.
-        censored
-            ``bool[n]``.
-        penalty
-            Ridge penalty on the squared coefficients, the intercept excepted; at least 0.
-        weights
-            ``float64[n]``, not negative; default: all 1.
-
-        Returns
-        -------
-        CensoredRidge
-
-        Notes
-        -----
         The expectation step puts E[Y | Y > c] = mu + sd lambda(a), a = (c - mu) / sd, in the place of a bound c, with
         lambda the normal hazard; the variance counts E[(Y - mu)^2 | Y > c] = sd^2 (1 + a lambda(a)). The maximisation
         step is ridge regression on the completed targets. Without an uncensored target the noise cannot be told: the
         mean is then half a decade above the bounds' mean and the noise one decade.
+
+        Parameters
+        ----------
+        features
+            ``float64[n, d]``, standardised; they are centred here.
+        target, censored
+            ``float64[n]``: the value, or the lower bound where ``bool[n]`` says that it is censored.
+        penalty
+            Ridge penalty on the squared coefficients, the intercept excepted; at least 0.
+        weights
+            ``float64[n]``, not negative; default: all 1.
         """
         w = np.ones(len(target)) if weights is None else np.asarray(weights, dtype=np.float64)
         n = float(w.sum())
@@ -129,27 +122,6 @@ class CensoredRidge:
     def bic(self, n: float) -> float:
         """Return the Bayesian information criterion for ``n`` observations."""
         return float(np.log(max(n, 2.0))) * (self.degrees + 1.0) - 2.0 * self.log_likelihood
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain values for JSON."""
-        return {
-            "intercept": self.intercept,
-            "coefficients": self.coefficients.tolist(),
-            "sd": self.sd,
-            "log_likelihood": self.log_likelihood,
-            "degrees": self.degrees,
-        }
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Build it from :meth:`to_json`."""
-        return cls(
-            float(values["intercept"]),
-            np.array(values["coefficients"], dtype=np.float64),
-            float(values["sd"]),
-            float(values["log_likelihood"]),
-            float(values["degrees"]),
-        )
 
 
 def normal_hazard(a: Floats) -> Floats:

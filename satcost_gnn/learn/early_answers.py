@@ -41,15 +41,10 @@ def log10_cost(cost: float) -> float:
 
 @dataclass(frozen=True)
 class RelativeCosts:
-    """What solvers cost relative to one of them, by the conflicts that this one needs.
+    """What solvers cost relative to the one that was run, by the conflicts that this one needs.
 
-    Parameters
-    ----------
-    solver
-        The one that was run.
-    offsets
-        For each solver and each level of :data:`LEVELS`, evenly spaced quantiles of log10(cost / cost of ``solver``);
-        infinity where it was not solved within the limit.
+    The offsets are, for each solver and each level of :data:`LEVELS`, evenly spaced quantiles of log10(cost / cost of
+    ``solver``), infinity where it was not solved within the limit.
     """
 
     solver: str
@@ -64,21 +59,7 @@ class RelativeCosts:
         unit: str,
         solver: str = PlainSettings.solver,
     ) -> RelativeCosts:
-        """Take the ratios from labels.
-
-        Parameters
-        ----------
-        dataset
-            The data set.
-        instances
-            Those to learn from.
-        solvers
-            Those that are wanted.
-        unit
-            Cost unit.
-        solver
-            The one that is compared with; only what it solves is taken.
-        """
+        """Take the ratios to the costs of ``solver``, of the instances that it solves, from labels."""
         effort = dataset.cost_matrix([solver], "conflicts", instances=instances)
         own = dataset.cost_matrix([solver], unit, instances=instances)
         costs = dataset.cost_matrix(solvers, unit, instances=instances)
@@ -96,19 +77,7 @@ class RelativeCosts:
         return cls(solver, offsets)
 
     def predict(self, solver: str, unit: str, cost: float, conflicts: float) -> CostDistribution:
-        """Return the distribution of a solver's cost.
-
-        Parameters
-        ----------
-        solver
-            Which one.
-        unit
-            Cost unit.
-        cost
-            What the solver that was run needed.
-        conflicts
-            The conflicts that it needed.
-        """
+        """Return a solver's distribution, given the cost and the conflicts that the one that was run needed."""
         return _around(unit, cost, self.offsets[solver][int(_level(np.array(conflicts)))])
 
     def save(self, path: Path) -> None:
@@ -121,13 +90,7 @@ class RelativeCosts:
 
     @classmethod
     def from_json(cls, found: Any, source: str) -> Self:
-        """Build it from what :meth:`save` wrote.
-
-        Raises
-        ------
-        CheckpointError
-            If it is something else.
-        """
+        """Build it from what :meth:`save` wrote; CheckpointError if it is something else."""
         try:
             if tuple(found["levels"]) != LEVELS:
                 raise ValueError(f"found levels {found['levels']}, expected {list(LEVELS)}")
@@ -187,25 +150,14 @@ def after_plain_run(
     relative: RelativeCosts | None,
     offsets: Mapping[str, Sequence[float]],
 ) -> tuple[CostDistribution, dict[str, float]]:
-    """Return the costs where the plain run has answered.
+    """Return the costs where the plain run has answered, and solver -> cost, of those whose cost is known.
 
     Parameters
     ----------
-    run
-        The run.
-    unit, solvers
-        What is asked for.
     relative
         Ratios of the training data; None for a checkpoint that has none: ``offsets`` are taken then.
     offsets
         log10 of cost relative to that of a listening probe that has answered, by solver.
-
-    Returns
-    -------
-    CostDistribution
-        Of shape ``(n_solvers,)``.
-    dict
-        Solver -> cost, of those whose cost is known.
     """
     cost, conflicts = run.spent(unit), run.spent("conflicts")
     known = {run.solver: cost} if run.solver in solvers else {}
@@ -234,16 +186,7 @@ def above_survived(
 ) -> CostDistribution:
     """Return predictions given what the plain run has spent in vain; those of other solvers stay as they are.
 
-    Parameters
-    ----------
-    distribution
-        Of shape ``(..., n_solvers)``.
-    solvers
-        Their names.
-    run
-        The plain run, None if there was none.
-    unit
-        The distribution's unit.
+    The distribution is of shape ``(..., n_solvers)``, in the unit that is named; ``run`` is None if there was none.
     """
     if run is None or run.solver not in solvers:
         return distribution
@@ -265,12 +208,6 @@ def given_plain_run(
     ----------
     distribution
         Of shape ``(..., n_solvers)``, as on the training machine.
-    solvers
-        Their names.
-    run
-        The plain run, None if there was none.
-    unit
-        The distribution's unit.
     correlation
         Between the solvers' costs, beyond what is predicted: see :mod:`satcost_gnn.core.common_factor`.
     machine_factor

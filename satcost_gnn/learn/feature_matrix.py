@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.features.instance import Instance
+from satcost_gnn.learn.stored_estimator import Stored
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -91,16 +92,9 @@ class FeatureMatrix:
     def from_instances(
         cls, instances: Sequence[Instance], features: str = "both", names: Sequence[str] | None = None
     ) -> FeatureMatrix:
-        """Collect the features of instances.
+        """Collect a set of :data:`FEATURE_SETS`; an instance without some of them has a row of missing values.
 
-        Parameters
-        ----------
-        instances
-            The instances. One without online features has a row of missing values for them.
-        features
-            One of :data:`FEATURE_SETS`.
-        names
-            Columns wanted, in order; default: all that the first instance with features has.
+        By default there are all columns of the first instance with features, or those of ``names``, in order.
 
         Raises
         ------
@@ -150,21 +144,9 @@ class FeatureMatrix:
                 chosen[:, column] = matrix[:, position[name]]
         return cls(tuple(names), chosen)
 
-    def rows(self, indices: NDArray[np.int64]) -> FeatureMatrix:
-        """Return the features of some instances."""
-        return FeatureMatrix(self.names, self.values[indices])
-
-    def select(self, names: Sequence[str]) -> FeatureMatrix:
-        """Return some features, in the order asked for; EstimatorError if one isn't there."""
-        position = {name: i for i, name in enumerate(self.names)}
-        lost = [name for name in names if name not in position]
-        if lost:
-            raise EstimatorError(f"found no feature {lost[0]!r} ({len(lost)} lacking) among {len(self.names)}")
-        return FeatureMatrix(tuple(names), self.values[:, [position[name] for name in names]])
-
 
 @dataclass(frozen=True, eq=False)
-class Imputer:
+class Imputer(Stored):
     """Puts training medians in the place of missing values and says where by indicator columns.
 
     Parameters
@@ -184,13 +166,7 @@ class Imputer:
 
     @classmethod
     def fit(cls, matrix: FeatureMatrix) -> Self:
-        """Learn from training features.
-
-        Raises
-        ------
-        EstimatorError
-            If every feature is constant or missing.
-        """
+        """Learn from training features; EstimatorError if every feature is constant or missing."""
         values = matrix.values
         missing = np.isnan(values)
         keep = []
@@ -228,22 +204,17 @@ class Imputer:
         flags = np.isnan(matrix.values[:, [position[name] for name in self.indicated]])
         return np.concatenate([values, flags.astype(np.float64)], axis=1)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain values for JSON."""
-        return {"names": list(self.names), "median": self.median.tolist(), "indicated": list(self.indicated)}
-
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Build it from :meth:`to_json`; ValueError if its parts are of different sizes."""
-        names, indicated = tuple(values["names"]), tuple(values["indicated"])
-        median = np.array(values["median"], dtype=np.float64)
-        if not all(isinstance(name, str) for name in (*names, *indicated)) or median.shape != (len(names),):
-            raise ValueError(f"found medians of shape {median.shape} for {len(names)} features")
-        return cls(names, median, indicated)
+        found = super().from_json(values)
+        if found.median.shape != (len(found.names),):
+            raise ValueError(f"found medians of shape {found.median.shape} for {len(found.names)} features")
+        return found
 
 
 @dataclass(frozen=True, eq=False)
-class Standardiser:
+class Standardiser(Stored):
     """Imputes, takes very skewed features in logarithms, centres and scales robustly, and clips.
 
     Parameters
@@ -310,27 +281,14 @@ class Standardiser:
             return values
         return np.clip(values, self.low - self.MARGIN, self.high + self.MARGIN)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain values for JSON."""
-        return {
-            "imputer": self.imputer.to_json(),
-            "logarithmic": self.logarithmic.tolist(),
-            "centre": self.centre.tolist(),
-            "scale": self.scale.tolist(),
-            "low": self.low.tolist(),
-            "high": self.high.tolist(),
-        }
-
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Build it from :meth:`to_json`; ValueError if its parts are of different sizes."""
-        imputer = Imputer.from_json(values["imputer"])
-        logarithmic = np.array(values["logarithmic"], dtype=bool)
-        numbers = [np.array(values[key], dtype=np.float64) for key in ("centre", "scale", "low", "high")]
-        for part in (logarithmic, *numbers):
-            if part.shape != (len(imputer.output_names),):
-                raise ValueError(f"found values of shape {part.shape} for {len(imputer.output_names)} features")
-        return cls(imputer, logarithmic, *numbers)
+        found = super().from_json(values)
+        for part in (found.logarithmic, found.centre, found.scale, found.low, found.high):
+            if part.shape != (len(found.names),):
+                raise ValueError(f"found values of shape {part.shape} for {len(found.names)} features")
+        return found
 
 
 def _signed_log(values: Floats) -> Floats:

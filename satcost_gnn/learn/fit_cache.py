@@ -26,15 +26,8 @@ _HASHES = "hashes.json"
 def cached_fit(name: str, settings: Mapping[str, Any], table: TrainingTable, store: Path | None = None) -> Estimator:
     """Return an estimator fitted to a table.
 
-    Parameters
-    ----------
-    name, settings
-        Of the estimator.
-    table
-        Labels in one unit.
-    store
-        Directory that keeps what was fitted; an estimator found there for these labels and features is not fitted
-        again, unless it is damaged.
+    What ``store``, a directory, keeps for these settings, labels and features is not fitted again, unless it is
+    damaged.
     """
     estimator = make_estimator(name, **settings)
     place = None if store is None else store / _key(estimator, table)
@@ -90,6 +83,3 @@ def _key(estimator: Estimator, table: TrainingTable) -> str:
                 found.update(" ".join(vector.names).encode())
                 found.update(np.ascontiguousarray(vector.values).tobytes())
     return found.hexdigest()[:16]
-
-
-__all__ = ["cached_fit"]

@@ -119,8 +119,6 @@ def ensemble(
     ----------
     network
         Trained on :func:`learnt_sides`, as the other members are.
-    data, config
-        Of the network.
     store
         Directory that keeps the classical members, for further networks on the same instances.
     fitted
@@ -163,14 +161,8 @@ def ensemble(
 def before_search(network: Estimator, static: Estimator, config: TrainingConfig) -> dict[str, Estimator]:
     """Return what predicts from before any search: name in the chain -> estimator.
 
-    Parameters
-    ----------
-    network
-        Takes part if it has learnt to do without the early search (``structure_only_dropout``).
-    static
-        A forest on static features.
-    config
-        Of the network.
+    The network takes part if it has learnt to do without the early search (``structure_only_dropout``); ``static`` is a
+    forest on static features.
     """
     found = {STATIC: static}
     if config.model.structure_only_dropout:

@@ -20,7 +20,7 @@ from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.formula.transposition import transposed
-from satcost_gnn.learn.base import Arrays, Estimator, TrainingTable, register
+from satcost_gnn.learn.base import Arrays, Bools, Estimator, Floats, Integers, TrainingTable, register
 from satcost_gnn.learn.compact_arrays import (
     byte_planes,
     from_byte_planes,
@@ -37,10 +37,6 @@ from satcost_gnn.learn.feature_matrix import (
 )
 from satcost_gnn.learn.imputation import impute_censored
 from satcost_gnn.learn.rank_transform import RankTransform
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Integers = NDArray[np.int64]
 
 KINDS = ("extra_trees", "random_forest")
 # Instances whose walk down the trees is done at a time, to bound memory.
@@ -80,20 +76,9 @@ class Trees:
 
     @classmethod
     def grow(cls, kind: str, x: NDArray[np.float32], y: Floats, seed: int, **settings: Any) -> Self:
-        """Grow trees with scikit-learn.
+        """Grow trees of a kind with scikit-learn, whose classes take the settings.
 
-        Parameters
-        ----------
-        kind
-            ``extra_trees`` or ``random_forest``.
-        x
-            ``float32[n, d]``.
-        y
-            ``float64[n, n_targets]``.
-        seed
-            Seed.
-        settings
-            Keyword arguments of scikit-learn's classes.
+        The rows are ``float32[n, d]``, the targets ``float64[n, n_targets]``.
         """
         from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
@@ -176,12 +161,7 @@ def _shape_of(leaf: Bools) -> tuple[Integers, NDArray[np.int32], NDArray[np.int3
     """Return roots, left and right children of trees in depth-first order, from which of their nodes are leaves.
 
     Of the nodes up to one, count inner ones up and leaves down: a subtree ends where the count first falls below what
-    it was before it.
-
-    Raises
-    ------
-    ValueError
-        If the nodes are not whole binary trees.
+    it was before it. ValueError if the nodes are not whole binary trees.
     """
     node = np.arange(len(leaf))
     count = np.cumsum(np.where(leaf, -1, 1))
@@ -202,15 +182,7 @@ def _shape_of(leaf: Bools) -> tuple[Integers, NDArray[np.int32], NDArray[np.int3
 
 @dataclass(frozen=True, eq=False)
 class QuantileForest:
-    """Trees with the training instances in their leaves.
-
-    Parameters
-    ----------
-    trees
-        The trees.
-    members
-        ``int32[n_train, n_trees]``: leaf of each training instance in each tree.
-    """
+    """Trees, and ``int32[n_train, n_trees]``: the leaf of each training instance in each of them."""
 
     trees: Trees
     members: NDArray[np.int32]
@@ -251,21 +223,11 @@ class QuantileForest:
         return weights
 
     def weights(self, x: NDArray[np.float32], exclude_self: bool = False) -> Floats:
-        """Return how much each training instance counts for each row.
+        """Return how much each training instance counts for each row: ``float64[n, n_train]``, rows sum to 1.
 
-        Parameters
-        ----------
-        x
-            ``float32[n, d]``.
-        exclude_self
-            The rows are the training instances, and none may count for itself.
-
-        Returns
-        -------
-        float64[n, n_train]
-            Rows sum to 1. In each tree, the training instances in the row's leaf share a weight of 1 / n_trees; with
-            ``exclude_self`` trees in which it is alone in its leaf drop out, and where it is so in all of them, all
-            instances count alike.
+        In each tree, the training instances in the row's leaf share a weight of 1 / n_trees. With ``exclude_self`` the
+        rows are the training instances, and none counts for itself: trees in which it is alone in its leaf drop out,
+        and where it is so in all of them, all instances count alike.
         """
         leaves = self.members if exclude_self else self.trees.leaves(x)
         others = self._sizes[leaves] - 1 if exclude_self else self._sizes[leaves]
@@ -342,20 +304,6 @@ class Forest(Estimator):
         self.features, self.kind, self.n_trees, self.max_features = features, kind, n_trees, max_features
         self.min_leaf, self.joint, self.censored_rounds, self.seed = min_leaf, joint, censored_rounds, seed
         self.ranks = ranks
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the settings."""
-        return {
-            "features": self.features,
-            "kind": self.kind,
-            "n_trees": self.n_trees,
-            "max_features": self.max_features,
-            "min_leaf": self.min_leaf,
-            "joint": self.joint,
-            "censored_rounds": self.censored_rounds,
-            "ranks": self.ranks,
-            "seed": self.seed,
-        }
 
     def _training_matrix(self, instances: Sequence[Instance]) -> FeatureMatrix:
         """Return the features to learn from."""
@@ -438,29 +386,23 @@ class Forest(Estimator):
         self._transform = (RankTransform if self.ranks else Imputer).from_json(stored)
         self._known = arrays["known"]
         expected = (len(self._known), len(self.solvers), self.grid.bins + 1)
-        rises = arrays.get("sample_rises")
-        self._samples = arrays["samples"] if rises is None else from_probability_planes(rises, expected)
+        self._samples = from_probability_planes(arrays["sample_rises"], expected)
         self._forests = []
         for k in range(int(state["forests"])):
             prefix = f"forest{k}."
             trees = Trees.from_arrays({key[len(prefix) :]: arrays[key] for key in arrays if key.startswith(prefix)})
-            if f"{prefix}leaf_of" in arrays:
-                leaves, first = trees.leaf_nodes()
-                planes = arrays[f"{prefix}leaf_of"]
-                number = from_byte_planes(planes, np.uint16 if len(planes) == 2 else np.uint32)
-                number = number.astype(np.int64).reshape(len(self._samples), len(first))
-                if (number >= np.diff(first, append=len(leaves))).any():
-                    raise ValueError("the leaves of the training instances don't fit the trees")
-                members = leaves[first + number].astype(np.int32)
-            else:
-                members = (arrays[f"{prefix}members"] + trees.roots).astype(np.int32)
-            if members.shape != (len(self._samples), len(trees.roots)) or members.max() >= trees.n_nodes:
+            leaves, first = trees.leaf_nodes()
+            planes = arrays[f"{prefix}leaf_of"]
+            number = from_byte_planes(planes, np.uint16 if len(planes) == 2 else np.uint32)
+            number = number.astype(np.int64).reshape(len(self._samples), len(first))
+            if (number >= np.diff(first, append=len(leaves))).any():
                 raise ValueError("the leaves of the training instances don't fit the trees")
             if trees.feature.max(initial=0) >= len(self._transform.output_names):
                 raise ValueError("found a tree that asks for a feature that isn't there")
-            self._forests.append(QuantileForest(trees, members))
-        if self._samples.shape != expected or len(self._forests) != (1 if self.joint else len(self.solvers)):
-            raise ValueError(f"found samples of shape {self._samples.shape}; expected {expected}")
+            self._forests.append(QuantileForest(trees, leaves[first + number].astype(np.int32)))
+        expected_forests = 1 if self.joint else len(self.solvers)
+        if len(self._forests) != expected_forests:
+            raise ValueError(f"found {len(self._forests)} forests; expected {expected_forests}")
 
 
 def _average(weights: Floats, samples: NDArray[Any], known: Bools) -> Floats:

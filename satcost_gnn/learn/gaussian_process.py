@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.features.instance import Instance
-from satcost_gnn.learn.base import Arrays, Estimator, TrainingTable, register
+from satcost_gnn.learn.base import Arrays, Estimator, Floats, TrainingTable, register
 from satcost_gnn.learn.feature_matrix import FeatureMatrix, Standardiser, feature_parts, features_for_unit
 from satcost_gnn.learn.imputation import impute_censored
 from satcost_gnn.learn.rank_transform import RankTransform
-
-Floats = NDArray[np.float64]
 
 #: Length scales tried, in median distances between training instances.
 LENGTHS = (0.2, 0.4, 0.8, 1.6, 3.2)
@@ -64,10 +62,6 @@ class GaussianProcess(Estimator):
         if max_instances < 2:
             raise EstimatorError(f"found max_instances={max_instances}; expected at least 2")
         self.features, self.max_instances, self.seed = features, max_instances, seed
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the settings."""
-        return {"features": self.features, "max_instances": self.max_instances, "seed": self.seed}
 
     def _fit(self, table: TrainingTable) -> None:
         if len(table) > self.max_instances:

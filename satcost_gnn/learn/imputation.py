@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from satcost_gnn.core.distribution import CostDistribution
-from satcost_gnn.learn.base import TrainingTable
+from satcost_gnn.learn.base import Bools, Floats, TrainingTable
 from satcost_gnn.learn.censored_regression import CensoredRidge
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 _PENALTY = 100.0
 # How often what other solvers needed is asked for: once they stand with their bounds, then with what is made of those.
@@ -21,6 +17,11 @@ _UNSHRUNK = 10.0
 
 def impute_censored(table: TrainingTable, standard: Floats) -> tuple[CostDistribution, Floats]:
     """Return what is known of each run's cost before neighbours are asked.
+
+    The regression of a solver has, beside the features, how much more or less than expected from them the other solvers
+    needed for the same instance, the mean over those that have runs: an instance that takes one solver an hour rarely
+    takes another, of which nothing is known or only that it ran for ten seconds, a minute. An instance without runs of
+    others has the regression on the features alone.
 
     Parameters
     ----------
@@ -36,13 +37,6 @@ def impute_censored(table: TrainingTable, standard: Floats) -> tuple[CostDistrib
         regression for censored targets predicts, given that it lies above the bound; an unknown one that without bound.
     target
         ``float64[n, m]``: the solved runs' costs and the means of the other distributions.
-
-    Notes
-    -----
-    The regression of a solver has, beside the features, how much more or less than expected from them the other solvers
-    needed for the same instance, the mean over those that have runs: an instance that takes one solver an hour rarely
-    takes another, of which nothing is known or only that it ran for ten seconds, a minute. An instance without runs of
-    others has the regression on the features alone.
     """
     grid = table.grid
     m = len(table.solvers)

@@ -85,23 +85,8 @@ def load_labelled(
 ) -> LabelledInstances:
     """Join the cached instances of a data set with its labels.
 
-    Parameters
-    ----------
-    dataset
-        Manifest and runs.
-    cache
-        Filled with the instances that could be found and read.
-    solvers, units
-        Columns and tables wanted.
-    sides
-        Instance -> side; an instance without one is left out.
-    keep
-        Large parts of instances to hold in memory: ``graph``, ``trace``.
-
-    Raises
-    ------
-    DatasetError
-        If no instance is left.
+    Instances without a side (``sides``: instance -> side) are left out; ``keep`` lists the large parts to hold in
+    memory: ``graph``, ``trace``. DatasetError if no instance is left.
     """
     names = [name for name in dataset.instances if sides.get(name) in SIDES]
     kept: list[str] = []
@@ -195,13 +180,7 @@ def preprocess_settings(config: TrainingConfig) -> PreprocessSettings:
 
 
 def open_datasets(config: TrainingConfig) -> Dataset:
-    """Open the data sets of a configuration and join them.
-
-    Raises
-    ------
-    DatasetError
-        If one cannot be read or has no splits.
-    """
+    """Open the data sets of a configuration and join them; DatasetError if one cannot be read or has no splits."""
     parts = [Dataset.open(path) for path in (config.data.dataset, *config.data.also)]
     for part in parts:
         if part.splits is None:
@@ -213,10 +192,7 @@ def open_datasets(config: TrainingConfig) -> Dataset:
 def prepare(config: TrainingConfig, progress: Callable[[int, str], ProgressLine]) -> tuple[Dataset, LabelledInstances]:
     """Open the data set, preprocess what isn't cached, and join instances and labels.
 
-    Raises
-    ------
-    DatasetError
-        If the data set has no splits, or no instance of it can be had.
+    DatasetError if the data set has no splits, or no instance of it can be had.
     """
     dataset = open_datasets(config)
     cache = cached_instances(dataset, config, progress)
@@ -271,17 +247,10 @@ def own_limit(dataset: Dataset) -> float:
 def default_cutoffs(
     dataset: Dataset, units: Sequence[str], bounds: Mapping[str, float] | None = None
 ) -> dict[str, float]:
-    """Return budgets for ``p_solved``.
+    """Return budgets for ``p_solved``, by unit, given how far the labels reach.
 
-    Parameters
-    ----------
-    dataset
-        Its runs.
-    units
-        Cost units.
-    bounds
-        How far the labels reach, by unit. Seconds are an hour where they reach beyond one; by default, and where they
-        end before, the CPU limit of most own runs. Counts are a round number that most runs reach in ten seconds.
+    Seconds are an hour where the labels reach beyond one; by default, and where they end before, the CPU limit of most
+    own runs. Counts are a round number that most runs reach in ten seconds.
     """
     found = {"conflicts": 1e5, "propagations": 1e8, "cpu_seconds": own_limit(dataset)}
     if bounds is not None and bounds.get("cpu_seconds", 0.0) >= _HOUR_S:

@@ -39,10 +39,8 @@ class OODVerdict:
 
     Parameters
     ----------
-    score
-        Distance over the largest distance that counts as inside: at most 1 is inside.
-    inside
-        Whether the instance resembles the training data.
+    score, inside
+        Distance over the largest distance that counts as inside, and whether it is: at most 1.
     far
         Whether it is farther from the training data than its families are from each other.
     """
@@ -81,19 +79,10 @@ class OODDetector:
         self._inside = self._far = 0.0
 
     def fit(self, instances: Sequence[Instance], groups: Sequence[str] | None = None) -> Self:
-        """Learn what the training data looks like.
+        """Learn what the training data looks like, from more than ten instances.
 
-        Parameters
-        ----------
-        instances
-            Training instances, more than ten.
-        groups
-            Family of each; default: what is far is judged by multiples of the usual distance.
-
-        Raises
-        ------
-        EstimatorError
-            If there are too few instances or the groups don't fit.
+        ``groups`` is the family of each; by default what is far is judged by multiples of the usual distance.
+        EstimatorError if there are too few instances or the groups don't fit.
         """
         n = len(instances)
         if n <= _LEAST_INSTANCES:
@@ -135,8 +124,7 @@ class OODDetector:
         return self
 
     def _coordinates(self, matrix: FeatureMatrix) -> Floats:
-        assert self._standardiser is not None
-        return np.clip(self._standardiser.transform(matrix, clip=False)[:, self._judged], -_CUT, _CUT)
+        return np.clip(self._fitted.transform(matrix, clip=False)[:, self._judged], -_CUT, _CUT)
 
     def _project(self, x: Floats) -> tuple[Floats, Floats]:
         """Return the coordinates along the main directions and the length of what they leave."""
@@ -150,11 +138,10 @@ class OODDetector:
 
     def judge(self, instances: Sequence[Instance]) -> list[OODVerdict]:
         """Compare instances with the training data; EstimatorError before fitting."""
-        if self._standardiser is None:
-            raise EstimatorError("the out-of-distribution detector is not fitted; call fit() or load() first")
+        standardiser = self._fitted
         if not instances:
             return []
-        matrix = FeatureMatrix.from_instances(instances, self.features, self._standardiser.input_names)
+        matrix = FeatureMatrix.from_instances(instances, self.features, standardiser.input_names)
         projected, lost = self._project(self._coordinates(matrix))
         training = self._training.astype(np.float64)
         scores = []
@@ -177,10 +164,7 @@ class OODDetector:
     def z_scores(self, instance: Instance) -> dict[str, float]:
         """Return how many robust standard deviations each feature lies above the training median; NaN where missing.
 
-        Raises
-        ------
-        EstimatorError
-            Before fitting.
+        EstimatorError before fitting.
         """
         standardiser = self._fitted
         matrix = FeatureMatrix.from_instances([instance], self.features, standardiser.input_names)
@@ -224,13 +208,7 @@ class OODDetector:
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Read it from a directory.
-
-        Raises
-        ------
-        CheckpointError
-            If the directory is incomplete, damaged or of a newer format.
-        """
+        """Read it from a directory; CheckpointError if that is incomplete, damaged or of a newer format."""
         directory = Path(directory)
         try:
             header = read_json_object(directory / _FILE)
@@ -240,11 +218,11 @@ class OODDetector:
                     f"{directory / _FILE}: found format {header['format']}, expected at most {_FORMAT}; "
                     "install a newer satcost-gnn"
                 )
-            detector = cls(str(header["features"]), header.get("judged_by"))
+            detector = cls(str(header["features"]), str(header["judged_by"]))
             detector._inside, detector._far = float(header["inside"]), float(header["far"])
             detector._standardiser = Standardiser.from_json(header["standardiser"])
             columns = np.arange(len(detector._standardiser.names))
-            detector._judged = np.isin(columns, header.get("judged", columns))
+            detector._judged = np.isin(columns, header["judged"])
             detector._centre = arrays["centre"].astype(np.float64)
             detector._directions, detector._training = (
                 arrays[name].astype(np.float32) for name in ("directions", "training")

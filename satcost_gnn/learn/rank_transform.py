@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.learn.feature_matrix import FeatureMatrix, Imputer
+from satcost_gnn.learn.stored_estimator import Stored
 
 Floats = NDArray[np.float64]
 
@@ -18,7 +19,7 @@ KNOTS = 256
 
 
 @dataclass(frozen=True, eq=False)
-class RankTransform:
+class RankTransform(Stored):
     """Replaces each value by the share of training values below it, ties counting half.
 
     Features of formulas span many decades. Extremely randomised trees draw their thresholds evenly between the least
@@ -45,10 +46,7 @@ class RankTransform:
     def fit(cls, matrix: FeatureMatrix, knots: int = KNOTS) -> Self:
         """Learn from training features, keeping at most so many values of each.
 
-        Raises
-        ------
-        EstimatorError
-            If every feature is constant or missing.
+        EstimatorError if every feature is constant or missing.
         """
         imputer = Imputer.fit(matrix)
         position = {name: i for i, name in enumerate(matrix.names)}
@@ -92,29 +90,14 @@ class RankTransform:
         found[:, :d] = ndtri(np.clip(found[:, :d], least, 1.0 - least))
         return found
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain values for JSON."""
-        return {
-            "imputer": self.imputer.to_json(),
-            "values": [value.tolist() for value in self.values],
-            "levels": [level.tolist() for level in self.levels],
-            "n_train": self.n_train,
-        }
-
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Build it from :meth:`to_json`; ValueError if there isn't one rising list for each feature."""
-        imputer = Imputer.from_json(values["imputer"])
-        knots = tuple(np.array(value, dtype=np.float64) for value in values["values"])
-        levels = tuple(np.array(level, dtype=np.float64) for level in values["levels"])
-        if not len(knots) == len(levels) == len(imputer.names):
-            raise ValueError(f"found {len(knots)} lists of values for {len(imputer.names)} features")
-        for value, level in zip(knots, levels, strict=True):
-            if (
-                value.shape != level.shape
-                or not len(value)
-                or (np.diff(value) <= 0).any()
-                or (np.diff(level) < 0).any()
-            ):
+        found = super().from_json(values)
+        if not len(found.values) == len(found.levels) == len(found.imputer.names):
+            raise ValueError(f"found {len(found.values)} lists of values for {len(found.imputer.names)} features")
+        for value, level in zip(found.values, found.levels, strict=True):
+            rises = value.shape == level.shape and (np.diff(value) > 0).all() and (np.diff(level) >= 0).all()
+            if not len(value) or not rises:
                 raise ValueError("the values of a rank transform must rise with their levels")
-        return cls(imputer, knots, levels, int(values["n_train"]))
+        return found

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from satcost_gnn.errors import EstimatorError
-from satcost_gnn.learn.base import ESTIMATORS, Estimator, TrainingTable, register
+from satcost_gnn.learn.base import ESTIMATORS, Estimator
 
 Cost = Literal["cheap", "moderate", "expensive"]
 
@@ -47,13 +47,13 @@ class Entry:
 CATALOGUE: dict[str, Entry] = {
     "constant": Entry("baselines.constant", (), "cheap", "costs of the training set (Kaplan-Meier)"),
     "size": Entry("baselines.size", ("static",), "cheap", "numbers of variables, clauses and literals"),
-    "twice_so_far": Entry("baselines.twice_so_far", ("online",), "cheap", "twice what the search has cost so far"),
-    "progress_bar": Entry("baselines.progress_bar", ("online",), "cheap", "MiniSat's progress estimate"),
+    "twice_so_far": Entry("baselines.point_estimate", ("online",), "cheap", "twice what the search has cost so far"),
+    "progress_bar": Entry("baselines.point_estimate", ("online",), "cheap", "MiniSat's progress estimate"),
     "tree_size": Entry(
-        "baselines.tree_size", ("online",), "cheap", "weighted backtrack or recursive estimate of the tree"
+        "baselines.point_estimate", ("online",), "cheap", "weighted backtrack or recursive estimate of the tree"
     ),
-    "knuth": Entry("baselines.knuth", ("online",), "cheap", "random dives from the root of the search tree (Knuth)"),
-    "holt": Entry("baselines.holt", ("online",), "cheap", "tree weight, smoothed twice (Holt)"),
+    "knuth": Entry("baselines.point_estimate", ("online",), "cheap", "random dives from the root of the tree (Knuth)"),
+    "holt": Entry("baselines.point_estimate", ("online",), "cheap", "tree weight, smoothed twice (Holt)"),
     "progress_ensemble": Entry(
         "baselines.progress_ensemble", ("online",), "cheap", "random forest over progress measures only"
     ),
@@ -77,7 +77,7 @@ CATALOGUE: dict[str, Entry] = {
     "structure_alone": Entry(
         "ensemble.structure_alone", ("static",), "moderate", "another, before any search (forest on static features)"
     ),
-    "stacked": Entry("ensemble.stacked", ("static", "online"), "moderate", "mixture of others, weighted out of fold"),
+    "stacked": Entry("ensemble.mixture", ("static", "online"), "moderate", "mixture of others, weighted out of fold"),
     "gnn": Entry(
         "network.estimator",
         ("static", "online", "graph"),
@@ -97,12 +97,7 @@ NAMES: tuple[str, ...] = tuple(MODULES)
 def estimator_class(name: str) -> type[Estimator]:
     """Return the class of an estimator, importing its module.
 
-    Raises
-    ------
-    EstimatorError
-        If there is none of that name.
-    ImportError
-        If something that it needs isn't installed.
+    EstimatorError if there is none of that name, ImportError if something that it needs isn't installed.
     """
     if name not in ESTIMATORS:
         if name not in MODULES:
@@ -133,19 +128,3 @@ def load_part(kind: str, directory: Path | str, **options: Any) -> Any:
 def load_estimator(name: str, directory: Path | str, **options: Any) -> Estimator:
     """Read a saved estimator (see :meth:`Estimator.load`)."""
     return estimator_class(name).load(Path(directory), **options)
-
-
-__all__ = [
-    "CATALOGUE",
-    "ESTIMATORS",
-    "MODULES",
-    "NAMES",
-    "Entry",
-    "Estimator",
-    "TrainingTable",
-    "estimator_class",
-    "load_estimator",
-    "load_part",
-    "make_estimator",
-    "register",
-]

@@ -28,11 +28,9 @@ from satcost_gnn.features.preprocessing import preprocess_many
 from satcost_gnn.features.spec import FeatureSpec, PreprocessLimits, PreprocessSettings
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.sources import FormulaSource
-from satcost_gnn.learn.base import Estimator, TrainingTable
+from satcost_gnn.learn.base import Estimator, Floats, TrainingTable
 from satcost_gnn.learn.feature_matrix import FeatureMatrix
 from satcost_gnn.learn.registry import make_estimator
-
-Floats = NDArray[np.float64]
 
 
 def _are_formulas(X: Any) -> TypeGuard[Sequence[FormulaSource]]:

@@ -62,8 +62,6 @@ def read_calibrations(checkpoint: Checkpoint, unit: str) -> dict[str, Calibratio
                 f"{path}: found a calibration of {name} for {len(calibration.maps)} solvers in {calibration.unit}; "
                 f"expected {len(solvers)} in {unit}"
             )
-        if calibration.solvers and calibration.solvers != solvers:
-            raise DamagedFileError(_other_solvers(f"{path}: {name}", calibration.solvers, solvers))
         calibrations[name] = calibration
     return calibrations
 

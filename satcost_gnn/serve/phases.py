@@ -237,7 +237,7 @@ class PhasePredictor:
             If there is none, or it is damaged or of a newer format.
         """
         from satcost_gnn.learn.network.phase_model import PhaseModel, PhaseModelConfig
-        from satcost_gnn.learn.network.stored_weights import check_weights, planned, read_weights
+        from satcost_gnn.learn.network.stored_weights import load_weights
 
         directory = find_phase_checkpoint(where)
         header_path, weights = directory / _HEADER, directory / _WEIGHTS
@@ -252,11 +252,7 @@ class PhasePredictor:
         if sha256(weights) != header.sha256:
             raise DamagedFileError(f"{weights} differs from when the checkpoint was made; get it again")
         config = checked(PhaseModelConfig, header.model, f"{header_path}: model")
-        tensors = read_weights(weights)
-        check_weights(tensors, planned(lambda: PhaseModel(config)), weights)
-        model = PhaseModel(config)
-        model.load_state_dict(tensors)
-        return cls(model, directory.name)
+        return cls(load_weights(weights, lambda: PhaseModel(config)), directory.name)
 
     def __enter__(self) -> Self:
         return self
@@ -314,7 +310,7 @@ class PhasePredictor:
         """Return the probability of being true of each variable node: ``float32[n_variables]``."""
         import torch
 
-        from satcost_gnn.learn.network.inference import inference
+        from satcost_gnn.learn.network.device import inference
         from satcost_gnn.learn.network.phase_samples import collate_graphs
 
         with inference():

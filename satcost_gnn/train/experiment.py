@@ -75,22 +75,8 @@ FALLBACKS = ("forest", STRUCTURE, "forest_static", "linear", "tree_size", "const
 def run_experiment(config: TrainingConfig, progress: Callable[[int, str], ProgressLine]) -> Checkpoint:
     """Do everything from the data set to the checkpoint; whatever is cached or finished is not done again.
 
-    Parameters
-    ----------
-    config
-        The whole run.
-    progress
-        Makes a progress reporter of a number of steps and what they are.
-
-    Returns
-    -------
-    Checkpoint
-        The new checkpoint.
-
-    Raises
-    ------
-    SatcostError
-        If the data set is unusable or the checkpoint exists already.
+    ``progress`` makes a progress reporter of a number of steps and what they are. SatcostError if the data set is
+    unusable or the checkpoint exists already.
     """
     target = config.checkpoint.directory / f"{config.checkpoint.name}-v{config.checkpoint.version}"
     if target.exists():
@@ -253,8 +239,6 @@ def measure(
     ----------
     predictions
         Estimator -> predictions of shape ``(n, n_solvers)`` for the test instances.
-    test
-        The test instances with their costs.
     cutoffs
         Solver -> log10 of the largest cost at which it solved an instance of the training side.
     """

@@ -14,13 +14,7 @@ from satcost_gnn.serve.checkpoint import CheckpointConfig
 
 
 def read_new_families(path: Path) -> dict[str, Any]:
-    """Return the metrics of an evaluation with whole families left out.
-
-    Raises
-    ------
-    ConfigError
-        If the file isn't such metrics.
-    """
+    """Return the metrics of an evaluation with whole families left out; ConfigError if the file isn't such metrics."""
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if found["split"] != "family" or not {NETWORK, ENSEMBLE} & set(found["estimators"]):
@@ -48,7 +42,7 @@ def _on_new_families(found: Mapping[str, Any]) -> list[str]:
         "",
         markdown({name: {m: rows[name]["values"][m]["value"] for m in measures} for name in names}, measures),
     ]
-    told = (found.get("ood_detection") or found.get("novelty", {})).get("static")
+    told = found.get("ood_detection", {}).get("static")
     if told is not None:
         lines += [
             f"`in_distribution` is false for {told['flagged_new']:.0%} of them, and for {told['flagged_known']:.0%} of "
@@ -73,31 +67,6 @@ def _on_new_families(found: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _reach(reach: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Return what the card says of how far the labels reach."""
-    if not reach:
-        return []
-    told = "; ".join(
-        f"in {unit} " + ", ".join(f"{solver} {value:g}" for solver, value in by_solver.items())
-        for unit, by_solver in reach.items()
-    )
-    return [
-        "",
-        f"How far one label in a hundred reaches: {told}. What is said of a solver beyond its own reach leans on what",
-        "was seen of the others; beyond the furthest of them nothing is said.",
-    ]
-
-
-def _before_search(about: CheckpointConfig, metrics: Mapping[str, Any]) -> list[str]:
-    """Return the part of the card on what is predicted from structure alone."""
-    lines = ["### Before any search, on all test instances, those that the probe solves too", ""]
-    for unit in about.units:
-        for solver, rows in metrics["units"][unit]["before_search"].items():
-            count = next(iter(rows.values()))
-            lines += [f"{solver}, {unit} ({count['n']} runs, {count['n_solved']} solved):", "", markdown(rows)]
-    return lines
-
-
 def card(
     about: CheckpointConfig,
     metrics: Mapping[str, Any],
@@ -108,8 +77,6 @@ def card(
 
     Parameters
     ----------
-    about
-        The checkpoint.
     metrics
         Content of its ``metrics.json``.
     solved_by_probe
@@ -118,6 +85,10 @@ def card(
         Metrics of an evaluation with whole families left out (:func:`read_new_families`).
     """
     training, head = about.training, about.chain[0]
+    reach = "; ".join(
+        f"in {unit} " + ", ".join(f"{solver} {value:g}" for solver, value in by_solver.items())
+        for unit, by_solver in training["reach"].items()
+    )
     lines = [
         f"# Checkpoint {about.label}",
         "",
@@ -132,7 +103,9 @@ def card(
         + " instances that the probe did not solve; "
         + f"{solved_by_probe} more were solved by the probe and are no part of any number below.",
         "CPU seconds are those of the machine in the data set's card; published runs count in them as well.",
-        *_reach(training.get("reach", {})),
+        "",
+        f"How far one label in a hundred reaches: {reach}. What is said of a solver beyond its own reach leans on what",
+        "was seen of the others; beyond the furthest of them nothing is said.",
         "",
         "## Accuracy on the test side",
         "",
@@ -147,7 +120,11 @@ def card(
                 "",
                 markdown(rows),
             ]
-    lines += _before_search(about, metrics)
+    lines += ["### Before any search, on all test instances, those that the probe solves too", ""]
+    for unit in about.units:
+        for solver, rows in metrics["units"][unit]["before_search"].items():
+            count = next(iter(rows.values()))
+            lines += [f"{solver}, {unit} ({count['n']} runs, {count['n_solved']} solved):", "", markdown(rows)]
     lines += ["Columns:", "", *(f"- `{name}`: {text}" for name, text in COLUMNS.items()), ""]
     first = metrics["units"][about.units[0]]
     versus = first["against_forest"][head]

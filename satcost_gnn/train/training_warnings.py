@@ -23,14 +23,8 @@ def training_warnings(
 ) -> list[str]:
     """Return warnings about a trained network, one line each.
 
-    Parameters
-    ----------
-    learnt
-        Unit -> table that it was trained on.
-    predictions
-        Unit -> what it predicts for those instances, of shape ``(n, n_solvers)``.
-    calibration
-        Unit -> table that its predictions are calibrated on.
+    By unit: the table that it was trained on, what it predicts for those instances (of shape ``(n, n_solvers)``), and
+    the table that its predictions are calibrated on.
     """
     found = []
     count = max((len(table) for table in learnt.values()), default=0)
@@ -65,6 +59,3 @@ def card_section(warnings: Sequence[str]) -> str:
     if not warnings:
         return ""
     return "\n## Warnings\n\n" + "".join(f"- {line}\n" for line in warnings)
-
-
-__all__ = ["FEW_INSTANCES", "LITTLE_VARIATION", "card_section", "training_warnings"]

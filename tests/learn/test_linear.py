@@ -8,8 +8,16 @@ from satcost_gnn.features.instance import Instance
 from satcost_gnn.learn.base import TrainingTable, group_folds
 from satcost_gnn.learn.baselines.size import Size
 from satcost_gnn.learn.censored_regression import CensoredRidge
-from satcost_gnn.learn.linear import AnswerClassifier, Linear, _usable_folds
-from satcost_gnn.learn.selected_ridge import SelectedRidge, _best_penalty, _held_out, _prefix_sizes, _ridge_path
+from satcost_gnn.learn.linear import (
+    AnswerClassifier,
+    Linear,
+    SelectedRidge,
+    _best_penalty,
+    _held_out,
+    _prefix_sizes,
+    _ridge_path,
+    _usable_folds,
+)
 
 
 @pytest.mark.parametrize("criterion", ["aic", "bic", "none"])
@@ -29,7 +37,8 @@ def test_feature_sets_need_only_their_part():
     assert (static.needs, online.needs) == ({"static"}, {"online"})
     bare = [Instance(i.path, "", i.static) for i in table.instances[:5]]
     np.testing.assert_array_equal(static.predict(bare).cdf, static.predict(table.instances[:5]).cdf)
-    read = {name for lists in online.selected_features().values() for names in lists for name in names}
+    parts = [part for model in online._models for part in (model.common, *model.by_answer)]
+    read = {online._standardiser.names[column] for part in parts for column in part.columns}
     assert read and not read & set(table.instances[0].static.names)
 
 
@@ -136,15 +145,15 @@ def test_models_by_answer_are_mixed_by_its_probability():
     together = Linear(by_answer=False).fit(table)
     scores = [e.predict(fresh.instances).crps(fresh.cost).mean() for e in (apart, together)]
     assert scores[0] < 0.7 * scores[1]
-    assert all(len(lists) == 3 for lists in apart.selected_features().values())
-    assert all(len(lists) == 1 for lists in together.selected_features().values())
+    assert all(len(model.by_answer) == 2 for model in apart._models)
+    assert not any(model.by_answer for model in together._models)
 
 
 def test_too_few_answers_make_one_model():
     table = make_table(100)
     fields = {field: getattr(table, field) for field in table.__dataclass_fields__}
     few = TrainingTable(**{**fields, "satisfiable": np.where(np.arange(100) < 90, 0, 1)})
-    assert all(len(lists) == 1 for lists in Linear().fit(few).selected_features().values())
+    assert not any(model.by_answer for model in Linear().fit(few)._models)
 
 
 def test_classifier_tells_what_can_be_told():

@@ -6,7 +6,7 @@ from satcost_gnn.core.feature_vector import FeatureVector
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.learn.baselines.constant import Constant
-from satcost_gnn.learn.baselines.tree_size import METHODS, TREES, TreeSize
+from satcost_gnn.learn.baselines.point_estimate import METHODS, TREES, TreeSize
 from satcost_gnn.search.online import ONLINE_FEATURE_NAMES, SPEED_FEATURE_NAMES
 
 
@@ -22,18 +22,21 @@ def test_its_features_exist():
     assert "speed.conflicts_per_second" in SPEED_FEATURE_NAMES
 
 
-def test_untrained_it_takes_half_of_the_nodes_for_conflicts():
-    estimator = TreeSize.untrained(("cadical195", "other"))
-    found = estimator.predict([with_estimate(1 + np.log2(1e3)), with_estimate(1 + np.log2(1e5)), with_estimate(np.nan)])
-    np.testing.assert_allclose(found.median(), [[3, 3], [5, 5], [4.5, 4.5]], atol=1e-3)
-    assert (found.sd() > 1.0).all()
-    assert TreeSize.untrained(("a",)).predict([with_estimate(1e4)]).median()[0, 0] == 9.0
+def raw(instances, unit="conflicts"):
+    estimator = TreeSize()
+    estimator._solvers, estimator._unit = ("a",), unit
+    return estimator.raw(instances)
 
 
-def test_untrained_in_propagations_uses_the_probes_rate():
-    estimator = TreeSize.untrained(("a",), "propagations")
-    found = estimator.predict([with_estimate(1 + np.log2(1e3), np.log1p(500.0)), with_estimate(1 + np.log2(1e3))])
-    np.testing.assert_allclose(found.median()[:, 0], [3 + np.log10(500), 5.0], atol=1e-3)
+def test_it_takes_half_of_the_nodes_for_conflicts():
+    found = raw([with_estimate(1 + np.log2(1e3)), with_estimate(1 + np.log2(1e5)), with_estimate(np.nan)])
+    np.testing.assert_allclose(found, [3, 5, np.nan], atol=1e-3)
+    assert raw([with_estimate(1e4)])[0] == 12.0
+
+
+def test_in_propagations_it_uses_the_probes_rate():
+    found = raw([with_estimate(1 + np.log2(1e3), np.log1p(500.0)), with_estimate(1 + np.log2(1e3))], "propagations")
+    np.testing.assert_allclose(found, [3 + np.log10(500), 5.0], atol=1e-3)
 
 
 @pytest.mark.parametrize("slope", ["fitted", "unit"])

@@ -18,8 +18,15 @@ from satcost_gnn.decide.monitored_runs import MonitoredRun
 from satcost_gnn.decide.reestimate import Reestimator, SearchState
 from satcost_gnn.errors import DatasetError
 from satcost_gnn.formula.identity import gbdhash
-from satcost_gnn.train.monitor import fit_monitor, population
-from satcost_gnn.train.monitor_runs import Sample, Stratum, by_stratum, chosen_runs, joined_runs
+from satcost_gnn.train.monitor import (
+    Sample,
+    Stratum,
+    by_stratum,
+    chosen_runs,
+    fit_monitor,
+    joined_runs,
+    population,
+)
 
 SAMPLE = Sample("calibration", (Stratum(1.0, 1), Stratum(10.0, 4), Stratum(np.inf, np.inf)))
 TIMEOUT = RunStatus.TIMEOUT

@@ -17,7 +17,7 @@ from satcost_gnn.errors import DatasetError
 from satcost_gnn.formula.identity import gbdhash
 from satcost_gnn.serve.phases import PhasePredictor
 from satcost_gnn.train import phases
-from satcost_gnn.train.phase_labels import SideChoice, choose_instances, read_samples
+from satcost_gnn.train.phases import SideChoice, choose_instances, read_samples
 
 SIDES = ("train", "train", "validation", "test")
 

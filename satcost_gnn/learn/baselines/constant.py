@@ -23,10 +23,6 @@ class Constant(Estimator):
     name = "constant"
     needs = frozenset()
 
-    def parameters(self) -> dict[str, Any]:
-        """Return the settings: none."""
-        return {}
-
     def _fit(self, table: TrainingTable) -> None:
         rows = []
         for column in range(len(table.solvers)):

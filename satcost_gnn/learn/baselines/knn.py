@@ -6,15 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.learn.base import Arrays, Estimator, TrainingTable, columns, register
 from satcost_gnn.learn.feature_matrix import FeatureMatrix, Standardiser, feature_parts, features_for_unit
-
-Floats = NDArray[np.float64]
 
 # Distances count from this share of the usual distance to the nearest neighbour on: what is closer is as good as equal.
 _AS_GOOD_AS_EQUAL = 0.5
@@ -45,10 +42,6 @@ class NearestNeighbours(Estimator):
         if neighbours < 1:
             raise EstimatorError(f"found {neighbours} neighbours; expected at least 1")
         self.features, self.neighbours = features, neighbours
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the settings."""
-        return {"features": self.features, "neighbours": self.neighbours}
 
     def _fit(self, table: TrainingTable) -> None:
         from scipy.spatial.distance import cdist

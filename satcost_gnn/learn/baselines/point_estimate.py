@@ -9,29 +9,33 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from satcost_gnn.core.distribution import CostDistribution, grid_for
+from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.features.instance import Instance
-from satcost_gnn.learn.base import Arrays, Estimator, TrainingTable, columns
+from satcost_gnn.learn.base import Arrays, Estimator, Floats, TrainingTable, columns, register
 from satcost_gnn.learn.censored_regression import CensoredRidge
 from satcost_gnn.learn.feature_matrix import FeatureMatrix, features_for_unit
 
-Floats = NDArray[np.float64]
-
 SLOPES = ("fitted", "unit")
+#: Progress of :class:`ProgressBar`.
+WHICH = ("last", "max", "mean")
+#: Estimators and trees of :class:`TreeSize`.
+METHODS = ("wbe", "recursive")
+TREES = ("longest", "mean", "last", "min", "max")
+#: What :class:`Knuth` takes of the dives.
+STATISTICS = ("mean", "median")
+#: Tree of :class:`Holt` -> the feature with its forecast.
+FORECASTS = {"last": "tree.holt", "longest": "tree.holt_longest", "max": "tree.holt_max"}
 
 # Estimates are taken within this range of log10 conflicts: beyond it they say only "out of sight".
 _RANGE = (0.0, 12.0)
 # log10 of conflicts per second and of propagations per conflict where the probe doesn't tell.
 _USUAL_SPEED = 3.5
 _USUAL_PROPAGATIONS = 2.0
-# What is assumed without training: the estimate itself, give or take so many decades.
-_UNTRAINED_SD = 1.5
 _LOG10_2 = float(np.log10(2.0))
 
 
@@ -42,15 +46,16 @@ def one_of(what: str, value: str, allowed: Sequence[str]) -> str:
     return value
 
 
-def log10_leaves(log2_nodes: Floats) -> Floats:
-    """Return log10 of the leaves of a binary tree, which are its conflicts: half of its nodes."""
-    return np.asarray((log2_nodes - 1.0) * _LOG10_2)
+def _log10_spent(logs: Floats) -> Floats:
+    """Return log10 of the conflicts whose log(1 + x) is given; NaN where there was none."""
+    spent = np.expm1(logs)
+    return np.where(spent >= 0.5, np.log10(np.maximum(spent, 0.5)), np.nan)
 
 
 class PointEstimate(Estimator):
     """A point estimate, shifted and scaled as training runs ask for, with normal noise.
 
-    Subclasses name the features that they read (:meth:`_columns`) and say what estimate these make
+    Subclasses name the features that they read (:meth:`_columns`) and may say what estimate these make
     (:meth:`_log10_conflicts`).
 
     Parameters
@@ -73,28 +78,17 @@ class PointEstimate(Estimator):
     def __init__(self, slope: str = "fitted") -> None:
         self.slope = one_of("slope", slope, SLOPES)
 
-    def parameters(self) -> dict[str, Any]:
-        """Return the settings."""
-        return {"slope": self.slope}
-
     @abstractmethod
     def _columns(self) -> list[str]:
         """Return the online features that the estimate is made of."""
 
-    @abstractmethod
     def _log10_conflicts(self, values: Floats) -> Floats:
-        """Return log10 of the estimated conflicts, ``float64[n]``, of the features ``float64[n, len(_columns())]``."""
+        """Return log10 of the estimated conflicts, ``float64[n]``, of the features ``float64[n, len(_columns())]``.
 
-    @classmethod
-    def untrained(cls, solvers: Sequence[str], unit: str = "conflicts", **settings: Any) -> Self:
-        """Return an estimator for use without training: the estimates as they are, with a fixed standard deviation."""
-        estimator = cls(**settings)
-        estimator._solvers, estimator._unit = tuple(solvers), unit
-        grid = grid_for(unit)
-        middle = 0.5 * (grid.low + grid.high)
-        estimator._models = [CensoredRidge(0.0, np.ones(1), _UNTRAINED_SD, 0.0, 1.0)] * len(estimator.solvers)
-        estimator._without = [CensoredRidge(middle, np.zeros(1), _UNTRAINED_SD, 0.0, 1.0)] * len(estimator.solvers)
-        return estimator
+        Unless a subclass says otherwise, the feature is log2 of the nodes of a binary tree: half of them are leaves,
+        which are conflicts.
+        """
+        return np.asarray((values[:, 0] - 1.0) * _LOG10_2)
 
     def raw(self, instances: Sequence[Instance]) -> Floats:
         """Return log10 of the estimated cost before any training, ``float64[n]``; NaN where there is no estimate."""
@@ -171,3 +165,133 @@ class PointEstimate(Estimator):
         self._without = [CensoredRidge.from_json(values) for values in state["without_estimate"]]
         if not len(self._models) == len(self._without) == len(self.solvers):
             raise ValueError(f"found {len(self._models)} models for {len(self.solvers)} solvers")
+
+
+@register
+class TwiceSoFar(PointEstimate):
+    """Twice the probe's conflicts, or its propagations or the seconds of its search, by the unit.
+
+    The guess of somebody who knows nothing but how long the search has gone on: where nothing tells how long something
+    goes on, it has on the median as much before it as behind it (Gott, "Implications of the Copernican principle for
+    our future prospects", Nature 363, 1993).
+
+    Parameters
+    ----------
+    slope
+        See :class:`PointEstimate`. Probes that all end after the same conflicts say nothing of the differences between
+        instances; with searches of different length they do.
+    """
+
+    name = "twice_so_far"
+
+    def _columns(self) -> list[str]:
+        return ["rates.conflicts_log"]
+
+    def _log10_conflicts(self, values: Floats) -> Floats:
+        return _log10_spent(values[:, 0]) + _LOG10_2
+
+
+@register
+class ProgressBar(PointEstimate):
+    """Conflicts so far over the share of the search space that is done, by MiniSat's progress bar.
+
+    See :func:`satcost_gnn.search.tree_size.progress_estimate`. The share is next to nothing until variables are fixed
+    at level 0, and does not grow to 1 as the search ends, so that the estimate as it stands is far too large; training
+    scales it.
+
+    Parameters
+    ----------
+    which
+        Progress at the ``last`` conflict, the largest (``max``), or the geometric ``mean`` over the last half.
+    slope
+        See :class:`PointEstimate`.
+    """
+
+    name = "progress_bar"
+
+    def __init__(self, which: str = "last", slope: str = "fitted") -> None:
+        self.which = one_of("progress", which, WHICH)
+        super().__init__(slope)
+
+    def _columns(self) -> list[str]:
+        return ["rates.conflicts_log", f"progress.{self.which}"]
+
+    def _log10_conflicts(self, values: Floats) -> Floats:
+        return _log10_spent(values[:, 0]) - values[:, 1]
+
+
+@register
+class TreeSize(PointEstimate):
+    """Size of the tree that the search would make if it went on as it began (:mod:`satcost_gnn.search.tree_size`).
+
+    Parameters
+    ----------
+    method
+        ``wbe`` (weighted backtrack estimator) or ``recursive``.
+    tree
+        Which tree's estimate: of the ``longest`` between two restarts, the ``last``, the ``mean`` over all weighted by
+        their leaves, or the smallest or largest (``min``, ``max``).
+    slope
+        See :class:`PointEstimate`.
+    """
+
+    name = "tree_size"
+
+    def __init__(self, method: str = "wbe", tree: str = "longest", slope: str = "fitted") -> None:
+        self.method, self.tree = one_of("method", method, METHODS), one_of("tree", tree, TREES)
+        super().__init__(slope)
+
+    def _columns(self) -> list[str]:
+        return [f"tree.{self.method}_{self.tree}"]
+
+
+@register
+class Knuth(PointEstimate):
+    """Leaves of the tree of DPLL without learning, estimated by random dives (:mod:`satcost_gnn.search.random_dives`).
+
+    A formula too large for the dives has no estimate.
+
+    Parameters
+    ----------
+    statistic
+        The ``mean`` of the dives' estimates, which is right on average and ruled by the deepest dive, or their
+        ``median``.
+    slope
+        See :class:`PointEstimate`.
+    """
+
+    name = "knuth"
+
+    def __init__(self, statistic: str = "mean", slope: str = "fitted") -> None:
+        self.statistic = one_of("statistic", statistic, STATISTICS)
+        super().__init__(slope)
+
+    def _columns(self) -> list[str]:
+        return [f"knuth.log2_{self.statistic}"]
+
+
+@register
+class Holt(PointEstimate):
+    """Leaves of the tree by Holt's double exponential smoothing of its weight, carried on to 1.
+
+    See :class:`satcost_gnn.search.tree_size.HoltProgress`. In a search that restarts and learns, few trees ever reach
+    the weight from which there is a forecast.
+
+    Parameters
+    ----------
+    tree
+        Which tree's forecast: of the ``last``, of the ``longest`` between two restarts, or the largest of any
+        (``max``).
+    slope
+        See :class:`PointEstimate`.
+    """
+
+    name = "holt"
+    often_unknown = True
+
+    def __init__(self, tree: str = "max", slope: str = "fitted") -> None:
+        self.tree = one_of("tree", tree, tuple(FORECASTS))
+        super().__init__(slope)
+
+    def _columns(self) -> list[str]:
+        return [FORECASTS[self.tree]]

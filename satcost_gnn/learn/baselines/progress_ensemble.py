@@ -9,7 +9,6 @@ formula or of the search is seen.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.features.instance import Instance
@@ -38,13 +37,7 @@ _BY_UNIT = {
 
 @register
 class ProgressEnsemble(Forest):
-    """Random forest over progress measures.
-
-    Parameters
-    ----------
-    n_trees, min_leaf, seed
-        See :class:`Forest`.
-    """
+    """Random forest over progress measures; its settings are those of :class:`Forest`."""
 
     name = "progress_ensemble"
     needs = frozenset({"online"})
@@ -58,10 +51,6 @@ class ProgressEnsemble(Forest):
             min_leaf=min_leaf,
             seed=seed,
         )
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the settings."""
-        return {"n_trees": self.n_trees, "min_leaf": self.min_leaf, "seed": self.seed}
 
     def _training_matrix(self, instances: Sequence[Instance]) -> FeatureMatrix:
         features = features_for_unit(self.features, self.unit)

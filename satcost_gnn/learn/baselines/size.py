@@ -22,10 +22,7 @@ SIZE_FEATURES = ("vars_log", "clauses_log", "literals_log", "clause_var_ratio_lo
 class Size(Estimator):
     """Ridge regression of log10 cost on log variables, log clauses, log literals and their ratio, with normal noise.
 
-    Parameters
-    ----------
-    penalty
-        Ridge penalty on standardised features.
+    The penalty is on standardised features.
     """
 
     name = "size"
@@ -33,10 +30,6 @@ class Size(Estimator):
 
     def __init__(self, penalty: float = 1.0) -> None:
         self.penalty = penalty
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the settings."""
-        return {"penalty": self.penalty}
 
     def _features(self, instances: Sequence[Instance]) -> FeatureMatrix:
         return FeatureMatrix.from_instances(instances, "static", SIZE_FEATURES)

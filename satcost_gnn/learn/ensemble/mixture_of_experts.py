@@ -13,16 +13,13 @@ from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.features.instance import Instance
-from satcost_gnn.learn.base import Arrays, Estimator, TrainingTable, register
+from satcost_gnn.learn.base import Arrays, Estimator, Floats, TrainingTable, register
 from satcost_gnn.learn.registry import make_estimator
 from satcost_gnn.runtime.logs import log
-
-Floats = NDArray[np.float64]
 
 #: The expert: a forest on static features, since the training data is small; and the gate.
 EXPERT: tuple[str, dict[str, Any]] = ("forest", {"features": "static", "max_features": 1 / 3, "n_trees": 100})
@@ -181,6 +178,3 @@ class MixtureOfExperts(Estimator):
     def _restore(self, state: Mapping[str, Any], arrays: Arrays) -> None:
         if not state["expert"]:
             self._consist_of({"general": self._parts["general"]})
-
-
-__all__ = ["EXPERT", "GATE", "LEAST_INSTANCES", "MixtureOfExperts"]

@@ -12,16 +12,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.features.instance import Instance
-from satcost_gnn.learn.base import Arrays, Estimator, TrainingTable, register
+from satcost_gnn.learn.base import Estimator, Floats, TrainingTable, register
 from satcost_gnn.learn.fit_cache import cached_fit
 from satcost_gnn.learn.out_of_distribution import OODDetector
 from satcost_gnn.learn.registry import make_estimator
-
-Floats = NDArray[np.float64]
 
 #: The forest on the early search alone: name and settings.
 NOVEL: tuple[str, dict[str, Any]] = ("forest", {"features": "online", "max_features": 1 / 3, "n_trees": 100})
@@ -146,12 +143,6 @@ class OutOfDistributionGate(Estimator):
                 raise ValueError(f"found a detector that judges by {part.judged_by} features; expected static ones")
         self._consist_of({role: parts[role] for role in self._parts})
 
-    def _state(self) -> tuple[dict[str, Any], Arrays]:
-        return {}, {}
-
-    def _restore(self, state: Mapping[str, Any], arrays: Arrays) -> None:
-        """Nothing is learnt but by the parts."""
-
 
 def fit_fallback(
     table: TrainingTable,
@@ -163,18 +154,8 @@ def fit_fallback(
 ) -> tuple[dict[str, Any], OODDetector]:
     """Return what takes the place of others out of distribution, by role, and the detector.
 
-    Parameters
-    ----------
-    table
-        Training table in one unit.
-    early, constant
-        Weights: what has none isn't fitted.
-    novel
-        Name and settings.
-    store
-        Directory that keeps what was fitted, see :func:`~satcost_gnn.learn.fit_cache.cached_fit`.
-    detector
-        One that has been fitted to the same instances.
+    What has no weight (``early``, ``constant``) isn't fitted; ``store`` keeps what was fitted
+    (:func:`~satcost_gnn.learn.fit_cache.cached_fit`); a given detector has been fitted to the same instances.
     """
     labelled = table.subset(table.known.any(axis=1))
     name, settings = novel
@@ -184,6 +165,3 @@ def fit_fallback(
     if constant:
         found["constant"] = make_estimator("constant").fit(labelled)
     return found, detector or OODDetector("static").fit(table.instances)
-
-
-__all__ = ["NOVEL", "OutOfDistributionGate", "fit_fallback"]

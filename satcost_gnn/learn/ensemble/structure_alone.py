@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.features.instance import Instance
-from satcost_gnn.learn.base import Arrays, Estimator, TrainingTable, register
+from satcost_gnn.learn.base import Estimator, TrainingTable, register
 from satcost_gnn.learn.registry import make_estimator
 
 #: The forest on static features: name and settings.
@@ -24,16 +24,14 @@ def without_search(instance: Instance) -> Instance:
 class StructureAlone(Estimator):
     """An estimator that is shown instances as they are before any search.
 
+    Before the search nobody knows whether the probe would answer. So what is learnt from are all instances, those that
+    the probe solves too, and the distributions are not conditional on its failure, as others' are.
+
     Parameters
     ----------
     of
         Name and settings of the estimator; None for :data:`STATIC_FOREST`. One that reads the early search, too, must
         have learnt to do without (``structure_only_dropout`` of the network).
-
-    Notes
-    -----
-    Before the search nobody knows whether the probe would answer. So what is learnt from are all instances, those that
-    the probe solves too, and the distributions are not conditional on its failure, as others' are.
     """
 
     name = "structure_alone"
@@ -80,12 +78,3 @@ class StructureAlone(Estimator):
     def _take(self, parts: Mapping[str, Any]) -> None:
         self._check_part("of", parts["of"])
         self._take_part(parts["of"])
-
-    def _state(self) -> tuple[dict[str, Any], Arrays]:
-        return {}, {}
-
-    def _restore(self, state: Mapping[str, Any], arrays: Arrays) -> None:
-        """Nothing is learnt but by the part."""
-
-
-__all__ = ["STATIC_FOREST", "StructureAlone", "without_search"]

@@ -8,7 +8,7 @@ computes no faster. What is computed is described where it is learnt: in :mod:`~
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from satcost_gnn.formula.compact_graph import (
     VARIABLE_INPUTS,
     CompactGraph,
 )
+from satcost_gnn.learn.network.batching import GraphSample
 from satcost_gnn.learn.network.definition import (
     EXTREME_LIMIT,
     FEATURE_LIMIT,
@@ -33,6 +34,7 @@ from satcost_gnn.learn.network.definition import (
     hazard_basis,
     normal_scores,
 )
+from satcost_gnn.learn.network.device import NetworkOutOfMemoryError
 
 Floats = NDArray[np.float32]
 Arrays = Mapping[str, NDArray[Any]]
@@ -46,6 +48,9 @@ _BELOW = np.array([0.0, *(0.5 * (1.0 + math.erf(x * math.sqrt(0.5))) for x in _P
 _DENSITY = np.exp(-0.5 * _POINT**2) / math.sqrt(2 * math.pi)
 _DENSITY[[0, -1]] = 0.0
 _TABLE = np.stack([_BELOW, _DENSITY, -_DENSITY * _POINT / 2, _DENSITY * (_POINT**2 - 1) / 6]).astype(np.float32)
+
+# Instances whose fused vectors are held at a time.
+_AT_ONCE = 64
 
 
 def gelu(x: Floats) -> Floats:
@@ -70,21 +75,9 @@ def soft_bounded(x: Floats, limit: float) -> Floats:
 
 
 def segment_sums(values: Floats, indices: NDArray[np.integer[Any]], offsets: NDArray[np.integer[Any]]) -> Floats:
-    """Sum rows over segments.
+    """Sum rows of ``float32[n, d]`` over segments: ``float32[m, d]``, zeros for an empty one.
 
-    Parameters
-    ----------
-    values
-        ``float32[n, d]``.
-    indices
-        ``int[e]``: rows of ``values``.
-    offsets
-        ``int[m + 1]``: segment ``i`` sums the rows ``indices[offsets[i]:offsets[i + 1]]``.
-
-    Returns
-    -------
-    float32[m, d]
-        Zeros for an empty segment.
+    Segment ``i`` has the rows ``indices[offsets[i]:offsets[i + 1]]``, of ``int[e]`` and ``int[m + 1]``.
     """
     found = np.zeros((len(offsets) - 1, values.shape[1]), dtype=np.float32)
     filled = np.diff(offsets) > 0
@@ -96,12 +89,7 @@ def segment_sums(values: Floats, indices: NDArray[np.integer[Any]], offsets: NDA
 class ArrayModel:
     """Distribution of the cost of each solver on each instance, as a :class:`~.CostModel` predicts it.
 
-    Parameters
-    ----------
-    config
-        Architecture.
-    weights
-        Name -> array; which, says :func:`~satcost_gnn.learn.network.definition.planned_weights`.
+    The weights are those of :func:`~satcost_gnn.learn.network.definition.planned_weights`.
     """
 
     def __init__(self, config: ModelConfig, weights: Arrays) -> None:
@@ -228,14 +216,8 @@ class ArrayModel:
     def fused(self, graph: Floats | None, without_graph: NDArray[np.bool_], static: Floats, online: Floats) -> Floats:
         """Return the fused vectors ``float32[B, fused_members, fused_width]``.
 
-        Parameters
-        ----------
-        graph
-            ``float32[B, .]``: what :meth:`graph_vector` returned for each.
-        without_graph
-            ``bool[B]``: the graph counts as missing.
-        static, online
-            ``float32[B, .]``: raw features, NaN where missing.
+        The graph is ``float32[B, .]``, what :meth:`graph_vector` returned for each, and counts as missing where
+        ``bool[B]`` says so; raw features are ``float32[B, .]``, NaN where missing.
         """
         parts: list[Floats] = []
         for name in self.config.modalities:
@@ -274,3 +256,57 @@ class ArrayModel:
         found = np.zeros((*survival.shape[:-1], survival.shape[-1] + 1))
         found[..., 1:] = 1.0 - survival
         return found
+
+
+def _graph_vectors(model: ArrayModel, samples: Sequence[GraphSample], paths: Sequence[str]) -> Floats | None:
+    """Return what a network reads off the graphs, ``float32[B, .]``; a graph that several share is encoded once."""
+    known: dict[int, Floats] = {}
+    for sample, path in zip(samples, paths, strict=True):
+        if id(sample.graph) in known:
+            continue
+        try:
+            found = model.graph_vector(sample.graph)
+        except MemoryError as error:
+            raise NetworkOutOfMemoryError(f"{path}: out of memory in the network ({error})") from error
+        if found is None:
+            return None
+        known[id(sample.graph)] = found
+    return np.stack([known[id(sample.graph)] for sample in samples])
+
+
+def readings(
+    models: Sequence[ArrayModel],
+    samples: Sequence[GraphSample],
+    without_graph: NDArray[np.bool_],
+    paths: Sequence[str],
+    unit: str,
+) -> NDArray[np.float64]:
+    """Return the distributions of each network: ``float64[B, n_models, n_solvers, bins + 1]``.
+
+    Where ``without_graph`` (``bool[B]``) says so the graph counts as missing; ``paths`` are what the instances are
+    called in errors. NetworkOutOfMemoryError if the memory doesn't suffice for some graph.
+    """
+    parts = []
+    for start in range(0, len(samples), _AT_ONCE):
+        here = slice(start, start + _AT_ONCE)
+        static = np.stack([sample.static for sample in samples[here]])
+        online = np.stack([sample.online for sample in samples[here]])
+        each = []
+        for model in models:
+            graph = _graph_vectors(model, samples[here], paths[here])
+            each.append(model.cdf(model.fused(graph, without_graph[here], static, online), unit))
+        parts.append(np.stack(each, axis=1))
+    return np.concatenate(parts)
+
+
+def online_readings(models: Sequence[ArrayModel], static: Floats, online: Floats, unit: str) -> NDArray[np.float64]:
+    """Return the distributions of each network where the graph is missing; no graph is encoded for it.
+
+    Features are raw, ``float32[B, .]``, NaN where missing.
+    """
+    without = np.ones(len(online), dtype=np.bool_)
+    found = []
+    for model in models:
+        graph = np.zeros((len(online), model.graph_channels), dtype=np.float32)
+        found.append(model.cdf(model.fused(graph, without, static, online), unit))
+    return np.stack(found, axis=1)

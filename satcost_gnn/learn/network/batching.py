@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,12 +30,8 @@ PIECE = 256
 class TargetRow:
     """What is known of one instance's cost in one unit.
 
-    Parameters
-    ----------
-    cost
-        ``float32[n_solvers]``: log10 of the cost, of its bound if censored; ignored where not known.
-    censored, known
-        ``bool[n_solvers]``.
+    The cost is ``float32[n_solvers]``: log10, of its bound if censored, ignored where not known; the others are
+    ``bool[n_solvers]``.
     """
 
     cost: Floats
@@ -89,10 +85,7 @@ def _features(vector: FeatureVector | None, names: tuple[str, ...], what: str, p
 def online_vector(instance: Instance, names: tuple[str, ...]) -> Floats:
     """Return the features of the early search in the order of the network's inputs, NaN where missing.
 
-    Raises
-    ------
-    EstimatorError
-        If a feature is lacking.
+    EstimatorError if a feature is lacking.
     """
     return _features(instance.online, names, "online", instance.path)
 
@@ -102,19 +95,8 @@ def graph_sample(
 ) -> GraphSample:
     """Return an instance as the network sees it, without labels.
 
-    Parameters
-    ----------
-    instance
-        With a graph; without online features these are missing.
-    static_names, online_names
-        Features in the order of the network's inputs.
-    max_edges
-        Size that a larger graph is reduced to.
-
-    Raises
-    ------
-    EstimatorError
-        If there is no graph or a feature is lacking.
+    Features are in the order of the names; without online features these are missing. A graph of more than
+    ``max_edges`` edges is reduced. EstimatorError if there is no graph or a feature is lacking.
     """
     if instance.graph is None:
         raise EstimatorError(f"{instance.path}: found no graph; the network needs one: use another estimator")
@@ -259,27 +241,11 @@ def plan_batches(
     max_graphs: int,
     order: Sequence[int] | NDArray[np.integer] | None = None,
 ) -> list[NDArray[np.int64]]:
-    """Cut a sequence of graphs into batches of bounded size.
+    """Cut a sequence of graphs, of so many edges each, into batches of bounded size: ``int64`` positions in each.
 
-    Parameters
-    ----------
-    edges
-        Edges of each graph.
-    max_edges, max_graphs
-        Size of a batch. A graph with more edges than ``max_edges`` is a batch of its own.
-    order
-        Positions in the order in which they are taken; by default each once, largest first, so that a batch that is
-        too much for the memory is met at once.
-
-    Returns
-    -------
-    list of int64 arrays
-        Positions in each batch; joined they are ``order``.
-
-    Raises
-    ------
-    ValueError
-        If a bound is not positive.
+    A graph with more edges than ``max_edges`` is a batch of its own. Graphs are taken in an ``order`` of positions; by
+    default each once, largest first, so that a batch that is too much for the memory is met at once. ValueError if a
+    bound is not positive.
     """
     if max_edges < 1 or max_graphs < 1:
         raise ValueError(f"found bounds of {max_edges} edges and {max_graphs} graphs; expected at least 1 of each")
@@ -295,15 +261,23 @@ def plan_batches(
     return [part for part in np.split(taken, cuts) if len(part)]
 
 
-class PlannedBatches:
-    """Batches of one epoch in a random order, known in advance: a batch sampler for torch's DataLoader.
+def planned_batches(
+    edges: Sequence[int] | NDArray[np.integer],
+    *,
+    max_edges: int,
+    max_graphs: int,
+    seed: int,
+    epoch: int,
+    families: Sequence[int] | NDArray[np.integer] | None = None,
+    family_balance: float = 0.0,
+    shares: Sequence[float] | None = None,
+) -> list[list[int]]:
+    """Return the batches of one epoch in a random order, known in advance: a batch sampler for torch's DataLoader.
 
     Parameters
     ----------
-    edges
-        Edges of each sample.
-    max_edges, max_graphs
-        Size of a batch.
+    edges, max_edges, max_graphs
+        See :func:`plan_batches`.
     seed, epoch
         Determine the order.
     families
@@ -314,36 +288,17 @@ class PlannedBatches:
     shares
         Probability that each sample takes part in the epoch; None for all of them.
     """
-
-    def __init__(
-        self,
-        edges: Sequence[int] | NDArray[np.integer],
-        *,
-        max_edges: int,
-        max_graphs: int,
-        seed: int,
-        epoch: int,
-        families: Sequence[int] | NDArray[np.integer] | None = None,
-        family_balance: float = 0.0,
-        shares: Sequence[float] | None = None,
-    ) -> None:
-        random = np.random.default_rng([seed, epoch])
-        count = len(edges)
-        if family_balance > 0 and families is not None and count:
-            _, member, sizes = np.unique(np.asarray(families), return_inverse=True, return_counts=True)
-            weights = (sizes[member] / count) ** -family_balance
-            order = random.choice(count, size=count, p=weights / weights.sum())
-        else:
-            order = random.permutation(count)
-        if shares is not None and min(shares, default=1.0) < 1.0:
-            order = order[random.random(len(order)) < np.asarray(shares)[order]]
-        self._batches = plan_batches(edges, max_edges=max_edges, max_graphs=max_graphs, order=order)
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return (batch.tolist() for batch in self._batches)
+    random = np.random.default_rng([seed, epoch])
+    count = len(edges)
+    if family_balance > 0 and families is not None and count:
+        _, member, sizes = np.unique(np.asarray(families), return_inverse=True, return_counts=True)
+        weights = (sizes[member] / count) ** -family_balance
+        order = random.choice(count, size=count, p=weights / weights.sum())
+    else:
+        order = random.permutation(count)
+    if shares is not None and min(shares, default=1.0) < 1.0:
+        order = order[random.random(len(order)) < np.asarray(shares)[order]]
+    return [batch.tolist() for batch in plan_batches(edges, max_edges=max_edges, max_graphs=max_graphs, order=order)]
 
 
 def _joined_offsets(parts: Sequence[NDArray[np.int32]]) -> NDArray[np.int64]:
@@ -359,13 +314,7 @@ def _joined_nodes(parts: Sequence[NDArray[np.int32]], counts: NDArray[np.int64])
 
 
 def collate(samples: Sequence[GraphSample]) -> GraphBatch:
-    """Put samples side by side.
-
-    Raises
-    ------
-    ValueError
-        If there is no sample.
-    """
+    """Put samples side by side; ValueError if there is none."""
     import torch
 
     if not samples:

@@ -26,17 +26,10 @@ from satcost_gnn.learn.network.fusion import Fusion, QuantileNormaliser
 
 
 def hazard_logits(distribution: CostDistribution) -> NDArray[np.float32]:
-    """Return the logits of a distribution's hazards on its grid, kept away from certainty.
+    """Return the logits of a distribution's hazards on its grid, kept away from certainty: ``float32[..., bins]``.
 
-    Parameters
-    ----------
-    distribution
-        Of any leading shape. Mass below the grid counts as an end in the first bin.
-
-    Returns
-    -------
-    float32[..., bins]
-        Logit of P(ends in bin | reached it); that of 1/2 where the bin cannot be reached.
+    Each is the logit of P(ends in bin | reached it), that of 1/2 where the bin cannot be reached. Mass below the grid
+    counts as an end in the first bin.
     """
     cdf = distribution.cdf.copy()
     cdf[..., 0] = 0.0
@@ -51,22 +44,9 @@ class HazardHead(nn.Module):
     """Discrete-time hazards for several solvers on one grid.
 
     ``logit h[s, b] = bias[s, b] + sum over k of c[s, k] phi_k(b)`` for solver ``s`` and bin ``b``: the bias starts at
-    the training set's own hazard, the coefficients ``c`` are linear in the fused vector, with weights of its own for
-    each member of the ensemble, and start at zero, and the ``phi`` are bumps over the grid, so that neighbouring bins,
-    few of which ever hold many instances, move together.
-
-    Parameters
-    ----------
-    channels
-        Size of the fused vector.
-    members
-        Members of the ensemble.
-    solvers
-        Number of solvers.
-    grid
-        The grid of the unit.
-    basis
-        Number of bumps.
+    the training set's own hazard, the coefficients ``c`` are linear in the fused vector of ``channels``, with weights
+    of its own for each member of the ensemble, and start at zero, and the ``basis`` functions ``phi`` are bumps over
+    the grid, so that neighbouring bins, few of which ever hold many instances, move together.
     """
 
     basis: Tensor
@@ -98,13 +78,6 @@ class CostModel(nn.Module):
 
     The instances it is for were not solved by the probe: all its probabilities are conditional on that. All
     normalisation is part of the weights, so that a saved model takes raw inputs.
-
-    Parameters
-    ----------
-    config
-        Architecture.
-    shape
-        Sizes of inputs and outputs.
     """
 
     of_probe: Tensor
@@ -125,8 +98,6 @@ class CostModel(nn.Module):
         if "online" in config.modalities:
             self.online = QuantileNormaliser(shape.online)
             channels["online"] = self.online.channels
-        #: Size of what :meth:`graph_vectors` returns, 0 for a network without that modality.
-        self.graph_channels = channels.get("graph", 0)
         self.fusion = Fusion(config, channels)
         self.heads = nn.ModuleDict(
             {
@@ -157,14 +128,8 @@ class CostModel(nn.Module):
     def fuse(self, graph: Tensor | None, without_graph: Tensor, static: Tensor, online: Tensor) -> Tensor:
         """Return the fused vectors ``float32[B, fused_members, fused_width]``.
 
-        Parameters
-        ----------
-        graph
-            What :meth:`graph_vectors` returned.
-        without_graph
-            ``bool[B]``: the graph counts as missing.
-        static, online
-            ``float32[B, .]``: raw features, NaN where missing.
+        The graph, what :meth:`graph_vectors` returned, counts as missing where ``bool[B]`` says so; raw features are
+        ``float32[B, .]``, NaN where missing.
         """
         vectors: dict[str, Tensor] = {}
         missing: dict[str, Tensor] = {}
@@ -191,12 +156,7 @@ class CostModel(nn.Module):
     def set_statistics(self, samples: Iterable[GraphSample], marginal: Mapping[str, NDArray[np.float32]]) -> None:
         """Learn all normalisation, and the biases of the heads, from the training set.
 
-        Parameters
-        ----------
-        samples
-            Training samples.
-        marginal
-            Unit -> ``float32[n_solvers, bins]``: logits of the training set's own hazards.
+        ``marginal`` is unit -> ``float32[n_solvers, bins]``: logits of the training set's own hazards.
         """
         known = list(samples)
         with torch.no_grad():

@@ -45,15 +45,7 @@ def hazard_basis(bins: int, basis: int) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class ModelShape:
-    """What a network is built for: sizes of its inputs and its outputs.
-
-    Parameters
-    ----------
-    static, online
-        Numbers of features.
-    solvers
-        Unit -> solvers, in the order of the outputs.
-    """
+    """What a network is built for: numbers of features, and unit -> solvers, in the order of the outputs."""
 
     static: int
     online: int

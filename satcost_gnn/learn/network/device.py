@@ -1,8 +1,11 @@
-"""The device that a network computes on, and how its running out of memory is told."""
+"""The device that a network computes on, computing there, and how its running out of memory is told."""
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,13 +30,7 @@ def is_processor(name: str) -> bool:
 
 
 def torch_device(name: str) -> torch.device:
-    """Return the device of a name; ``auto`` is a GPU if there is one.
-
-    Raises
-    ------
-    EstimatorError
-        If there is no such device here.
-    """
+    """Return the device of a name; ``auto`` is a GPU if there is one. EstimatorError if it isn't there."""
     import torch
 
     if name == "auto":
@@ -55,3 +52,30 @@ def out_of_memory(error: BaseException) -> bool:
     # What torch raises on a CPU is a plain RuntimeError that only its text tells apart.
     text = str(error).lower()
     return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
+
+
+# Whether a network has run in this process, and whether one had run in the process that this one was forked from.
+_state = {"used": False, "inherited": False}
+
+
+def _after_fork() -> None:
+    _state["inherited"] = _state["inherited"] or _state["used"]
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+@contextmanager
+def inference() -> Iterator[None]:
+    """Compute without gradients, in forked processes, too.
+
+    The threads that torch computes with are not forked along: the first that is shared out among them would wait for
+    ever. A process that is forked after a network has run therefore computes with one thread.
+    """
+    import torch
+
+    if _state["inherited"]:
+        torch.set_num_threads(1)
+    _state["used"] = True
+    with torch.inference_mode():
+        yield

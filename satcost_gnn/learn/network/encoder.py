@@ -45,23 +45,11 @@ def _gather_sum(values: Tensor, indices: Tensor, offsets: Tensor) -> Tensor:
 
 
 def segment_sum(values: Tensor, indices: Tensor, offsets: Tensor, back_indices: Tensor, back_offsets: Tensor) -> Tensor:
-    """Sum rows over segments, in single precision whatever the surrounding precision is.
+    """Sum rows over segments, in single precision whatever the surrounding precision is: ``float32[m, d]``.
 
-    Parameters
-    ----------
-    values
-        ``[n, d]``.
-    indices
-        ``int64[e]``: rows of ``values``.
-    offsets
-        ``int64[m + 1]``: segment ``i`` sums the rows ``indices[offsets[i]:offsets[i + 1]]``.
-    back_indices, back_offsets
-        The transposed matrix: for each row of ``values`` the segments that it is in. Used for the gradient.
-
-    Returns
-    -------
-    Tensor
-        ``float32[m, d]``, zeros for an empty segment.
+    Segment ``i`` sums the rows ``indices[offsets[i]:offsets[i + 1]]`` of ``[n, d]``, zeros for an empty one; the
+    indices are ``int64[e]``, the offsets ``int64[m + 1]``. ``back_indices`` and ``back_offsets`` are the transposed
+    matrix, used for the gradient: for each row of ``values`` the segments that it is in.
     """
     with torch.autocast(device_type=values.device.type, enabled=False):
         result: Tensor = _SegmentSum.apply(  # type: ignore[no-untyped-call]
@@ -191,11 +179,6 @@ class GraphEncoder(nn.Module):
     """Encodes each graph of a batch as a vector: embedding of nodes, rounds of message passing, pooling.
 
     The result does not depend on the order of variables, of clauses, or of literals in a clause (up to rounding).
-
-    Parameters
-    ----------
-    config
-        ``probe_node_features``, ``width``, ``rounds``, ``mean_channels``, ``extreme_channels`` and ``heads`` are used.
     """
 
     seen: Tensor
@@ -216,18 +199,7 @@ class GraphEncoder(nn.Module):
         self.channels = self.pool_variables.channels + self.pool_clauses.channels
 
     def forward(self, batch: GraphBatch) -> Tensor:
-        """Encode a batch.
-
-        Parameters
-        ----------
-        batch
-            ``B`` graphs.
-
-        Returns
-        -------
-        Tensor
-            ``float32[B, channels]``; finite for graphs without variables or clauses too.
-        """
+        """Encode a batch: ``float32[B, channels]``, finite for graphs without variables or clauses too."""
         variables = self.embed_variable(self.variable_inputs(batch.variable_inputs) * self.seen)
         clauses = self.embed_clause(self.clause_inputs(batch.clause_inputs))
         for step in self.rounds:

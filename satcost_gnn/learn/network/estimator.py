@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -19,8 +19,7 @@ from satcost_gnn.errors import EstimatorError
 from satcost_gnn.features.instance import Instance
 from satcost_gnn.formula.static_feature_list import ORDER_FEATURE_NAMES
 from satcost_gnn.learn.base import Bools, Estimator, TrainingTable, group_folds, register
-from satcost_gnn.learn.network.array_inference import embedding, online_readings, readings
-from satcost_gnn.learn.network.array_model import ArrayModel
+from satcost_gnn.learn.network.array_model import ArrayModel, online_readings, readings
 from satcost_gnn.learn.network.batching import GraphSample, graph_sample, online_vector
 from satcost_gnn.learn.network.definition import ModelShape
 from satcost_gnn.learn.network.device import NetworkOutOfMemoryError, is_processor, out_of_memory
@@ -30,6 +29,10 @@ from satcost_gnn.learn.stored_estimator import FORMAT, read_header
 if TYPE_CHECKING:
     from satcost_gnn.learn.network.cost_model import CostModel
     from satcost_gnn.learn.network.torch_inference import TorchInference
+
+#: What :meth:`GnnEstimator.fit` takes beyond the table: extra, validation, structure, run_directory and resume.
+_FitOptions = tuple[Sequence[TrainingTable], Sequence[TrainingTable], Sequence[TrainingTable], Path | None, bool]
+_NO_OPTIONS: _FitOptions = ((), (), (), None, False)
 
 _WEIGHTS = "model.safetensors"
 _HEADER = "config.json"
@@ -45,14 +48,10 @@ class GnnEstimator(Estimator):
     Parameters
     ----------
     settings
-        :class:`satcost_gnn.config.NetworkConfig` or its values as nested dictionaries.
+        :class:`satcost_gnn.config.NetworkConfig` or its values as nested dictionaries; ConfigError if one is unknown or
+        invalid.
     device
         Where it predicts: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1`` …
-
-    Raises
-    ------
-    ConfigError
-        If a setting is unknown or invalid.
     """
 
     name: ClassVar[str] = "gnn"
@@ -76,7 +75,7 @@ class GnnEstimator(Estimator):
         # As they were read from a file; what has been learnt here is in torch's models only.
         self._weights: list[dict[str, NDArray[Any]]] = []
         self._members: list[CostModel] = []
-        self._options = _FitOptions()
+        self._options = _NO_OPTIONS
         #: The object that others for further units share their networks with; see :meth:`for_unit`.
         self.shared: GnnEstimator = self
 
@@ -98,10 +97,7 @@ class GnnEstimator(Estimator):
     def for_unit(self, unit: str) -> Self:
         """Return this estimator predicting in another of its units; the networks are shared.
 
-        Raises
-        ------
-        EstimatorError
-            If it was not trained for the unit.
+        EstimatorError if it was not trained for the unit.
         """
         if unit not in self.units:
             raise EstimatorError(f"network: found unit {unit!r}; it was trained for {', '.join(self.units)}")
@@ -140,7 +136,7 @@ class GnnEstimator(Estimator):
         run_directory
             Where to keep configuration, split, log and state of the run; None: nowhere.
         resume
-            Go on with the run in ``run_directory``.
+            Go on with the run there.
 
         Raises
         ------
@@ -164,24 +160,24 @@ class GnnEstimator(Estimator):
                     f"network: found a table of structure in {one.unit} for {', '.join(one.solvers)}; expected the "
                     "units and solvers of the training tables"
                 )
-        self._options = _FitOptions(tuple(extra), tuple(validation), tuple(structure), run_directory, resume)
+        self._options = (extra, validation, structure, run_directory, resume)
         try:
             return super().fit(table)
         finally:
-            self._options = _FitOptions()
+            self._options = _NO_OPTIONS
 
     def _fit(self, table: TrainingTable) -> None:
         from satcost_gnn.learn.network.joined_tables import JoinedTables, marginal_logits
         from satcost_gnn.learn.network.training import open_run, train_network
 
-        options = self._options
-        tables = {one.unit: one for one in (table, *options.extra)}
+        extra, validated, structure, run_directory, resume = self._options
+        tables = {one.unit: one for one in (table, *extra)}
         for one in tables.values():
             if not len(one) or not one.known.any(axis=0).all():
                 raise EstimatorError(f"network: the table in {one.unit} lacks runs of some solver; leave it out")
         joined = JoinedTables.of(tables)
-        if options.validation:
-            by_unit = {one.unit: one for one in options.validation}
+        if validated:
+            by_unit = {one.unit: one for one in validated}
             held_out = JoinedTables.of({unit: by_unit[unit] for unit in tables})
             if any(held_out.tables[unit].solvers != one.solvers for unit, one in tables.items()):
                 raise EstimatorError(
@@ -200,20 +196,21 @@ class GnnEstimator(Estimator):
         shape = ModelShape(
             len(self._static_names), len(self._online_names), {unit: one.solvers for unit, one in tables.items()}
         )
-        solved = JoinedTables.of({one.unit: one for one in options.structure}) if options.structure else None
+        solved = JoinedTables.of({one.unit: one for one in structure}) if structure else None
         families = {*train.groups, *(solved.groups if solved is not None else ())}
         learnt, judged = train.samples(self._sample, families), validation.samples(self._sample)
         if solved is not None:
             model = self.settings.model
             share = 1.0 - (1.0 - model.structure_only_dropout) * (1.0 - model.modality_dropout)
-            learnt += [replace(one, share=share) for one in solved.samples(self._structure_sample, families)]
-        if options.run_directory is not None:
+            before_search = solved.samples(lambda one: self._sample(replace(one, online=None)), families)
+            learnt += [replace(one, share=share) for one in before_search]
+        if run_directory is not None:
             split = {
                 side: [one.gbdhash or one.path for one in part.instances]
                 for side, part in (("train", train), ("validation", validation), ("structure", solved))
                 if part is not None
             }
-            open_run(options.run_directory, self.settings.model_dump(mode="json"), split, resume=options.resume)
+            open_run(run_directory, self.settings.model_dump(mode="json"), split, resume=resume)
         try:
             self._weights = []
             self._members = train_network(
@@ -222,8 +219,8 @@ class GnnEstimator(Estimator):
                 learnt,
                 judged,
                 {unit: marginal_logits(one) for unit, one in train.tables.items()},
-                directory=options.run_directory,
-                resume=options.resume,
+                directory=run_directory,
+                resume=resume,
             )
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
@@ -248,29 +245,19 @@ class GnnEstimator(Estimator):
         limit = self.settings.batches.max_graph_edges
         return graph_sample(instance, self._static_names, self._online_names, limit)
 
-    def _structure_sample(self, instance: Instance) -> GraphSample:
-        """Return what the network sees of an instance before any search."""
-        return self._sample(replace(instance, online=None))
-
     # Predicting -------------------------------------------------------------------------------------------------------
 
     def _predict(self, instances: list[Instance]) -> CostDistribution:
         samples, paths = [self._sample(one) for one in instances], [one.path for one in instances]
-        if self._in_numpy:
+        # With numpy where torch hasn't just learnt the networks, and without a GPU.
+        if not self._members and is_processor(self.device):
             there = np.zeros(len(samples), dtype=np.bool_)
-            found = readings(self._array_models, samples, there, paths, self.unit)
-        else:
-            found = self._in_torch.readings(samples, paths, self.unit)
-        return self._averaged(found)
-
-    @property
-    def _in_numpy(self) -> bool:
-        """Whether the networks are computed with numpy: where torch hasn't just learnt them, and without a GPU."""
-        return not self._members and is_processor(self.device)
+            return self._averaged(readings(self._array_models, samples, there, paths, self.unit))
+        return self._averaged(self._in_torch.readings(samples, paths, self.unit))
 
     @property
     def _array_models(self) -> list[ArrayModel]:
-        return [ArrayModel(self.settings.model, weights) for weights in self._weights]
+        return [ArrayModel(self.settings.model, weights) for weights in self._arrays()]
 
     @property
     def _in_torch(self) -> TorchInference:
@@ -298,24 +285,13 @@ class GnnEstimator(Estimator):
             return None
         online = np.stack([online_vector(one, self._online_names) for one in instances])
         static = np.full((len(online), len(self._static_names)), np.nan, dtype=online.dtype)
-        if self._in_numpy:
-            return self._averaged(online_readings(self._array_models, static, online, self.unit))
-        return self._averaged(self._in_torch.online_readings(static, online, self.unit))
+        return self._averaged(online_readings(self._array_models, static, online, self.unit))
 
     def predict_variants(self, variants: Sequence[Instance]) -> CostDistribution:
         """Predict for variants of one instance; the graph is encoded once.
 
-        A variant without a graph is predicted as the network learnt to when modalities were missing in training.
-
-        Parameters
-        ----------
-        variants
-            They may differ in their features, and in whether they have the graph; at least one has it.
-
-        Raises
-        ------
-        EstimatorError
-            If it isn't fitted or no variant has a graph.
+        They may differ in their features and in whether they have the graph. One without it is predicted as the network
+        learnt to when modalities were missing in training; EstimatorError if all are.
         """
         first = next((one for one in variants if one.graph is not None), None)
         if first is None:
@@ -323,28 +299,8 @@ class GnnEstimator(Estimator):
         graph = self._sample(first).graph
         samples = [self._sample(replace(one, graph=graph)) for one in variants]
         without = np.array([one.graph is None for one in variants])
-        if self._in_numpy:
-            paths = [one.path for one in variants]
-            found = readings(self._array_models, samples, without, paths, self.unit)
-        else:
-            found = self._in_torch.variant_readings(samples, without, self.unit)
+        found = readings(self._array_models, samples, without, [one.path for one in variants], self.unit)
         return self._averaged(found)
-
-    def embedding(self, instances: Sequence[Instance]) -> NDArray[np.float32]:
-        """Return the fused vectors of the first network, averaged over its members, ``float32[n, fused_width]``.
-
-        Raises
-        ------
-        EstimatorError
-            If it isn't fitted or an instance lacks what it needs.
-        """
-        _ = self._fitted_shape
-        if not instances:
-            return np.zeros((0, self.settings.model.fused_width), dtype=np.float32)
-        samples, paths = [self._sample(one) for one in instances], [one.path for one in instances]
-        if self._in_numpy:
-            return embedding(self._array_models[0], samples, paths)
-        return self._in_torch.embedding(samples, paths)
 
     # Saving -----------------------------------------------------------------------------------------------------------
 
@@ -356,13 +312,7 @@ class GnnEstimator(Estimator):
         return [{name: tensor.detach().cpu().contiguous().numpy() for name, tensor in one.items()} for one in states]
 
     def save(self, directory: Path, *, with_parts: bool = True) -> None:
-        """Write weights (safetensors) and configuration (JSON).
-
-        Raises
-        ------
-        EstimatorError
-            If it isn't fitted.
-        """
+        """Write weights (safetensors) and configuration (JSON); EstimatorError if it isn't fitted."""
         shape = self._fitted_shape
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
@@ -391,8 +341,6 @@ class GnnEstimator(Estimator):
 
         Parameters
         ----------
-        directory
-            What :meth:`save` wrote.
         options
             ``unit``: the unit to predict in (default: the main one); ``device``: where (default ``auto``).
 
@@ -417,14 +365,3 @@ class GnnEstimator(Estimator):
         estimator._weights = read_weights(directory / _WEIGHTS, estimator.settings, estimator._shape)
         wanted = options.get("unit")
         return estimator if wanted in (None, estimator._unit) else estimator.for_unit(str(wanted))
-
-
-@dataclass(frozen=True)
-class _FitOptions:
-    """What :meth:`GnnEstimator.fit` takes beyond the table."""
-
-    extra: tuple[TrainingTable, ...] = ()
-    validation: tuple[TrainingTable, ...] = ()
-    structure: tuple[TrainingTable, ...] = ()
-    run_directory: Path | None = None
-    resume: bool = False

@@ -21,11 +21,6 @@ class QuantileNormaliser(nn.Module):
     whole range and is clipped to +-4, so that an instance unlike any other cannot drive the network out of its range.
     A missing value has score 0, and an indicator if values of that feature were missing in training; a feature that
     was constant in training has score 0.
-
-    Parameters
-    ----------
-    features
-        Number of features.
     """
 
     knots: Tensor
@@ -42,13 +37,9 @@ class QuantileNormaliser(nn.Module):
         self.channels = 2 * features
 
     def set_statistics(self, values: ArrayLike) -> None:
-        """Learn from training values.
+        """Learn from training values ``[n, features]``, NaN where missing.
 
-        Parameters
-        ----------
-        values
-            ``[n, features]``, NaN where missing. Rows with nothing at all are left out: a vector that is missing as
-            a whole is not a matter of single features.
+        Rows with nothing at all are left out: a vector that is missing as a whole is not a matter of single features.
         """
         table: NDArray[np.float64] = np.asarray(values, dtype=np.float64)
         table = table[~np.isnan(table).all(axis=1)] if table.shape[1] else table
@@ -62,17 +53,9 @@ class QuantileNormaliser(nn.Module):
                 self.varies[column] = bool(knots[-1] > knots[0])
 
     def forward(self, values: Tensor) -> Tensor:
-        """Return scores and indicators.
+        """Return scores, then indicators, ``float32[B, 2 * features]``, finite, of values ``float32[B, features]``.
 
-        Parameters
-        ----------
-        values
-            ``float32[B, features]``, NaN where missing.
-
-        Returns
-        -------
-        Tensor
-            ``float32[B, 2 * features]``: scores, then indicators; finite.
+        NaN marks a missing value.
         """
         missing = values.isnan()
         columns = torch.where(missing, self.knots[:, :1].T, values).T.contiguous()
@@ -113,15 +96,7 @@ class Fusion(nn.Module):
     In training each modality is at times missing for an instance, at random but never all of them, so that the network
     can do without any of them: without the early search when the probe failed, and with nothing but the early search on
     formulas that are unlike those of the training data. A missing modality is zeros, and each modality says by one more
-    input whether it is there.
-
-    Parameters
-    ----------
-    config
-        ``modalities``, ``graph_width``, ``fused_width``, ``fused_members``, ``dropout``, ``modality_dropout`` and
-        ``online_only_dropout`` are used.
-    channels
-        Modality -> size of its input vector.
+    input whether it is there. ``channels`` are modality -> size of its input vector.
     """
 
     def __init__(self, config: ModelConfig, channels: Mapping[str, int]) -> None:
@@ -150,19 +125,9 @@ class Fusion(nn.Module):
         )
 
     def forward(self, vectors: Mapping[str, Tensor], missing: Mapping[str, Tensor]) -> Tensor:
-        """Fuse the modalities.
+        """Fuse the modalities into ``float32[B, fused_members, fused_width]``.
 
-        Parameters
-        ----------
-        vectors
-            Modality -> ``[B, channels]``.
-        missing
-            Modality -> ``bool[B]``: the modality says nothing about this instance.
-
-        Returns
-        -------
-        Tensor
-            ``float32[B, fused_members, fused_width]``.
+        Both arguments are by modality: ``[B, channels]``, and ``bool[B]``, whether it says nothing about an instance.
         """
         absent = self._absent(torch.stack([missing[name] for name in self.names]))
         parts = []

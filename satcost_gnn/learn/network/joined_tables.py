@@ -44,12 +44,7 @@ class JoinedTables:
     ) -> list[GraphSample]:
         """Return what a network learns from: each instance's sample with its targets and the number of its family.
 
-        Parameters
-        ----------
-        sample
-            Makes the sample of an instance.
-        families
-            All families that are numbered; None for those of this table.
+        ``families`` are all that are numbered; None for those of this table.
         """
         samples = []
         names = self.groups if families is None else families
@@ -105,18 +100,10 @@ class JoinedTables:
 
 
 def marginal_logits(table: TrainingTable) -> NDArray[np.float32]:
-    """Return the logits of a table's own hazards, the same for every instance.
+    """Return the logits of a table's own hazards, the same for every instance: ``float32[n_solvers, bins]``.
 
-    Parameters
-    ----------
-    table
-        Labels.
-
-    Returns
-    -------
-    float32[n_solvers, bins]
-        In each bin: runs that ended there over runs that reached it (a censored run is at risk in the bins wholly
-        below its bound), shrunk towards the mean hazard over all bins.
+    In each bin: runs that ended there over runs that reached it (a censored run is at risk in the bins wholly below its
+    bound), shrunk towards the mean hazard over all bins.
     """
     grid: CostGrid = table.grid
     bins = np.arange(grid.bins)

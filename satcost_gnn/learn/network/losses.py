@@ -28,28 +28,16 @@ def log_survival(logits: Tensor) -> Tensor:
 
 
 def hazard_nll(logits: Tensor, cost: Tensor, censored: Tensor, grid: CostGrid) -> Tensor:
-    """Negative log-likelihood of discrete-time hazards.
+    """Return the negative log-likelihood of discrete-time hazards in nats, ``[...]``.
 
-    Parameters
-    ----------
-    logits
-        ``[..., bins]``: logits of the hazards.
-    cost
-        ``[...]``: log10 of the cost; of its bound if censored. Must be finite.
-    censored
-        ``bool[...]``.
-    grid
-        The grid.
+    With h the hazards and S the survival at the edges,
 
-    Returns
-    -------
-    Tensor
-        ``[...]``, in nats. With h the hazards and S the survival at the edges,
+    - event in bin b: ``-log h_b - log S_b``; beyond the grid's upper end it counts as survival of the whole grid,
+      below its lower end as an event in the first bin;
+    - censored in bin b with a share u of the bin below the bound: ``-log S_b - log(1 - u h_b)``, which is
+      1 - CDF at the bound of the distribution that is linear within bins.
 
-        - event in bin b: ``-log h_b - log S_b``; beyond the grid's upper end it counts as survival of the whole grid,
-          below its lower end as an event in the first bin;
-        - censored in bin b with a share u of the bin below the bound: ``-log S_b - log(1 - u h_b)``, which is
-          1 - CDF at the bound of the distribution that is linear within bins.
+    The logits are ``[..., bins]``; the costs, or bounds where ``bool[...]`` says censored, log10 and finite.
     """
     bins, share = _positions(cost, grid)
     reached = log_survival(logits).gather(-1, bins[..., None])[..., 0]
@@ -64,20 +52,10 @@ def hazard_nll(logits: Tensor, cost: Tensor, censored: Tensor, grid: CostGrid) -
 
 
 def grid_crps(logits: Tensor, cost: Tensor, censored: Tensor, grid: CostGrid) -> Tensor:
-    """Continuous ranked probability score in decades, exact for a distribution that is linear within bins.
+    """Return the continuous ranked probability score in decades, exact for a distribution that is linear within bins.
 
     The same score as :meth:`satcost_gnn.core.distribution.CostDistribution.crps`, with a gradient: the integral over
-    the grid of (F(x) - 1[cost <= x])^2, for a censored run up to its bound only.
-
-    Parameters
-    ----------
-    logits, cost, censored, grid
-        As for :func:`hazard_nll`.
-
-    Returns
-    -------
-    Tensor
-        ``[...]``.
+    the grid of (F(x) - 1[cost <= x])^2, for a censored run up to its bound only. Arguments as for :func:`hazard_nll`.
     """
     cdf = -torch.expm1(log_survival(logits))
     left, right = cdf[..., :-1], cdf[..., 1:]
@@ -100,25 +78,10 @@ def restricted_mean(logits: Tensor, grid: CostGrid) -> Tensor:
 
 
 def ranking_loss(mean: Tensor, cost: Tensor, censored: Tensor, known: Tensor, family: Tensor, scale: float) -> Tensor:
-    """Logistic loss of the order of pairs of instances of one family.
+    """Return the mean logistic loss of the order of pairs of instances of a family (``int64[B]``), 0 without any.
 
-    A pair counts if its order is known: the first run ended, at a cost below the second's cost or bound.
-
-    Parameters
-    ----------
-    mean
-        ``[B, n_solvers]``: predicted mean of log10 cost.
-    cost, censored, known
-        ``[B, n_solvers]``.
-    family
-        ``int64[B]``.
-    scale
-        Decades.
-
-    Returns
-    -------
-    Tensor
-        Mean over the pairs, 0 if there is none.
+    A pair counts if its order is known: the first run ended, at a cost below the second's cost or bound. ``mean`` is
+    the predicted one of log10 cost; it and the labels are ``[B, n_solvers]``, the scale is in decades.
     """
     same = (family[:, None] == family[None, :])[..., None]
     ordered = same & (cost[:, None] < cost[None, :]) & ~censored[:, None] & known[:, None] & known[None, :]
@@ -128,16 +91,9 @@ def ranking_loss(mean: Tensor, cost: Tensor, censored: Tensor, known: Tensor, fa
 
 @dataclass(frozen=True)
 class Losses:
-    """Sums of scores over the known runs of a batch, and what is minimised.
+    """Sums of scores over the known runs of a batch and the members, and what is minimised.
 
-    Parameters
-    ----------
-    total
-        Scalar with a gradient.
-    nll, crps
-        Unit -> sum over the known runs and the members.
-    count
-        Unit -> number of known runs, times that of members.
+    ``total`` is a scalar with a gradient; the sums and the number of known runs, times that of members, are by unit.
     """
 
     total: Tensor
@@ -149,20 +105,8 @@ class Losses:
 def batch_losses(logits: dict[str, Tensor], batch: GraphBatch, config: LossConfig) -> Losses:
     """Score predictions against a batch's labels; runs that are not known weigh nothing.
 
-    Parameters
-    ----------
-    logits
-        Unit -> ``[B, members, n_solvers, bins]``. In the loss every member of the ensemble is judged by itself, which
-        keeps them different.
-    batch
-        With targets for these units.
-    config
-        Weights of the terms.
-
-    Returns
-    -------
-    Losses
-        ``total`` is the mean over units of ``nll + crps_weight * crps + ranking_weight * ranking``.
+    The logits are unit -> ``[B, members, n_solvers, bins]``: every member of the ensemble is judged by itself, which
+    keeps them different. ``total`` is the mean over units of ``nll + crps_weight * crps + ranking_weight * ranking``.
     """
     total = next(iter(logits.values())).new_zeros(())
     nll: dict[str, Tensor] = {}

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 from pydantic import Field
+from safetensors import SafetensorError
+from safetensors.numpy import load
 
 from satcost_gnn.config import NetworkConfig
 from satcost_gnn.core.distribution import GRIDS
 from satcost_gnn.errors import CheckpointError, DamagedFileError
 from satcost_gnn.formula.compact_graph import CLAUSE_INPUTS, GRAPH_INPUTS, GRAPH_VERSION, VARIABLE_INPUTS
 from satcost_gnn.learn.network.definition import ModelShape, planned_weights
-from satcost_gnn.learn.network.stored_arrays import check_arrays, read_arrays
 from satcost_gnn.learn.stored_estimator import StoredHeader
+from satcost_gnn.runtime.stored_files import read_bytes
 from satcost_gnn.section import Section
+
+#: Name of a weight -> name of its type and its shape.
+WeightPlan = Mapping[str, tuple[str, tuple[int, ...]]]
 
 
 class StoredShape(Section):
@@ -67,10 +73,7 @@ def graph_inputs() -> dict[str, Any]:
 def check_header(header: NetworkHeader, path: Path) -> None:
     """Refuse a network that was trained on other inputs or grids than this version computes.
 
-    Raises
-    ------
-    CheckpointError
-        If it was, or parts of the header disagree.
+    CheckpointError if it was, or parts of the header disagree.
     """
     for name, value in graph_inputs().items():
         if getattr(header.inputs, name) != value:
@@ -94,26 +97,37 @@ def check_header(header: NetworkHeader, path: Path) -> None:
         )
 
 
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a file in safetensors format; DamagedFileError if it can't be read."""
+    try:
+        found: dict[str, NDArray[Any]] = load(read_bytes(path))
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise DamagedFileError(f"{path}: cannot be read as tensors: {error}") from error
+    return found
+
+
+def plan_of(weights: Mapping[str, Any]) -> WeightPlan:
+    """Return types and shapes of arrays, of numpy's or of torch's."""
+    return {name: (str(one.dtype).removeprefix("torch."), tuple(one.shape)) for name, one in weights.items()}
+
+
+def check_weights(weights: Mapping[str, Any], expected: WeightPlan, path: Path) -> None:
+    """Compare names, types and shapes; DamagedFileError if one differs, is missing or is unknown."""
+    found = {name: f"{kind}{list(shape)}" for name, (kind, shape) in plan_of(weights).items()}
+    wanted = {name: f"{kind}{list(shape)}" for name, (kind, shape) in expected.items()}
+    for name in sorted({*wanted, *found}):
+        here, there = found.get(name, "missing"), wanted.get(name, "missing")
+        if here != there:
+            raise DamagedFileError(f"{path}: found {name} to be {here}; expected {there}")
+
+
 def read_weights(path: Path, settings: NetworkConfig, shape: ModelShape) -> list[dict[str, NDArray[Any]]]:
-    """Return the weights of each network that a file holds.
+    """Return the weights of each network that a file in safetensors format holds.
 
-    Parameters
-    ----------
-    path
-        File in safetensors format.
-    settings, shape
-        What the networks are.
-
-    Raises
-    ------
-    DamagedFileError
-        If the file can't be read, or its weights are not those of such networks.
+    DamagedFileError if the file can't be read, or its weights are not those of such networks.
     """
     weights = read_arrays(path)
     plan = planned_weights(settings.model, shape)
     expected = {f"{number}.{name}": one for number in range(settings.members) for name, one in plan.items()}
-    check_arrays(weights, expected, path)
+    check_weights(weights, expected, path)
     return [{name: weights[f"{number}.{name}"] for name in plan} for number in range(settings.members)]
-
-
-__all__ = ["NetworkHeader", "check_header", "graph_inputs", "read_weights"]

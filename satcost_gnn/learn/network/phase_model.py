@@ -22,8 +22,6 @@ from satcost_gnn.learn.network.batching import GraphBatch
 from satcost_gnn.learn.network.encoder import Aggregation, Standardiser
 from satcost_gnn.section import Section
 
-__all__ = ["CLAUSE_COLUMNS", "EVEN_COLUMNS", "ODD_COLUMNS", "PhaseModel", "PhaseModelConfig", "literal_inputs"]
-
 #: Inputs of a variable that are the same for both of its literals.
 EVEN_COLUMNS = (
     "log_relative_degree",
@@ -67,18 +65,10 @@ def _columns(names: Iterable[str], of: tuple[str, ...]) -> list[int]:
 
 
 def literal_inputs(variable_inputs: Tensor) -> Tensor:
-    """Turn inputs of variables into inputs of literals.
+    """Turn inputs of variables, ``float32[n, len(VARIABLE_INPUTS)]``, into inputs of literals, ``float32[2 n, .]``.
 
-    Parameters
-    ----------
-    variable_inputs
-        ``float32[n, len(VARIABLE_INPUTS)]``.
-
-    Returns
-    -------
-    Tensor
-        ``float32[2 n, .]``: row ``2 v`` is variable ``v``, row ``2 v + 1`` its negation. Columns: log(1 + occurrences)
-        of the literal, of its negation, :data:`EVEN_COLUMNS`, and :data:`ODD_COLUMNS` as seen from the literal.
+    Row ``2 v`` is variable ``v``, row ``2 v + 1`` its negation. Columns: log(1 + occurrences) of the literal, of its
+    negation, :data:`EVEN_COLUMNS`, and :data:`ODD_COLUMNS` as seen from the literal.
     """
     own = variable_inputs[:, _columns(("log_positive", "log_negative"), VARIABLE_INPUTS)]
     even = variable_inputs[:, _columns(EVEN_COLUMNS, VARIABLE_INPUTS)]
@@ -123,13 +113,7 @@ class _Round(nn.Module):
 
 
 class PhaseModel(nn.Module):
-    """Scores every variable of a batch of formulas.
-
-    Parameters
-    ----------
-    config
-        Sizes.
-    """
+    """Scores every variable of a batch of formulas."""
 
     def __init__(self, config: PhaseModelConfig) -> None:
         super().__init__()

@@ -66,12 +66,7 @@ class PhaseSample:
     def read(cls, path: Path) -> Self:
         """Read what :meth:`write` has written.
 
-        Raises
-        ------
-        DamagedFileError
-            If the file can't be read.
-        ValueError
-            If another version of the graph's module made it.
+        DamagedFileError if the file can't be read, ValueError if another version of the graph's module made it.
         """
         arrays = read_arrays(path)
         graph = {name.removeprefix("graph."): array for name, array in arrays.items() if name.startswith("graph.")}
@@ -100,14 +95,8 @@ def without_probe(graph: CompactGraph) -> CompactGraph:
 class PhaseBatch:
     """Several labelled formulas side by side.
 
-    Parameters
-    ----------
-    graphs
-        Their graphs.
-    true_share
-        ``float32[n_variables]``.
-    weight
-        ``float32[n_variables]``: they sum to 1 over each formula, so that every formula counts the same.
+    Share of models and weight are ``float32[n_variables]``; weights sum to 1 over each formula, so that every formula
+    counts the same.
     """
 
     graphs: GraphBatch

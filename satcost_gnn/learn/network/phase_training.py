@@ -9,22 +9,18 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping
-from lightning.pytorch.utilities.seed import isolate_rng
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from satcost_gnn.learn.network.batching import PlannedBatches, plan_batches
-from satcost_gnn.learn.network.lightning_surroundings import one_process, quiet_lightning
+from satcost_gnn.learn.network.batching import plan_batches, planned_batches
+from satcost_gnn.learn.network.lightning_surroundings import reproducible
 from satcost_gnn.learn.network.phase_model import PhaseModel, PhaseModelConfig
 from satcost_gnn.learn.network.phase_samples import PhaseBatch, PhaseSample, collate_graphs, collate_phases
-from satcost_gnn.learn.network.training import deterministic_torch
 from satcost_gnn.learn.network.training_callbacks import BestWeights
 from satcost_gnn.runtime.logs import log
 from satcost_gnn.section import Section
-
-__all__ = ["PhaseTrainingConfig", "train_phases"]
 
 
 class PhaseTrainingConfig(Section):
@@ -69,7 +65,7 @@ class _PhaseData(lightning.LightningDataModule):  # type: ignore[misc]
             sample if use and not sample.probe_result else sample.without_probe()
             for sample, use in zip(self.train, probed, strict=True)
         ]
-        plan = PlannedBatches(
+        plan = planned_batches(
             [sample.graph.n_edges for sample in chosen],
             max_edges=config.edges,
             max_graphs=config.graphs,
@@ -155,40 +151,21 @@ def train_phases(
     train: Sequence[PhaseSample],
     validation: Sequence[PhaseSample],
 ) -> PhaseModel:
-    """Train a network.
+    """Train a network on labelled formulas; those of ``validation`` only stop the training.
 
-    Parameters
-    ----------
-    config
-        Settings.
-    train, validation
-        Labelled formulas; the second only stop the training.
-
-    Returns
-    -------
-    PhaseModel
-        With the weights of the best epoch, in evaluation mode.
+    It has the weights of the best epoch and is in evaluation mode.
     """
     best = BestWeights("loss")
-    with one_process() as surroundings, isolate_rng(), quiet_lightning(), deterministic_torch() as deterministic:
-        lightning.seed_everything(config.seed, workers=True, verbose=False)
+    with reproducible(config.seed) as surroundings:
         model = PhaseModel(config.model)
         model.set_statistics(collate_graphs([sample.graph]) for sample in _variants(train))
         trainer = lightning.Trainer(
+            **surroundings,
             accelerator="cpu",
-            devices=1,
-            plugins=[surroundings],
             max_epochs=config.epochs,
             gradient_clip_val=config.gradient_clip,
-            deterministic=deterministic,
             callbacks=[best, EarlyStopping("loss", patience=config.patience, verbose=False), _EpochLine()],
-            logger=False,
             enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-            reload_dataloaders_every_n_epochs=1,
         )
         trainer.fit(_PhaseModule(model, config), datamodule=_PhaseData(train, validation, config))
         model.load_state_dict(best.weights)

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from lightning.pytorch.utilities.seed import isolate_rng
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
@@ -32,14 +30,14 @@ from satcost_gnn.errors import ConfigError, DamagedFileError
 from satcost_gnn.learn.network.batching import (
     GraphBatch,
     GraphSample,
-    PlannedBatches,
     collate,
     encoded_sample,
     plan_batches,
+    planned_batches,
 )
 from satcost_gnn.learn.network.cost_model import CostModel
 from satcost_gnn.learn.network.definition import ModelShape
-from satcost_gnn.learn.network.lightning_surroundings import one_process, quiet_lightning
+from satcost_gnn.learn.network.lightning_surroundings import reproducible
 from satcost_gnn.learn.network.losses import batch_losses
 from satcost_gnn.learn.network.stored_weights import check_training_state, load_weights
 from satcost_gnn.learn.network.training_callbacks import BestWeights, EpochLog
@@ -50,17 +48,7 @@ _LAST_RATE = 0.02
 
 
 class CostModule(lightning.LightningModule):  # type: ignore[misc]
-    """A cost model in training, and the running mean of its weights, which is what is validated and kept.
-
-    Parameters
-    ----------
-    model
-        With its normalisation set.
-    config
-        Settings.
-    seed
-        Seed of this member.
-    """
+    """A cost model in training, and the running mean of its weights, which is what is validated and kept."""
 
     def __init__(self, model: CostModel, config: NetworkConfig, seed: int) -> None:
         super().__init__()
@@ -165,17 +153,7 @@ class CostModule(lightning.LightningModule):  # type: ignore[misc]
 
 
 class GraphData(lightning.LightningDataModule):  # type: ignore[misc]
-    """Training and validation samples, in batches planned anew for each epoch.
-
-    Parameters
-    ----------
-    train, validation
-        Samples with targets.
-    config
-        Settings.
-    seed
-        Seed of the order.
-    """
+    """Training and validation samples with targets, in batches planned anew for each epoch, in an order by the seed."""
 
     def __init__(
         self, train: Sequence[GraphSample], validation: Sequence[GraphSample], config: NetworkConfig, seed: int
@@ -204,7 +182,7 @@ class GraphData(lightning.LightningDataModule):  # type: ignore[misc]
         """Return this epoch's batches."""
         self._encode()
         bounds = self.config.batches
-        plan = PlannedBatches(
+        plan = planned_batches(
             [sample.graph.n_edges for sample in self.train],
             max_edges=bounds.edges,
             max_graphs=bounds.graphs,
@@ -235,26 +213,6 @@ class GraphData(lightning.LightningDataModule):  # type: ignore[misc]
         return [part.tolist() for part in plan_batches(edges, max_edges=bounds.edges, max_graphs=bounds.graphs)]
 
 
-@contextmanager
-def deterministic_torch() -> Iterator[bool | str]:
-    """Give the setting of Lightning's ``deterministic``, and undo what it sets in torch."""
-    # A module whose one attribute is a property, which its type doesn't show.
-    filling: Any = torch.utils.deterministic
-    before, only_warn, filled = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-        filling.fill_uninitialized_memory,
-    )
-    # Nothing is read here that was not written; to fill all memory first costs a GPU as many calls again.
-    filling.fill_uninitialized_memory = False
-    try:
-        # On a GPU some kernels have no deterministic form; a run must not fail over that.
-        yield "warn" if torch.cuda.is_available() else True
-    finally:
-        torch.use_deterministic_algorithms(before, warn_only=only_warn)
-        filling.fill_uninitialized_memory = filled
-
-
 def train_member(
     config: NetworkConfig,
     shape: ModelShape,
@@ -273,14 +231,10 @@ def train_member(
     ----------
     config
         Settings; the seed is ``config.seed + member``.
-    shape
-        Sizes of inputs and outputs.
     train, validation
         Samples with targets for every unit of ``shape``. Without validation samples all epochs are made.
     marginal
         Unit -> logits of the training set's own hazards.
-    member
-        Number of the network in an ensemble.
     directory
         Directory of the run; None to keep nothing on disk.
     resume
@@ -297,8 +251,7 @@ def train_member(
     place = directory / f"member-{member}" if directory is not None else None
     settings = config.optimiser
     best = BestWeights(settings.monitor if validation else None)
-    with one_process() as surroundings, isolate_rng(), quiet_lightning(), deterministic_torch() as deterministic:
-        lightning.seed_everything(seed, workers=True, verbose=False)
+    with reproducible(seed) as surroundings:
         model = CostModel(config.model, shape)
         model.set_statistics(train, marginal)
         hooks: list[Callback] = [
@@ -320,22 +273,14 @@ def train_member(
                 )
             )
         trainer = lightning.Trainer(
+            **surroundings,
             accelerator=config.accelerator,
-            devices=1,
-            plugins=[surroundings],
             precision=config.precision,
             max_epochs=settings.epochs,
             gradient_clip_val=settings.gradient_clip,
-            deterministic=deterministic,
             callbacks=hooks,
-            logger=False,
             enable_checkpointing=place is not None,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
             limit_val_batches=1.0 if validation else 0,
-            use_distributed_sampler=False,
-            reload_dataloaders_every_n_epochs=1,
         )
         state = check_training_state(last) if resume and last is not None and last.exists() else None
         trainer.fit(
@@ -368,7 +313,7 @@ def train_network(
         done = directory / f"member-{member}" / "model.safetensors" if directory is not None else None
         if resume and done is not None and done.exists():
             try:
-                members.append(load_weights(done, CostModel(config.model, shape)))
+                members.append(load_weights(done, lambda: CostModel(config.model, shape)))
                 log.info(f"member {member}: finished before")
                 continue
             except DamagedFileError as error:
@@ -387,16 +332,8 @@ def train_network(
 def open_run(directory: Path, config: Mapping[str, Any], split: Mapping[str, Sequence[str]], *, resume: bool) -> None:
     """Start a run directory with its configuration and split, or check that a run to be resumed is the same.
 
-    Parameters
-    ----------
-    directory
-        Directory of the run.
-    config
-        All settings as plain JSON values.
-    split
-        Side -> identities of its instances.
-    resume
-        Whether the directory may exist.
+    The settings are plain JSON values; ``split`` is side -> identities of its instances; ``resume``: the directory may
+    exist.
 
     Raises
     ------

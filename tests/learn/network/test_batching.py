@@ -13,11 +13,11 @@ from satcost_gnn.learn.network.batching import (
     PIECE,
     GraphSample,
     NodeRanges,
-    PlannedBatches,
     TargetRow,
     collate,
     graph_sample,
     plan_batches,
+    planned_batches,
 )
 
 sizes = st.lists(st.integers(0, 50), max_size=60)
@@ -35,18 +35,15 @@ def test_every_graph_is_in_one_batch_of_bounded_size(edges, max_edges, max_graph
 
 @given(sizes, st.integers(0, 3), st.integers(0, 3))
 def test_an_epoch_covers_all_exactly_once_and_knows_its_length(edges, seed, epoch):
-    plan = PlannedBatches(edges, max_edges=60, max_graphs=5, seed=seed, epoch=epoch)
-    batches = list(plan)
-    assert len(batches) == len(plan)
+    batches = planned_batches(edges, max_edges=60, max_graphs=5, seed=seed, epoch=epoch)
     assert sorted(i for batch in batches for i in batch) == list(range(len(edges)))
-    again = PlannedBatches(edges, max_edges=60, max_graphs=5, seed=seed, epoch=epoch)
-    assert list(again) == batches
+    again = planned_batches(edges, max_edges=60, max_graphs=5, seed=seed, epoch=epoch)
+    assert again == batches
 
 
 def test_epochs_and_seeds_differ():
     plans = [
-        list(PlannedBatches([1] * 40, max_edges=10, max_graphs=10, seed=s, epoch=e))
-        for s, e in ((0, 0), (0, 1), (1, 0))
+        planned_batches([1] * 40, max_edges=10, max_graphs=10, seed=s, epoch=e) for s, e in ((0, 0), (0, 1), (1, 0))
     ]
     assert plans[0] != plans[1] != plans[2] != plans[0]
 
@@ -54,7 +51,7 @@ def test_epochs_and_seeds_differ():
 def test_batches_are_well_filled():
     rng = np.random.default_rng(0)
     edges = np.minimum(np.exp(rng.normal(8, 1.5, size=1000)), 40_000).astype(int)
-    plan = PlannedBatches(edges, max_edges=100_000, max_graphs=1000, seed=0, epoch=0)
+    plan = planned_batches(edges, max_edges=100_000, max_graphs=1000, seed=0, epoch=0)
     assert len(plan) <= 1.3 * edges.sum() / 100_000 + 1
 
 
@@ -63,7 +60,7 @@ def test_family_balance():
     for balance, share in ((0.5, 0.0767), (1.0, 1 / 3)):
         counts = np.zeros(3)
         for epoch in range(30):
-            plan = PlannedBatches(
+            plan = planned_batches(
                 [1] * 100, max_edges=100, max_graphs=7, seed=0, epoch=epoch, families=families, family_balance=balance
             )
             drawn = [i for batch in plan for i in batch]
@@ -165,9 +162,7 @@ def test_a_sample_with_a_share_takes_part_in_that_share_of_the_epochs():
     shares = [1.0] * 10 + [0.3] * 20 + [0.0] * 5
 
     def taken(epoch):
-        plan = PlannedBatches([1] * 35, max_edges=7, max_graphs=7, seed=1, epoch=epoch, shares=shares)
-        batches = list(plan)
-        assert len(batches) == len(plan)
+        batches = planned_batches([1] * 35, max_edges=7, max_graphs=7, seed=1, epoch=epoch, shares=shares)
         return [i for batch in batches for i in batch]
 
     epochs = [taken(epoch) for epoch in range(200)]

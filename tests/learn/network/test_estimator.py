@@ -88,7 +88,6 @@ def test_saved_and_loaded_predicts_the_same(fitted, tmp_path):
             load_estimator("gnn", tmp_path, unit=unit, device="cpu").predict(table.instances).cdf,
             loaded.for_unit(unit).predict(table.instances).cdf,
         )
-    np.testing.assert_allclose(loaded.embedding(table.instances), estimator.embedding(table.instances), atol=1e-4)
     loaded.save(tmp_path / "again")
     assert (tmp_path / "again/model.safetensors").read_bytes() == (tmp_path / "model.safetensors").read_bytes()
     assert loaded.parameters() == estimator.parameters()
@@ -126,7 +125,6 @@ def test_torch_on_a_device_says_what_numpy_says(fitted, tmp_path, monkeypatch):
     monkeypatch.setattr("satcost_gnn.learn.network.estimator.is_processor", lambda name: False)
     np.testing.assert_allclose(with_torch.predict(table.instances).cdf, expected[0], atol=1e-5)
     np.testing.assert_allclose(with_torch.predict_variants(variants).cdf, expected[1], atol=1e-5)
-    np.testing.assert_allclose(with_torch.embedding(table.instances), with_numpy.embedding(table.instances), atol=1e-4)
     assert with_torch._members
 
 
@@ -164,14 +162,6 @@ def test_a_prediction_loads_neither_torch_nor_what_trains(fitted, tmp_path):
         "assert not loaded & {'torch', 'lightning', 'torchmetrics', 'sklearn', 'scipy'}, loaded\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
-
-
-def test_embedding(fitted):
-    estimator, table = fitted
-    vectors = estimator.embedding(table.instances)
-    assert vectors.shape == (10, 16) and vectors.dtype == np.float32
-    assert np.linalg.matrix_rank(vectors - vectors.mean(axis=0)) > 3
-    assert estimator.embedding([]).shape == (0, 16)
 
 
 def test_instances_are_joined_over_units(heard):
