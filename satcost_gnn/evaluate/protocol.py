@@ -494,6 +494,3 @@ def _networks(
         }
     )
     return ensemble(fit_network(data, config), data, config, output / "networks" / "classical"), ""
-
-
-# Results --------------------------------------------------------------------------------------------------------------
