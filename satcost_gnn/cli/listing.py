@@ -12,14 +12,9 @@ from satcost_gnn.runtime.plain_table import plain_table
 
 
 def print_rows(rows: Iterable[Mapping[str, Any]], form: str) -> None:
-    """Print rows of the same keys: the keys are the head of the table.
+    """Print rows of the same keys in a form, ``text`` or ``json``: the keys are the head of the table.
 
-    Parameters
-    ----------
-    rows
-        Lists among the values are told with commas between them, True as ``yes`` and what is false as nothing.
-    form
-        ``text`` or ``json``.
+    Lists among the values are told with commas between them, True as ``yes`` and what is false as nothing.
     """
     found = list(rows)
     if form == "json":

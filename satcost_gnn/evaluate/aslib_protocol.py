@@ -144,8 +144,6 @@ def evaluate_scenario(
 
     Parameters
     ----------
-    scenario
-        The scenario.
     seed
         Seed of the inner folds.
     methods

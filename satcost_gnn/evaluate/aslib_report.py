@@ -87,16 +87,9 @@ def aims(results: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 
 def aslib_report(results: Sequence[Mapping[str, Any]], failed: Mapping[str, str], command: str) -> Document:
-    """Return the report.
+    """Return the report of what :func:`satcost_gnn.evaluate.aslib_protocol.evaluate_scenario` has returned.
 
-    Parameters
-    ----------
-    results
-        From :func:`satcost_gnn.evaluate.aslib_protocol.evaluate_scenario`.
-    failed
-        Scenarios that couldn't be evaluated, with the reason.
-    command
-        What was called.
+    ``failed`` are scenarios that couldn't be evaluated, with the reason.
     """
     document = Document("Published scenarios")
     document.add(

@@ -295,14 +295,7 @@ def mean_scores(scores: Sequence[Floats], units: Sequence[float]) -> Floats:
 class FoldSelection:
     """Chooses a policy on the training side of each fold and charges it on the other side.
 
-    The solvers are all those of the scenario, of which the training side names the members.
-
-    Parameters
-    ----------
-    problem
-        The scenario.
-    seed
-        Seed of the pickers.
+    The solvers are all those of the scenario, of which the training side names the members. The seed is the pickers'.
     """
 
     def __init__(self, problem: ScenarioProblem, seed: int) -> None:

@@ -149,8 +149,6 @@ class Comparison:
 
     Parameters
     ----------
-    results
-        What it is made of.
     cutoff
         log10 of the budget in the unit of the table.
     runs
@@ -216,14 +214,10 @@ def compare_all(
 
     Parameters
     ----------
-    results
-        Predictions and what the runs did cost.
     cutoff
         log10 of the budget for the measures that need one, in the unit of the table.
     resamples
         Bootstrap resamples: of instances, and for the split by family of whole families.
-    progress
-        Makes a progress reporter.
     observe
         Called with each method's predictions, one seed at a time.
     """

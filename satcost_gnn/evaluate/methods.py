@@ -111,8 +111,6 @@ class Ablation:
 
     Parameters
     ----------
-    seen
-        What, in words.
     stages
         Stages of preprocessing that it takes.
     methods
@@ -187,12 +185,7 @@ def method(name: str) -> Method:
 
 
 def chosen_methods(names: Sequence[str] | None) -> list[Method]:
-    """Return what is compared, each once, the network last since it is the dearest.
-
-    Parameters
-    ----------
-    names
-        Names, None for the default: all of :data:`DEFAULT` and every other estimator of the registry.
+    """Return what is compared, each once, the network last since it is the dearest; None for all that there is.
 
     Raises
     ------

@@ -91,12 +91,8 @@ def run_evaluation(settings: EvaluationSettings, output: Path, progress: Progres
 
     Parameters
     ----------
-    settings
-        What is compared, and how.
     output
         Directory of ``predictions/``, ``predictions.parquet``, ``metrics.json``, ``report.md`` and ``report.html``.
-    progress
-        For the log.
 
     Returns
     -------
@@ -140,7 +136,7 @@ def run_evaluation(settings: EvaluationSettings, output: Path, progress: Progres
     with PredictionRows(output / "predictions.parquet", results, cutoffs) as rows:
         comparison = compare_all(results, math.log10(cutoffs[settings.unit]), settings.resamples, progress, rows.write)
     write_json(output / "metrics.json", metrics(comparison, settings), indent=1, allow_nan=False)
-    _, html = report(comparison, settings.command, output).write(output, "report")
+    _, html = report(comparison, settings.command).write(output, "report")
     return html, dict(results.failed)
 
 
