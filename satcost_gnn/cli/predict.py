@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.file_progress import file_progress, skip_done
 from satcost_gnn.cli.inputs import expand_all
 from satcost_gnn.cli.interruption import interrupted
+from satcost_gnn.cli.listing import printed_table
 from satcost_gnn.cli.messages import tell_warning
 from satcost_gnn.cli.numbers import COST, SECONDS, Commas
 from satcost_gnn.cli.options import (
@@ -51,7 +51,6 @@ from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_outputs
 from satcost_gnn.runtime.pictures import check_panels, write_picture
 from satcost_gnn.runtime.tables.resumable_table import OpenedTable, open_table
-from satcost_gnn.runtime.tables.row_writers import CsvWriter, JsonLinesWriter, RowWriter, StreamSink
 from satcost_gnn.runtime.tables.table_kind import TableKind
 from satcost_gnn.serve.prediction import Prediction
 from satcost_gnn.serve.prediction_picture import prediction_figure
@@ -161,12 +160,8 @@ def _opened(options: PredictOptions, predictor: Predictor, cutoffs: Sequence[flo
         return open_table(options.output, kind, resume=options.resume, overwrite=options.overwrite)
     if options.resume:
         raise ConfigError("--resume continues a file: name it with -o")
-    kinds: dict[str, Callable[[], RowWriter]] = {
-        "text": lambda: PredictionText(cutoffs),
-        "csv": lambda: CsvWriter(StreamSink(sys.stdout), table_columns),
-        "json": lambda: JsonLinesWriter(StreamSink(sys.stdout), table_columns),
-    }
-    return OpenedTable(kinds[chosen_format(options.output_format, options.as_json, TABLE_FORMATS)](), {})
+    form = chosen_format(options.output_format, options.as_json, TABLE_FORMATS)
+    return printed_table(form, table_columns, PredictionText(cutoffs))
 
 
 def run_predict(options: PredictOptions) -> int:

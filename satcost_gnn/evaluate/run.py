@@ -44,8 +44,6 @@ class EvaluationSettings:
     ----------
     config
         Data set, cache, solvers, network and preprocessing.
-    methods
-        Who is compared.
     split
         ``instance`` or ``family``.
     seeds
@@ -58,10 +56,8 @@ class EvaluationSettings:
         Whose networks are taken where they fit.
     cutoff
         Budget, in the unit, of the measures that need one; None for the default of the unit.
-    resamples
-        Bootstrap resamples.
-    jobs
-        Classical estimators fitted at a time.
+    resamples, jobs
+        Bootstrap resamples; classical estimators fitted at a time.
     resume
         Whether predictions in the output are kept.
     command
