@@ -24,7 +24,7 @@ from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.data.aslib import read_scenario
 from satcost_gnn.data.race import CAP_FACTOR, cap_s
 from satcost_gnn.evaluate.aslib_problem import ScenarioProblem, pose
-from satcost_gnn.evaluate.metrics import c_index, mean_crps
+from satcost_gnn.evaluate.metrics import c_index
 from satcost_gnn.learn.base import TrainingTable
 from satcost_gnn.learn.registry import make_estimator
 
@@ -66,7 +66,7 @@ def scores(problem: ScenarioProblem, predicted: CostDistribution) -> dict[str, f
     chosen = mean.argmin(axis=1)
     par2 = problem.scenario.par(2.0)[:, problem.columns]
     return {
-        "crps": mean_crps(predicted, table.cost, table.censored, limit),
+        "crps": float(predicted.crps(table.cost, table.censored, limit).mean()),
         "c_index": float(np.mean([c_index(mean[:, k], table.cost[:, k], table.censored[:, k]) for k in solver])),
         "bias": float(np.mean(mean - np.minimum(table.cost, problem.cutoff))),
         "par2_s": float(par2[np.arange(len(par2)), chosen].mean()),

@@ -45,12 +45,6 @@ def unpredicted(predictor: Predictor, name: str) -> Prediction:
         status="ok",
         unit=predictor.unit,
         solvers=predictor.solvers,
-        distribution=None,
-        source="",
-        reason="",
-        result="",
-        in_distribution=None,
-        checkpoint="",
         cutoff=predictor.cutoff,
     )
 

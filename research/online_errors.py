@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from satcost_gnn.errors import EvaluationError
-from satcost_gnn.evaluate.metrics import PairedDifference, geometric_mean_ratio, paired_bootstrap, rmse, within_factor
+from satcost_gnn.evaluate.metrics import PairedDifference, paired_bootstrap, rmse
 from satcost_gnn.learn.base import group_folds
 from satcost_gnn.learn.censored_regression import CensoredRidge
 from satcost_gnn.learn.feature_matrix import FeatureMatrix, Imputer, Standardiser
@@ -380,11 +380,17 @@ def errors(predicted: ArrayLike, log10_cost: ArrayLike) -> dict[str, float]:
     """
     made = np.asarray(predicted, dtype=np.float64)
     cost = np.asarray(log10_cost, dtype=np.float64)
+    size = np.abs(made - cost)
+    size = size[~np.isnan(size)]
+
+    def mean(values: NDArray[Any]) -> float:
+        return float(values.mean()) if len(values) else float("nan")
+
     return {
-        "n": int((~np.isnan(made) & ~np.isnan(cost)).sum()),
+        "n": len(size),
         "rmse": rmse(made, cost),
-        "ratio": geometric_mean_ratio(made, cost),
-        **{f"within_{factor}": within_factor(made, cost, factor=factor) for factor in (2, 4, 10)},
+        "ratio": 10.0 ** mean(size),
+        **{f"within_{factor}": mean(size <= np.log10(factor) + 1e-12) for factor in (2, 4, 10)},
     }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from satcost_gnn.cli.environment import VARIABLES
+from satcost_gnn.cli.config import VARIABLES
 from satcost_gnn.config import read_config
 
 ROOT = Path(__file__).parents[1]

@@ -162,10 +162,7 @@ def test_relative_costs_are_kept_and_checked(predictor: Predictor, tmp_path) -> 
 
 
 def test_rows_of_a_prediction_without_a_search() -> None:
-    fields = {"path": "x", "gbdhash": "", "unit": "conflicts", "solvers": ("a",), "checkpoint": "", "cutoff": 1.0}
-    found = Prediction(
-        **fields, status="error", distribution=None, source="", reason="why", result="", in_distribution=None
-    )
+    found = Prediction(path="x", gbdhash="", unit="conflicts", solvers=("a",), cutoff=1.0, status="error", reason="why")
     assert found.answered_by == "" and found.searched_s is None and len(found.rows()) == 1
 
 

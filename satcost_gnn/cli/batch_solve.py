@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.file_progress import file_progress, skip_done
 from satcost_gnn.cli.inputs import expand_all
 from satcost_gnn.cli.interruption import interrupted
+from satcost_gnn.cli.listing import printed_table
 from satcost_gnn.cli.messages import tell_warning
 from satcost_gnn.cli.numbers import SECONDS
 from satcost_gnn.cli.options import (
@@ -43,7 +43,7 @@ from satcost_gnn.runtime.file_names import escaped, one_line
 from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_outputs
 from satcost_gnn.runtime.tables.resumable_table import OpenedTable, open_table
-from satcost_gnn.runtime.tables.row_writers import CsvWriter, JsonLinesWriter, Row, RowWriter, StreamSink
+from satcost_gnn.runtime.tables.row_writers import Row, RowWriter
 from satcost_gnn.runtime.tables.table_kind import TableKind
 from satcost_gnn.serve.predictor import Predictor
 
@@ -98,11 +98,8 @@ class _Text(RowWriter):
 
 def _opened(options: BatchSolveOptions, predictor: Predictor) -> OpenedTable:
     if options.output is None:
-        wanted = chosen_format(options.output_format, options.as_json, TABLE_FORMATS)
-        if wanted == "text":
-            return OpenedTable(_Text(), {})
-        make = CsvWriter if wanted == "csv" else JsonLinesWriter
-        return OpenedTable(make(StreamSink(sys.stdout), BATCH_COLUMNS), {})
+        form = chosen_format(options.output_format, options.as_json, TABLE_FORMATS)
+        return printed_table(form, BATCH_COLUMNS, _Text())
     kind = TableKind(
         command="batch-solve",
         columns=BATCH_COLUMNS,

@@ -44,17 +44,7 @@ class BenchOptions:
 
 @dataclass(frozen=True)
 class Measure:
-    """One figure.
-
-    Parameters
-    ----------
-    name
-        What is measured.
-    unit
-        Its unit; ``x`` for a ratio of two timings of this machine.
-    here, reference
-        On this machine and on that of the reference.
-    """
+    """One figure, on this machine and on that of the reference; its unit is ``x`` for a ratio of two timings."""
 
     name: str
     unit: str

@@ -16,7 +16,7 @@ from satcost_gnn.cli.terminal import beside, wrapped
 from satcost_gnn.data.execution import machine_description
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.runtime.logs import log
-from satcost_gnn.runtime.output_files import check_outputs
+from satcost_gnn.runtime.output_files import check_outputs, write_json
 from satcost_gnn.runtime.progress import ProgressLine
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.serve.machine_speed import (
@@ -26,7 +26,6 @@ from satcost_gnn.serve.machine_speed import (
     compare,
     machine_file,
     time_workloads,
-    write_speed,
 )
 
 
@@ -62,7 +61,7 @@ def run_calibrate(options: CalibrateOptions) -> int:
         _print(speed)
     if options.dry_run or place is None:
         return 0
-    write_speed(speed, place)
+    write_json(place, speed.to_json(), indent=1)
     used = machine_file()
     if used is not None and used.absolute() == place.absolute():
         log.info(f"kept in {place}; predictions in cpu_seconds use it from now on")

@@ -233,8 +233,7 @@ def _from_dataset(dataset: Dataset, options: CollectOptions) -> tuple[list[tuple
     """Find the files of a data set's instances under the root, or make them again from their recipes."""
     names = [row.instance for row in dataset.manifest]
     if options.instances is not None:
-        deadline = time.monotonic() + LONGEST_WAIT_S
-        listed = read_list(options.instances, "a list of instances, one identity a line", deadline)
+        listed = read_list(options.instances, "a list of instances, one identity a line")
         names = [entry.split()[0] for _, entry in listed]
         unknown = next(((line, entry) for line, entry in listed if entry.split()[0] not in dataset.by_instance), None)
         if unknown:

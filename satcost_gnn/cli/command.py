@@ -131,10 +131,6 @@ def add_command(
 
     Parameters
     ----------
-    app
-        Application.
-    name
-        Of the command.
     options
         Dataclass whose fields are annotated as Typer's parameters are; one that is also annotated with
         :class:`~satcost_gnn.cli.numbers.Commas` is a text with commas on the command line and a list in the record.

@@ -122,18 +122,16 @@ def _evaluated(options: EvaluateOptions, output: Path, seeds: list[int]) -> int:
         if options.aslib or options.runtimes is not None:
             if options.dataset is not None:
                 raise ConfigError(f"found both a data set ({options.dataset}) and --aslib; expected one of them")
-            from satcost_gnn.cli.evaluate_aslib import AslibOptions, run_evaluate_aslib
+            from satcost_gnn.cli.evaluate_aslib import run_evaluate_aslib
 
             return run_evaluate_aslib(
-                AslibOptions(
-                    scenarios=list(_scenarios(options.aslib or [])),
-                    output=output,
-                    runtimes=options.runtimes,
-                    seed=seeds[0],
-                    jobs=options.jobs,
-                    estimators=options.estimators,
-                    as_json=chosen_format(options.output_format, options.as_json) == "json",
-                )
+                list(_scenarios(options.aslib or [])),
+                output,
+                options.runtimes,
+                seeds[0],
+                options.jobs,
+                options.estimators,
+                chosen_format(options.output_format, options.as_json) == "json",
             )
         if options.dataset is None:
             raise ConfigError("found no data set; expected its directory, or --aslib and a directory of scenarios")

@@ -7,7 +7,6 @@ import shlex
 import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
 from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
@@ -19,42 +18,32 @@ from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import write_json
 
 
-@dataclass(frozen=True)
-class AslibOptions:
-    """Options of the command.
+def run_evaluate_aslib(
+    scenarios: list[Path],
+    output: Path,
+    runtimes: Path | None,
+    seed: int,
+    jobs: int,
+    estimators: list[str] | None = None,
+    as_json: bool = False,
+) -> int:
+    """Evaluate, write the report and print it; return the exit code.
+
+    A scenario that was evaluated into this directory with the same seed and estimators before is not evaluated again.
 
     Parameters
     ----------
-    scenarios
-        Directories of scenarios.
+    scenarios, runtimes
+        Directories of scenarios; directory with further tables of run times and features, None for none.
     output
         Directory for ``metrics.json``, ``report.md``, ``report.html`` and one file a scenario.
-    runtimes
-        Directory with further tables of run times and features; None for none.
-    seed
-        Seed.
-    jobs
-        Scenarios evaluated at a time, each by one process.
+    seed, jobs
+        Seed, and scenarios evaluated at a time, each by one process.
     estimators
         Rows of the table (names of :data:`satcost_gnn.evaluate.aslib_protocol.METHODS`); None for all. The mixture
         joins in if a member of it is among them.
     as_json
         Whether the paths of what was written are printed as JSON, not the report.
-    """
-
-    scenarios: list[Path]
-    output: Path
-    runtimes: Path | None
-    seed: int
-    jobs: int
-    estimators: list[str] | None = None
-    as_json: bool = False
-
-
-def run_evaluate_aslib(options: AslibOptions) -> int:
-    """Evaluate, write the report and print it; return the exit code.
-
-    A scenario that was evaluated into this directory with the same seed and estimators before is not evaluated again.
 
     Raises
     ------
@@ -66,17 +55,17 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
     from satcost_gnn.evaluate.aslib_report import aslib_report
 
     known = [method.name for method in METHODS]
-    unknown = [name for name in options.estimators or () if name not in known]
+    unknown = [name for name in estimators or () if name not in known]
     if unknown:
         raise ConfigError(f"--estimators: found {', '.join(unknown)}; expected some of {', '.join(known)}")
-    names = [name for name in known if options.estimators is None or name in options.estimators]
-    sources: list[tuple[Path, ...]] = [(path,) for path in options.scenarios]
+    names = [name for name in known if estimators is None or name in estimators]
+    sources: list[tuple[Path, ...]] = [(path,) for path in scenarios]
     failed: dict[str, str] = {}
-    if options.runtimes is not None:
+    if runtimes is not None:
         try:
-            sources += find_runtime_tables(options.runtimes)
+            sources += find_runtime_tables(runtimes)
         except DatasetError as error:
-            failed[str(options.runtimes)] = str(error)
+            failed[str(runtimes)] = str(error)
     by_name: dict[str, tuple[Path, ...]] = {}
     for source in sources:
         if by_name.setdefault(_name(source), source) != source:
@@ -84,12 +73,12 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
                 f"has the name of {by_name[_name(source)][0]}, expected another; rename one of them"
             )
     sources = list(by_name.values())
-    folder = options.output / "scenarios"
+    folder = output / "scenarios"
     folder.mkdir(parents=True, exist_ok=True)
     done: dict[str, dict[str, Any]] = {}
     waiting = []
     for source in sources:
-        stored = _stored(folder / f"{_name(source)}.json", options.seed, names)
+        stored = _stored(folder / f"{_name(source)}.json", seed, names)
         if stored is None:
             waiting.append(source)
         else:
@@ -106,16 +95,16 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
             log.warning(f"{name}: {failed[name]}")
             return
         done[name] = result
-        _write(folder / f"{name}.json", result)
+        write_json(folder / f"{name}.json", result, indent=1)
         log.info(f"{name}: done in {result['cpu_seconds']:.0f} CPU seconds")
 
     stopped = False
     try:
-        if options.jobs > 1 and len(waiting) > 1:
+        if jobs > 1 and len(waiting) > 1:
             context = get_context("spawn")
-            size, told = min(options.jobs, len(waiting)), in_another_process()
+            size, told = min(jobs, len(waiting)), in_another_process()
             with safe_path(), ProcessPoolExecutor(size, mp_context=context, initializer=told) as pool:
-                running = {pool.submit(_evaluated, source, options.seed, names): source for source in waiting}
+                running = {pool.submit(_evaluated, source, seed, names): source for source in waiting}
                 try:
                     for future in as_completed(running):
                         keep(running[future], future.result)
@@ -127,16 +116,16 @@ def run_evaluate_aslib(options: AslibOptions) -> int:
                     raise
         else:
             for source in waiting:
-                keep(source, lambda source=source: _evaluated(source, options.seed, names))  # type: ignore[misc]
+                keep(source, lambda source=source: _evaluated(source, seed, names))  # type: ignore[misc]
     except KeyboardInterrupt:
         stopped = True
     results = [done[_name(source)] for source in sources if _name(source) in done]
     command = shlex.join(["satcost", *sys.argv[1:]])
     report = aslib_report(results, failed, command)
-    _write(options.output / "metrics.json", {"command": command, "scenarios": results, "failed": failed})
-    markdown, html = report.write(options.output, "report")
-    if options.as_json:
-        paths = {"report": str(html), "metrics": str(options.output / "metrics.json")}
+    write_json(output / "metrics.json", {"command": command, "scenarios": results, "failed": failed}, indent=1)
+    markdown, html = report.write(output, "report")
+    if as_json:
+        paths = {"report": str(html), "metrics": str(output / "metrics.json")}
         print(json.dumps({**paths, "failed": failed}), flush=True)
     else:
         print(markdown.read_text(encoding="utf-8"), end="", flush=True)
@@ -177,7 +166,3 @@ def _stored(path: Path, seed: int, names: list[str]) -> dict[str, Any] | None:
     good = good and stored.get("version") == RESULT_VERSION
     good = good and set(stored.get("methods", ())) - {MIXTURE} == set(names)
     return stored if good else None
-
-
-def _write(path: Path, values: dict[str, Any]) -> None:
-    write_json(path, values, indent=1)

@@ -12,17 +12,7 @@ FIRST = "starting"
 
 
 def file_progress(names: Sequence[str], longest_s: float, jobs: int) -> ProgressLine:
-    """Return a progress line of files, which reckons what is left by their bytes and by what a file may take at most.
-
-    Parameters
-    ----------
-    names
-        The files.
-    longest_s
-        Seconds that one may take.
-    jobs
-        Files at a time.
-    """
+    """Return a progress line of files, which reckons what is left by their bytes and the seconds that each may take."""
     return ProgressLine(len(names), "files", first=FIRST, longest_s=longest_s, jobs=jobs, sizes=sizes_of(names))
 
 

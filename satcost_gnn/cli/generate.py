@@ -22,7 +22,7 @@ import numpy as np
 import typer
 
 from satcost_gnn.cli.command import Group, add_command, new_app
-from satcost_gnn.cli.instance_writer import InstanceWriter, formula_bytes, read_index_row
+from satcost_gnn.cli.instance_writer import InstanceWriter, packed, read_index_row
 from satcost_gnn.cli.numbers import COUNT, NATURAL, SECONDS
 from satcost_gnn.cli.options import Format, Json, Relaxed, chosen_format
 from satcost_gnn.cli.terminal import beside, wrapped
@@ -183,19 +183,15 @@ def stem_of(text: str) -> str:
     return "-".join([*parts, str(seed)])
 
 
-def _positive(count: int) -> None:
-    if count < 1:
-        raise ConfigError(f"-n: found {count}, expected 1 or more")
-
-
 def _formulas(
-    options: GenerateOptions, family: Family, params: dict[str, Value]
+    options: GenerateOptions, family: Family, params: dict[str, Value], target: tuple[float, float] | None
 ) -> Iterator[tuple[Formula, float | None]]:
-    if options.target_cost is None:
+    """Yield formulas with their costs in conflicts, where these have been measured for a target."""
+    if target is None:
         for seed in range(options.seed, options.seed + options.count):
             yield family.generate(seed, **params), None
         return
-    low, high = parse_range(options.target_cost)
+    low, high = target
     with conflict_cost(math.ceil(_LIMIT_FACTOR * high), options.cpu_s) as cost:
         for found in spread(family, low, high, options.count, options.seed, cost, params=params):
             yield found.formula, found.cost
@@ -206,20 +202,18 @@ def run_generate(options: GenerateOptions) -> int:
 
     Exit code 1 if fewer came out than asked for.
     """
-    _positive(options.count)
     family = get_family(options.family)
     params = parse_settings(options.settings, family)
-    if options.target_cost is not None:
-        parse_range(options.target_cost)
+    target = None if options.target_cost is None else parse_range(options.target_cost)
     with ExitStack() as stack:
         writer = stack.enter_context(InstanceWriter(options.output, options.compress, options.overwrite))
-        if options.target_cost is None:
+        if target is None:
             # All names are known: refuse before the first is generated.
             for seed in range(options.seed, options.seed + options.count):
                 writer.check_free(stem_of(recipe(family, seed, params)))
         progress = stack.enter_context(ProgressLine(options.count, "instances"))
         written = 0
-        for formula, cost in _formulas(options, family, params):
+        for formula, cost in _formulas(options, family, params, target):
             stem = stem_of(formula.source)
             twin = writer.add(formula, stem, family.name, origin="generated")
             if twin is not None:
@@ -272,7 +266,6 @@ def _activity(formula: Formula, source: Path) -> np.ndarray[Any, np.dtype[np.flo
 
 def run_cubes(options: CubeOptions) -> int:
     """Make cubes: a formula with unit clauses added, so that one out of reach becomes several of middling cost."""
-    _positive(options.count)
     formula = _read_source(options.source, options.relaxed)
     parent = gbdhash(formula)
     row = read_index_row(options.source, parent)
@@ -315,7 +308,7 @@ def _write_one(formula: Formula, output: Path | None) -> None:
         sys.stdout.write(formula.to_dimacs())
         sys.stdout.flush()
         return
-    write_bytes(output, formula_bytes(formula, output.suffix == ".xz"))
+    write_bytes(output, packed(formula.to_dimacs(), output.suffix == ".xz"))
 
 
 def run_cnfgen(options: CnfgenOptions) -> int:
@@ -368,8 +361,7 @@ def family_lines(family: Family) -> list[str]:
     rows = [(p.name, str(p.default), _bounds(p), p.help) for p in (*family.parameters, family.parameter(SHUFFLE))]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     for name, default, bounds, text in rows:
-        head = f"    {name:{widths[0]}}  {default:>{widths[1]}}  {bounds:{widths[2]}}  "
-        lines.append(beside(head, text))
+        lines.append(beside(f"    {name:{widths[0]}}  {default:>{widths[1]}}  {bounds:{widths[2]}}  ", text))
     return lines
 
 

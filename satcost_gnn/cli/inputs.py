@@ -23,7 +23,7 @@ _LONGEST_LIST = 1 << 30
 _MOST_ASKED = 20_000
 
 
-def read_list(path: str | os.PathLike[str], expected: str, deadline: float | None = None) -> list[tuple[int, str]]:
+def read_list(path: str | os.PathLike[str], expected: str) -> list[tuple[int, str]]:
     """Read a list with an entry a line: blank lines and those that start with ``#`` are passed over.
 
     Parameters
@@ -32,8 +32,6 @@ def read_list(path: str | os.PathLike[str], expected: str, deadline: float | Non
         File, packed or not, pipe, or ``-`` for standard input.
     expected
         What it is to hold, for messages.
-    deadline
-        When to give up, on the clock of :func:`time.monotonic`; None for never.
 
     Returns
     -------
@@ -46,6 +44,7 @@ def read_list(path: str | os.PathLike[str], expected: str, deadline: float | Non
     FormulaError
         If it can't be read.
     """
+    deadline = time.monotonic() + LONGEST_WAIT_S
     text = read_text_bytes(path, expected, max_bytes=_LONGEST_LIST, deadline=deadline)
     if b"\0" in text:
         return [(number, os.fsdecode(entry)) for number, entry in enumerate(text.split(b"\0"), start=1) if entry]
@@ -97,7 +96,7 @@ def _expand_one(argument: str) -> Iterator[str]:
         yield argument
     elif argument.startswith("@"):
         try:
-            entries = read_list(argument[1:], "a list of files, one a line", time.monotonic() + LONGEST_WAIT_S)
+            entries = read_list(argument[1:], "a list of files, one a line")
         except FormulaError as error:
             yield UnreadableName(argument, str(error))
             return

@@ -7,7 +7,6 @@ import io
 import lzma
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from satcost_gnn.errors import ConfigError, DatasetError, FormulaError
@@ -60,10 +59,9 @@ def read_index(path: Path) -> dict[str, dict[str, str]]:
         raise DatasetError(f"{path}: found no readable index ({error}); choose another directory") from error
 
 
-def formula_bytes(formula: Formula, compress: bool) -> bytes:
-    """Return the DIMACS text, compressed or not."""
-    text = formula.to_dimacs().encode("ascii")
-    return lzma.compress(text, preset=6) if compress else text
+def packed(text: str, compress: bool) -> bytes:
+    """Return a DIMACS text as the bytes of a file, compressed or not."""
+    return lzma.compress(text.encode("ascii"), preset=6) if compress else text.encode("ascii")
 
 
 class InstanceWriter:
@@ -105,9 +103,7 @@ class InstanceWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         if not self._rows:
             return
         # Others may write into the directory: their rows are kept.
@@ -149,8 +145,8 @@ class InstanceWriter:
         found = identity(formula)
         if found.gbdhash in self._by_hash:
             return self._by_hash[found.gbdhash]
-        text = formula.to_dimacs().encode("ascii")
-        write_bytes(path, lzma.compress(text, preset=6) if self._compress else text)
+        text = formula.to_dimacs()
+        write_bytes(path, packed(text, self._compress))
         self._by_hash[found.gbdhash] = path.name
         self._rows[path.name] = {
             "file": path.name,

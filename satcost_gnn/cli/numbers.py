@@ -35,13 +35,7 @@ class Number:
     whole: bool = False
 
     def __call__(self, text: Any) -> float | int:
-        """Return the number.
-
-        Raises
-        ------
-        typer.BadParameter
-            If the text is no number, not finite, or out of range: wrong usage, exit code 2.
-        """
+        """Return the number; BadParameter (exit code 2) if the text is none, not finite, or out of range."""
         try:
             value: float | int = int(str(text)) if self.whole else float(text)
         except ValueError:
@@ -85,13 +79,7 @@ class Commas:
         return "LIST"
 
     def __call__(self, text: Any) -> list[Any]:
-        """Return the items of a text; empty ones are left out.
-
-        Raises
-        ------
-        typer.BadParameter
-            If nothing is left, or an item is out of range.
-        """
+        """Return the items of a text, empty ones left out; BadParameter if none is left, or one is out of range."""
         items = [part.strip() for part in str(text).split(",")]
         found = [self.item(item) for item in items if item != ""]
         if not found:

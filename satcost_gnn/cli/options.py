@@ -107,13 +107,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existin
 
 
 def plot_option(what: str) -> Any:
-    """Return the option that names a picture's file.
-
-    Parameters
-    ----------
-    what
-        What is drawn.
-    """
+    """Return the option that names the file of a picture of something."""
     return typer.Option(
         "--plot", metavar="FILE", help=f"Also draw {what}, as FILE.svg, .png or .pdf; a file of that name is replaced."
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +13,9 @@ import typer
 
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.file_progress import file_progress, skip_done
-from satcost_gnn.cli.gbd_inputs import from_gbd
 from satcost_gnn.cli.inputs import expand_all
 from satcost_gnn.cli.interruption import interrupted
+from satcost_gnn.cli.listing import printed_table
 from satcost_gnn.cli.messages import tell_warning
 from satcost_gnn.cli.numbers import COST, SECONDS, Commas
 from satcost_gnn.cli.options import (
@@ -41,17 +41,16 @@ from satcost_gnn.cli.options import (
     chosen_format,
     plot_option,
 )
-from satcost_gnn.cli.phases import check_phases, read_twice, write_phases
 from satcost_gnn.cli.prediction_text import PredictionText
-from satcost_gnn.errors import ConfigError
+from satcost_gnn.errors import ConfigError, FormulaError, OutputError, PhaseError
 from satcost_gnn.features.early_budget import DEFAULT_LIMIT_S
 from satcost_gnn.features.user_cache import UserCache
-from satcost_gnn.formula.sources import FormulaSource
+from satcost_gnn.formula.sources import FormulaFile, FormulaSource, UnreadableName, for_children
+from satcost_gnn.formula.text_stream import LONGEST_WAIT_S, ReadLimits
 from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.output_files import check_outputs
 from satcost_gnn.runtime.pictures import check_panels, write_picture
 from satcost_gnn.runtime.tables.resumable_table import OpenedTable, open_table
-from satcost_gnn.runtime.tables.row_writers import CsvWriter, JsonLinesWriter, RowWriter, StreamSink
 from satcost_gnn.runtime.tables.table_kind import TableKind
 from satcost_gnn.serve.prediction import Prediction
 from satcost_gnn.serve.prediction_picture import prediction_figure
@@ -161,12 +160,8 @@ def _opened(options: PredictOptions, predictor: Predictor, cutoffs: Sequence[flo
         return open_table(options.output, kind, resume=options.resume, overwrite=options.overwrite)
     if options.resume:
         raise ConfigError("--resume continues a file: name it with -o")
-    kinds: dict[str, Callable[[], RowWriter]] = {
-        "text": lambda: PredictionText(cutoffs),
-        "csv": lambda: CsvWriter(StreamSink(sys.stdout), table_columns),
-        "json": lambda: JsonLinesWriter(StreamSink(sys.stdout), table_columns),
-    }
-    return OpenedTable(kinds[chosen_format(options.output_format, options.as_json, TABLE_FORMATS)](), {})
+    form = chosen_format(options.output_format, options.as_json, TABLE_FORMATS)
+    return printed_table(form, table_columns, PredictionText(cutoffs))
 
 
 def run_predict(options: PredictOptions) -> int:
@@ -174,7 +169,7 @@ def run_predict(options: PredictOptions) -> int:
 
     Exit code 0: all predicted; 1: some files could not be read (their rows say why); 2: wrong usage.
     """
-    known = from_gbd(options.gbd, options.query) if options.gbd is not None else {}
+    known = _from_gbd(options.gbd, options.query) if options.gbd is not None else {}
     if options.query and options.gbd is None:
         raise ConfigError("--query: found no database to ask; name one with --gbd")
     if not options.paths and options.gbd is None:
@@ -191,7 +186,7 @@ def run_predict(options: PredictOptions) -> int:
         if options.resume:
             raise ConfigError("--plot draws what this call predicts: found --resume with it, expected one of them")
     if options.phases is not None:
-        check_phases(names, options.phases, options.overwrite)
+        _check_phases(names, options.phases, options.overwrite)
     cluster = chosen_cluster(options.executor, options.address, options.jobs)
     predictor = Predictor.from_checkpoint(
         options.checkpoint,
@@ -224,7 +219,7 @@ def run_predict(options: PredictOptions) -> int:
                 skip_done(progress, names, left)
                 if options.phases is not None:
                     # A pipe can be read once only, and is wanted for the phases, too.
-                    source = read_twice(names[0], options.relaxed, stack)
+                    source = _read_twice(names[0], options.relaxed, stack)
                     left = [source for _ in left]
                 predictor.on_warning = tell_warning
                 for prediction in _predictions(predictor, left, options.jobs, cluster):
@@ -241,7 +236,7 @@ def run_predict(options: PredictOptions) -> int:
             _draw(drawn, names, options, predictor.cutoff)
         if failed:
             log.warning(f"{failed} of {len(names)} files could not be predicted; see the column error")
-        if options.phases is not None and not write_phases(source, options.phases):
+        if options.phases is not None and not _write_phases(source, options.phases):
             failed += 1
         return 1 if failed else 0
 
@@ -282,6 +277,68 @@ def _compare(prediction: Prediction, known: Mapping[str, str]) -> None:
     expected = known.get(prediction.path, prediction.gbdhash)
     if prediction.gbdhash and prediction.gbdhash != expected:
         log.warning(f"{prediction.path}: found the formula {prediction.gbdhash}, the GBD database says {expected}")
+
+
+def _from_gbd(databases: str, query: str) -> dict[str, str]:
+    """Return the files that a query selects in GBD databases (paths with colons between them), and the hash of each.
+
+    An instance without a path on this machine gets a name that says so, and with it a row of its own.
+    """
+    from satcost_gnn.data.gbd import LOCAL, database_paths, find_instances
+
+    paths = database_paths(databases)
+    if not paths:
+        raise ConfigError(f"--gbd: found {databases!r}; expected a GBD database, or several with colons between them")
+    found = find_instances(paths, query)
+    if not found:
+        raise ConfigError(f"--query: found no instance for {query!r} in {databases}; ask for others")
+    names: dict[str, str] = {}
+    absent = 0
+    for instance in found:
+        path = instance.path
+        if path is None:
+            absent += 1
+            reason = f"the database has no path of this instance; `gbd init local DIRECTORY` writes the feature {LOCAL}"
+            names[UnreadableName(instance.gbdhash, f"{instance.gbdhash}: {reason}")] = instance.gbdhash
+        else:
+            names[path] = instance.gbdhash
+    if absent:
+        log.warning(f"{absent} of {len(found)} instances have no path (feature {LOCAL})")
+    return names
+
+
+def _check_phases(names: Sequence[str], out: Path, overwrite: bool) -> None:
+    """Refuse what phases can't be written for, before anything is computed."""
+    if len(names) != 1 or names[0] == "-":
+        found = "standard input" if list(names) == ["-"] else f"{len(names)} files"
+        raise ConfigError(f"--phases: found {found}; expected one file, whose phases go to {out}")
+    if out.is_file() and not overwrite:
+        raise OutputError(f"--phases: {out} exists; name another file, or replace it with --overwrite")
+
+
+def _read_twice(name: str, relaxed: bool, stack: ExitStack) -> FormulaFile | UnreadableName:
+    """Return a file that can be read more than once, as long as the stack lasts, also of a pipe."""
+    try:
+        file = stack.enter_context(for_children(name, ReadLimits(relaxed=relaxed), time.monotonic() + LONGEST_WAIT_S))
+    except FormulaError as error:
+        return UnreadableName(name, str(error))
+    assert isinstance(file, FormulaFile)
+    return file
+
+
+def _write_phases(source: FormulaSource, out: Path) -> bool:
+    """Predict the phases of a formula and write them; return whether that went well, else say on stderr what didn't."""
+    from satcost_gnn.serve.phases import PhasePredictor
+
+    try:
+        with PhasePredictor.from_checkpoint() as predictor:
+            phases = predictor.predict(source)
+        phases.write(out)
+    except (PhaseError, OutputError) as error:
+        log.warning(f"--phases: {error}")
+        return False
+    log.info(f"phases of {len(phases.variables)} variables by {phases.label} in {out}")
+    return True
 
 
 app = command_app("predict", PredictOptions, run_predict)

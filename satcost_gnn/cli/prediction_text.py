@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-import textwrap
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
 from satcost_gnn.cli.colour import styled
-from satcost_gnn.cli.terminal import columns, end_of, wrapped
+from satcost_gnn.cli.terminal import beside, columns, end_of, wrapped
 from satcost_gnn.core.cost_text import amount_text, bounded_amount, percent_text
 from satcost_gnn.core.distribution import UNIT_LABELS
 from satcost_gnn.runtime.file_names import escaped
@@ -36,12 +35,7 @@ def _share_beyond(row: Row, probability: float | None) -> str:
 def cutoffs_text(row: Row, asked: Sequence[tuple[float, float | None]]) -> str:
     """Return how likely it is that a solver has not ended by some cutoffs: ``41 % not within 10 min or 1 h``.
 
-    Parameters
-    ----------
-    row
-        Of a prediction.
-    asked
-        Cutoffs, and the probabilities of an end by them; None beyond what is known.
+    ``asked`` are cutoffs, and the probabilities of an end by them; None beyond what is known.
     """
     parts = []
     for share, some in groupby(asked, key=lambda one: _share_beyond(row, one[1])):
@@ -83,13 +77,7 @@ def head_text(row: Row) -> str:
 
 
 class PredictionText(RowWriter):
-    """Prints a block for each file, as it comes.
-
-    Parameters
-    ----------
-    cutoffs
-        Those whose columns the rows have.
-    """
+    """Prints a block for each file, as it comes; ``cutoffs`` are those whose columns the rows have."""
 
     def __init__(self, cutoffs: Sequence[float] = ()) -> None:
         self._cutoffs = cutoffs
@@ -98,8 +86,7 @@ class PredictionText(RowWriter):
     def write(self, rows: Iterable[Row]) -> None:
         """Print the rows of one instance."""
         found = list(rows)
-        width = columns()
-        name = end_of(escaped(Path(found[0]["path"]).name), max(width - _HEAD, 8))
+        name = end_of(escaped(Path(found[0]["path"]).name), max(columns() - _HEAD, 8))
         if found[0]["status"] == "error":
             print(styled(wrapped(f"{name}: {found[0]['error']}", ""), name, bold=True, fg="red"), flush=True)
             return
@@ -113,14 +100,7 @@ class PredictionText(RowWriter):
         longest = max(len(row["solver"]) for row in found)
         for row in found:
             begin = f"  {row['solver']}: ".ljust(longest + 4)
-            text = textwrap.fill(
-                _kept_together(solver_text(row, self._cutoffs)),
-                width,
-                initial_indent=begin,
-                subsequent_indent=" " * len(begin),
-                break_on_hyphens=False,
-                break_long_words=False,
-            )
+            text = beside(begin, _kept_together(solver_text(row, self._cutoffs)))
             print(text.replace(_NO_BREAK, " "))
         sys.stdout.flush()
 

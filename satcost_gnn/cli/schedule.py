@@ -71,9 +71,6 @@ class ScheduleOptions:
             help="Correlation of the solvers' costs on an instance, 0 to 1 [default: checkpoint's].",
         ),
     ] = None
-    dependence: Annotated[
-        float | None, typer.Option(parser=SHARE, hidden=True, help="Former name of --copula-correlation.")
-    ] = None
     each: Annotated[bool, typer.Option("--each", help="A schedule for each file rather than one for all.")] = False
     aslib: Annotated[
         Path | None, typer.Option(help="Also write the schedules to FILE as instanceID,runID,solver,timeLimit.")
@@ -115,13 +112,6 @@ def schedule_text(schedule: Schedule) -> str:
     return "\n".join(lines)
 
 
-def _copula_correlation(options: ScheduleOptions) -> float | None:
-    if options.dependence is None:
-        return options.copula_correlation
-    tell_warning("--dependence", "it is now --copula-correlation; the former name goes with version 0.3")
-    return options.dependence if options.copula_correlation is None else options.copula_correlation
-
-
 def _counted(predictions: Iterable[Prediction], progress: ProgressLine) -> Iterator[Prediction]:
     for prediction in predictions:
         progress.advance(name=prediction.path)
@@ -146,7 +136,7 @@ def run_schedule(options: ScheduleOptions) -> int:
         time_limit_s=options.limit,
         cores=options.cores,
         solvers=options.solvers,
-        copula_correlation=_copula_correlation(options),
+        copula_correlation=options.copula_correlation,
         device=options.device,
         relaxed=options.relaxed,
     ) as scheduler:
@@ -170,4 +160,6 @@ def run_schedule(options: ScheduleOptions) -> int:
     return 1 if problems else 0
 
 
-app = command_app("schedule", ScheduleOptions, run_schedule, {"--time-limit": "--limit"})
+app = command_app(
+    "schedule", ScheduleOptions, run_schedule, {"--time-limit": "--limit", "--dependence": "--copula-correlation"}
+)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
@@ -29,7 +27,6 @@ from satcost_gnn.cli.options import (
 )
 from satcost_gnn.cli.solver_comments import (
     TERMINATED,
-    LastProgress,
     Terminated,
     comments,
     comments_when_terminated,
@@ -138,24 +135,25 @@ def progress_text(progress: Progress) -> str:
 
 
 class LiveLine:
-    """One line on standard error that is written over and over; taken away at the end."""
+    """What is going on, on a line of standard error that is written over and over, if shown; taken away at the end."""
 
     def __init__(self, shown: bool) -> None:
         self._shown = shown
         self._width = 0
+        #: What was going on last.
+        self.seen: Progress | None = None
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self._write("")
 
-    @property
-    def callback(self) -> Callable[[Progress], None] | None:
-        """What shows progress; None if nothing is to be shown."""
-        return (lambda progress: self._write(progress_text(progress))) if self._shown else None
+    def __call__(self, progress: Progress) -> None:
+        """Show it."""
+        self.seen = progress
+        if self._shown:
+            self._write(progress_text(progress))
 
     def _write(self, text: str) -> None:
         if self._shown:
@@ -201,15 +199,13 @@ def run_solve(options: SolveOptions) -> int:
         read=ReadLimits(relaxed=options.relaxed),
     )
     began = command_began()
-    last = LastProgress()
+    line = LiveLine(not options.quiet and (options.watch or is_terminal(sys.stderr)))
     with PortfolioSolver.from_checkpoint(
         options.checkpoint, settings, solvers=options.solvers, device=options.device
     ) as solver:
         try:
-            shown = not options.quiet and (options.watch or is_terminal(sys.stderr))
-            with LiveLine(shown) as line, terminable():
-                last.further = line.callback
-                solution = solver.solve(options.path, last, begin=began)
+            with line, terminable():
+                solution = solver.solve(options.path, line, begin=began)
         except FormulaError as error:
             print(f"satcost: {error}", file=sys.stderr)
             return 1
@@ -219,7 +215,7 @@ def run_solve(options: SolveOptions) -> int:
             return 130
         except Terminated:
             if not options.quiet:
-                print("\n".join(comments_when_terminated(last.seen, began)))
+                print("\n".join(comments_when_terminated(line.seen, began)))
             print("s UNKNOWN", flush=True)
             return TERMINATED
     if not options.quiet:

@@ -7,7 +7,7 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import FrameType
 
 from satcost_gnn import __version__
@@ -40,21 +40,6 @@ def terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-class LastProgress:
-    """Keeps what was going on last, and passes it on."""
-
-    def __init__(self) -> None:
-        #: What it is passed on to.
-        self.further: Callable[[Progress], None] | None = None
-        self.seen: Progress | None = None
-
-    def __call__(self, progress: Progress) -> None:
-        """Take it."""
-        self.seen = progress
-        if self.further is not None:
-            self.further(progress)
-
-
 def _resources() -> list[str]:
     own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     cpu = sum(used.ru_utime + used.ru_stime for used in (own, children))
@@ -76,15 +61,7 @@ def comments(solution: Solution) -> list[str]:
 
 
 def comments_when_terminated(progress: Progress | None, began: float) -> list[str]:
-    """Return the ``c`` lines of a search that SIGTERM has ended.
-
-    Parameters
-    ----------
-    progress
-        What was going on last, None if nothing had begun.
-    began
-        When the command began, on the clock of :func:`time.monotonic`.
-    """
+    """Return the ``c`` lines of a search that SIGTERM has ended, begun when :func:`time.monotonic` said ``began``."""
     lines = [f"c satcost {__version__}", "c caught signal SIGTERM"]
     if progress is not None:
         lines.append(f"c phase: {progress.phase}")

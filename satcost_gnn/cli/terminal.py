@@ -37,23 +37,15 @@ def end_of(text: str, width: int) -> str:
 
 def wrapped(text: str, indent: str = "  ") -> str:
     """Return a text broken between words into lines that fit, all but the first with more indentation."""
-    return textwrap.fill(
-        text,
-        columns(),
-        initial_indent=indent,
-        subsequent_indent=indent + "  ",
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
+    return _filled(text, columns(), indent, indent + "  ")
 
 
 def beside(head: str, text: str) -> str:
     """Return a head and a text beside it, whose further lines stand under its first one."""
+    return _filled(text, max(columns(), len(head) + 20), head, " " * len(head))
+
+
+def _filled(text: str, width: int, first: str, further: str) -> str:
     return textwrap.fill(
-        text,
-        max(columns(), len(head) + 20),
-        initial_indent=head,
-        subsequent_indent=" " * len(head),
-        break_on_hyphens=False,
-        break_long_words=False,
+        text, width, initial_indent=first, subsequent_indent=further, break_on_hyphens=False, break_long_words=False
     )

@@ -80,8 +80,7 @@ def compare(
     drawn = Resamples.draw(len(runs), None, 500, seed)
     scores = {name: _scores(distribution, runs, column) for name, distribution in predictions.items()}
     means = {name: one.means(("rmse", "crps"), drawn.counts) for name, one in scores.items()}
-    whole = np.ones((1, len(runs)), dtype=np.float32)
-    values = {name: one.means(("rmse", "crps"), whole) for name, one in scores.items()}
+    values = {name: one.subset(np.ones(len(runs), dtype=bool)) for name, one in scores.items()}
     result: dict[str, Any] = {}
     for name in predictions:
         if name == reference:
@@ -89,8 +88,7 @@ def compare(
         result[name] = {}
         for label in ("rmse", "crps"):
             found = paired_difference(
-                float(values[name][label][0] - values[reference][label][0]),
-                means[name][label] - means[reference][label],
+                values[name][label] - values[reference][label], means[name][label] - means[reference][label]
             )
             result[name][label] = {
                 "difference": found.value,

@@ -29,8 +29,6 @@ class ScenarioProblem:
 
     Parameters
     ----------
-    scenario
-        The scenario.
     columns
         ``int64[m]``: solvers predicted, best first.
     table

@@ -26,13 +26,12 @@ from satcost_gnn.evaluate.metrics import (
     brier,
     coded_cost,
     expected_coded,
-    mean_crps,
     paired_bootstrap,
     rmse,
     solved_by,
     spearman,
 )
-from satcost_gnn.learn.registry import NAMES, make_estimator
+from satcost_gnn.learn.registry import make_estimator
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -145,8 +144,6 @@ def evaluate_scenario(
 
     Parameters
     ----------
-    scenario
-        The scenario.
     seed
         Seed of the inner folds.
     methods
@@ -169,10 +166,9 @@ def evaluate_scenario(
     problem = pose(scenario)
     table, cutoff = problem.table, problem.cutoff
     n, m = table.cost.shape
-    present = [method for method in methods if method.estimator in NAMES]
-    errors = {c.name: f"this version has no estimator {c.estimator!r}" for c in methods if c not in present}
-    members = [method for method in present if method.name in MEMBERS]
-    cdf = {method.name: np.full((n, m, table.grid.bins + 1), np.nan) for method in present}
+    errors: dict[str, str] = {}
+    members = [method for method in methods if method.name in MEMBERS]
+    cdf = {method.name: np.full((n, m, table.grid.bins + 1), np.nan) for method in methods}
     mixture = np.full((n, m, table.grid.bins + 1), np.nan)
     level, weights = np.full(n, np.nan), []
     par_cutoff = 10.0**cutoff
@@ -180,7 +176,7 @@ def evaluate_scenario(
     for number, fold in enumerate(np.unique(problem.folds)):
         held, rest = np.flatnonzero(problem.folds == fold), np.flatnonzero(problem.folds != fold)
         train, test = table.subset(rest), [table.instances[i] for i in held]
-        for method in present:
+        for method in methods:
             if method.name in errors:
                 continue
             try:
@@ -191,7 +187,7 @@ def evaluate_scenario(
         members = [method for method in members if method.name not in errors]
         expected = None
         if members:
-            inner = _assigned(len(rest), _INNER_FOLDS, seed + number)
+            inner = np.random.default_rng(seed + number).permutation(len(rest)) % _INNER_FOLDS
             parts = [_made(method).out_of_fold(train, inner) for method in members]
             y = coded_cost(train.cost, train.censored, "par2", cutoff)
             share = least_squares_weights([expected_coded(part, "par2", cutoff) for part in parts], y)
@@ -239,22 +235,13 @@ def _made(method: TabularMethod) -> Any:
     return make_estimator(method.estimator, **method.settings)
 
 
-def _assigned(n: int, folds: int, seed: int) -> Integers:
-    return np.random.default_rng(seed).permutation(n) % folds
-
-
-def _mean_rmse(point: Floats, problem: ScenarioProblem, coding: str, rows: Integers | None = None) -> float:
-    """Return the mean over solvers of the RMSE."""
-    rows = np.arange(len(point)) if rows is None else rows
+def _mean_rmse(problem: ScenarioProblem, coding: str, point: Floats, rows: Integers | slice = slice(None)) -> float:
+    """Return the mean over solvers of the RMSE on some rows."""
     y, stopped = problem.table.cost[rows], problem.table.censored[rows]
-    return float(
-        np.nanmean(
-            [
-                rmse(point[rows, j], y[:, j], stopped[:, j], coding=coding, cutoff=problem.cutoff)
-                for j in range(y.shape[1])
-            ]
-        )
-    )
+    found = [
+        rmse(point[rows, j], y[:, j], stopped[:, j], coding=coding, cutoff=problem.cutoff) for j in range(y.shape[1])
+    ]
+    return float(np.nanmean(found))
 
 
 def _measures(found: CostDistribution, problem: ScenarioProblem, level: Floats) -> dict[str, float]:
@@ -266,11 +253,11 @@ def _measures(found: CostDistribution, problem: ScenarioProblem, level: Floats) 
     inside = scores <= level[:, None]
     solvers = range(len(table.solvers))
     return {
-        **{f"rmse_{coding}": _mean_rmse(point, problem, coding) for coding, point in points.items()},
+        **{f"rmse_{coding}": _mean_rmse(problem, coding, point) for coding, point in points.items()},
         "spearman_solved": float(
             np.nanmean([spearman(points["solved"][:, j], table.cost[:, j], table.censored[:, j]) for j in solvers])
         ),
-        "crps": mean_crps(found, table.cost, table.censored, cutoff),
+        "crps": float(found.crps(table.cost, table.censored, cutoff).mean()),
         "brier": brier(p_solved, outcome),
         "auc": float(np.nanmean([auc(p_solved[:, j], outcome[:, j]) for j in solvers])),
         "coverage_80": float(inside.mean()),
@@ -283,18 +270,12 @@ def _difference(
     found: CostDistribution, reference: CostDistribution, problem: ScenarioProblem, seed: int
 ) -> dict[str, float]:
     ours, theirs = (expected_coded(part, "par2", problem.cutoff) for part in (found, reference))
-    paired = paired_bootstrap(
-        partial(_rows_rmse, ours, problem), partial(_rows_rmse, theirs, problem), len(ours), count=500, seed=seed
-    )
-    base = _mean_rmse(theirs, problem, "par2")
+    error = partial(_mean_rmse, problem, "par2")
+    paired = paired_bootstrap(partial(error, ours), partial(error, theirs), len(ours), count=500, seed=seed)
     return {
         "difference": paired.value,
         "low": paired.low,
         "high": paired.high,
         "p_value": paired.p_value,
-        "relative": paired.value / base,
+        "relative": paired.value / error(theirs),
     }
-
-
-def _rows_rmse(point: Floats, problem: ScenarioProblem, rows: Integers) -> float:
-    return _mean_rmse(point, problem, "par2", rows)

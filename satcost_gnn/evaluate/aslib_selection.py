@@ -19,7 +19,7 @@ from satcost_gnn.decide.pickers import PICKERS, make_picker, members
 from satcost_gnn.decide.static_schedule import SHARES, schedule_runtimes, static_schedule
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.evaluate.aslib_problem import ScenarioProblem
-from satcost_gnn.evaluate.metrics import bootstrap
+from satcost_gnn.evaluate.metrics import percentile_interval, resamples
 from satcost_gnn.learn.base import TrainingTable
 from satcost_gnn.learn.feature_matrix import FeatureMatrix
 from satcost_gnn.learn.rank_transform import RankTransform
@@ -294,14 +294,7 @@ def mean_scores(scores: Sequence[Floats], units: Sequence[float]) -> Floats:
 class FoldSelection:
     """Chooses a policy on the training side of each fold and charges it on the other side.
 
-    The solvers are all those of the scenario, of which the training side names the members.
-
-    Parameters
-    ----------
-    problem
-        The scenario.
-    seed
-        Seed of the pickers.
+    The solvers are all those of the scenario, of which the training side names the members. The seed is the pickers'.
     """
 
     def __init__(self, problem: ScenarioProblem, seed: int) -> None:
@@ -424,15 +417,16 @@ class FoldSelection:
         # Single and virtual best are those of all the scenario's solvers over all its instances.
         penalised = {k: par(self._runtime, np.isfinite(self._runtime), self._cutoff, k) for k in (2, 10)}
         bounds = {k: PortfolioBounds.of(cost) for k, cost in penalised.items()}
+        drawn = resamples(len(self._runtime), seed=self._seed)
         for name, cost in self._cost.items():
             k = 10 if name.startswith("par10") else 2
-            interval = bootstrap(_Gap(cost, penalised[k]), len(cost), seed=self._seed)
+            gaps = [PortfolioBounds.of(penalised[k][rows]).closed_gap(cost[rows]) for rows in drawn]
             done[name] = {
                 "selector_s": float(cost.mean()),
                 "single_best_s": bounds[k].sbs,
                 "virtual_best_s": bounds[k].vbs,
                 "closed_gap": bounds[k].closed_gap(cost),
-                "closed_gap_95": [interval.low, interval.high],
+                "closed_gap_95": list(percentile_interval(np.array(gaps))),
                 "unsolved": int((cost > self._cutoff).sum()),
             }
         for kind, costs in self._alone.items():
@@ -441,17 +435,6 @@ class FoldSelection:
         done["pick_shares"] = dict(sorted(shares.items(), key=lambda item: -item[1]))
         done["policies"] = self._policies
         return done
-
-
-@dataclass(frozen=True, eq=False)
-class _Gap:
-    """The closed gap over some instances, of a selector's penalised costs ``[n]`` and the solvers' ``[n, m]``."""
-
-    cost: Floats
-    penalised: Floats
-
-    def __call__(self, rows: Integers) -> float:
-        return PortfolioBounds.of(self.penalised[rows]).closed_gap(self.cost[rows])
 
 
 def _placed(scores: Floats, columns: Integers, m: int) -> Floats:

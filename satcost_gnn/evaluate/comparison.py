@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.evaluate.horizons import measured, run_limits, sources
 from satcost_gnn.evaluate.methods import method, table_order
-from satcost_gnn.evaluate.metrics import paired_difference, percentile_interval
+from satcost_gnn.evaluate.metrics import PairedDifference, paired_difference, percentile_interval
 from satcost_gnn.evaluate.new_families import NewFamilies, new_families
 from satcost_gnn.evaluate.protocol import SELECTION_UNIT, Progress
 from satcost_gnn.evaluate.results import Predicted, Results
@@ -49,13 +50,9 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Difference:
+class Difference(PairedDifference):
     """How a method differs from the reference, with the p-value corrected for the number of methods (Holm)."""
 
-    value: float
-    low: float
-    high: float
-    p_value: float
     p_holm: float
 
 
@@ -152,8 +149,6 @@ class Comparison:
 
     Parameters
     ----------
-    results
-        What it is made of.
     cutoff
         log10 of the budget in the unit of the table.
     runs
@@ -198,17 +193,11 @@ class _Collected:
 
     values: dict[str, list[float]] = field(default_factory=dict)
     resampled: dict[str, list[Floats]] = field(default_factory=dict)
-    calibration: dict[int, list[CalibrationRow]] = field(default_factory=dict)
-    reliability: list[Floats] = field(default_factory=list)
-    families: dict[str, list[dict[str, float]]] = field(default_factory=dict)
-    untouched: list[dict[str, float]] = field(default_factory=list)
-    other_solvers: dict[str, list[dict[str, float]]] = field(default_factory=dict)
-    horizons: dict[str, list[Mapping[str, Mapping[str, Mapping[str, float]]]]] = field(default_factory=dict)
+    #: Of each seed: what is averaged over seeds, by the names of the fields of :class:`Row`.
+    means: list[dict[str, Any]] = field(default_factory=list)
     selections: list[Selection] = field(default_factory=list)
     solve: Floats | None = None
     seeds: list[int] = field(default_factory=list)
-    fit_s: list[float] = field(default_factory=list)
-    predict_s: list[float] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     lacking: int = 0
     first: Scores | None = None
@@ -225,14 +214,10 @@ def compare_all(
 
     Parameters
     ----------
-    results
-        Predictions and what the runs did cost.
     cutoff
         log10 of the budget for the measures that need one, in the unit of the table.
     resamples
         Bootstrap resamples: of instances, and for the split by family of whole families.
-    progress
-        Makes a progress reporter.
     observe
         Called with each method's predictions, one seed at a time.
     """
@@ -253,7 +238,7 @@ def compare_all(
             mine = collected.setdefault(name, _Collected())
             _collect(mine, results, one, runs, drawn, cutoff)
             if SELECTION_UNIT in one.calibrated:
-                _collect_horizons(mine, results, one, limits, source)
+                mine.means[-1]["horizons"] = _horizons(results, one, limits, source)
             if isinstance(problem, SelectionProblem) and SELECTION_UNIT in one.calibrated:
                 seen, positions = one.held_out[SELECTION_UNIT]
                 training = fitted(problem, seen, [setup.data.instances[k].gbdhash for k in positions])
@@ -304,27 +289,36 @@ def _collect(mine: _Collected, results: Results, one: Predicted, runs: Runs, dra
         mine.values.setdefault(name, []).append(value)
     for name, found in scores.resampled(drawn).items():
         mine.resampled.setdefault(name, []).append(found)
-    _collect_calibration(mine, results, one, runs, scores)
     groups = np.array(runs.groups, dtype=str)
-    for family in sorted(set(runs.groups)):
-        members = groups == family
-        if members.sum() >= LEAST_IN_FAMILY:
-            mine.families.setdefault(family, []).append(_counted(scores, members))
+    families = {family: groups == family for family in sorted(set(runs.groups))}
+    means: dict[str, Any] = {
+        "calibration": _calibration(results, one, runs, scores),
+        "reliability": scores.observed(RELIABILITY_LEVELS),
+        "families": {
+            family: _counted(scores, members)
+            for family, members in families.items()
+            if members.sum() >= LEAST_IN_FAMILY
+        },
+        "untouched": {},
+        "other_solvers": {},
+        "horizons": {},
+        "fit_s": one.fit_seconds[unit],
+        "predict_s": one.predict_seconds[unit],
+    }
     if setup.split == "family":
         sides = setup.side_names(None)
         untouched = np.array([sides.get(table.instances[k].gbdhash) == "test" for k in runs.rows])
         if untouched.any():
-            mine.untouched.append(_counted(scores, untouched))
+            means["untouched"] = _counted(scores, untouched)
     for column, solver in enumerate(setup.solvers[1:], start=1):
         its = Runs.of(table, solver, cutoff)
         if len(its):
             others = Scores.of(one.calibrated[unit][its.rows, column], its, limits[its.rows, column])
             counts = {"n": float(len(its)), "n_solved": float((~its.censored).sum())}
-            mine.other_solvers.setdefault(solver, []).append(counts | others.values())
+            means["other_solvers"][solver] = counts | others.values()
+    mine.means.append(means)
     if one.seed is not None:
         mine.seeds.append(one.seed)
-    mine.fit_s.append(one.fit_seconds[unit])
-    mine.predict_s.append(one.predict_seconds[unit])
     mine.lacking = max(mine.lacking, one.lacking)
     if one.note and one.note not in mine.notes:
         mine.notes.append(one.note)
@@ -332,15 +326,14 @@ def _collect(mine: _Collected, results: Results, one: Predicted, runs: Runs, dra
         mine.first = scores
 
 
-def _collect_horizons(
-    mine: _Collected, results: Results, one: Predicted, limits: Floats, source: NDArray[np.str_]
-) -> None:
+def _horizons(results: Results, one: Predicted, limits: Floats, source: NDArray[np.str_]) -> dict[str, Any]:
     table, predicted = results.tables[SELECTION_UNIT], one.calibrated[SELECTION_UNIT]
+    found = {}
     for column, solver in enumerate(results.setup.solvers):
         known = np.flatnonzero(table.known[:, column])
         costs = table.cost[known, column], table.censored[known, column]
-        found = measured(predicted[known, column], *costs, limits[known, column], source[known])
-        mine.horizons.setdefault(solver, []).append(found)
+        found[solver] = measured(predicted[known, column], *costs, limits[known, column], source[known])
+    return found
 
 
 def _counted(scores: Scores, members: NDArray[np.bool_]) -> dict[str, float]:
@@ -349,7 +342,8 @@ def _counted(scores: Scores, members: NDArray[np.bool_]) -> dict[str, float]:
     return counts | scores.subset(members)
 
 
-def _collect_calibration(mine: _Collected, results: Results, one: Predicted, runs: Runs, scores: Scores) -> None:
+def _calibration(results: Results, one: Predicted, runs: Runs, scores: Scores) -> dict[int, dict[str, float]]:
+    """Return level -> the fields of a :class:`CalibrationRow`, of one seed."""
     unit = results.setup.units[0]
     raw = Scores.of(one.raw[unit][runs.rows, 0], runs, results.cutoffs[unit][runs.rows, 0])
     held_out, where = one.held_out[unit]
@@ -360,23 +354,23 @@ def _collect_calibration(mine: _Collected, results: Results, one: Predicted, run
         chosen, whole.cost[chosen, 0], whole.censored[chosen, 0], [whole.groups[k] for k in chosen], runs.cutoff
     )
     check = Scores.of(held_out[np.flatnonzero(known), 0], checked, runs.cutoff) if len(chosen) else None
-    mine.reliability.append(scores.observed(RELIABILITY_LEVELS))
+    own, before, after = (
+        one.subset(np.ones(len(one.runs), dtype=bool)) if one is not None else {} for one in (scores, raw, check)
+    )
     nothing = float("nan")
-    for level in LEVELS:
-        name = f"coverage_{level}"
-        own, before = scores.subset(np.ones(len(runs), dtype=bool)), raw.subset(np.ones(len(runs), dtype=bool))
-        after = check.subset(np.ones(len(checked), dtype=bool)) if check is not None else {}
-        row = CalibrationRow(
-            solved=own[name],
-            raw=before[name],
-            all_runs=_inside(scores, level),
-            least=scores.bounds[level][0],
-            most=scores.bounds[level][1],
-            held_out=after.get(name, nothing),
-            held_out_all=_inside(check, level) if check is not None else nothing,
-            width=own[f"width_{level}"],
-        )
-        mine.calibration.setdefault(level, []).append(row)
+    return {
+        level: {
+            "solved": own[f"coverage_{level}"],
+            "raw": before[f"coverage_{level}"],
+            "all_runs": _inside(scores, level),
+            "least": scores.bounds[level][0],
+            "most": scores.bounds[level][1],
+            "held_out": after.get(f"coverage_{level}", nothing),
+            "held_out_all": _inside(check, level) if check is not None else nothing,
+            "width": own[f"width_{level}"],
+        }
+        for level in LEVELS
+    }
 
 
 def _inside(scores: Scores, level: int) -> float:
@@ -392,42 +386,26 @@ def _row(name: str, mine: _Collected) -> Row:
         low, high = percentile_interval(np.mean(mine.resampled[measure], axis=0))
         sd = float(found.std(ddof=1)) if len(found) > 1 else float("nan")
         values[measure] = Value(float(found.mean()), sd, low, high)
+    means = _mean(mine.means)
+    means["calibration"] = {level: CalibrationRow(**found) for level, found in means["calibration"].items()}
     return Row(
         name=name,
         label=method(name).label,
         seeds=tuple(mine.seeds),
         values=values,
         by_seed=mine.values,
-        calibration={level: _mean_calibration(found) for level, found in mine.calibration.items()},
-        reliability=np.mean(mine.reliability, axis=0),
-        families={family: _mean_values(found) for family, found in mine.families.items()},
-        untouched=_mean_values(mine.untouched) if mine.untouched else {},
-        other_solvers={solver: _mean_values(found) for solver, found in mine.other_solvers.items()},
-        horizons={solver: _mean_horizons(found) for solver, found in mine.horizons.items()},
-        fit_s=float(np.mean(mine.fit_s)),
-        predict_s=float(np.mean(mine.predict_s)),
         lacking=mine.lacking,
         notes=tuple(mine.notes),
+        **means,
     )
 
 
-def _mean_values(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
-
-
-def _mean_horizons(
-    found: Sequence[Mapping[str, Mapping[str, Mapping[str, float]]]],
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Return means over seeds; of a decade, over the seeds that predict enough runs in it."""
-    result: dict[str, dict[str, dict[str, float]]] = {}
-    for source in found[0]:
-        rows = dict.fromkeys(row for one in found for row in one[source])
-        result[source] = {row: _mean_values([one[source][row] for one in found if row in one[source]]) for row in rows}
-    return result
-
-
-def _mean_calibration(found: Sequence[CalibrationRow]) -> CalibrationRow:
-    return CalibrationRow(**_mean_values([vars(one) for one in found]))
+def _mean(found: Sequence[Any]) -> Any:
+    """Return means over seeds, of dictionaries part by part: of what some seeds lack, over the others."""
+    if isinstance(found[0], Mapping):
+        keys = dict.fromkeys(key for one in found for key in one)
+        return {key: _mean([one[key] for one in found if key in one]) for key in keys}
+    return np.mean(found, axis=0)
 
 
 def _differences(
@@ -448,8 +426,7 @@ def _differences(
             tests[name] = paired_difference(value, resampled)
         corrected = holm([tests[name].p_value for name in others])
         for name, p_holm in zip(others, corrected, strict=True):
-            found = tests[name]
-            result[name][measure] = Difference(found.value, found.low, found.high, found.p_value, p_holm)
+            result[name][measure] = Difference(**vars(tests[name]), p_holm=p_holm)
     return result
 
 
@@ -459,10 +436,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     NaN stays NaN and doesn't count.
     """
     p = np.asarray(p_values, dtype=np.float64)
+    count = int((~np.isnan(p)).sum())
+    order = np.argsort(p, kind="stable")[:count]  # NaN comes last
     found = np.full(len(p), np.nan)
-    order = [k for k in np.argsort(p, kind="stable") if not np.isnan(p[k])]
-    largest = 0.0
-    for rank, k in enumerate(order):
-        largest = max(largest, min(1.0, float(p[k]) * (len(order) - rank)))
-        found[k] = largest
+    found[order] = np.minimum(np.maximum.accumulate(p[order] * (count - np.arange(count))), 1.0)
     return [float(value) for value in found]

@@ -93,14 +93,8 @@ class Document:
         """Append blocks."""
         self.blocks.extend(blocks)
 
-    def to_markdown(self, pictures: str) -> str:
-        """Return it as Markdown.
-
-        Parameters
-        ----------
-        pictures
-            Directory of the pictures, relative to the file.
-        """
+    def to_markdown(self) -> str:
+        """Return it as Markdown, with its pictures in ``figures/``."""
         lines = [f"# {self.title}", ""]
         for block in self.blocks:
             if isinstance(block, Heading):
@@ -115,7 +109,7 @@ class Document:
                     bold = number in block.strong
                     lines += [_row([f"**{cell}**" if bold and cell else cell for cell in row])]
             else:
-                lines += [f"![{block.text}]({pictures}/{block.name}.svg)", "", f"*{block.text}*"]
+                lines += [f"![{block.text}](figures/{block.name}.svg)", "", f"*{block.text}*"]
             lines += [""]
         return "\n".join(lines)
 
@@ -173,7 +167,7 @@ class Document:
             if isinstance(block, Picture):
                 write_bytes(directory / "figures" / f"{block.name}.svg", block.svg)
         paths = directory / f"{name}.md", directory / f"{name}.html"
-        for path, text in zip(paths, (self.to_markdown("figures"), self.to_html()), strict=True):
+        for path, text in zip(paths, (self.to_markdown(), self.to_html()), strict=True):
             write_text(path, text)
         return paths
 

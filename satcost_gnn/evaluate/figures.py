@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.core.distribution import UNIT_LABELS
-from satcost_gnn.evaluate.comparison import RELIABILITY_LEVELS, Comparison, Row, Value
+from satcost_gnn.evaluate.comparison import RELIABILITY_LEVELS, Comparison, Row
 from satcost_gnn.evaluate.methods import ABLATIONS, headline
 from satcost_gnn.evaluate.scores import LEVELS, MEASURES
 from satcost_gnn.evaluate.selection import SelectionProblem
@@ -28,13 +28,6 @@ def _names_down(axes: Any, names: Sequence[str], size: float = 8) -> None:
     axes.set_ylim(-0.7, len(names) - 0.3)
 
 
-def _value(axes: Any, value: Value, place: int, colour: str) -> None:
-    """Draw a measure with its interval, nothing if it isn't defined."""
-    if np.isfinite(value.value):
-        axes.plot([value.low, value.high], [place, place], color=colour, lw=2.4, solid_capstyle="round", alpha=0.75)
-        axes.plot(value.value, place, "o", color=colour, ms=5)
-
-
 def _colour(comparison: Comparison, name: str) -> str:
     if comparison.rows[name].is_network:
         return _NETWORK
@@ -49,19 +42,37 @@ def chosen(comparison: Comparison, count: int) -> list[str]:
     return list(dict.fromkeys(name for name in names if name in comparison.rows))[:count]
 
 
-def intervals(comparison: Comparison, measures: Sequence[str] = ("rmse", "crps", "c_index")) -> bytes:
+def intervals(comparison: Comparison) -> bytes:
     """Draw measures of all methods with their intervals."""
-    names = list(comparison.rows)[::-1]
-    figure = new_figure(10.5, 0.8 + 0.27 * len(names))
-    for axes, measure in zip(np.atleast_1d(figure.subplots(1, len(measures), sharey=True)), measures, strict=True):
-        for place, name in enumerate(names):
-            value = comparison.rows[name].values[measure]
-            colour = _colour(comparison, name)
-            _value(axes, value, place, colour)
-        _names_down(axes, names)
-        axes.set_xlabel(
-            MEASURES[measure].heading + (" (less is better)" if MEASURES[measure].better < 0 else ""), fontsize=9
-        )
+    lines = [(name, row, _colour(comparison, name)) for name, row in comparison.rows.items()]
+    return _measures(lines, ("rmse", "crps", "c_index"))
+
+
+def ablations(comparison: Comparison) -> bytes:
+    """Draw measures by what a method sees."""
+    lines = [
+        (f"{part.seen}: {name}", comparison.rows[name], _NETWORK if comparison.rows[name].is_network else _CLASSICAL)
+        for part in ABLATIONS
+        for name in part.methods
+        if name in comparison.rows
+    ]
+    measures = ("rmse", "crps", "spearman_within")
+    return _measures(lines, [m for m in measures if any(np.isfinite(row.values[m].value) for _, row, _ in lines)])
+
+
+def _measures(lines: Sequence[tuple[str, Row, str]], measures: Sequence[str]) -> bytes:
+    """Draw measures with their intervals side by side, a line for each label, row and colour, the first at the top."""
+    figure = new_figure(10.5, 0.8 + 0.28 * len(lines))
+    for axes, measure in zip(figure.subplots(1, len(measures), sharey=True, squeeze=False)[0], measures, strict=True):
+        for place, (_, row, colour) in enumerate(reversed(lines)):
+            value = row.values[measure]
+            if np.isfinite(value.value):
+                ends = [value.low, value.high]
+                axes.plot(ends, [place, place], color=colour, lw=2.4, solid_capstyle="round", alpha=0.75)
+                axes.plot(value.value, place, "o", color=colour, ms=5)
+        _names_down(axes, [label for label, _, _ in reversed(lines)])
+        better = " (less is better)" if MEASURES[measure].better < 0 else ""
+        axes.set_xlabel(MEASURES[measure].heading + better, fontsize=9)
         axes.grid(axis="x", color="#e6eaf0")
         axes.set_axisbelow(True)
         plain_axes(axes)
@@ -245,25 +256,4 @@ def pick_shares(comparison: Comparison) -> bytes:
     axes.set_xlabel("picks, % of the instances that the probe doesn't solve", fontsize=9)
     figure.legend(loc="outside lower center", ncols=min(6, len(problem.portfolio)), fontsize=8, frameon=False)
     plain_axes(axes)
-    return svg(figure)
-
-
-def ablations(comparison: Comparison, measures: Sequence[str] = ("rmse", "crps", "spearman_within")) -> bytes:
-    """Draw measures by what a method sees."""
-    lines: list[tuple[str, Row]] = []
-    for part in ABLATIONS:
-        there = [name for name in part.methods if name in comparison.rows]
-        lines += [(f"{part.seen}: {name}", comparison.rows[name]) for name in there]
-    lines.reverse()
-    measures = [m for m in measures if any(np.isfinite(row.values[m].value) for _, row in lines)]
-    figure = new_figure(10.5, 0.9 + 0.3 * len(lines))
-    for axes, measure in zip(figure.subplots(1, len(measures), sharey=True, squeeze=False)[0], measures, strict=True):
-        for place, (_, row) in enumerate(lines):
-            value = row.values[measure]
-            colour = _NETWORK if row.is_network else _CLASSICAL
-            _value(axes, value, place, colour)
-        _names_down(axes, [text for text, _ in lines])
-        axes.set_xlabel(MEASURES[measure].heading, fontsize=9)
-        axes.grid(axis="x", color="#e6eaf0")
-        plain_axes(axes)
     return svg(figure)

@@ -34,19 +34,9 @@ Numbers = dict[str, float]
 
 
 def run_limits(dataset: Dataset, solvers: Sequence[str], instances: Sequence[str]) -> Floats:
-    """Return the limit of the run that each label comes from.
+    """Return the limit of the run (with seed 0) that each label comes from.
 
-    Parameters
-    ----------
-    dataset
-        The runs; those with seed 0 count.
-    solvers, instances
-        Columns and rows.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``float64[n, m]``: log10 of CPU seconds; NaN without a run that was solved or censored.
+    It is ``float64[n_instances, n_solvers]``: log10 of CPU seconds; NaN without a run that was solved or censored.
     """
     found = np.full((len(instances), len(solvers)), np.nan)
     for row, name in enumerate(instances):
@@ -97,10 +87,7 @@ def overall(predicted: CostDistribution, cost: Floats, censored: Bools, limit: F
 def at_horizons(predicted: CostDistribution, cost: Floats, censored: Bools, limit: Floats) -> dict[str, Numbers]:
     """Return what is said of "solved by then" at each of :data:`HORIZONS_S` that enough runs reach.
 
-    Parameters
-    ----------
-    predicted, cost, censored, limit
-        See :func:`overall`; in CPU seconds.
+    Parameters are those of :func:`overall`, in CPU seconds.
 
     Returns
     -------
@@ -131,10 +118,7 @@ def at_horizons(predicted: CostDistribution, cost: Floats, censored: Bools, limi
 def by_decade(predicted: CostDistribution, cost: Floats, censored: Bools) -> dict[str, Numbers]:
     """Return coverage and width of the central 80 % intervals by decade of the predicted median.
 
-    Parameters
-    ----------
-    predicted, cost, censored
-        See :func:`overall`.
+    Parameters are those of :func:`overall`.
 
     Returns
     -------
@@ -168,13 +152,7 @@ def by_decade(predicted: CostDistribution, cost: Floats, censored: Bools) -> dic
 def measured(
     predicted: CostDistribution, cost: Floats, censored: Bools, limit: Floats, source: NDArray[np.str_]
 ) -> dict[str, Mapping[str, Mapping[str, float]]]:
-    """Return all numbers of one solver's predictions, for each source with enough runs.
-
-    Returns
-    -------
-    dict
-        Source -> ``overall``, each horizon (``by 60 s``) and each decade -> its numbers.
-    """
+    """Return source with enough runs -> ``overall``, each horizon (``by 60 s``) and each decade -> its numbers."""
     found: dict[str, Mapping[str, Mapping[str, float]]] = {}
     for name in sorted(set(source.tolist())):
         rows = np.flatnonzero((source == name) & ~np.isnan(limit))

@@ -15,7 +15,6 @@ from typing import Any, get_args
 from satcost_gnn.config import Modality
 from satcost_gnn.errors import EstimatorError
 from satcost_gnn.learn.registry import NAMES, make_estimator
-from satcost_gnn.runtime.logs import log
 
 NETWORK = "gnn"
 #: The network mixed with others, as the configuration says.
@@ -112,8 +111,6 @@ class Ablation:
 
     Parameters
     ----------
-    seen
-        What, in words.
     stages
         Stages of preprocessing that it takes.
     methods
@@ -188,12 +185,7 @@ def method(name: str) -> Method:
 
 
 def chosen_methods(names: Sequence[str] | None) -> list[Method]:
-    """Return what is compared, each once, the network last since it is the dearest.
-
-    Parameters
-    ----------
-    names
-        Names, None for the default: all of :data:`DEFAULT` and every other estimator of the registry.
+    """Return what is compared, each once, the network last since it is the dearest; None for all that there is.
 
     Raises
     ------
@@ -201,20 +193,11 @@ def chosen_methods(names: Sequence[str] | None) -> list[Method]:
         If a name that was asked for is unknown.
     """
     if names is None:
-        present = [one for one in DEFAULT if one.kind in NAMES]
-        for one in DEFAULT:
-            if one not in present:
-                log.info(f"left out: {one.name}: there is no estimator {one.kind!r}")
         listed = {one.kind for one in DEFAULT}
-        found = [*present, *(method(name) for name in NAMES if name not in listed)]
+        found = [*DEFAULT, *(method(name) for name in NAMES if name not in listed)]
     else:
         found = [method(name.strip()) for name in names if name.strip()]
-        for one in found:
-            if one.kind not in NAMES:
-                raise EstimatorError(f"found estimator {one.name!r}; this package has {', '.join(NAMES)}")
-    unique = list(dict.fromkeys(one.name for one in found))
-    by_name = {one.name: one for one in found}
-    return sorted((by_name[name] for name in unique), key=lambda one: one.is_network)
+    return sorted({one.name: one for one in found}.values(), key=lambda one: one.is_network)
 
 
 def headline(names: Collection[str]) -> str:

@@ -23,9 +23,10 @@ from numpy.typing import ArrayLike, NDArray
 from satcost_gnn.core.distribution import CostDistribution
 
 Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 
+#: Solved runs that a group needs for a rank correlation of its own.
+LEAST_RANKED = 15
 CODINGS = ("solved", "capped", "par2")
 _LOG10_2 = float(np.log10(2.0))
 
@@ -109,77 +110,47 @@ def rmse(
 
     With ``capped``, predictions are capped too; with ``par2`` they are taken as they are (see :func:`expected_coded`).
     """
-    error = _errors(prediction, log10_cost, censored, coding, cutoff)
-    return float(np.sqrt(np.mean(error**2))) if len(error) else float("nan")
-
-
-def mae(
-    prediction: ArrayLike,
-    log10_cost: ArrayLike,
-    censored: ArrayLike = False,
-    *,
-    coding: str = "solved",
-    cutoff: float | None = None,
-) -> float:
-    """Return the mean absolute error in decades, in a coding of censored runs; NaN if no run is left."""
-    error = _errors(prediction, log10_cost, censored, coding, cutoff)
-    return float(np.mean(np.abs(error))) if len(error) else float("nan")
-
-
-def geometric_mean_ratio(prediction: ArrayLike, log10_cost: ArrayLike, censored: ArrayLike = False) -> float:
-    """Return the geometric mean over solved runs of max(predicted / true, true / predicted): at least 1."""
-    return float(10.0 ** mae(prediction, log10_cost, censored))
-
-
-def within_factor(
-    prediction: ArrayLike, log10_cost: ArrayLike, censored: ArrayLike = False, *, factor: float = 2.0
-) -> float:
-    """Return the share of solved runs whose prediction is within a factor of the truth, both ways, ends included."""
-    if not factor >= 1:
-        raise ValueError(f"found factor {factor}; expected a number of at least 1")
-    error = _errors(prediction, log10_cost, censored, "solved", None)
-    return float(np.mean(np.abs(error) <= np.log10(factor) + 1e-12)) if len(error) else float("nan")
+    predicted = _floats(prediction)
+    if coding == "capped" and cutoff is not None:
+        predicted = np.minimum(predicted, cutoff)
+    predicted, y = _kept(predicted, coded_cost(log10_cost, _mask(censored, log10_cost), coding, cutoff))
+    return float(np.sqrt(np.mean((predicted - y) ** 2))) if len(y) else float("nan")
 
 
 def spearman(prediction: ArrayLike, log10_cost: ArrayLike, censored: ArrayLike = False) -> float:
     """Return Spearman's rank correlation over solved runs, ties sharing ranks; NaN if either side is constant."""
-    predicted, y = _kept(prediction, coded_cost(_floats(log10_cost), _mask(censored, log10_cost), "solved"))
-    if len(y) < 2:
-        return float("nan")
-    a, b = _ranks(predicted), _ranks(y)
-    a, b = a - a.mean(), b - b.mean()
+    predicted, y = _kept(prediction, coded_cost(log10_cost, _mask(censored, log10_cost), "solved"))
+    a, b = (_ranks(values) - 0.5 * (len(y) + 1) for values in (predicted, y))
     norm = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / norm if norm > 0 else float("nan")
 
 
 def spearman_within(
-    prediction: ArrayLike,
-    log10_cost: ArrayLike,
-    groups: Sequence[str],
-    censored: ArrayLike = False,
-    *,
-    least: int = 15,
+    prediction: ArrayLike, log10_cost: ArrayLike, groups: ArrayLike, censored: ArrayLike = False
 ) -> float:
     """Return the mean over groups of the rank correlation within each, weighted by their solved runs.
 
-    Groups with fewer than ``least`` solved runs, or with constant costs, are left out; a constant prediction counts as
-    0. NaN if no group is left.
+    Groups with fewer than :data:`LEAST_RANKED` solved runs, or with constant costs, are left out; a constant prediction
+    counts as 0. NaN if no group is left.
     """
-    predicted, y = _floats(prediction), coded_cost(_floats(log10_cost), _mask(censored, log10_cost), "solved")
-    names = np.asarray(groups, dtype=object)
-    if not predicted.shape == y.shape == names.shape or y.ndim != 1:
-        raise ValueError(f"found predictions {predicted.shape}, costs {y.shape}, groups {names.shape}; expected (n,)")
-    there = ~np.isnan(predicted) & ~np.isnan(y)
-    total, weight = 0.0, 0
-    for name in sorted(set(names[there].tolist()), key=str):
-        rows = there & (names == name)
-        count = int(rows.sum())
-        if count < least or np.ptp(y[rows]) == 0:
-            continue
-        found = spearman(predicted[rows], y[rows])
-        total += count * (0.0 if np.isnan(found) else found)
-        weight += count
-    return total / weight if weight else float("nan")
+    cost = coded_cost(log10_cost, _mask(censored, log10_cost), "solved")
+    predicted, y, names = _kept(prediction, cost, groups)
+    _, member, size = np.unique(names, return_inverse=True, return_counts=True)
+
+    def centred(values: Floats) -> Floats:
+        """Return the ranks within each group, ties sharing ranks, less the group's mean rank."""
+        _, dense = np.unique(values, return_inverse=True)
+        ranks = _ranks(member * len(values) + dense)
+        return np.asarray(ranks - (np.bincount(member, weights=ranks) / size)[member])
+
+    a, b = centred(predicted), centred(y)
+    aa, bb, ab = (np.bincount(member, weights=product) for product in (a * a, b * b, a * b))
+    counted = (size >= LEAST_RANKED) & (bb > 0)
+    if not counted.any():
+        return float("nan")
+    norm = np.sqrt(aa * bb)
+    found = np.divide(ab, norm, out=np.zeros(len(size)), where=norm > 0)
+    return float(np.average(found[counted], weights=size[counted]))
 
 
 def c_index(prediction: ArrayLike, log10_cost: ArrayLike, censored: ArrayLike = False) -> float:
@@ -200,77 +171,6 @@ def c_index(prediction: ArrayLike, log10_cost: ArrayLike, censored: ArrayLike = 
 
 
 # Quality of distributions ---------------------------------------------------------------------------------------------
-
-
-def mean_crps(
-    distribution: CostDistribution,
-    log10_cost: ArrayLike,
-    censored: ArrayLike = False,
-    limit: ArrayLike | None = None,
-) -> float:
-    """Return the mean continuous ranked probability score in decades (see :meth:`CostDistribution.crps`).
-
-    Where runs were stopped, set the limit to (log10 of) the cutoff: without it the mean isn't a proper score.
-    """
-    score = distribution.crps(log10_cost, censored, limit)
-    score = score[~np.isnan(score)]
-    return float(score.mean()) if len(score) else float("nan")
-
-
-@dataclass(frozen=True)
-class IntervalCoverage:
-    """How often central intervals hold the truth, and how wide they are.
-
-    Parameters
-    ----------
-    nominal
-        What the coverage should be.
-    solved
-        Share of the solved runs that lie in their interval.
-    least, most
-        Bounds on the share of all runs: a censored run surely lies in an interval that begins below its bound and
-        has no upper end within the grid, and possibly in one that ends above its bound.
-    width
-        Mean width in decades; an interval that has no upper end within the grid counts to the grid's end.
-    runs, censored
-        Number of runs, and of those that are censored.
-    """
-
-    nominal: float
-    solved: float
-    least: float
-    most: float
-    width: float
-    runs: int
-    censored: int
-
-
-def interval_coverage(
-    distribution: CostDistribution, log10_cost: ArrayLike, censored: ArrayLike = False, *, coverage: float = 0.8
-) -> IntervalCoverage:
-    """Return coverage and width of the central intervals with a nominal coverage."""
-    low, high = distribution.interval(coverage)
-    open_end = distribution.censored_above(0.5 + coverage / 2)
-    y = np.broadcast_to(_floats(log10_cost), low.shape)
-    stopped = np.broadcast_to(np.asarray(censored, dtype=bool), low.shape)
-    there = ~np.isnan(y)
-    low, high, y = low[there], high[there], y[there]
-    open_end, stopped = open_end[there], stopped[there]
-    if not len(y):
-        nan = float("nan")
-        return IntervalCoverage(coverage, nan, nan, nan, nan, 0, 0)
-    inside = (low <= y) & ((y <= high) | open_end)
-    surely = np.where(stopped, (low <= y) & open_end, inside)
-    possibly = np.where(stopped, (y < high) | open_end, inside)
-    return IntervalCoverage(
-        nominal=coverage,
-        solved=float(inside[~stopped].mean()) if (~stopped).any() else float("nan"),
-        least=float(surely.mean()),
-        most=float(possibly.mean()),
-        width=float((high - low).mean()),
-        runs=len(y),
-        censored=int(stopped.sum()),
-    )
 
 
 def solved_by(log10_cost: ArrayLike, censored: ArrayLike, cutoff: float) -> Floats:
@@ -294,28 +194,10 @@ def auc(probability: ArrayLike, outcome: ArrayLike) -> float:
     if not positive or not negative:
         return float("nan")
     # Mann-Whitney: the rank sum of the positives, ties sharing ranks.
-    rank_sum = float(_ranks(p)[o == 1].sum()) + positive
-    return (rank_sum - positive * (positive + 1) / 2) / (positive * negative)
+    return (float(_ranks(p)[o == 1].sum()) - positive * (positive + 1) / 2) / (positive * negative)
 
 
 # Uncertainty of the measures ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class BootstrapInterval:
-    """A measure with its bootstrap percentile interval.
-
-    Parameters
-    ----------
-    value
-        The measure on all instances.
-    low, high
-        Ends of the interval.
-    """
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -327,7 +209,7 @@ class PairedDifference:
     value
         First less second, on all instances.
     low, high
-        Ends of the bootstrap percentile interval.
+        Ends of the 95 % bootstrap percentile interval.
     p_value
         Two-sided: twice the smaller share of resamples on either side of 0 (ties half), at least 2 / (resamples + 1).
     """
@@ -348,65 +230,29 @@ def resamples(n: int, groups: Sequence[str] | None = None, *, count: int = 1000,
     rng = np.random.default_rng(seed)
     if groups is None:
         return [rng.integers(0, n, n) for _ in range(count)]
-    if len(groups) != n:
-        raise ValueError(f"found {len(groups)} groups for {n} instances")
     names, member = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     rows = [np.flatnonzero(member == group) for group in range(len(names))]
     return [np.concatenate([rows[group] for group in rng.integers(0, len(names), len(names))]) for _ in range(count)]
 
 
-def bootstrap(
-    measure: Measure,
-    n: int,
-    groups: Sequence[str] | None = None,
-    *,
-    count: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> BootstrapInterval:
-    """Return a measure with its bootstrap percentile interval.
+def paired_bootstrap(first: Measure, second: Measure, n: int, *, count: int = 1000, seed: int = 0) -> PairedDifference:
+    """Return the difference of two measures over the same instances with its interval and p-value.
 
     Parameters
     ----------
-    measure
-        From instance indices (some repeated) to the measure over them.
+    first, second
+        From instance indices (some repeated) to the measure over them; every resample is given to both.
     n
         Number of instances.
-    groups
-        Group of each instance, to resample whole groups (families).
-    count
-        Number of resamples; those on which the measure is NaN are left out.
-    level
-        Coverage of the interval.
-    seed
-        Seed.
+    count, seed
+        Number of resamples, and their seed.
     """
-    found = np.array([measure(rows) for rows in resamples(n, groups, count=count, seed=seed)])
-    low, high = percentile_interval(found, level)
-    return BootstrapInterval(float(measure(np.arange(n))), low, high)
+    value = float(first(np.arange(n)) - second(np.arange(n)))
+    found = [first(part) - second(part) for part in resamples(n, count=count, seed=seed)]
+    return paired_difference(value, np.array(found))
 
 
-def paired_bootstrap(
-    first: Measure,
-    second: Measure,
-    n: int,
-    groups: Sequence[str] | None = None,
-    *,
-    count: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> PairedDifference:
-    """Return the difference of two measures over the same instances with its interval and p-value.
-
-    Parameters as for :func:`bootstrap`; every resample is given to both measures.
-    """
-    rows = resamples(n, groups, count=count, seed=seed)
-    everything = np.arange(n)
-    value = float(first(everything) - second(everything))
-    return paired_difference(value, np.array([first(part) - second(part) for part in rows]), level=level)
-
-
-def paired_difference(value: float, resampled: ArrayLike, *, level: float = 0.95) -> PairedDifference:
+def paired_difference(value: float, resampled: Floats) -> PairedDifference:
     """Return a difference of two measures with its interval and p-value.
 
     Parameters
@@ -415,12 +261,9 @@ def paired_difference(value: float, resampled: ArrayLike, *, level: float = 0.95
         On all instances.
     resampled
         On each of the resamples, which both measures were given; NaN is left out.
-    level
-        Coverage of the interval.
     """
-    found = _floats(resampled)
-    found = found[~np.isnan(found)]
-    low, high = percentile_interval(found, level)
+    found = resampled[~np.isnan(resampled)]
+    low, high = percentile_interval(found)
     if not len(found):
         return PairedDifference(value, low, high, float("nan"))
     below = float((found < 0).mean() + 0.5 * (found == 0).mean())
@@ -428,25 +271,23 @@ def paired_difference(value: float, resampled: ArrayLike, *, level: float = 0.95
     return PairedDifference(value, low, high, p_value)
 
 
-# Helpers --------------------------------------------------------------------------------------------------------------
-
-
-def percentile_interval(found: Floats, level: float = 0.95) -> tuple[float, float]:
-    """Return the ends of the bootstrap percentile interval of a measure on resamples; NaN is left out."""
-    if not 0 < level < 1:
-        raise ValueError(f"found level {level}; expected a number between 0 and 1")
+def percentile_interval(found: Floats) -> tuple[float, float]:
+    """Return the ends of the 95 % bootstrap percentile interval of a measure on resamples; NaN is left out."""
     found = found[~np.isnan(found)]
     if not len(found):
         return float("nan"), float("nan")
-    low, high = np.quantile(found, [0.5 - level / 2, 0.5 + level / 2])
+    low, high = np.quantile(found, [0.025, 0.975])
     return float(low), float(high)
+
+
+# Helpers --------------------------------------------------------------------------------------------------------------
 
 
 def _floats(values: ArrayLike) -> Floats:
     return np.asarray(values, dtype=np.float64)
 
 
-def _mask(censored: ArrayLike, log10_cost: ArrayLike) -> Bools:
+def _mask(censored: ArrayLike, log10_cost: ArrayLike) -> NDArray[np.bool_]:
     return np.broadcast_to(np.asarray(censored, dtype=bool), np.shape(log10_cost))
 
 
@@ -464,19 +305,8 @@ def _kept(first: ArrayLike, *others: ArrayLike) -> tuple[NDArray[Any], ...]:
     return tuple(array[there] for array in arrays)
 
 
-def _errors(
-    prediction: ArrayLike, log10_cost: ArrayLike, censored: ArrayLike, coding: str, cutoff: float | None
-) -> Floats:
-    y = coded_cost(log10_cost, _mask(censored, log10_cost), coding, cutoff)
-    predicted = _floats(prediction)
-    if coding == "capped" and cutoff is not None:
-        predicted = np.minimum(predicted, cutoff)
-    predicted, y = _kept(predicted, y)
-    return np.asarray(predicted - y, dtype=np.float64)
-
-
-def _ranks(values: Floats) -> Floats:
-    """Return ranks from 0, equal values sharing their mean rank."""
+def _ranks(values: NDArray[Any]) -> Floats:
+    """Return ranks from 1, equal values sharing their mean rank."""
     from scipy.stats import rankdata  # here: it takes most of a second to load
 
-    return np.asarray(rankdata(values) - 1.0, dtype=np.float64)
+    return np.asarray(rankdata(values), dtype=np.float64)

@@ -60,13 +60,7 @@ class NewFamilies:
 
 
 def new_families(setup: EvaluationSetup) -> NewFamilies | None:
-    """Return how well the detector tells new families; None for a split by instance.
-
-    Parameters
-    ----------
-    setup
-        Instances and splits; those that the probe solves are in none of it.
-    """
+    """Return how well the detector tells new families, without what the probe solves; None for a split by instance."""
     if setup.split != "family":
         return None
     rows: dict[str, DetectionRow] = {}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -45,16 +44,9 @@ SCHEMA = pa.schema(
 
 
 class PredictionRows:
-    """Writes the table method by method. Use as a context manager.
+    """Writes the table method by method. Use as a context manager: the file takes its place if there is no error.
 
-    Parameters
-    ----------
-    path
-        File; it takes its place when the writer is closed without an error.
-    results
-        What the predictions are of.
-    cutoffs
-        Unit -> budget of ``p_solved``, in the unit.
+    ``cutoffs`` are unit -> budget of ``p_solved``, in the unit.
     """
 
     def __init__(self, path: Path, results: Results, cutoffs: dict[str, float]) -> None:
@@ -69,10 +61,8 @@ class PredictionRows:
             self._open = opened.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._open.__exit__(kind, error, trace)
+    def __exit__(self, *exc: Any) -> None:
+        self._open.__exit__(*exc)
 
     def write(self, name: str, predicted: Predicted) -> None:
         """Append the predictions of a method and seed."""

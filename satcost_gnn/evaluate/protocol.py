@@ -108,8 +108,6 @@ class EvaluationSetup:
 
     Parameters
     ----------
-    dataset
-        The data set.
     data
         Its instances that the probe did not solve, with their labels; sides are those of the split by instance.
     solved_sides
@@ -199,8 +197,6 @@ def open_setup(
         What the table is of.
     methods
         Who is compared: parts of instances that none of them needs are not held in memory.
-    progress
-        For the log.
     cluster
         Where instances are preprocessed; None for this machine.
 
@@ -364,16 +360,7 @@ def run_fits(
 ) -> dict[str, str]:
     """Fit what has no predictions yet; return file -> what went wrong.
 
-    Parameters
-    ----------
-    setup, fits
-        What is to be done.
-    output
-        Directory of the evaluation.
-    jobs
-        Classical estimators fitted at a time; networks are trained one after the other.
-    progress
-        For the log.
+    ``jobs`` classical estimators are fitted at a time; networks are trained one after the other.
     """
     folder = output / "predictions"
     folder.mkdir(parents=True, exist_ok=True)
@@ -381,10 +368,8 @@ def run_fits(
     with progress(len(fits), "fits") as bar:
         waiting = [fit for fit in fits if not has_predictions(fit, output)]
         bar.skip(len(fits) - len(waiting))
-        for group, at_a_time in (
-            ([fit for fit in waiting if not fit.method.is_network], jobs),
-            ([fit for fit in waiting if fit.method.is_network], 1),
-        ):
+        for network in (False, True):
+            group = [fit for fit in waiting if fit.method.is_network == network]
 
             def ended(number: int, problem: str, group: list[Fit] = group) -> None:
                 fit = group[number]
@@ -393,8 +378,8 @@ def run_fits(
                     log.warning(f"{fit.label}: {problems[fit.file]}")
                 bar.advance()
 
-            jobs_of_group = [partial(_fit, setup, fit, output) for fit in group]
-            run_forked(jobs_of_group, [fit.label for fit in group], at_a_time, ended)
+            fitting = [partial(_fit, setup, fit, output) for fit in group]
+            run_forked(fitting, [fit.label for fit in group], 1 if network else jobs, ended)
     return problems
 
 
@@ -494,6 +479,3 @@ def _networks(
         }
     )
     return ensemble(fit_network(data, config), data, config, output / "networks" / "classical"), ""
-
-
-# Results --------------------------------------------------------------------------------------------------------------

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 
@@ -20,35 +18,25 @@ from satcost_gnn.evaluate.report_errors import (
     against_best_section,
     budget_text,
     families_section,
+    horizons_section,
+    number_text,
+    percent_text,
     scatter_section,
+    shown_families,
     unit_label,
     untouched_section,
+    with_interval,
 )
-from satcost_gnn.evaluate.report_horizons import horizons_section
-from satcost_gnn.evaluate.report_numbers import number_text, percent_text, shown_families, with_interval
 from satcost_gnn.evaluate.scores import LEVELS, MEASURES
 from satcost_gnn.evaluate.selection import SelectionProblem
 from satcost_gnn.runtime.progress import duration
-
-#: Results on the error over the fraction of the search, made by another program, that the report points to.
-ONLINE_RESULTS = Path("docs/benchmarks/online_restarts_500.md")
 
 # A nominal share of 80 % is met within this.
 _COVERAGE_SLACK = 0.03
 
 
-def report(comparison: Comparison, command: str, output: Path) -> Document:
-    """Return the report.
-
-    Parameters
-    ----------
-    comparison
-        Everything measured.
-    command
-        What made it, to be written above the tables.
-    output
-        Directory that it will stand in, for links.
-    """
+def report(comparison: Comparison, command: str) -> Document:
+    """Return the report, with the command that made it above the tables."""
     setup = comparison.results.setup
     document = Document(f"Estimators on {setup.dataset.directory.name}, split by {setup.split}")
     for section in (
@@ -66,7 +54,6 @@ def report(comparison: Comparison, command: str, output: Path) -> Document:
         _selection,
     ):
         section(document, comparison, command)
-    _over_the_search(document, output)
     _meaning(document, comparison)
     return document
 
@@ -378,18 +365,6 @@ def _solve_texts(comparison: Comparison, problem: SelectionProblem, name: str) -
         return ["", ""]
     par2 = comparison.solve[name]
     return [number_text(float(par2.mean())), number_text(problem.bounds.closed_gap(par2), 2)]
-
-
-def _over_the_search(document: Document, output: Path) -> None:
-    if ONLINE_RESULTS.is_file():
-        link = os.path.relpath(ONLINE_RESULTS, output)
-        document.add(
-            Heading("Error over the search"),
-            Paragraph(
-                "How the error falls with the share of the cost already spent, and over restarts, is measured on "
-                f"longer traces: [{ONLINE_RESULTS.name}]({link})."
-            ),
-        )
 
 
 def _meaning(document: Document, comparison: Comparison) -> None:

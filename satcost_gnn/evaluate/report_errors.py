@@ -1,18 +1,17 @@
-"""Sections of a report on errors: by estimator and family, and what each part of the input is worth."""
+"""Sections of a report on errors: by estimator, family and budget, and what each part of the input is worth."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from satcost_gnn.core.distribution import UNIT_LABELS
 from satcost_gnn.evaluate import figures
-from satcost_gnn.evaluate.comparison import TESTED, Comparison
+from satcost_gnn.evaluate.comparison import TESTED, Comparison, Value
 from satcost_gnn.evaluate.document import Bullets, Document, Heading, Paragraph, Picture, Table
 from satcost_gnn.evaluate.methods import ABLATIONS, headline
-from satcost_gnn.evaluate.report_numbers import number_text, shown_families, with_interval
 from satcost_gnn.evaluate.scores import MEASURES, RANK_RESAMPLES
 from satcost_gnn.evaluate.selection import stage_cpu_seconds
 
@@ -29,6 +28,31 @@ _MAIN = (
     "width_80",
 )
 _CODED = ("rmse_median", "rmse_capped", "rmse_par2", "crps_cutoff", "brier", "auc")
+_WHOSE = {"own": "runs of our own", "published": "published runs"}
+
+
+def number_text(value: float, digits: int = 3) -> str:
+    """Return a number of some digits, or a dash for NaN."""
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def percent_text(value: float) -> str:
+    """Return a share in percent, or a dash for NaN."""
+    return "–" if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def with_interval(value: Value, digits: int = 3) -> str:
+    """Return a measure and its interval."""
+    if math.isnan(value.value):
+        return "–"
+    return f"{value.value:.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]"
+
+
+def shown_families(comparison: Comparison) -> list[str]:
+    """Return the few methods that are shown by family."""
+    names = [comparison.reference, headline(comparison.rows), "forest", "linear"]
+    found = list(dict.fromkeys(name for name in names if name is not None and name in comparison.rows))
+    return (found or list(comparison.rows))[:3]
 
 
 def unit_label(comparison: Comparison) -> str:
@@ -214,5 +238,82 @@ def scatter_section(document: Document, comparison: Comparison, _: str) -> None:
             figures.scatter(comparison),
             "First seed. Grey: within a factor of 2 and of 10. Dots: solved runs, with the mean given that the run "
             "is solved; triangles: runs stopped there unsolved, with the median: right if it lies above the diagonal.",
+        ),
+    )
+
+
+def horizons_section(document: Document, comparison: Comparison, _: str) -> None:
+    """Tell how good predictions are at several budgets, own and published runs apart."""
+    names = [name for name in comparison.rows if any(comparison.rows[name].horizons.values())]
+    if not names:
+        return
+    document.add(
+        Heading("At every horizon"),
+        Paragraph(
+            "CPU seconds. At a budget, only runs whose limit reaches it count. Brier: mean squared error of the "
+            "probability of being solved by then, over that of saying the observed share of all; below 1 something is "
+            "known. A run that was stopped counts up to its own limit in CRPS and RMSE."
+        ),
+    )
+    shown = [name for name in shown_families(comparison) if name in names] or names[:1]
+    for solver, sources in comparison.rows[names[0]].horizons.items():
+        for source in sources:
+            found = {
+                name: comparison.rows[name].horizons[solver][source]
+                for name in names
+                if source in comparison.rows[name].horizons.get(solver, {})
+            }
+            first = next(iter(found.values()))
+            counts = first["overall"]
+            document.add(
+                Paragraph(
+                    f"**{solver}, {_WHOSE[source]}**: {counts['runs']:.0f} on test instances, "
+                    f"{counts['solved']:.0f} of them solved."
+                ),
+                _by_budget(found),
+            )
+            for name in shown:
+                if name in found:
+                    _decades(document, name, found[name])
+
+
+def _by_budget(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Table:
+    budgets = [row for row in next(iter(found.values())) if row.startswith("by ")]
+    lines = []
+    for name, rows in found.items():
+        whole = rows["overall"]
+        unsolved = whole["median_of_unsolved"]
+        cells = [number_text(whole[key]) for key in ("c_index", "crps", "rmse_capped")]
+        cells.append("–" if math.isnan(unsolved) else f"{10**unsolved:,.3g}")
+        for budget in budgets:
+            one = rows[budget]
+            ratio = one["brier"] / one["brier_constant"] if one["brier_constant"] > 0 else math.nan
+            cells += [number_text(ratio, 2), number_text(one["auc"], 2)]
+        lines.append([name, *cells])
+    headings = [text for budget in budgets for text in (f"Brier {budget}", f"AUC {budget}")]
+    return Table(
+        ["estimator", "C-index", "CRPS", "RMSE capped", "median of unsolved, s", *headings],
+        lines,
+    )
+
+
+def _decades(document: Document, name: str, rows: Mapping[str, Mapping[str, float]]) -> None:
+    decades = {row: numbers for row, numbers in rows.items() if "least" in numbers}
+    if not decades:
+        return
+    document.add(
+        Paragraph(f"Central 80 % intervals of **{name}** by decade of the predicted median:"),
+        Table(
+            ["predicted median, s", "runs", "inside, at least", "at most", "width, decades"],
+            [
+                [
+                    row,
+                    f"{one['runs']:.0f}",
+                    f"{percent_text(one['least'])} %",
+                    f"{percent_text(one['most'])} %",
+                    number_text(one["width"], 2),
+                ]
+                for row, one in decades.items()
+            ],
         ),
     )

@@ -14,9 +14,7 @@ from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.evaluate.stored_predictions import StoredPredictions
 from satcost_gnn.learn.base import TrainingTable
 from satcost_gnn.learn.calibration import Calibration
-from satcost_gnn.learn.labelled_instances import (
-    largest_solved,
-)
+from satcost_gnn.learn.labelled_instances import largest_solved
 
 if TYPE_CHECKING:
     from satcost_gnn.evaluate.protocol import EvaluationSetup, Fit
@@ -105,14 +103,8 @@ def gather(
 
     Parameters
     ----------
-    setup, fits
-        What was to be done.
-    failed
-        Method -> why it couldn't be tried.
-    problems
-        File -> what went wrong with the fit.
-    output
-        Directory of the evaluation.
+    failed, problems
+        Method -> why it couldn't be tried; file -> what went wrong with the fit.
     """
     rows = {setup.data.instances[k].gbdhash: n for n, k in enumerate(setup.test)}
     tables = {unit: setup.data.tables[unit].subset(setup.test) for unit in setup.units}

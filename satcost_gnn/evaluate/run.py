@@ -20,9 +20,9 @@ from satcost_gnn.errors import EvaluationError
 from satcost_gnn.evaluate.comparison import RELIABILITY_LEVELS, Comparison, compare_all
 from satcost_gnn.evaluate.methods import Method
 from satcost_gnn.evaluate.prediction_rows import PredictionRows
-from satcost_gnn.evaluate.protocol import EvaluationSetup, Fit, Progress, open_setup, plan, run_fits
+from satcost_gnn.evaluate.protocol import EvaluationSetup, Progress, open_setup, plan, run_fits
 from satcost_gnn.evaluate.report import report
-from satcost_gnn.evaluate.results import Results, gather
+from satcost_gnn.evaluate.results import gather
 from satcost_gnn.evaluate.scores import MEASURES
 from satcost_gnn.evaluate.selection import SelectionProblem
 from satcost_gnn.learn.labelled_instances import default_cutoffs
@@ -44,8 +44,6 @@ class EvaluationSettings:
     ----------
     config
         Data set, cache, solvers, network and preprocessing.
-    methods
-        Who is compared.
     split
         ``instance`` or ``family``.
     seeds
@@ -58,10 +56,8 @@ class EvaluationSettings:
         Whose networks are taken where they fit.
     cutoff
         Budget, in the unit, of the measures that need one; None for the default of the unit.
-    resamples
-        Bootstrap resamples.
-    jobs
-        Classical estimators fitted at a time.
+    resamples, jobs
+        Bootstrap resamples; classical estimators fitted at a time.
     resume
         Whether predictions in the output are kept.
     command
@@ -91,12 +87,8 @@ def run_evaluation(settings: EvaluationSettings, output: Path, progress: Progres
 
     Parameters
     ----------
-    settings
-        What is compared, and how.
     output
         Directory of ``predictions/``, ``predictions.parquet``, ``metrics.json``, ``report.md`` and ``report.html``.
-    progress
-        For the log.
 
     Returns
     -------
@@ -132,26 +124,15 @@ def run_evaluation(settings: EvaluationSettings, output: Path, progress: Progres
     if note := _beyond_labels(setup, settings.unit, cutoffs[settings.unit]):
         log.info(note)
 
-    def finish(done: Sequence[Fit], problems: dict[str, str]) -> tuple[Path, Results]:
-        results = gather(setup, done, failed, problems, output)
-        if not results.files:
-            told = "; ".join(f"{name}: {why}" for name, why in results.failed.items())
-            raise EvaluationError(f"no estimator has predictions: {told or 'there are none to compare'}")
-        with PredictionRows(output / "predictions.parquet", results, cutoffs) as rows:
-            comparison = compare_all(
-                results, math.log10(cutoffs[settings.unit]), settings.resamples, progress, rows.write
-            )
-        found = metrics(comparison, settings)
-        write_json(output / "metrics.json", found, indent=1, allow_nan=False)
-        _, html = report(comparison, settings.command, output).write(output, "report")
-        return html, results
-
-    classical = [fit for fit in fits if not fit.method.is_network]
-    networks = [fit for fit in fits if fit.method.is_network]
-    problems = run_fits(setup, classical, output, settings.jobs, progress)
-    if networks:
-        problems |= run_fits(setup, networks, output, 1, progress)
-    html, results = finish(fits, problems)
+    problems = run_fits(setup, fits, output, settings.jobs, progress)
+    results = gather(setup, fits, failed, problems, output)
+    if not results.files:
+        told = "; ".join(f"{name}: {why}" for name, why in results.failed.items())
+        raise EvaluationError(f"no estimator has predictions: {told or 'there are none to compare'}")
+    with PredictionRows(output / "predictions.parquet", results, cutoffs) as rows:
+        comparison = compare_all(results, math.log10(cutoffs[settings.unit]), settings.resamples, progress, rows.write)
+    write_json(output / "metrics.json", metrics(comparison, settings), indent=1, allow_nan=False)
+    _, html = report(comparison, settings.command).write(output, "report")
     return html, dict(results.failed)
 
 

@@ -17,11 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.evaluate.metrics import (
+    LEAST_RANKED,
     auc,
     c_index,
     coded_cost,
     expected_coded,
-    interval_coverage,
     resamples,
     solved_by,
     spearman,
@@ -36,8 +36,6 @@ Integers = NDArray[np.int64]
 LEVELS = (50, 80, 95)
 #: Rank correlations have to be computed anew on each resample: their intervals come from no more than this many.
 RANK_RESAMPLES = 300
-#: Solved runs that a family needs for a rank correlation of its own.
-LEAST_RANKED = 15
 
 
 @dataclass(frozen=True)
@@ -186,13 +184,11 @@ class Scores:
         Probability of a cost of at most the cutoff.
     pit
         Predicted probability of costing at most what the run did cost, or its bound.
-    low, high
-        Ends of the central 80 % intervals.
     per_run
         Measure -> contribution of each run, NaN where it has none.
     bounds
-        Level -> least and largest share of all runs that may lie in their intervals (see
-        :class:`~satcost_gnn.evaluate.metrics.IntervalCoverage`).
+        Level -> least and largest share of all runs that may lie in their intervals: a censored run surely does if the
+        interval begins below its bound and has no upper end within the grid, and possibly if it ends above the bound.
     """
 
     runs: Runs
@@ -200,8 +196,6 @@ class Scores:
     median: Floats
     p_solved: Floats
     pit: Floats
-    low: Floats
-    high: Floats
     per_run: Mapping[str, Floats]
     bounds: Mapping[int, tuple[float, float]]
 
@@ -242,23 +236,22 @@ class Scores:
         bounds = {}
         for level in LEVELS:
             low, high = distribution.interval(level / 100)
-            inside = (low <= cost) & ((cost <= high) | distribution.censored_above(0.5 + level / 200))
+            open_end = distribution.censored_above(0.5 + level / 200)
+            inside = (low <= cost) & ((cost <= high) | open_end)
             per_run[f"coverage_{level}"] = np.where(stopped, np.nan, inside.astype(np.float64))
             per_run[f"width_{level}"] = high - low
-            found = interval_coverage(distribution, cost, stopped, coverage=level / 100)
-            bounds[level] = (found.least, found.most)
-        low, high = distribution.interval(0.8)
+            surely = np.where(stopped, (low <= cost) & open_end, inside)
+            possibly = np.where(stopped, (cost < high) | open_end, inside)
+            bounds[level] = (float(surely.mean()), float(possibly.mean()))
         reached = np.minimum(cost, distribution.grid.high)
-        return cls(runs, point, median, p_solved, distribution.cdf_at(reached), low, high, per_run, bounds)
+        return cls(runs, point, median, p_solved, distribution.cdf_at(reached), per_run, bounds)
 
     def values(self) -> dict[str, float]:
         """Return every measure over all runs."""
         found = self.subset(np.ones(len(self.runs), dtype=bool))
         runs = self.runs
         found["spearman"] = spearman(self.point, runs.cost, runs.censored)
-        found["spearman_within"] = spearman_within(
-            self.point, runs.cost, runs.groups, runs.censored, least=LEAST_RANKED
-        )
+        found["spearman_within"] = spearman_within(self.point, runs.cost, runs.groups, runs.censored)
         found["c_index"] = c_index(self.median, runs.cost, runs.censored)
         found["auc"] = auc(self.p_solved, runs.solved_by_cutoff)
         return {name: found[name] for name in MEASURES}
@@ -273,7 +266,7 @@ class Scores:
         _, member = np.unique(names, return_inverse=True)
         first = drawn.rows[:RANK_RESAMPLES]
         found["spearman"] = np.array([spearman(self.point[at], solved[at]) for at in first])
-        found["spearman_within"] = np.array([_within(self.point[at], solved[at], member[at]) for at in first])
+        found["spearman_within"] = np.array([spearman_within(self.point[at], solved[at], member[at]) for at in first])
         return found
 
     def means(self, names: Iterable[str], counts: NDArray[np.float32]) -> dict[str, Floats]:
@@ -343,34 +336,3 @@ _FINISH: Mapping[str, Callable[[Floats], Floats]] = {
 
 def _finish(name: str, means: Floats) -> Floats:
     return np.asarray(_FINISH[name](means) if name in _FINISH else means)
-
-
-def _within(point: Floats, solved: Floats, member: Integers, least: int = LEAST_RANKED) -> float:
-    """Return :func:`~satcost_gnn.evaluate.metrics.spearman_within`, all groups at a time."""
-    there = ~np.isnan(solved)
-    point, solved, member = point[there], solved[there], member[there]
-    if not len(solved):
-        return float("nan")
-    size = np.bincount(member)
-    a, b = _ranks_in(point, member, size), _ranks_in(solved, member, size)
-    aa, bb, ab = (np.bincount(member, weights=product) for product in (a * a, b * b, a * b))
-    counted = (size >= least) & (bb > 0)
-    if not counted.any():
-        return float("nan")
-    norm = np.sqrt(aa * bb)
-    found = np.divide(ab, norm, out=np.zeros(len(size)), where=norm > 0)
-    return float(np.average(found[counted], weights=size[counted]))
-
-
-def _ranks_in(values: Floats, member: Integers, size: Integers) -> Floats:
-    """Return the ranks of values within their groups, ties sharing ranks, less the mean rank of the group."""
-    order = np.lexsort((values, member))
-    v, g = values[order], member[order]
-    start = np.concatenate([[0], np.cumsum(size)[:-1]])
-    place = np.arange(len(v)) - start[g]
-    new = np.concatenate([[True], (v[1:] != v[:-1]) | (g[1:] != g[:-1])])
-    tie = np.cumsum(new) - 1
-    mean_place = np.bincount(tie, weights=place) / np.bincount(tie)
-    ranks = np.empty(len(v))
-    ranks[order] = mean_place[tie]
-    return ranks - 0.5 * (size[member] - 1)

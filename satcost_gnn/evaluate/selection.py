@@ -53,16 +53,10 @@ class SelectionProblem:
 
     Parameters
     ----------
-    portfolio
-        Solvers.
-    columns
-        Their columns in the predictions.
-    cutoff_s
-        CPU seconds.
-    instances
-        Identities.
-    families
-        Family of each.
+    portfolio, columns
+        Solvers, and their columns in the predictions.
+    instances, families
+        Identities, and the family of each.
     runtime, solved
         ``[n, n_solvers]``: CPU seconds within the cutoff, and whether solved.
     rows
@@ -157,14 +151,10 @@ def selection_problem(
 
     Parameters
     ----------
-    dataset
-        Whose runs.
     solvers
         Columns of the predictions.
-    unsolved
-        Test instances in the order of the predictions' rows.
-    by_probe
-        Test instances that the probe solved.
+    unsolved, by_probe
+        Test instances in the order of the predictions' rows; those that the probe solved.
     sides
         Instance -> side, of each fold.
     """
@@ -269,14 +259,10 @@ def select(
 
     Parameters
     ----------
-    problem
-        The instances.
     predicted
         Predictions in CPU seconds of shape ``(n_test, n_solvers)``.
-    needs
-        What the estimator needs of an instance.
-    inference_s
-        Seconds of predicting one instance.
+    needs, inference_s
+        What the estimator needs of an instance, and the seconds that it takes.
     training
         See :func:`fitted`; those of the problem by default.
     """
@@ -342,17 +328,7 @@ class SelectionRow:
 
 
 def selection_row(problem: SelectionProblem, seeds: Sequence[Selection], drawn: Resamples) -> SelectionRow:
-    """Return the means of a selector over its seeds.
-
-    Parameters
-    ----------
-    problem
-        The instances.
-    seeds
-        What it does with each seed.
-    drawn
-        Resamples of the instances, or of their families.
-    """
+    """Return the means of a selector over its seeds, with resamples of the instances, or of their families."""
     single = problem.par2[:, problem.single]
     best = virtual_best(problem.par2)
     par2 = np.mean([one.par2 for one in seeds], axis=0)

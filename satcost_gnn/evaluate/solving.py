@@ -83,13 +83,9 @@ def solve_par2(
 
     Parameters
     ----------
-    problem
-        The instances.
     predicted
         Predictions in CPU seconds of shape ``(n_test, n_solvers)``.
-    needs, inference_s
-        What the estimator needs of an instance, and the seconds that it takes.
-    training
+    needs, inference_s, training
         See :func:`solve_statistics`.
     """
     timings = {**problem.timings, "inference": inference_s}
@@ -105,12 +101,8 @@ def solve_par2(
             unit="cpu_seconds",
             solvers=problem.portfolio,
             distribution=predicted[row][problem.columns] if row >= 0 else None,
-            source="",
-            reason="",
             # Which answer the probe has given is of no account.
             result="" if row >= 0 else "SAT",
-            in_distribution=None,
-            checkpoint="",
             cutoff=problem.cutoff_s,
         )
         overhead_s = float(overhead[k])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,12 +32,8 @@ class StoredPredictions:
 
     Parameters
     ----------
-    name
-        Method.
-    seed
-        Its seed, None if it has none.
-    fold
-        Fold that was left out, None for the split by instance.
+    name, seed, fold
+        Method; its seed, None if it has none; fold that was left out, None for the split by instance.
     key
         Hash of what the predictions depend on.
     instances
@@ -65,7 +61,6 @@ class StoredPredictions:
     lacking: int = 0
     needs: tuple[str, ...] = ()
     note: str = ""
-    about: Mapping[str, Any] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Write them atomically; DatasetError if they can't be written."""
@@ -81,7 +76,6 @@ class StoredPredictions:
             "lacking": self.lacking,
             "needs": list(self.needs),
             "note": self.note,
-            "about": dict(self.about),
         }
         arrays = {f"{unit}.{side}": array for (unit, side), array in self.cdf.items()}
         with replacing(path) as temporary, temporary.open("wb") as stream:
@@ -99,6 +93,7 @@ class StoredPredictions:
             for name, array in stored.items():
                 unit, _, side = name.rpartition(".")
                 cdf[unit, side] = array
+            header.pop("about", None)  # no longer written
             header["needs"] = tuple(header["needs"])
             return cls(cdf=cdf, **header)
         except (DamagedFileError, ValueError, KeyError, TypeError, AttributeError):

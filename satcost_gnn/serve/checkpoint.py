@@ -245,13 +245,7 @@ def _files(directory: Path) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint directory and its configuration.
-
-    Parameters
-    ----------
-    directory, config
-        Where it is and what it says.
-    """
+    """A checkpoint directory and its configuration."""
 
     directory: Path
     config: CheckpointConfig
@@ -325,15 +319,7 @@ class Checkpoint:
 
     @classmethod
     def seal(cls, directory: Path, config: CheckpointConfig | None = None) -> Checkpoint:
-        """Write ``config.json`` with the hashes of all files as they are now.
-
-        Parameters
-        ----------
-        directory
-            Of the checkpoint.
-        config
-            What the file is to say; None for what it says already.
-        """
+        """Write ``config.json`` with the hashes of all files as they are; without ``config`` it says what it did."""
         path = directory / _CONFIG
         if config is None:
             config = CheckpointConfig.from_dict(read_json_object(path), str(path))

@@ -32,11 +32,6 @@ CALIBRATION_FILE = "calibration.json"
 OFFSET_FILE = "probe_offset.json"
 
 
-def source_of(name: str) -> str:
-    """Return the kind of estimator that a member of the chain is: ``forest_static`` is a forest."""
-    return name.removesuffix("_static")
-
-
 def read_calibrations(checkpoint: Checkpoint, unit: str) -> dict[str, Calibration]:
     """Return the calibrations of the estimators in a unit.
 
@@ -87,8 +82,8 @@ def read_probe_offsets(checkpoint: Checkpoint, unit: str) -> dict[str, list[floa
     return {solver: [float(value) for value in found[solver]] for solver in solvers}
 
 
-def read_relative_costs(checkpoint: Checkpoint, unit: str) -> RelativeCosts | None:
-    """Return what solvers cost relative to the one that is run first; None if the checkpoint was made without it.
+def read_relative_costs(checkpoint: Checkpoint, unit: str) -> RelativeCosts:
+    """Return what solvers cost relative to the one that is run first.
 
     Raises
     ------
@@ -96,17 +91,15 @@ def read_relative_costs(checkpoint: Checkpoint, unit: str) -> RelativeCosts | No
         If it can't be read, or a solver is missing.
     """
     name = f"{unit}/{RELATIVE_COST_FILE}"
-    if not (checkpoint.directory / name).exists():
-        return None
     found = RelativeCosts.from_json(checkpoint.read_json(name), str(checkpoint.directory / name))
     if missing := [solver for solver in checkpoint.config.solvers if solver not in found.offsets]:
         raise DamagedFileError(f"{checkpoint.directory / name}: found nothing for {', '.join(missing)}")
     return found
 
 
-def write_probe_offsets(path: Path, offsets: Mapping[str, NDArray[np.float64]], points: int = 101) -> None:
+def write_probe_offsets(path: Path, offsets: Mapping[str, NDArray[np.float64]]) -> None:
     """Write the distribution of log10(cost / probe's cost) of each solver as evenly spaced quantiles."""
-    levels = (np.arange(points) + 0.5) / points
+    levels = (np.arange(101) + 0.5) / 101
     table = {name: np.quantile(values, levels).round(4).tolist() for name, values in offsets.items()}
     write_json(path, table)
 
@@ -117,13 +110,6 @@ _TORCH_MB = 1200
 
 def read_preprocess_settings(checkpoint: Checkpoint, relaxed: bool) -> tuple[PreprocessSettings, tuple[str, ...]]:
     """Return how instances are preprocessed for a checkpoint, and what a user should know of that, one line each.
-
-    Parameters
-    ----------
-    checkpoint
-        The opened checkpoint.
-    relaxed
-        Whether files are read in a relaxed way.
 
     Raises
     ------
@@ -145,15 +131,7 @@ def read_preprocess_settings(checkpoint: Checkpoint, relaxed: bool) -> tuple[Pre
 
 
 def open_estimator(members: Members, name: str) -> Estimator | str:
-    """Return an estimator for predictions, or why it can't be had.
-
-    Parameters
-    ----------
-    members
-        Of an opened checkpoint, in a unit.
-    name
-        In its chain, or another of its estimators.
-    """
+    """Return an estimator of the checkpoint's chain, or another of it, for predictions; or why it can't be had."""
     config, unit = members.checkpoint.config, members.unit
     inherited = inherited_address_space_mb()
     doing(f"loading {name}")

@@ -14,7 +14,7 @@ A group's effect is what it does to this model's prediction. It isn't a cause of
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -59,7 +59,7 @@ _BY_NAME = {group.name: group for group in GROUPS}
 
 @dataclass(frozen=True, eq=False)
 class Background:
-    """What predictions are compared with: features of a few training instances, or of a typical one.
+    """What predictions are compared with: features of a few training instances.
 
     Parameters
     ----------
@@ -67,13 +67,15 @@ class Background:
         Features.
     values
         ``float32[n, n_features]``, NaN where missing.
-    what
-        Where they come from, in words.
     """
 
     names: tuple[str, ...]
     values: NDArray[np.float32]
-    what: str
+
+    @property
+    def what(self) -> str:
+        """Where they come from, in words."""
+        return f"{len(self.values)} instances of the training data"
 
     @classmethod
     def sample(cls, instances: Sequence[Instance], seed: int = 0) -> Self:
@@ -86,13 +88,7 @@ class Background:
         """
         rows = np.random.default_rng(seed).permutation(len(instances))[:_BACKGROUND_ROWS]
         matrix = FeatureMatrix.from_instances([instances[row] for row in sorted(rows)], "both+speed")
-        return cls(matrix.names, matrix.values.astype(np.float32), _described(len(matrix)))
-
-    @classmethod
-    def of_medians(cls, medians: Mapping[str, float]) -> Self:
-        """Return the background of a checkpoint that keeps medians only; other features stay the instance's own."""
-        values = np.array([list(medians.values())], dtype=np.float32)
-        return cls(tuple(medians), values, "an instance with the training data's median in every feature")
+        return cls(matrix.names, matrix.values.astype(np.float32))
 
     def save(self, path: Path) -> None:
         """Write it as plain arrays."""
@@ -114,11 +110,7 @@ class Background:
                 raise ValueError(f"found values of shape {values.shape} for {len(names)} features")
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedFileError(f"{path}: the background of explanations can't be read: {error}") from error
-        return cls(names, values, _described(len(values)))
-
-
-def _described(rows: int) -> str:
-    return f"{rows} instances of the training data"
+        return cls(names, values)
 
 
 @dataclass(frozen=True)
@@ -127,8 +119,6 @@ class Effect:
 
     Parameters
     ----------
-    group
-        The group.
     decades
         Its Shapley value: decades (log10 of the cost) that it adds.
     standard_error
@@ -162,10 +152,6 @@ class Explanation:
 
     Parameters
     ----------
-    prediction
-        The prediction.
-    solver
-        The solver.
     value, background
         log10 of the median cost: of the instance, and of the background on average. Beyond what the training labels
         tell about it is the estimator's extrapolation, which is not shown.
@@ -199,7 +185,7 @@ class Explanation:
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values; decades and log10 throughout."""
         found = self.prediction
-        row: dict[str, Any] = {
+        return {
             "path": found.path,
             "gbdhash": found.gbdhash,
             "status": found.status,
@@ -217,18 +203,17 @@ class Explanation:
             "reason": self.reason,
             "text": self.sentence(),
             "warnings": list(found.warnings),
+            "effects": [
+                {
+                    "group": effect.group.name,
+                    "decades": effect.decades,
+                    "standard_error": effect.standard_error,
+                    "z_score": None if math.isnan(effect.z_score) else effect.z_score,
+                    "words": effect.words,
+                }
+                for effect in self.effects
+            ],
         }
-        row["effects"] = [
-            {
-                "group": effect.group.name,
-                "decades": effect.decades,
-                "standard_error": effect.standard_error,
-                "z_score": None if math.isnan(effect.z_score) else effect.z_score,
-                "words": effect.words,
-            }
-            for effect in self.effects
-        ]
-        return row
 
     def sentence(self) -> str:
         """Return the explanation in words."""
@@ -307,8 +292,6 @@ class Explainer:
 
     Parameters
     ----------
-    predictor
-        Whose predictions.
     solver
         The solver that is explained; None for the one that the checkpoint's probe runs.
 
@@ -317,7 +300,7 @@ class Explainer:
     ConfigError
         If the predictor doesn't report the solver.
     CheckpointError
-        If the checkpoint's background is damaged.
+        If the checkpoint's background is missing or damaged.
     """
 
     def __init__(self, predictor: Predictor, solver: str | None = None) -> None:
@@ -331,11 +314,7 @@ class Explainer:
                 f"{', '.join(predictor.solvers)}"
             )
         self.solver = wanted
-        stored = predictor.checkpoint.directory / BACKGROUND_FILE
-        # Checkpoints made before backgrounds were kept know the medians only.
-        self.background = (
-            Background.load(stored) if stored.exists() else Background.of_medians(predictor.ood_detector.medians())
-        )
+        self.background = Background.load(predictor.checkpoint.directory / BACKGROUND_FILE)
 
     def explain(self, source: FormulaSource) -> Explanation:
         """Predict the cost of one instance and say what moved the prediction."""
@@ -370,23 +349,14 @@ class Explainer:
         )
         z_scores = self.predictor.ood_detector.z_scores(instance)
         effects = [
-            Effect(
-                _BY_NAME[name],
-                float(values[k, column]),
-                float(errors[k, column]),
-                z_scores.get(_BY_NAME[name].measure, float("nan")),
+            Effect(group, float(value), float(error), z_scores.get(group.measure, float("nan")))
+            for group, value, error in zip(
+                (_BY_NAME[name] for name in variants.groups), values[:, column], errors[:, column], strict=True
             )
-            for k, name in enumerate(variants.groups)
         ]
         effects.sort(key=lambda effect: -abs(effect.decades))
-        return Explanation(
-            prediction,
-            self.solver,
-            float(whole[column]),
-            float(nothing[column]),
-            tuple(effects),
-            self.background.what,
-        )
+        value, base = float(whole[column]), float(nothing[column])
+        return Explanation(prediction, self.solver, value, base, tuple(effects), self.background.what)
 
 
 @dataclass(frozen=True, eq=False)

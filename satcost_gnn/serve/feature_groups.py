@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from satcost_gnn.search.probe_replicate import PREFIX
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -17,8 +13,6 @@ class FeatureGroup:
 
     Parameters
     ----------
-    name
-        Short name, as in the output.
     subject
         What it is about, as the subject of a sentence with its verb.
     low, high

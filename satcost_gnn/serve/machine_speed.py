@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -17,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from satcost_gnn.errors import ConfigError, DamagedFileError, SolverError
-from satcost_gnn.runtime.output_files import write_json
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.runtime.stored_files import read_json_object
 from satcost_gnn.search.probe_settings import ProbeResult
@@ -31,17 +31,7 @@ _REFERENCE = "machine_reference.json"
 
 @dataclass(frozen=True)
 class Workload:
-    """One timed run.
-
-    Parameters
-    ----------
-    solver
-        Solver.
-    recipe
-        Instance, see :mod:`satcost_gnn.data.generate`.
-    conflicts
-        How far it runs.
-    """
+    """One timed run: of a solver on a recipe (see :mod:`satcost_gnn.data.generate`), to a number of conflicts."""
 
     solver: str
     recipe: str
@@ -81,10 +71,8 @@ class MachineSpeed:
         Seconds here for one second there: above 1 on a slower machine.
     sd
         Standard deviation of log10 of the factors of the single runs: what the one factor leaves unexplained.
-    machine
-        Description of this machine.
-    reference
-        Description of the training machine.
+    machine, reference
+        Descriptions of this machine and of the training machine.
     seconds
         Run -> least CPU seconds here.
     """
@@ -110,14 +98,8 @@ class MachineSpeed:
 def time_workloads(sandbox: Sandbox, repeats: int = 4, on_step: Callable[[], None] | None = None) -> dict[str, float]:
     """Return workload -> least CPU seconds of several repeats on this machine.
 
-    Parameters
-    ----------
-    sandbox
-        Where the runs are made.
-    repeats
-        Runs of each; whole rounds after each other, so that a busy spell doesn't hit all repeats of one.
-    on_step
-        Called after each run.
+    They are whole rounds after each other, so that a busy spell doesn't hit all repeats of one; ``on_step`` is called
+    after each run.
 
     Raises
     ------
@@ -164,9 +146,8 @@ def compare(seconds: dict[str, float], machine: str) -> MachineSpeed:
     logs = [math.log10(value / known["seconds"][name]) for name, value in seconds.items() if name in known["seconds"]]
     if not logs:
         raise ConfigError("found no run in common with the training machine's times; install the package anew")
-    mean = sum(logs) / len(logs)
-    sd = math.sqrt(sum((value - mean) ** 2 for value in logs) / max(len(logs) - 1, 1))
-    return MachineSpeed(10.0**mean, sd, machine, str(known["machine"]), seconds)
+    sd = statistics.stdev(logs) if len(logs) > 1 else 0.0
+    return MachineSpeed(10.0 ** statistics.fmean(logs), sd, machine, str(known["machine"]), seconds)
 
 
 def machine_file() -> Path | None:
@@ -181,18 +162,8 @@ def machine_file() -> Path | None:
     return (Path(base) if base and Path(base).is_absolute() else Path.home() / ".config") / "satcost" / "machine.json"
 
 
-def write_speed(speed: MachineSpeed, path: Path) -> None:
-    """Write the file, under its name only once it is complete."""
-    write_json(path, speed.to_json(), indent=1)
-
-
-def read_factor(path: Path | None = None) -> tuple[float, Path] | None:
-    """Return the kept factor and the file it comes from, None if there is none.
-
-    Parameters
-    ----------
-    path
-        The file; by default that of :func:`machine_file`.
+def read_factor() -> tuple[float, Path] | None:
+    """Return the kept factor and the file it comes from (see :func:`machine_file`), None if there is none.
 
     Raises
     ------
@@ -200,11 +171,11 @@ def read_factor(path: Path | None = None) -> tuple[float, Path] | None:
         If the file is there but can't be read, what it says is no factor, or ``$SATCOST_MACHINE`` names a file that is
         not there.
     """
-    place = path if path is not None else machine_file()
+    place = machine_file()
     if place is None:
         return None
     if not os.path.lexists(place):
-        if path is None and os.environ.get(VARIABLE):
+        if os.environ.get(VARIABLE):
             raise ConfigError(
                 f"{place}: found no such file, which {VARIABLE} names; run `satcost calibrate-machine`, "
                 f"which writes it, or unset {VARIABLE} ({VARIABLE}=none for no factor)"

@@ -42,13 +42,7 @@ class Member(Section):
 
 
 class MemberStore:
-    """Writes members into a directory.
-
-    Parameters
-    ----------
-    directory
-        Of the checkpoint that is being made.
-    """
+    """Writes members into the directory of a checkpoint that is being made."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -62,12 +56,7 @@ class MemberStore:
     def add(self, name: str, member: Any) -> str:
         """Write an estimator and what it consists of; return the name it has, which is an earlier one of the same.
 
-        Parameters
-        ----------
-        name
-            What it is to be called; its parts that are not written yet are called after it and their roles.
-        member
-            Fitted.
+        Its parts that are not written yet are called after it and their roles.
         """
         # Imported here, as below: opening a checkpoint is to load little.
         from satcost_gnn.learn.base import Estimator
@@ -96,17 +85,7 @@ class MemberStore:
 
 
 class Members:
-    """Reads members of a checkpoint for predictions in one unit, each once.
-
-    Parameters
-    ----------
-    checkpoint
-        Opened.
-    unit
-        Cost unit.
-    device
-        Where networks are to run.
-    """
+    """Reads members of a checkpoint for predictions in one unit, each once; networks run on the device."""
 
     def __init__(self, checkpoint: Checkpoint, unit: str, device: str = "auto") -> None:
         self.checkpoint, self.unit, self.device = checkpoint, unit, device

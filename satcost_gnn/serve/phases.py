@@ -16,7 +16,6 @@ import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -169,16 +168,9 @@ def find_phase_checkpoint(where: Path | str | None = None) -> Path:
 
 
 def save_phase_checkpoint(directory: Path, model: PhaseModel, training: dict[str, Any]) -> None:
-    """Write a checkpoint, all but its card.
+    """Write a checkpoint, all but its card, into a new directory, whose name is the checkpoint's.
 
-    Parameters
-    ----------
-    directory
-        A new directory; its name is the checkpoint's.
-    model
-        The trained network.
-    training
-        What it was trained on and how; kept for the record.
+    What it was trained on and how (``training``) is kept for the record.
 
     Raises
     ------
@@ -205,13 +197,6 @@ class PhasePredictor:
     """Predicts phases of formulas on the CPU.
 
     Use it as a context manager: it holds a helper process in which formulas are read.
-
-    Parameters
-    ----------
-    model
-        The trained network.
-    label
-        Name of its checkpoint.
 
     Examples
     --------
@@ -257,9 +242,7 @@ class PhasePredictor:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ RELATIVE_COST = "relative_cost"
 QUANTILES = {"q05": 0.05, "q10": 0.1, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q90": 0.9, "q95": 0.95}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Prediction:
     """What one instance is predicted to cost each solver.
 
@@ -75,12 +75,12 @@ class Prediction:
     status: str
     unit: str
     solvers: tuple[str, ...]
-    distribution: CostDistribution | None
-    source: str
-    reason: str
-    result: str
-    in_distribution: bool | None
-    checkpoint: str
+    distribution: CostDistribution | None = None
+    source: str = ""
+    reason: str = ""
+    result: str = ""
+    in_distribution: bool | None = None
+    checkpoint: str = ""
     cutoff: float
     timings: dict[str, float] = field(default_factory=dict)
     estimator: str = ""
@@ -159,10 +159,6 @@ class Prediction:
                 found[name] = min(found[name], float(shorter[self.solvers.index(name)]))
         return found
 
-    def _never_run(self) -> dict[str, Any]:
-        """Return what differs in the row of a solver that was not run itself where another one has answered."""
-        return {"status": "ok", "source": RELATIVE_COST}
-
     def rows(self, cutoffs: Sequence[float] = ()) -> list[dict[str, Any]]:
         """Return one row a solver with the columns of :mod:`satcost_gnn.serve.prediction_table`.
 
@@ -208,7 +204,8 @@ class Prediction:
                 "p_above": known(1.0 - within_bound.get(solver, np.nan)),
                 **{name: known(values[solver]) for name, values in within.items()},
                 "survived": self.survived.get(solver),
-                **(self._never_run() if self.known and solver not in self.known else {}),
+                # Where another solver has answered, this one was not run itself.
+                **({"status": "ok", "source": RELATIVE_COST} if self.known and solver not in self.known else {}),
             }
             for solver in self.solvers
         ]

@@ -29,20 +29,9 @@ _LIMIT, _UNKNOWN = "#444444", "#f0f0f0"
 
 
 def prediction_figure(predictions: Sequence[Prediction], limits: Sequence[float]) -> Figure:
-    """Return predictions as a figure, a panel for each.
+    """Return predictions of one unit and the same solvers as a figure, a panel for each; limits in the unit are marked.
 
-    Parameters
-    ----------
-    predictions
-        Of one unit and of the same solvers.
-    limits
-        Costs in the unit that are marked.
-
-    Returns
-    -------
-    Figure
-        A curve is labelled with its solver and ends where that solver's training labels do. What was measured
-        is a step.
+    A curve is labelled with its solver and ends where that solver's training labels do. What was measured is a step.
     """
     columns = min(_COLUMNS, len(predictions))
     lines = -(-len(predictions) // columns)

@@ -46,13 +46,7 @@ def cutoff_column(cutoff: float) -> str:
 
 
 def columns_for(cutoffs: Sequence[float]) -> dict[str, tuple[type, str]]:
-    """Return the columns of a table with several cutoffs: after ``p_above`` one for each of them.
-
-    Parameters
-    ----------
-    cutoffs
-        In the cost unit; none for the plain columns.
-    """
+    """Return the columns of a table with several cutoffs in the cost unit: after ``p_above`` one for each of them."""
     found: dict[str, tuple[type, str]] = {}
     for name, column in COLUMNS.items():
         found[name] = column

@@ -308,26 +308,22 @@ class Predictor:
                     reasons[k].append(f"{name}: {lack}")
                 else:
                     able.append(k)
-            start = time.process_time()
-            distribution = self._try(name, estimator, [instances[k] for k in able], one_graph) if able else None
-            if isinstance(distribution, str) and len(able) > 1:
-                # One instance may be what is too much: each gets its own chance.
-                for k in able:
-                    single = self._try(name, estimator, [instances[k]], one_graph)
-                    if isinstance(single, str):
-                        reasons[k].append(f"{name}: {single}")
+            waiting = [able] if able else []
+            while waiting:
+                together = waiting.pop()
+                start = time.process_time()
+                distribution = self._try(name, estimator, [instances[k] for k in together], one_graph)
+                if isinstance(distribution, str):
+                    if len(together) > 1:
+                        # One instance may be what is too much: each gets its own chance.
+                        waiting = [[k] for k in together]
                     else:
-                        results[k] = self._predicted(
-                            instances[k], name, single, 0, reasons[k], known[k], time.process_time() - start
-                        )
-            elif isinstance(distribution, str):
-                reasons[able[0]].append(f"{name}: {distribution}")
-            elif distribution is not None:
-                share = (time.process_time() - start) / len(able)
-                for position, k in enumerate(able):
-                    results[k] = self._predicted(
-                        instances[k], name, distribution, position, reasons[k], known[k], share
-                    )
+                        reasons[together[0]].append(f"{name}: {distribution}")
+                    continue
+                share = (time.process_time() - start) / len(together)
+                for k, cdf in zip(together, distribution.cdf, strict=True):
+                    found = CostDistribution(distribution.grid, cdf)
+                    results[k] = self._predicted(instances[k], name, found, reasons[k], known[k], share)
             open_ = [k for k in open_ if k not in results]
         for k in open_:
             item = batch[k]
@@ -397,7 +393,8 @@ class Predictor:
         verdicts = self.ood_detector.judge(list(usable.values())) if usable else []
         return {**dict.fromkeys(instances), **dict(zip(usable, verdicts, strict=True))}
 
-    def _common(self, instance: Instance) -> dict[str, Any]:
+    def _common(self, instance: Instance, seconds: float = 0.0) -> dict[str, Any]:
+        """Return what every prediction of an instance says; ``seconds`` of inference."""
         return {
             "path": instance.path,
             "gbdhash": instance.gbdhash,
@@ -405,6 +402,7 @@ class Predictor:
             "solvers": self.solvers,
             "checkpoint": self.checkpoint.config.label,
             "cutoff": self.cutoff,
+            "timings": {**instance.timings, "inference": seconds},
             "xor_share": instance.static.as_dict().get("xor_share", float("nan")),
         }
 
@@ -419,28 +417,25 @@ class Predictor:
         instance: Instance,
         name: str,
         distribution: CostDistribution,
-        position: int,
         reasons: list[str],
         verdict: Any,
         seconds: float,
     ) -> Prediction:
-        found = self._given_plain_run(
-            CostDistribution(distribution.grid, distribution.cdf[position]), run=instance.plain
-        )
+        found = self._given_plain_run(distribution, instance.plain)
         found = CostDistribution(found.grid, found.cdf[self._columns])
         found = without_extrapolation(found, self.solvers, self.checkpoint.config.solver_bounds(self.unit))
         found = self._reported(found)
         found = above_survived(found, self.solvers, instance.plain, self.unit)
         replicate = instance.replicate if instance.replicate is not None and instance.replicate.solved else None
         return Prediction(
-            **self._common(instance),
+            **self._common(instance, seconds),
             status="ok",
             distribution=found,
-            source=contents.source_of(name),
+            # The kind of estimator that a member of the chain is: `forest_static` is a forest.
+            source=name.removesuffix("_static"),
             reason="; ".join(reasons),
             result="" if replicate is None else str(replicate.status),
             in_distribution=None if verdict is None else bool(verdict.inside),
-            timings={**instance.timings, "inference": seconds},
             estimator=name,
             model=None if replicate is None else replicate.model,
             survived=self._survived(instance),
@@ -454,10 +449,7 @@ class Predictor:
             status="solved",
             distribution=distribution,
             source="search",
-            reason="",
             result=str(run.status),
-            in_distribution=None,
-            timings={**instance.timings, "inference": 0.0},
             model=run.model,
             known=known,
         )
@@ -473,8 +465,6 @@ class Predictor:
             source="probe",
             reason=item.note,
             result=str(instance.probe.status),
-            in_distribution=None,
-            timings={**instance.timings, "inference": 0.0},
             model=instance.probe.model,
             survived=self._survived(instance),
         )
@@ -490,11 +480,7 @@ class Predictor:
             status="error",
             unit=self.unit,
             solvers=self.solvers,
-            distribution=None,
-            source="",
             reason=item.error,
-            result="",
-            in_distribution=None,
             checkpoint=self.checkpoint.config.label,
             cutoff=self.cutoff,
         )

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    pass
-
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -27,14 +22,10 @@ def shapley_values(
     evaluate
         Takes coalitions ``bool[m, players]`` and, for each, the number of the background row that the others are taken
         from; returns ``float64[m, targets]``.
-    players
-        Number of players, at least 1.
-    rows
-        Number of background rows; they take turns.
+    players, rows
+        Numbers of players, at least 1, and of background rows, which take turns.
     orders
         Random orders at least; rounded up to a multiple of ``rows``.
-    seed
-        Seed of the orders.
 
     Returns
     -------

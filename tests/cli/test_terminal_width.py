@@ -203,7 +203,7 @@ def test_live_line_stays_on_one_line_of_a_terminal(width: int) -> None:
         "seen = Glimpse(40.0, 10**9, 30, None, 'longer than anything in the training data', False)\n"
         "with LiveLine(True) as line:\n"
         "    for k in range(50):\n"
-        "        line.callback(Progress(k, 'solving', {f'a-solver-with-a-long-name-{i}': seen for i in range(3)}))\n"
+        "        line(Progress(k, 'solving', {f'a-solver-with-a-long-name-{i}': seen for i in range(3)}))\n"
     )
     pid, terminal = pty.fork()
     if pid == 0:

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from satcost_gnn.cli.evaluate_aslib import AslibOptions, run_evaluate_aslib
+from satcost_gnn.cli.evaluate_aslib import run_evaluate_aslib
 from satcost_gnn.cli.messages import start_messages
 from satcost_gnn.core.distribution import CostDistribution, grid_for
 from satcost_gnn.data.aslib_export import write_scenario
@@ -181,7 +181,7 @@ def test_what_is_learnt_for_a_fold_does_not_see_it(monkeypatch):
 
 def test_report(result):
     report = aslib_report([result, {**result, "scenario": "SAT2023-MAIN"}], {"other": "found no cv.arff"}, "satcost x")
-    text = report.to_markdown("figures")
+    text = report.to_markdown()
     assert "| SAT2023-MAIN | closed gap, features charged |" in text
     assert "found no cv.arff" in text
     assert f"{result['methods']['mixture']['rmse_par2']:.3f}" in text
@@ -196,8 +196,8 @@ def test_command(tmp_path, capsys, monkeypatch):
     (tmp_path / "t" / "table.csv").write_text("hash,benchmark,one,two\n" + "\n".join(rows) + "\n")
     features = [f"h{k},{k % 4},{k % 3},{k}" for k in range(40)]
     (tmp_path / "t" / "table_features.csv").write_text("hash,a,b,base_features_runtime\n" + "\n".join(features) + "\n")
-    options = AslibOptions([tmp_path / "tiny", tmp_path / "unfolded"], tmp_path / "out", tmp_path / "t", 0, 1)
-    assert run_evaluate_aslib(options) == 1
+    options = ([tmp_path / "tiny", tmp_path / "unfolded"], tmp_path / "out", tmp_path / "t", 0, 1)
+    assert run_evaluate_aslib(*options) == 1
     captured = capsys.readouterr()
     assert "no cv.arff" in captured.out
     stored = json.loads((tmp_path / "out" / "metrics.json").read_text())
@@ -207,18 +207,18 @@ def test_command(tmp_path, capsys, monkeypatch):
     assert (tmp_path / "out" / "report.md").read_text() in captured.out
     assert (tmp_path / "out" / "report.html").read_text().startswith("<!DOCTYPE html>")
     # What is there is not done again.
-    assert run_evaluate_aslib(options) == 1
+    assert run_evaluate_aslib(*options) == 1
     assert "tiny: taken from" in capsys.readouterr().err
-    assert run_evaluate_aslib(replace(options, estimators=["constant"])) == 1
+    assert run_evaluate_aslib(*options, ["constant"]) == 1
     captured = capsys.readouterr()
     assert "taken from" not in captured.err
     assert "Gaussian process |" not in captured.out
     # What an older version stored means something else.
     monkeypatch.setattr(protocol, "RESULT_VERSION", protocol.RESULT_VERSION + 1)
-    assert run_evaluate_aslib(replace(options, estimators=["constant"])) == 1
+    assert run_evaluate_aslib(*options, ["constant"]) == 1
     assert "taken from" not in capsys.readouterr().err
     with pytest.raises(ConfigError, match="magic"):
-        run_evaluate_aslib(replace(options, estimators=["magic"]))
+        run_evaluate_aslib(*options, ["magic"])
 
 
 def named(name, **values):
@@ -232,8 +232,8 @@ def test_a_scenario_in_which_nothing_is_solved_is_named_and_the_others_go_on(tmp
         named("late", statuses=np.full((80, 3, 1), "ok"), runtimes=np.full((80, 3, 1), 2000.0)), tmp_path / "2-late"
     )
     write_scenario(named("upper", statuses=np.char.upper(scenario().statuses)), tmp_path / "3-upper")
-    options = AslibOptions(sorted(tmp_path.iterdir()), tmp_path / "out", None, 0, 1, ["constant"])
-    assert run_evaluate_aslib(options) == 1
+    options = (sorted(tmp_path.iterdir()), tmp_path / "out", None, 0, 1, ["constant"])
+    assert run_evaluate_aslib(*options) == 1
     captured = capsys.readouterr()
     for name in ("1-nothing: nothing", "2-late: late"):
         assert f"not evaluated: {name}: found no run that is ok within the cutoff of 1000 s" in captured.err
@@ -261,17 +261,17 @@ def test_whatever_goes_wrong_in_one_scenario_costs_no_other_and_a_stop_keeps_wha
             raise KeyboardInterrupt
         return evaluate(one, *arguments)
 
-    options = AslibOptions(sorted((tmp_path / "in").iterdir()), tmp_path / "out", None, 0, 1, ["constant"])
+    options = (sorted((tmp_path / "in").iterdir()), tmp_path / "out", None, 0, 1, ["constant"])
     with monkeypatch.context() as patch:
         patch.setattr(protocol, "evaluate_scenario", fragile)
-        assert run_evaluate_aslib(options) == 130
+        assert run_evaluate_aslib(*options) == 130
     captured = capsys.readouterr()
     assert "a: ZeroDivisionError: float division by zero" in captured.err
     assert "interrupted with 1 of 4 scenarios; the same command goes on" in captured.err
     assert [one["scenario"] for one in json.loads((tmp_path / "out" / "metrics.json").read_text())["scenarios"]] == [
         "b"
     ]
-    assert run_evaluate_aslib(options) == 0
+    assert run_evaluate_aslib(*options) == 0
     assert "b: taken from" in capsys.readouterr().err
 
 
@@ -281,7 +281,7 @@ def test_negative_times_of_a_table_are_missing_and_said(tmp_path, capsys):
     (tmp_path / "table_features.csv").write_text("hash,a\n" + "\n".join(f"h{k},{k % 4}" for k in range(40)) + "\n")
     read = read_runtime_table(tmp_path / "table.csv", tmp_path / "table_features.csv")
     assert read.cutoff_s == 5000 and (read.statuses == "").sum() == 1 and np.nanmin(read.runtimes) == 7
-    assert run_evaluate_aslib(AslibOptions([], tmp_path / "out", tmp_path, 0, 1, ["constant"])) == 0
+    assert run_evaluate_aslib([], tmp_path / "out", tmp_path, 0, 1, ["constant"]) == 0
     assert "1 negative times are taken as missing" in capsys.readouterr().err
 
 
@@ -289,7 +289,7 @@ def test_scenarios_whose_names_differ_after_a_dot_are_two_and_those_of_one_name_
     for place in ("a/s.v1", "a/s.v2", "b/s.v1"):
         write_scenario(named(place.replace("/", "-")), tmp_path / place)
     paths = [tmp_path / place for place in ("a/s.v1", "a/s.v2", "b/s.v1")]
-    assert run_evaluate_aslib(AslibOptions(paths, tmp_path / "out", None, 0, 1, ["constant"])) == 1
+    assert run_evaluate_aslib(paths, tmp_path / "out", None, 0, 1, ["constant"]) == 1
     assert f"{paths[2]}: has the name of {paths[0]}" in capsys.readouterr().err
     stored = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert [one["scenario"] for one in stored["scenarios"]] == ["a-s.v1", "a-s.v2"]

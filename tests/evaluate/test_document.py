@@ -20,7 +20,7 @@ def document() -> Document:
 
 
 def test_markdown() -> None:
-    text = document().to_markdown("figures")
+    text = document().to_markdown()
     assert text.startswith("# Costs & <more>\n\n## A table\n")
     assert "| a\\|b | 1 < 2 |" in text and "| **c** | **3** |" in text
     assert '![a "curve"](figures/curve.svg)' in text and "> **Note.** Mind." in text

@@ -19,7 +19,6 @@ from satcost_gnn.evaluate.comparison import holm
 from satcost_gnn.evaluate.document import Document
 from satcost_gnn.evaluate.methods import Method, method
 from satcost_gnn.evaluate.protocol import EvaluationSetup, plan
-from satcost_gnn.evaluate.report import ONLINE_RESULTS
 from satcost_gnn.evaluate.run import EvaluationSettings, run_evaluation
 from satcost_gnn.evaluate.stored_predictions import StoredPredictions
 from satcost_gnn.runtime.progress import ProgressLine
@@ -128,8 +127,8 @@ def test_split_by_instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     html = (tmp_path / "out" / "report.html").read_text()
     assert "broken" in html and "a command" in html and html.count("<figure>") >= 7
-    # Nothing is loaded from elsewhere; a link may lead to results that stand beside the repository's.
-    loaded = [where for where in re.findall(r'(?:src|href)="([^"]*)"', html) if not where.endswith(ONLINE_RESULTS.name)]
+    # Nothing is loaded from elsewhere.
+    loaded = re.findall(r'(?:src|href)="([^"]*)"', html)
     assert all(where.startswith(("data:", "#")) for where in loaded)
     markdown = (tmp_path / "out" / "report.md").read_text()
     assert "## At every horizon" in markdown and "**cadical195, runs of our own**" in markdown

@@ -6,7 +6,7 @@ import pytest
 from satcost_gnn.core.distribution import CostDistribution, grid_for
 from satcost_gnn.evaluate import metrics
 from satcost_gnn.evaluate.metrics import expected_coded
-from satcost_gnn.evaluate.scores import LEAST_RANKED, LEVELS, MEASURES, Resamples, Runs, Scores
+from satcost_gnn.evaluate.scores import LEVELS, MEASURES, Resamples, Runs, Scores
 
 CUTOFF = 5.0
 
@@ -27,25 +27,27 @@ def by_definition(distribution: CostDistribution, runs: Runs, at: np.ndarray) ->
     point, median, p = expected_coded(part, "solved", 6.0), part.median(), part.cdf_at(CUTOFF)
     outcome = metrics.solved_by(y, stopped, CUTOFF)
     coded = {c: expected_coded(part, c, CUTOFF) for c in ("capped", "par2")}
+    size = np.abs(point - y)[~stopped]
     found = {
         "rmse": metrics.rmse(point, y, stopped),
         "rmse_median": metrics.rmse(median, y, stopped),
         "rmse_capped": metrics.rmse(coded["capped"], y, stopped, coding="capped", cutoff=CUTOFF),
         "rmse_par2": metrics.rmse(coded["par2"], y, stopped, coding="par2", cutoff=CUTOFF),
         "spearman": metrics.spearman(point, y, stopped),
-        "spearman_within": metrics.spearman_within(point, y, [runs.groups[k] for k in at], stopped, least=LEAST_RANKED),
-        "ratio": metrics.geometric_mean_ratio(point, y, stopped),
-        "within_2": metrics.within_factor(point, y, stopped, factor=2),
-        "within_10": metrics.within_factor(point, y, stopped, factor=10),
+        "spearman_within": metrics.spearman_within(point, y, [runs.groups[k] for k in at], stopped),
+        "ratio": 10.0 ** size.mean(),
+        "within_2": np.mean(size <= np.log10(2) + 1e-12),
+        "within_10": np.mean(size <= 1 + 1e-12),
         "c_index": metrics.c_index(median, y, stopped),
-        "crps": metrics.mean_crps(part, y, stopped),
-        "crps_cutoff": metrics.mean_crps(part, y, stopped, CUTOFF),
+        "crps": part.crps(y, stopped).mean(),
+        "crps_cutoff": part.crps(y, stopped, CUTOFF).mean(),
         "brier": metrics.brier(p, outcome),
         "auc": metrics.auc(p, outcome),
     }
     for level in LEVELS:
-        interval = metrics.interval_coverage(part, y, stopped, coverage=level / 100)
-        found |= {f"coverage_{level}": interval.solved, f"width_{level}": interval.width}
+        low, high = part.interval(level / 100)
+        inside = (low <= y) & ((y <= high) | part.censored_above(0.5 + level / 200))
+        found |= {f"coverage_{level}": inside[~stopped].mean(), f"width_{level}": (high - low).mean()}
     return found
 
 
@@ -92,3 +94,44 @@ def test_without_censored_runs_the_observed_share_is_a_plain_one() -> None:
     assert scores.observed(0.7) == pytest.approx(np.mean(scores.pit <= 0.7))
     low, high = scores.bounds[80]
     assert low == high == scores.values()["coverage_80"]
+
+
+def covered(distribution: CostDistribution, cost: list[float], censored: list[bool]) -> tuple[float, float, float]:
+    """Share of solved runs in the intervals of 80 %, and the bounds on the share of all runs."""
+    runs = Runs(np.arange(len(cost)), np.array(cost), np.array(censored), ["a"] * len(cost), CUTOFF)
+    scores = Scores.of(distribution, runs, 6.0)
+    return (scores.subset(np.ones(len(cost), dtype=bool))["coverage_80"], *scores.bounds[80])
+
+
+def test_bounds_of_coverage_by_hand() -> None:
+    # Intervals of about 3.0 to 4.0; the last distribution has a fifth of its mass beyond the grid.
+    grid = grid_for("conflicts")
+    normal = CostDistribution.normal(grid, np.full(5, 3.5), 0.5 / 1.2815515655)
+    open_ended = CostDistribution(grid, np.where(grid.edges >= 3.0, 0.8, 0.05))
+    distribution = CostDistribution.concatenate([normal, open_ended.reshape(1)])
+    found = covered(distribution, [3.5, 2.0, 5.0, 3.5, 5.0, 6.0], [False, False, False, True, True, True])
+    # Surely: the solved hit and the censored run with an open interval; possibly: the one stopped inside, too.
+    assert found == pytest.approx((1 / 3, 2 / 6, 3 / 6))
+
+
+def test_coverage_of_the_true_distribution_is_nominal() -> None:
+    rng = np.random.default_rng(0)
+    mean = rng.uniform(3, 5, 4000)
+    distribution = CostDistribution.normal(grid_for("conflicts"), mean, 0.5)
+    solved, least, most = covered(distribution, (mean + 0.5 * rng.normal(size=4000)).tolist(), [False] * 4000)
+    assert solved == pytest.approx(least) == pytest.approx(most) == pytest.approx(0.8, abs=0.03)
+
+
+def test_the_ends_of_an_interval_belong_to_it() -> None:
+    # Tenths in the bins from 2.0 to 4.5: the interval of 80 % is that from 2.25 to 4.25.
+    grid = grid_for("conflicts")
+    cdf = np.clip((grid.edges - 2.0) / 2.5, 0.0, 1.0)
+    for y, solved, possible in ((2.25, 1.0, 1.0), (4.25, 1.0, 0.0), (2.2, 0.0, 1.0), (4.3, 0.0, 0.0)):
+        one = CostDistribution(grid, cdf[None])
+        assert covered(one, [y], [False])[0] == solved
+        # One that is stopped at the upper end costs more than that.
+        assert covered(one, [y], [True])[1:] == (0.0, possible)
+    # With a fifth beyond the grid the interval has no end.
+    one = CostDistribution(grid, np.minimum(cdf, 0.8)[None])
+    for y, surely in ((2.25, 1.0), (2.2, 0.0)):
+        assert covered(one, [y], [True])[1:] == (surely, 1.0)

@@ -1,9 +1,9 @@
-import json
 from pathlib import Path
 
 import pytest
 
 from satcost_gnn.errors import ConfigError, SolverError
+from satcost_gnn.runtime.output_files import write_json
 from satcost_gnn.runtime.sandbox import Sandbox
 from satcost_gnn.search.probe_settings import ProbeResult
 from satcost_gnn.serve import machine_speed
@@ -16,7 +16,6 @@ from satcost_gnn.serve.machine_speed import (
     read_factor,
     reference,
     time_workloads,
-    write_speed,
 )
 
 
@@ -71,7 +70,8 @@ def test_what_is_written_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     place = tmp_path / "satcost" / "machine.json"
     assert machine_file() == place
     assert read_factor() is None
-    write_speed(compare({name: 3 * value for name, value in reference()["seconds"].items()}, "slow"), place)
+    speed = compare({name: 3 * value for name, value in reference()["seconds"].items()}, "slow")
+    write_json(place, speed.to_json())
     assert read_factor() == (pytest.approx(3.0, rel=1e-3), place)
 
 
@@ -89,11 +89,14 @@ def test_the_variable_goes_before_the_usual_place(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"factor": "fast"}', '{"factor": 0}', '{"factor": -1}'])
-def test_a_damaged_file_is_an_error_that_says_what_to_do(text: str, tmp_path: Path) -> None:
+def test_a_damaged_file_is_an_error_that_says_what_to_do(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = tmp_path / "machine.json"
     place.write_text(text)
+    monkeypatch.setenv("SATCOST_MACHINE", str(place))
     with pytest.raises(ConfigError, match="calibrate-machine"):
-        read_factor(place)
+        read_factor()
 
 
 def test_a_probe_is_seen_with_the_training_machines_times() -> None:
@@ -104,8 +107,6 @@ def test_a_probe_is_seen_with_the_training_machines_times() -> None:
     assert on_training_machine(probe, 1.0) is probe
 
 
-def test_the_kept_file_says_how_it_came_about(tmp_path: Path) -> None:
-    place = tmp_path / "machine.json"
-    write_speed(compare(dict(reference()["seconds"]), "here"), place)
-    found = json.loads(place.read_text())
+def test_the_kept_file_says_how_it_came_about() -> None:
+    found = compare(dict(reference()["seconds"]), "here").to_json()
     assert found["machine"] == "here" and found["reference"] and len(found["seconds"]) == len(WORKLOADS)

@@ -66,7 +66,9 @@ def test_a_cost_of_nothing_and_of_all_kinds_of_limits_can_be_drawn() -> None:
 
 
 def test_a_panel_for_each_file_also_for_one_that_cannot_be_read() -> None:
-    broken = Prediction("bad.cnf", "", "error", "cpu_seconds", tuple(COSTS), None, "", "why", "", None, "test-v1", 10.0)
+    broken = Prediction(
+        path="bad.cnf", gbdhash="", status="error", unit="cpu_seconds", solvers=tuple(COSTS), reason="why", cutoff=10.0
+    )
     figure = prediction_figure([replace(bounded(), path=f"{k}.cnf") for k in range(3)] + [broken], [10.0])
     panels = [axes for axes in figure.axes if axes.get_visible()]
     assert [axes.get_title().split("\n")[0] for axes in panels] == ["0.cnf", "1.cnf", "2.cnf", "bad.cnf"]
