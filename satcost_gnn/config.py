@@ -10,7 +10,7 @@ import tomllib
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
@@ -261,6 +261,10 @@ class CheckpointSection(Section):
     new_families: str = Field(
         default="",
         description="metrics.json of `satcost evaluate --split family` with this configuration, for the card.",
+    )
+    longer_limits_s: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        default=(),
+        description="Limits in CPU seconds beyond those of most runs at which a single best solver is chosen too.",
     )
 
 

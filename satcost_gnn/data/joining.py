@@ -9,10 +9,12 @@ Splits can also follow those of another data set, so that what one is tested on 
 
 from __future__ import annotations
 
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import Any
 
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.run_outcome import survived_s
@@ -44,6 +46,14 @@ class Relatives:
     def matches(self, solver: str) -> bool:
         """Whether a published solver is one of them."""
         return any(fnmatchcase(solver, pattern) for pattern in self.solvers)
+
+
+def declared_relatives(data: Mapping[str, Any]) -> dict[str, Relatives]:
+    """Return solver of ours -> :class:`Relatives`, from the settings of a training (its table ``data``)."""
+    return {
+        solver: Relatives(found["generation"], tuple(found["solvers"]))
+        for solver, found in data.get("relatives", {}).items()
+    }
 
 
 def join_datasets(datasets: Sequence[Dataset], relatives: Mapping[str, Relatives] | None = None) -> Dataset:
@@ -141,7 +151,8 @@ def borrowed_runs(
             (_as_ours(run, solver, _factor(run, relatives[solver], speeds)) for run in candidates),
             key=lambda run: (run.status.censored, run.cpu_s if run.status.solved else run.cpu_limit_s),
         )
-        middle = here[(len(here) - 1) // 2]
+        # Of an even number the faster or the slower one of two, by the instance's name: neither is favoured.
+        middle = here[(len(here) - 1 + zlib.crc32(instance.encode()) % 2) // 2]
         reached = middle.cpu_s if middle.status.solved else middle.cpu_limit_s
         if reached > survived.get((solver, instance), 0.0):
             found.append(middle)

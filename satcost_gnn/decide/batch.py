@@ -368,7 +368,8 @@ def _predict_and_run(
     if not jobs:
         return
     distribution = CostDistribution(grid_for(UNIT), np.stack(cdfs))
-    single = TrainingStatistics.of_checkpoint(predictor.checkpoint).single_best(predictor.solvers)
+    training = TrainingStatistics.of_checkpoint(predictor.checkpoint).at(settings.limit_s)
+    single = training.single_best(predictor.solvers)
     unlike = [number for number, job in enumerate(jobs) if job.row["in_distribution"] is False]
     keeps, early = dict.fromkeys(unlike, single), [job.early_s for job in jobs]
     work = BatchQueue(distribution, predictor.solvers, settings.limit_s, settings.aim, keeps, early)

@@ -100,7 +100,7 @@ class PortfolioSolver:
     ) -> None:
         if predictor.unit != UNIT:
             raise ConfigError(f"found a predictor of {predictor.unit}; expected one of {UNIT}")
-        self.training = TrainingStatistics.of_checkpoint(predictor.checkpoint)
+        self.training = TrainingStatistics.of_checkpoint(predictor.checkpoint).at(settings.time_limit_s)
         # A program may be a member for several cores without a prediction of it.
         places = dict.fromkeys([*predictor.solvers, *(Member.of(name).solver for name in self.training.parallel)])
         unknown = [name for name in settings.programs if name not in places]

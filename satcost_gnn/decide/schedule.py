@@ -278,7 +278,7 @@ class Scheduler(DecidesByPredictor):
     def __init__(self, predictor: Predictor, settings: ScheduleSettings) -> None:
         super().__init__(predictor)
         self.settings = settings
-        self.training = TrainingStatistics.of_checkpoint(predictor.checkpoint)
+        self.training = TrainingStatistics.of_checkpoint(predictor.checkpoint).at(settings.time_limit_s)
 
     @classmethod
     def from_checkpoint(

@@ -367,7 +367,8 @@ class Selector(DecidesByPredictor):
     def __init__(self, predictor: Predictor, settings: SelectionSettings) -> None:
         super().__init__(predictor)
         self.settings = settings
-        self.training = TrainingStatistics.of_checkpoint(predictor.checkpoint)
+        training = TrainingStatistics.of_checkpoint(predictor.checkpoint)
+        self.training = training.at(settings.cutoff_s)
 
     @classmethod
     def from_checkpoint(

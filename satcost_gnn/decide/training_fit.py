@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 
 from satcost_gnn.core.distribution import CostDistribution
 from satcost_gnn.core.selection_metrics import of_choice
+from satcost_gnn.data.portfolio_summary import par_scores
 from satcost_gnn.data.splits import LEARNT_SIDES
 from satcost_gnn.decide.objective import Objective, effect_size, scores
-from satcost_gnn.decide.parallel_portfolio import fit_parallel_portfolio
+from satcost_gnn.decide.parallel_portfolio import LEAST_INSTANCES, MOST_MEMBERS, fit_parallel_portfolio
 from satcost_gnn.decide.planned_schedule import Schedule
 from satcost_gnn.decide.schedule import way_on, ways_on
 from satcost_gnn.decide.schedule_search import ScheduleSettings
 from satcost_gnn.decide.scoring import Plan, Slice, runtimes, score
 from satcost_gnn.decide.static_schedule import schedule_par2, static_schedule
 from satcost_gnn.decide.training_statistics import DEFAULT_COPULA_CORRELATION, TrainingStatistics
+from satcost_gnn.errors import DatasetError
 from satcost_gnn.search.solvers import SOLVERS
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ MIN_EFFECT_SIZES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 2.
 PRESOLVING_SHARES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 #: Gains that others must promise, as shares of the objective.
 SWITCHING_MARGINS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+# Share of the instances with long runs on which those of a solver must tell for it to be judged at that limit.
+_LEAST_SHARE = 0.9
 
 
 def _most_cautious(costs: NDArray[np.float64]) -> int:
@@ -224,8 +228,6 @@ def fit_portfolio(
     fresh
         Sides that the network has not learnt from, which the held-out instances are of.
     """
-    from satcost_gnn.data.portfolio_summary import par_scores
-
     learnt = [name for name, side in sides.items() if side in LEARNT_SIDES]
     training = TrainingStatistics.of_dataset(dataset, solvers, learnt, cutoff_s)
     if training is None:
@@ -298,3 +300,60 @@ def with_settings(
         presolving_s=presolving_s,
         switching_margin=switching_margin,
     )
+
+
+def fit_longer(
+    training: TrainingStatistics, dataset: Dataset, solvers: Sequence[str], instances: Collection[str], cutoff_s: float
+) -> TrainingStatistics:
+    """Return statistics with what a training side says for a longer limit as well.
+
+    Instances count if some run on them, published ones among them, had that long a limit: those that were only tried
+    for seconds are easier. A solver counts if its runs tell on nine tenths of them. Settings that come from predictions
+    are those of the shorter limit.
+
+    Parameters
+    ----------
+    training
+        What there is; an entry with the same cutoff is replaced.
+    dataset
+        Runs of our solvers, of their relatives where those stand for them.
+    solvers
+        The portfolio.
+    instances
+        The training side.
+    cutoff_s
+        CPU seconds.
+
+    Raises
+    ------
+    DatasetError
+        If the runs of fewer than two solvers tell on 30 instances.
+    """
+    sample = [name for name in instances if any(run.cpu_limit_s >= cutoff_s for run in dataset.runs_of.get(name, ()))]
+    among = [
+        solver
+        for solver in solvers
+        if len(set(par_scores(dataset, [solver], cutoff_s)[0]) & set(sample)) >= _LEAST_SHARE * len(sample)
+    ]
+    found = TrainingStatistics.of_dataset(dataset, among, sample, cutoff_s) if len(among) > 1 else None
+    if found is None or found.instances < LEAST_INSTANCES:
+        raise DatasetError(
+            f"{dataset.directory}: found {len(sample)} instances with a run of {cutoff_s:g} CPU seconds, on which "
+            f"runs of {', '.join(among) or 'no solver'} tell; expected {LEAST_INSTANCES} on which two solvers' runs do"
+        )
+    chosen = fit_parallel_portfolio(dataset, among, sample, cutoff_s, found.single_best())
+    # Those that have no runs that long may still take part, after the others.
+    parallel = tuple(dict.fromkeys((*chosen, *training.parallel)))[:MOST_MEMBERS]
+    longer = {one.cutoff_s: one for one in training.longer}
+    longer[found.cutoff_s] = replace(
+        training,
+        par2=found.par2,
+        solved=found.solved,
+        cutoff_s=found.cutoff_s,
+        instances=found.instances,
+        presolving_s=training.first_look_s,
+        presolving=(),
+        parallel=parallel,
+        longer=(),
+    )
+    return replace(training, longer=tuple(longer[cutoff] for cutoff in sorted(longer)))

@@ -6,6 +6,7 @@ that file gives the order of its constants, the distributions of training costs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -54,6 +55,7 @@ class _Stored(Section):
     prediction_s: float = Field(default=DEFAULT_PREDICTION_S, ge=0)
     parallel: tuple[str, ...] = ()
     origin: str = "runs"
+    longer: tuple[_Stored, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,9 @@ class TrainingStatistics:
         :class:`~satcost_gnn.decide.solving.Member`.
     origin
         ``runs`` of the training side, or ``constants`` of a checkpoint that doesn't hold them.
+    longer
+        The same for longer limits, where another solver may be the best; not of every solver, as some have no runs that
+        long. A solver that ``par2`` doesn't have comes last.
     """
 
     par2: Mapping[str, float]
@@ -103,6 +108,7 @@ class TrainingStatistics:
     prediction_s: float = DEFAULT_PREDICTION_S
     parallel: tuple[str, ...] = ()
     origin: str = "runs"
+    longer: tuple[TrainingStatistics, ...] = ()
 
     @property
     def first_look_s(self) -> float:
@@ -111,11 +117,15 @@ class TrainingStatistics:
 
     def single_best(self, among: Sequence[str] | None = None) -> str:
         """Return the solver with the least PAR2, of some solvers or all."""
-        return min(self.par2 if among is None else among, key=lambda name: self.par2[name])
+        return self.order(list(self.par2) if among is None else among)[0]
 
     def order(self, among: Sequence[str]) -> list[str]:
         """Return solvers by rising PAR2."""
-        return sorted(among, key=lambda name: self.par2[name])
+        return sorted(among, key=lambda name: self.par2.get(name, math.inf))
+
+    def at(self, limit_s: float) -> TrainingStatistics:
+        """Return those whose cutoff is nearest to a limit in seconds, by their ratio."""
+        return min((self, *self.longer), key=lambda one: abs(math.log(one.cutoff_s / limit_s)))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -124,8 +134,12 @@ class TrainingStatistics:
     @classmethod
     def from_json(cls, found: Mapping[str, Any], source: str) -> Self:
         """Build it from :meth:`to_json`; CheckpointError for an unknown or missing key, or a value that cannot be."""
-        values = checked(_Stored, found, source).model_dump()
-        return cls(**{**values, "presolving": tuple(Slice(**part) for part in values["presolving"])})
+        return cls._of_values(checked(_Stored, found, source).model_dump())
+
+    @classmethod
+    def _of_values(cls, values: Mapping[str, Any]) -> Self:
+        turns = tuple(Slice(**part) for part in values["presolving"])
+        return cls(**{**values, "presolving": turns, "longer": tuple(map(cls._of_values, values["longer"]))})
 
     @classmethod
     def of_dataset(
@@ -150,7 +164,7 @@ class TrainingStatistics:
 
     @classmethod
     def of_checkpoint(cls, checkpoint: Checkpoint) -> Self:
-        """Read it from a checkpoint, or derive it from the checkpoint's constants.
+        """Read it from a checkpoint, or derive it from the checkpoint's constants (:meth:`at` chooses by the limit).
 
         Raises
         ------

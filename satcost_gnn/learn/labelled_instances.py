@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from satcost_gnn.config import TrainingConfig
 from satcost_gnn.data.dataset import Dataset
-from satcost_gnn.data.joining import Relatives, join_datasets
+from satcost_gnn.data.joining import declared_relatives, join_datasets
 from satcost_gnn.data.materialise import fill_cache
 from satcost_gnn.data.splits import SIDES
 from satcost_gnn.errors import DatasetError
@@ -185,8 +185,7 @@ def open_datasets(config: TrainingConfig) -> Dataset:
     for part in parts:
         if part.splits is None:
             raise DatasetError(f"{part.directory}: found no splits.json; make it with `satcost dataset split`")
-    relatives = {solver: Relatives(found.generation, found.solvers) for solver, found in config.data.relatives.items()}
-    return join_datasets(parts, relatives)
+    return join_datasets(parts, declared_relatives(config.data.model_dump()))
 
 
 def prepare(config: TrainingConfig, progress: Callable[[int, str], ProgressLine]) -> tuple[Dataset, LabelledInstances]:

@@ -23,10 +23,10 @@ from satcost_gnn.core.observed import label_reach
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.splits import LEARNT_SIDES, SIDES
 from satcost_gnn.decide.scoring import charge
-from satcost_gnn.decide.training_fit import fit_copula_correlation, fit_portfolio
+from satcost_gnn.decide.training_fit import fit_copula_correlation, fit_longer, fit_portfolio
 from satcost_gnn.decide.training_statistics import PORTFOLIO_FILE
 from satcost_gnn.decide.training_statistics import UNIT as PORTFOLIO_UNIT
-from satcost_gnn.errors import CheckpointError
+from satcost_gnn.errors import CheckpointError, DatasetError
 from satcost_gnn.evaluate.accuracy import accuracy, compare
 from satcost_gnn.evaluate.metrics import expected_coded, rmse
 from satcost_gnn.features.spec import FeatureVersions
@@ -204,8 +204,15 @@ def write_portfolio(
         float(np.mean([charge(instance.timings) for instance in instances])) if instances else 0.0,
         fresh,
     )
-    if portfolio is not None:
-        write_json(path, portfolio.to_json(), indent=1)
+    if portfolio is None:
+        return
+    learnt = [name for name, side in split_sides(dataset, config).items() if side in LEARNT_SIDES]
+    for cutoff_s in config.checkpoint.longer_limits_s:
+        try:
+            portfolio = fit_longer(portfolio, dataset, config.data.solvers, learnt, cutoff_s)
+        except DatasetError as error:
+            log.warning(f"no single best solver for limits of {cutoff_s:g} s: {error}")
+    write_json(path, portfolio.to_json(), indent=1)
 
 
 def training_identity(dataset: Dataset, config: TrainingConfig, data: LabelledInstances) -> dict[str, Any]:
