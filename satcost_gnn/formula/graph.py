@@ -35,6 +35,8 @@ from satcost_gnn.formula.mixing import mixed
 from satcost_gnn.formula.refinement import Colours, clause_colours, literal_colours, row_colours
 
 if TYPE_CHECKING:
+    from torch_geometric.data import HeteroData
+
     from satcost_gnn.formula.cnf import Formula
     from satcost_gnn.search.trace import Trace
 
@@ -392,3 +394,28 @@ def _stable_order(values: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
         among = np.union1d(equal, equal + 1)
         order[among] = order[among][np.lexsort((order[among], ordered[among]))]
     return order
+
+
+def to_pyg(graph: CompactGraph) -> HeteroData:
+    """Return the graph as PyTorch Geometric data.
+
+    Node types ``variable`` and ``clause`` with ``x`` (float32); edge types ``("variable", "positive", "clause")`` and
+    ``("variable", "negative", "clause")`` and their reverses ``("clause", "rev_positive", "variable")`` and
+    ``("clause", "rev_negative", "variable")`` with ``edge_index``; the graph's inputs as ``graph_inputs`` of shape
+    ``(1, len(GRAPH_INPUTS))``, so that PyG's loaders stack them.
+    """
+    import torch
+    from torch_geometric.data import HeteroData
+
+    data = HeteroData()
+    data["variable"].x = torch.from_numpy(graph.variable_inputs.astype(np.float32))
+    data["clause"].x = torch.from_numpy(graph.clause_inputs.astype(np.float32))
+    data.graph_inputs = torch.from_numpy(graph.graph_inputs[None].copy())
+    clauses = np.repeat(np.arange(graph.n_clauses), np.diff(graph.clause_offsets))
+    literals = graph.clause_literals.astype(np.int64)
+    for sign, name in ((0, "positive"), (1, "negative")):
+        chosen = (literals & 1) == sign
+        edges = torch.from_numpy(np.stack([literals[chosen] >> 1, clauses[chosen]]))
+        data["variable", name, "clause"].edge_index = edges
+        data["clause", f"rev_{name}", "variable"].edge_index = edges.flip(0)
+    return data

@@ -34,9 +34,11 @@ def test_features_leave_gbdc_out_of_the_process_so_that_pyg_can_be_imported():
         "import sys\n"
         "from satcost_gnn.formula import Formula\n"
         "from satcost_gnn.formula.features import static_features\n"
+        "from satcost_gnn.formula.graph import clause_variable_graph, to_pyg\n"
         "formula = Formula.from_clauses([[1, 2], [-1, 3]])\n"
         "assert not static_features(formula).is_missing.all()\n"
         "assert 'gbdc' not in sys.modules\n"
-        "import torch_geometric.data\n"
+        "print(to_pyg(clause_variable_graph(formula))['clause'].x.shape[0])\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=600)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=600)
+    assert done.stdout.strip() == "2"

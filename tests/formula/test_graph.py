@@ -11,7 +11,7 @@ from synthetic_graphs import first_conflicts, random_formula, random_trace, rena
 from satcost_gnn.errors import FormulaError, FormulaTooLargeError
 from satcost_gnn.formula.cnf import Formula
 from satcost_gnn.formula.compact_graph import CLAUSE_INPUTS, GRAPH_INPUTS, VARIABLE_INPUTS, CompactGraph
-from satcost_gnn.formula.graph import FormulaTooLargeForGraphError, clause_variable_graph, sample_clauses
+from satcost_gnn.formula.graph import FormulaTooLargeForGraphError, clause_variable_graph, sample_clauses, to_pyg
 
 clause_lists = st.lists(st.lists(st.integers(-6, 6).filter(bool), max_size=5), max_size=12)
 
@@ -229,3 +229,17 @@ def test_arrays_that_disagree_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             CompactGraph(**{**good, name: value})
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_pyg_data():
+    torch = pytest.importorskip("torch")
+    graph = clause_variable_graph(Formula.from_clauses([[1, -2], [2, 3], [-1, -3]]))
+    data = to_pyg(graph)
+    assert data["variable"].x.shape == (3, len(VARIABLE_INPUTS))
+    assert data["clause"].x.dtype == torch.float32
+    assert data["variable", "positive", "clause"].edge_index.tolist() == [[0, 1, 2], [0, 1, 1]]
+    assert data["variable", "negative", "clause"].edge_index.tolist() == [[1, 0, 2], [0, 2, 2]]
+    assert data["clause", "rev_negative", "variable"].edge_index.tolist() == [[0, 2, 2], [1, 0, 2]]
+    data.validate(raise_on_error=True)
+    assert data.graph_inputs.shape == (1, len(GRAPH_INPUTS))
