@@ -5,7 +5,8 @@
 As `benchmarks/portfolio.py` replays it, by the same policy, for several limits and sets of solvers. It is quick, since
 an instance is only predicted where the policy predicts it: not before presolving is over, and not where too little is
 left of the limit. The data sets are joined; an instance counts if all solvers of a set have runs on it that tell at the
-limit. CNF is the directory of the real instances; what is predicted is kept in DIR.
+limit; at 2,500 s these are published runs of relatives. CNF is the directory of the real instances; what is predicted
+is kept in DIR.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from portfolio import LARGE_FAMILY, by_family, predictions_of, summary
 
 from satcost_gnn.core.selection_metrics import virtual_best
 from satcost_gnn.data.dataset import Dataset
-from satcost_gnn.data.joining import join_datasets
+from satcost_gnn.data.joining import declared_relatives, join_datasets
 from satcost_gnn.data.materialise import fill_cache
 from satcost_gnn.data.portfolio_summary import par_scores
 from satcost_gnn.decide.objective import Objective
@@ -30,11 +31,21 @@ from satcost_gnn.decide.schedule_search import ScheduleSettings
 from satcost_gnn.decide.scoring import charge, runtimes, score
 from satcost_gnn.decide.training_statistics import TrainingStatistics
 from satcost_gnn.decide.turns import DECLINING_S, PARITY, needed_for_prediction_s, presolving_turns
+from satcost_gnn.serve.checkpoint import Checkpoint
 from satcost_gnn.serve.prediction import Prediction
 from satcost_gnn.serve.predictor import Predictor
 
-LIMITS = (10.0, 100.0)
-SETS = (("cadical195", "kissat404", "glucose42", "minisat22"), ("cadical195", "glucose42", "minisat22"))
+SOLVERS = ("cadical195", "kissat404", "glucose42", "minisat22")
+#: Solvers and limits of the replays. At the last one published runs of relatives stand for the solvers.
+REPLAYS = (
+    (SOLVERS, 10.0),
+    (SOLVERS, 100.0),
+    (("cadical195", "glucose42", "minisat22"), 10.0),
+    (("cadical195", "glucose42", "minisat22"), 100.0),
+    (("cadical195", "kissat404", "glucose42"), 2500.0),
+)
+#: From this limit on an instance counts only if some run on it had that long: others are easier.
+LONG_S = 1000.0
 
 
 def unpredicted(predictor: Predictor, name: str) -> Prediction:
@@ -54,12 +65,17 @@ def replayed(dataset: Dataset, solvers: tuple[str, ...], limit_s: float, options
     assert dataset.splits is not None
     side = dataset.splits.side
     names, scores = par_scores(dataset, solvers, limit_s)
-    rows = [k for k, name in enumerate(names) if side.get(name) == "test"]
+    rows = [
+        k
+        for k, name in enumerate(names)
+        if side.get(name) == "test"
+        and (limit_s < LONG_S or any(run.cpu_limit_s >= limit_s for run in dataset.runs_of[name]))
+    ]
     tests, measured = [names[k] for k in rows], scores[rows]
     predictor = Predictor.from_checkpoint(
         options.checkpoint, unit="cpu_seconds", solvers=solvers, machine_factor=1.0, limit_s=limit_s
     )
-    training = TrainingStatistics.of_checkpoint(predictor.checkpoint)
+    training = TrainingStatistics.of_checkpoint(predictor.checkpoint).at(limit_s)
     single = training.single_best(solvers)
     alone = measured[:, solvers.index(single)]
     turns = presolving_turns(training, solvers, limit_s)
@@ -105,6 +121,7 @@ def replayed(dataset: Dataset, solvers: tuple[str, ...], limit_s: float, options
         "presolving_s": training.first_look_s,
         "parity_s": sum(part.cpu_s for part in turns if part.solver == PARITY),
         "par2_s": {name: float(one.mean()) for name, one in costs.items()},
+        "alone_par2_s": dict(zip(solvers, measured.mean(axis=0).tolist(), strict=True)),
         "solved": {name: int((one <= limit_s).sum()) for name, one in costs.items()},
         "solve": summary(cost, best, alone, limit_s),
         "large_families": {
@@ -121,12 +138,16 @@ def main() -> None:
     usual = [Path("datasets") / name for name in ("corpus", "kissat", "long", "members")]
     parser.add_argument("--checkpoint", default=None)
     parser.add_argument("--datasets", type=Path, nargs="+", default=usual)
+    parser.add_argument("--published", type=Path, default=Path("datasets/published"))
     parser.add_argument("--root", type=Path, help="directory of the real instances")
     parser.add_argument("--work", type=Path, required=True, help="directory for what is made and predicted")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    dataset = join_datasets([Dataset.open(path) for path in options.datasets])
-    rows = [replayed(dataset, solvers, limit_s, options) for solvers in SETS for limit_s in LIMITS]
+    own = [Dataset.open(path) for path in options.datasets]
+    relatives = declared_relatives(Checkpoint.open(options.checkpoint).config.training["config"]["data"])
+    dataset = join_datasets(own)
+    long = join_datasets([*own, Dataset.open(options.published)], relatives)
+    rows = [replayed(long if limit_s >= LONG_S else dataset, solvers, limit_s, options) for solvers, limit_s in REPLAYS]
     document = {"data_sets": [path.name for path in options.datasets], "replays": rows}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(document, indent=1) + "\n")

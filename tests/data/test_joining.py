@@ -39,11 +39,26 @@ def test_the_middle_relative_stands_for_a_solver_in_seconds_of_our_machine(make_
     (found,) = borrowed_runs(runs, RELATIVES, SPEEDS)
     assert (found.solver, found.cpu_s, found.cpu_limit_s) == ("kissat404", 150.0, 2500.0)
     assert found.source == "sc2022_anni" and found.conflicts is None
-    # Of two, the faster one; a run that was stopped is slower than all that were not.
-    (found,) = borrowed_runs(
-        [runs[2], _published(make_run, "a", "kissat-sc2022-bulky@sc2022", 5000.0, "TIMEOUT")], RELATIVES, SPEEDS
-    )
-    assert (found.status.solved, found.cpu_s) == (True, 2000.0)
+    # A run that was stopped is slower than all that were not.
+    two = [("bulky", 5000.0, "TIMEOUT"), ("third", 4000.0, "SAT")]
+    for name in "abcdefgh":
+        runs = [_published(make_run, name, f"kissat-sc2022-{one}@sc2022", *its) for one, *its in two]
+        (found,) = borrowed_runs(runs, RELATIVES, SPEEDS)
+        assert (found.status.solved, found.cpu_limit_s) in {(True, 2500.0), (False, 2500.0)}
+
+
+def test_of_an_even_number_of_relatives_neither_the_faster_nor_the_slower_is_favoured(make_run):
+    told = []
+    for number in range(400):
+        name = digest(str(number))
+        runs = [
+            _published(make_run, name, f"kissat-sc2022-{one}@sc2022", seconds)
+            for one, seconds in (("bulky", 10.0), ("light", 1000.0), ("third", 100.0), ("fourth", 1.0))
+        ]
+        (found,) = borrowed_runs(runs, RELATIVES, SPEEDS)
+        assert borrowed_runs(runs[::-1], RELATIVES, SPEEDS) == (found,)
+        told.append(found.cpu_s)
+    assert set(told) == {5.0, 50.0} and 160 < told.count(5.0) < 240
 
 
 def test_an_own_answer_and_an_own_bound_count_before_those_of_relatives(make_run):

@@ -57,3 +57,19 @@ def test_it_is_written_into_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().out.splitlines() == [f"{k} {name}" for k, name in enumerate(after.parallel, start=1)]
     assert after.parallel[0] == before.single_best() and len(after.parallel) > 2
     assert (after.par2, after.presolving_s) == (before.par2, before.presolving_s)
+
+
+def test_a_cutoff_beyond_that_of_the_training_is_one_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from satcost_gnn.cli.fit_portfolio import FitPortfolioOptions, run_fit_portfolio
+
+    shutil.copytree(Checkpoint.open().directory, tmp_path / "mine-v1")
+    before = TrainingStatistics.of_checkpoint(Checkpoint.open(tmp_path / "mine-v1"))
+    places = [DATASETS / name for name in ("corpus", "kissat", "published")]
+    assert run_fit_portfolio(FitPortfolioOptions(tmp_path / "mine-v1", places, 2000.0)) == 0
+    after = TrainingStatistics.of_checkpoint(Checkpoint.open(tmp_path / "mine-v1"))
+    # What is said of shorter limits stays; published runs of relatives tell about the longer one.
+    assert (after.par2, after.parallel, after.cutoff_s) == (before.par2, before.parallel, before.cutoff_s)
+    longer = after.at(2000.0)
+    assert longer.cutoff_s == 2000.0 and set(longer.par2) == {"cadical195", "kissat404", "glucose42"}
+    assert longer.instances > 100 and all(500 < seconds < 3000 for seconds in longer.par2.values())
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == list(longer.parallel)

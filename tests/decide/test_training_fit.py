@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from satcost_gnn.decide.training_fit import (
     SWITCHING_MARGINS,
     _most_cautious,
     fit_copula_correlation,
+    fit_longer,
     fit_min_effect_size,
     fit_portfolio,
     fit_presolving,
@@ -23,6 +25,7 @@ from satcost_gnn.decide.training_fit import (
     with_settings,
 )
 from satcost_gnn.decide.training_statistics import DEFAULT_COPULA_CORRELATION, TrainingStatistics
+from satcost_gnn.errors import DatasetError
 
 CORPUS = Path(__file__).parents[2] / "datasets" / "corpus"
 GRID = GRIDS["cpu_seconds"]
@@ -319,3 +322,45 @@ def test_what_the_probe_answers_is_charged_but_not_predicted(monkeypatch: pytest
     assert seen["fit_turns"][1].tolist() == everything.tolist()
     assert (found.presolving_s, found.switching_margin, found.copula_correlation) == (1.0, 0.2, 0.4)
     assert (found.presolving, found.prediction_s) == ((), 0.2)
+
+
+def test_a_longer_limit_has_a_single_best_of_its_own(tmp_path: Path) -> None:
+    corpus = Dataset.open(CORPUS)
+    solved = next(run for run in corpus.runs if run.status.solved)
+    out_of_time = next(run for run in corpus.runs if run.status.censored)
+    short = TrainingStatistics(
+        {"cadical195": 1.0, "kissat404": 2.0, "minisat22": 3.0}, {}, 10.0, 99, 1.2, parallel=("x",)
+    )
+    rows, runs = [], []
+    for number in range(60):
+        name = f"{number:032x}"
+        rows.append(replace(corpus.manifest[0], instance=name))
+        hard = number < 40
+        # Those that had 10 s only are easy, and cadical195 is far better on them.
+        easy = {"cadical195": 0.1, "kissat404": 9.0}
+        seconds = {"cadical195": 2000.0 if number % 2 else 60.0, "kissat404": 80.0} if hard else easy
+        limit = 2500.0 if hard else 10.0
+        runs += [
+            replace(solved, instance=name, solver=solver, seed=0, cpu_s=cost, cpu_limit_s=limit)
+            for solver, cost in seconds.items()
+        ]
+        # It has told nothing of hard ones but that they take more than 10 s.
+        if hard:
+            stopped = replace(out_of_time, instance=name, solver="minisat22", seed=0, cpu_s=10.0, cpu_limit_s=10.0)
+            runs.append(stopped)
+    dataset = Dataset(tmp_path, tuple(rows), tuple(runs), None)
+    names = [row.instance for row in rows]
+    found = fit_longer(short, dataset, tuple(short.par2), names, 1000.0)
+    assert (found.par2, found.longer[0].cutoff_s) == (short.par2, 1000.0)
+    long = found.at(1000.0)
+    assert long.instances == 40 and long.par2 == {"cadical195": pytest.approx(1030.0), "kissat404": pytest.approx(80.0)}
+    assert (long.min_effect_size, long.presolving_s) == (1.2, 10.0)
+    # Beside it runs who is faster on half of them, then who was chosen for shorter limits.
+    assert long.parallel == ("kissat404", "cadical195", "x")
+    # Made again, it takes the place of the former; another limit stands beside it.
+    again = fit_longer(
+        fit_longer(found, dataset, tuple(short.par2), names, 1000.0), dataset, tuple(short.par2), names, 500.0
+    )
+    assert [one.cutoff_s for one in again.longer] == [500.0, 1000.0] and again.at(1000.0) == long
+    with pytest.raises(DatasetError, match=r"found 20 instances with a run of 1000 CPU seconds.*expected 30"):
+        fit_longer(short, dataset, tuple(short.par2), names[20:], 1000.0)

@@ -32,6 +32,26 @@ def test_order_and_single_best_among_some() -> None:
     assert found.order(["a", "b", "c"]) == ["b", "c", "a"]
 
 
+def test_the_statistics_of_the_nearest_cutoff_are_those_of_a_limit() -> None:
+    long = TrainingStatistics({"b": 900.0, "a": 1000.0}, {"b": 0.7, "a": 0.6}, 1000.0, 40, presolving_s=10.0)
+    both = TrainingStatistics({"a": 1.0, "b": 2.0, "c": 1.5}, {}, 10.0, 7, longer=(long,))
+    assert TrainingStatistics.from_json(json.loads(json.dumps(both.to_json())), "x") == both
+    # Half way by ratio is 100 s.
+    assert [both.at(limit).single_best(["a", "b", "c"]) for limit in (0.1, 10.0, 99.0, 101.0, 5000.0)] == [*"aaabb"]
+    # What has no runs that long comes last.
+    assert both.at(5000.0).order(["c", "a", "b"]) == ["b", "a", "c"]
+    broken = both.to_json()
+    broken["longer"][0]["cutoff_s"] = -1.0
+    with pytest.raises(CheckpointError, match=r"x: .*longer"):
+        TrainingStatistics.from_json(broken, "x")
+
+
+def test_the_shipped_checkpoint_knows_another_single_best_for_an_hour() -> None:
+    found = TrainingStatistics.of_checkpoint(Checkpoint.open())
+    assert (found.at(10.0).single_best(), found.at(3600.0).single_best()) == ("cadical195", "kissat404")
+    assert found.at(3600.0).cutoff_s == 2500.0 and found.at(3600.0).parallel[0] == "kissat404"
+
+
 def test_of_a_checkpoint_with_and_without_the_file(tmp_path: Path) -> None:
     shipped = Checkpoint.open()
     shutil.copytree(shipped.directory, tmp_path / "c-v1")
