@@ -1,4 +1,4 @@
-"""The report on published scenarios: measured figures beside published ones."""
+"""The report on published scenarios."""
 
 from __future__ import annotations
 
@@ -24,67 +24,6 @@ _COLUMNS: Mapping[str, str] = {
     "width_80": "width",
 }
 
-#: PAR2-coded RMSE of an untuned forest in the same folds, as measured before this work.
-FOREST_RMSE: Mapping[str, float] = {
-    "SAT2022-MAIN": 0.693,
-    "SAT2023-MAIN": 0.684,
-    "SAT12-INDU": 0.652,
-    "SAT18-EXP": 0.690,
-    "SAT20-MAIN": 0.809,
-    "SAT2016-Main": 1.177,
-    "SAT11-INDU": 1.095,
-}
-#: Scenarios on which the PAR2-coded RMSE is to be 5 % below that forest's.
-OLDER = ("SAT12-INDU", "SAT18-EXP", "SAT20-MAIN", "SAT2016-Main", "SAT11-INDU")
-
-
-def aims(results: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Return the aims that the measured scenarios bear on.
-
-    Returns
-    -------
-    list of list of str
-        Scenario, figure, what is published, what is aimed at, what was measured, and whether that is reached.
-    """
-    by_name = {result["scenario"]: result for result in results if MIXTURE in result.get("methods", {})}
-    found: list[list[str]] = []
-
-    def add(name: str, what: str, published: str, aim: str, measured: str, reached: bool) -> None:
-        found.append([name, what, published, aim, measured, "yes" if reached else "no"])
-
-    def measure(name: str, key: str) -> float:
-        return float(by_name[name]["methods"][MIXTURE][key])
-
-    for name, limit, published in (
-        ("SAT2022-MAIN", 0.64, ".69; .693 forest"),
-        ("SAT2023-MAIN", 0.62, ".67; .684 forest"),
-    ):
-        if name in by_name:
-            value = round(measure(name, "rmse_par2"), 3)
-            add(name, "RMSE, PAR2-coded", published, f"<= {limit:.2f}", f"{value:.3f}", value <= limit)
-    for name, least, published in (
-        ("SAT2023-MAIN", 0.70, ".66; .673 forest"),
-        ("SAT2022-MAIN", 0.15, ".15 (AutoFolio)"),
-    ):
-        if name in by_name:
-            gaps = [by_name[name]["selection"][k]["closed_gap"] for k in ("par10", "par2")]
-            text = f"{gaps[0]:.3f} (PAR10), {gaps[1]:.3f} (PAR2)"
-            add(name, "closed gap, features charged", published, f">= {least:.2f}", text, min(gaps) >= least)
-    for name in OLDER:
-        if name in by_name:
-            value, forest = measure(name, "rmse_par2"), FOREST_RMSE[name]
-            own = by_name[name]["methods"].get(REFERENCE)
-            base = forest if own is None else min(forest, float(own["rmse_par2"]))
-            lower = 1.0 - value / base
-            text = f"{value:.3f}, {100 * lower:.1f} % below {base:.3f}"
-            add(name, "RMSE, PAR2-coded", f"{forest:.3f} forest", "5 % lower", text, lower >= 0.05)
-    if "SAT2023-MAIN" in by_name:
-        share, width = measure("SAT2023-MAIN", "coverage_80"), measure("SAT2023-MAIN", "width_80")
-        text = f"{100 * share:.1f} %, {width:.2f} decades"
-        reached = 0.77 <= share <= 0.83 and width <= 1.3
-        add("SAT2023-MAIN", "coverage of 80 %, width", "86-89 %, 1.44-1.55", "80 ± 3 %, <= 1.3", text, reached)
-    return found
-
 
 def aslib_report(results: Sequence[Mapping[str, Any]], failed: Mapping[str, str], command: str) -> Document:
     """Return the report of what :func:`satcost_gnn.evaluate.aslib_protocol.evaluate_scenario` has returned.
@@ -103,12 +42,6 @@ def aslib_report(results: Sequence[Mapping[str, Any]], failed: Mapping[str, str]
             "intervals of the PAR2-coded cost."
         ),
     )
-    found = aims(results)
-    if found:
-        document.add(
-            Heading("Against published figures"),
-            Table(["scenario", "what", "published", "aim", "measured", "reached"], found),
-        )
     for result in results:
         document.add(*_scenario(result))
     if failed:
