@@ -170,7 +170,7 @@ def test_what_does_not_fit_together_is_refused():
     matrix = FeatureMatrix(("a", "b"), np.array([[1.0, 2.0], [np.nan, 5.0], [4.0, 7.0]]))
     state = Standardiser.fit(matrix).to_json()
     for key, value in (("median", [1.0]), ("names", ["a", 3]), ("indicated", [7])):
-        with pytest.raises(ValueError, match="found medians|expected a text"):
+        with pytest.raises(ValueError, match=r"found medians|expected a text"):
             Imputer.from_json({**state["imputer"], key: value})
     for key in ("logarithmic", "centre", "scale", "low", "high"):
         with pytest.raises(ValueError, match="found values of shape"):
