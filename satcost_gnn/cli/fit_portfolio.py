@@ -58,12 +58,12 @@ def run_fit_portfolio(options: FitPortfolioOptions) -> int:
     if dataset.splits is None:
         raise DatasetError(f"{dataset.directory}: found no splits.json; make it with `satcost dataset split`")
     learnt = [name for name, side in dataset.splits.side.items() if side in LEARNT_SIDES]
+    # A program of the user's own has runs under its name; published runs are of programs that are not here.
+    solvers = {*SOLVERS, *training.par2, *(run.solver for run in dataset.runs if not run.source)}
     if is_longer:
-        fitted = fit_longer(training, dataset, checkpoint.config.solvers, learnt, cutoff_s)
+        fitted = fit_longer(training, dataset, checkpoint.config.solvers, learnt, cutoff_s, solvers)
         chosen = fitted.at(cutoff_s).parallel
     else:
-        # A program of the user's own has runs under its name; published runs are of programs that are not here.
-        solvers = {*SOLVERS, *training.par2, *(run.solver for run in dataset.runs if not run.source)}
         chosen = fit_parallel_portfolio(dataset, solvers, learnt, cutoff_s, training.single_best())
         fitted = replace(training, parallel=chosen)
     if not chosen:

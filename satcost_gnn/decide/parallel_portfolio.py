@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from satcost_gnn.core.selection_metrics import par
 from satcost_gnn.data.run_outcome import outcome_within
 from satcost_gnn.decide.solving import Member
+from satcost_gnn.decide.turns import PARITY
 
 if TYPE_CHECKING:
     from satcost_gnn.data.dataset import Dataset
@@ -63,8 +64,8 @@ def member_par2(
 
 
 def candidates(dataset: Dataset, solvers: Collection[str]) -> list[str]:
-    """Return the members that a data set has own runs of, of these solvers."""
-    found = {Member(run.solver, run.seed) for run in dataset.runs if run.solver in solvers}
+    """Return the members that a data set has own runs of, of these solvers; ``parity`` has a turn anyway."""
+    found = {Member(run.solver, run.seed) for run in dataset.runs if run.solver in solvers and run.solver != PARITY}
     return [member.name for member in sorted(found)]
 
 

@@ -303,7 +303,12 @@ def with_settings(
 
 
 def fit_longer(
-    training: TrainingStatistics, dataset: Dataset, solvers: Sequence[str], instances: Collection[str], cutoff_s: float
+    training: TrainingStatistics,
+    dataset: Dataset,
+    solvers: Sequence[str],
+    instances: Collection[str],
+    cutoff_s: float,
+    others: Collection[str] = (),
 ) -> TrainingStatistics:
     """Return statistics with what a training side says for a longer limit as well.
 
@@ -323,6 +328,8 @@ def fit_longer(
         The training side.
     cutoff_s
         CPU seconds.
+    others
+        Solvers that nothing is predicted of, which may be members for several cores.
 
     Raises
     ------
@@ -330,18 +337,19 @@ def fit_longer(
         If the runs of fewer than two solvers tell on 30 instances.
     """
     sample = [name for name in instances if any(run.cpu_limit_s >= cutoff_s for run in dataset.runs_of.get(name, ()))]
-    among = [
+    known = [
         solver
-        for solver in solvers
+        for solver in dict.fromkeys((*solvers, *sorted(others)))
         if len(set(par_scores(dataset, [solver], cutoff_s)[0]) & set(sample)) >= _LEAST_SHARE * len(sample)
     ]
+    among = [solver for solver in known if solver in solvers]
     found = TrainingStatistics.of_dataset(dataset, among, sample, cutoff_s) if len(among) > 1 else None
     if found is None or found.instances < LEAST_INSTANCES:
         raise DatasetError(
             f"{dataset.directory}: found {len(sample)} instances with a run of {cutoff_s:g} CPU seconds, on which "
             f"runs of {', '.join(among) or 'no solver'} tell; expected {LEAST_INSTANCES} on which two solvers' runs do"
         )
-    chosen = fit_parallel_portfolio(dataset, among, sample, cutoff_s, found.single_best())
+    chosen = fit_parallel_portfolio(dataset, known, sample, cutoff_s, found.single_best())
     # Those that have no runs that long may still take part, after the others.
     parallel = tuple(dict.fromkeys((*chosen, *training.parallel)))[:MOST_MEMBERS]
     longer = {one.cutoff_s: one for one in training.longer}

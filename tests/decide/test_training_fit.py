@@ -357,6 +357,13 @@ def test_a_longer_limit_has_a_single_best_of_its_own(tmp_path: Path) -> None:
     assert (long.min_effect_size, long.presolving_s) == (1.2, 10.0)
     # Beside it runs who is faster on half of them, then who was chosen for shorter limits.
     assert long.parallel == ("kissat404", "cadical195", "x")
+    # So may a solver that nothing is predicted of, where it has runs that long.
+    mine = [replace(run, solver="mine", cpu_s=50.0) for run in runs if run.solver == "cadical195" and run.cpu_s >= 2000]
+    mine += [replace(run, solver="mine") for run in runs if run.solver == "cadical195" and run.cpu_s < 2000]
+    with_mine = replace(dataset, runs=(*runs, *mine))
+    for others, second in (((), "cadical195"), (("mine", "minisat22"), "mine")):
+        wider = fit_longer(short, with_mine, tuple(short.par2), names, 1000.0, others).at(1000.0)
+        assert (wider.par2, wider.parallel[:2]) == (long.par2, ("kissat404", second))
     # Made again, it takes the place of the former; another limit stands beside it.
     again = fit_longer(
         fit_longer(found, dataset, tuple(short.par2), names, 1000.0), dataset, tuple(short.par2), names, 500.0
