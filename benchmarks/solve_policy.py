@@ -90,6 +90,8 @@ def replayed(dataset: Dataset, solvers: tuple[str, ...], limit_s: float, options
         with predictor:
             found, _ = predictions_of(predictor, cache, late)
     settings = ScheduleSettings(Objective.PAR2, limit_s, 1, training.copula_correlation)
+    # It answers or declines; where a data set has no runs of it, it is taken to decline.
+    parity = {run.instance: {PARITY: run.cpu_s} for run in dataset.runs if run.solver == PARITY and run.status.solved}
     cost: NDArray[np.float64] = np.array(
         [
             score(
@@ -99,16 +101,15 @@ def replayed(dataset: Dataset, solvers: tuple[str, ...], limit_s: float, options
                     training,
                     settings,
                 ),
-                runtimes(row, solvers, limit_s),
+                runtimes(row, solvers, limit_s) | parity.get(name, {}),
                 limit_s,
                 overhead,
-                # The data sets have no runs of it.
                 declined_s={PARITY: DECLINING_S},
             )
             for name, row in zip(tests, measured, strict=True)
         ]
     )
-    best = virtual_best(measured)
+    best = np.minimum(virtual_best(measured), [parity.get(name, {}).get(PARITY, np.inf) for name in tests])
     costs = {"sbs": alone, "vbs": best, "solve": cost}
     per_family = by_family(dataset.families(tests), costs)
     large = {name: one["solve"]["relative_to_sbs"] for name, one in per_family.items() if one["n"] >= LARGE_FAMILY}
