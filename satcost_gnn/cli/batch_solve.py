@@ -15,7 +15,7 @@ from satcost_gnn.cli.file_progress import file_progress, skip_done
 from satcost_gnn.cli.inputs import expand_all
 from satcost_gnn.cli.interruption import interrupted
 from satcost_gnn.cli.listing import printed_table
-from satcost_gnn.cli.messages import tell_warning
+from satcost_gnn.cli.messages import tell_about
 from satcost_gnn.cli.numbers import SECONDS
 from satcost_gnn.cli.options import (
     TABLE_FORMATS,
@@ -144,7 +144,7 @@ def run_batch_solve(options: BatchSolveOptions) -> int:
     try:
         with predictor, writer, file_progress(names, options.limit, options.cores or 1) as progress:
             skip_done(progress, names, left)
-            predictor.on_warning = tell_warning
+            tell_about(predictor)
 
             def take(row: dict[str, Any]) -> None:
                 writer.write([row])

@@ -15,6 +15,7 @@ import numpy as np
 import typer
 
 from satcost_gnn.cli.command import command_app
+from satcost_gnn.cli.messages import tell_about
 from satcost_gnn.cli.numbers import COUNT, FACTOR, MEBIBYTES, NATURAL, SECONDS
 from satcost_gnn.cli.options import Checkpoint, Device, Format, Json, Overwrite, Relaxed, Unit, chosen_format
 from satcost_gnn.cli.terminal import columns, shortened, wrapped
@@ -294,6 +295,7 @@ def run_cubes(options: CubesOptions) -> int:
     start = STATIC_ESTIMATOR if options.features == "static" else None
     predictor = Predictor.from_checkpoint(options.checkpoint, unit=options.unit, device=options.device, start=start)
     solver = options.solver or predictor.checkpoint.config.probe_solver
+    tell_about(predictor)
     with predictor, ProgressLine(len(cubes), "cubes") as progress:
         progress.expect(predictor.settings.searches_s, options.jobs)
         found = predict_cubes(

@@ -11,7 +11,7 @@ import typer
 
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.inputs import expand_all
-from satcost_gnn.cli.messages import tell_warning
+from satcost_gnn.cli.messages import tell_about
 from satcost_gnn.cli.options import (
     Checkpoint,
     Device,
@@ -78,9 +78,7 @@ def run_explain(options: ExplainOptions) -> int:
     with Predictor.from_checkpoint(
         options.checkpoint, unit=options.unit, device=options.device, start=options.estimator, relaxed=options.relaxed
     ) as predictor:
-        predictor.on_warning = tell_warning
-        for note in predictor.notes:
-            log.warning(f"{predictor.checkpoint.config.label}: {note}")
+        tell_about(predictor)
         explainer = Explainer(predictor, options.solver)
         for name in names:
             found = explainer.explain(name)

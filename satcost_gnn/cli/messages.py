@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from satcost_gnn.errors import ConfigError
 from satcost_gnn.runtime.file_names import one_line
 from satcost_gnn.runtime.logs import log
 from satcost_gnn.runtime.progress import duration, print_above, show_progress
+
+if TYPE_CHECKING:
+    from satcost_gnn.serve.predictor import Predictor
 
 _chosen: dict[str, Any] = {}
 
@@ -94,9 +97,15 @@ def tell_times() -> None:
             handler.since = time.monotonic()
 
 
-def tell_warning(path: str, warning: str) -> None:
-    """Say what is odd about an input that could be read; for :attr:`Predictor.on_warning`."""
+def _tell_warning(path: str, warning: str) -> None:
     log.warning("%s: %s", path, warning)
 
 
-__all__ = ["Messages", "in_another_process", "start_messages", "started", "tell_times", "tell_warning"]
+def tell_about(predictor: Predictor) -> None:
+    """Say what one should know of its predictions, and from now on what is odd about inputs that can be read."""
+    predictor.on_warning = _tell_warning
+    for note in predictor.notes:
+        log.warning(f"{predictor.checkpoint.config.label}: {note}")
+
+
+__all__ = ["Messages", "in_another_process", "start_messages", "started", "tell_about", "tell_times"]

@@ -16,7 +16,7 @@ from satcost_gnn.cli.file_progress import file_progress, skip_done
 from satcost_gnn.cli.inputs import expand_all
 from satcost_gnn.cli.interruption import interrupted
 from satcost_gnn.cli.listing import printed_table
-from satcost_gnn.cli.messages import tell_warning
+from satcost_gnn.cli.messages import tell_about
 from satcost_gnn.cli.numbers import COST, SECONDS, Commas
 from satcost_gnn.cli.options import (
     TABLE_FORMATS,
@@ -202,8 +202,7 @@ def run_predict(options: PredictOptions) -> int:
     )
     if options.cache:
         predictor.cache = UserCache.of_user(predictor.settings)
-    for note in predictor.notes:
-        log.warning(f"{predictor.checkpoint.config.label}: {note}")
+    tell_about(predictor)
     # The column of a single cutoff is p_solved.
     cutoffs = list(dict.fromkeys(options.cutoffs)) if options.cutoffs and len(options.cutoffs) > 1 else []
     if note := predictor.cutoff_note(max(options.cutoffs, default=None) if options.cutoffs else None):
@@ -221,7 +220,6 @@ def run_predict(options: PredictOptions) -> int:
                     # A pipe can be read once only, and is wanted for the phases, too.
                     source = _read_twice(names[0], options.relaxed, stack)
                     left = [source for _ in left]
-                predictor.on_warning = tell_warning
                 for prediction in _predictions(predictor, left, options.jobs, cluster):
                     writer.write(prediction.rows(cutoffs))
                     _tell(prediction)

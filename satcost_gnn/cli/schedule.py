@@ -15,7 +15,7 @@ from satcost_gnn.cli.colour import styled
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.file_progress import file_progress
 from satcost_gnn.cli.inputs import expand_all
-from satcost_gnn.cli.messages import tell_warning
+from satcost_gnn.cli.messages import tell_about
 from satcost_gnn.cli.numbers import SECONDS, SHARE
 from satcost_gnn.cli.options import (
     Checkpoint,
@@ -140,7 +140,7 @@ def run_schedule(options: ScheduleOptions) -> int:
         device=options.device,
         relaxed=options.relaxed,
     ) as scheduler:
-        scheduler.predictor.on_warning = tell_warning
+        tell_about(scheduler.predictor)
         with file_progress(names, scheduler.predictor.settings.searches_s, options.jobs) as progress:
             predictions = _counted(scheduler.predictor.predict_many(names, jobs=options.jobs), progress)
             if options.each or len(names) == 1:

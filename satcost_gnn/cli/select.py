@@ -12,7 +12,7 @@ from satcost_gnn.cli.colour import styled
 from satcost_gnn.cli.command import command_app
 from satcost_gnn.cli.file_progress import file_progress
 from satcost_gnn.cli.inputs import expand_all
-from satcost_gnn.cli.messages import tell_warning
+from satcost_gnn.cli.messages import tell_about
 from satcost_gnn.cli.numbers import NOT_NEGATIVE, SECONDS
 from satcost_gnn.cli.options import (
     Checkpoint,
@@ -118,9 +118,7 @@ def run_select(options: SelectOptions) -> int:
         relaxed=options.relaxed,
         start=options.estimator,
     ) as selector:
-        selector.predictor.on_warning = tell_warning
-        for note in selector.predictor.notes:
-            log.warning(f"{selector.predictor.checkpoint.config.label}: {note}")
+        tell_about(selector.predictor)
         with file_progress(names, selector.predictor.settings.searches_s, options.jobs) as progress:
             for decision in selector.select_many(names, jobs=options.jobs):
                 failed += decision.status == "error"

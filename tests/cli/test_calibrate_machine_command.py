@@ -54,3 +54,27 @@ def test_unwanted_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     found = CliRunner().invoke(app, ["calibrate-machine"])
     assert found.exit_code != 0
     assert "SATCOST_MACHINE=none" in str(found.exception)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "predict --unit cpu_seconds",
+        "select",
+        "schedule",
+        "explain --unit cpu_seconds",
+        "batch-solve",
+        "cubes --unit cpu_seconds",
+    ],
+)
+def test_whoever_predicts_says_that_its_seconds_were_converted(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SATCOST_MACHINE", str(tmp_path / "m.json"))
+    CliRunner().invoke(app, ["calibrate-machine"])
+    (tmp_path / "a.cnf").write_text("p cnf 2 2\n1 2 0\n-1 2 0\n")
+    (tmp_path / "a.icnf").write_text("a 1 0\na -1 0\n")
+    names = ["a.cnf", "a.icnf"] if command.startswith("cubes") else ["a.cnf"]
+    found = CliRunner().invoke(app, [*command.split(), *(str(tmp_path / name) for name in names)])
+    assert found.exit_code == 0, found.output
+    assert "seconds are those of the training machine times 2 (" in " ".join(found.stderr.split())
