@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from satcost_gnn.data.dataset import Dataset
 from satcost_gnn.data.joining import join_datasets
 from satcost_gnn.data.splits import LEARNT_SIDES
-from satcost_gnn.decide.parallel_portfolio import candidates, member_par2, parallel_portfolio
+from satcost_gnn.decide.parallel_portfolio import candidates, fastest, member_par2, parallel_portfolio
 from satcost_gnn.search.solvers import SOLVERS
 
 Floats = NDArray[np.float64]
@@ -97,8 +97,8 @@ def own_runs(paths: list[Path], limit_s: float, rng: np.random.Generator) -> dic
     single, seeded = names.index(SINGLE), names.index(SEEDED)
     learnt = frozenset(name for name, side in sides.items() if side in LEARNT_SIDES)
     tested = frozenset(name for name, side in sides.items() if side == "test")
-    learnt_names, train = member_par2(dataset, names, learnt, limit_s)
-    test_names, test = member_par2(dataset, names, tested, limit_s)
+    learnt_names, train, train_survived = member_par2(dataset, names, learnt, limit_s)
+    test_names, test, test_survived = member_par2(dataset, names, tested, limit_s)
     both = np.isfinite(train[:, [single, seeded]]).all(axis=1)
     train_answers = answers_of(dataset, learnt_names)
     pairs = seed_differences(train[both][:, [single, seeded]], train_answers[both], limit_s)
@@ -108,12 +108,13 @@ def own_runs(paths: list[Path], limit_s: float, rng: np.random.Generator) -> dic
     for label, without in (("chosen", []), ("chosen without seeds", seeds)):
         masked = train.copy()
         masked[:, without] = np.nan
-        members = parallel_portfolio(masked, single)
+        members = parallel_portfolio(masked, train_survived, single)
         result[label] = {"members": [names[k] for k in members]}
         for cores in CORES:
             chosen = members[:cores]
-            rows = np.isfinite(test[:, chosen]).all(axis=1)
-            portfolio, alone = test[rows][:, chosen].min(axis=1), test[rows, single]
+            together = fastest(test, test_survived, chosen)
+            rows = np.isfinite(together) & np.isfinite(test[:, single])
+            portfolio, alone = together[rows], test[rows, single]
             modelled = modelled_seeds(alone, test_answers[rows], pairs, cores - 1, limit_s)
             scopes = {"all": np.ones(len(alone), dtype=bool), "single best over 1 s": alone > 1.0}
             result[label][f"{cores} cores"] = {
@@ -138,29 +139,30 @@ def own_runs(paths: list[Path], limit_s: float, rng: np.random.Generator) -> dic
     result["against measured seeds"] = {}
     for cores in CORES:
         chosen, also = chosen_members[:cores], own_seeds[:cores]
-        rows = np.isfinite(test[:, [*chosen, *also]]).all(axis=1)
-        if len(also) < cores or not rows.any():
+        together = fastest(test, test_survived, chosen)
+        told = np.isfinite(np.column_stack([together, test[:, also]])).all(axis=1)
+        if len(also) < cores or not told.any():
             continue
-        portfolio, seeded_runs = test[rows][:, chosen].min(axis=1), test[rows][:, also].min(axis=1)
+        portfolio, seeded_runs = together[told], test[told][:, also].min(axis=1)
         result["against measured seeds"][f"{cores} cores"] = {
-            "instances": int(rows.sum()),
-            "single_best_par2_s": float(test[rows, single].mean()),
+            "instances": int(told.sum()),
+            "single_best_par2_s": float(test[told, single].mean()),
             "portfolio_par2_s": float(portfolio.mean()),
             "seeds_par2_s": float(seeded_runs.mean()),
             "solved": {
-                "single best": int((test[rows, single] <= limit_s).sum()),
+                "single best": int((test[told, single] <= limit_s).sum()),
                 "portfolio": int((portfolio <= limit_s).sum()),
                 "seeds": int((seeded_runs <= limit_s).sum()),
             },
             "below_seeds": float(1 - portfolio.sum() / seeded_runs.sum()),
             "below_seeds_95": interval(portfolio, seeded_runs, rng),
         }
-    rows = np.isfinite(test[:, [single, seeded]]).all(axis=1)
-    measured = test[rows][:, [single, seeded]].min(axis=1)
-    modelled = modelled_seeds(test[rows, single], test_answers[rows], pairs, 1, limit_s)
+    two = np.isfinite(test[:, [single, seeded]]).all(axis=1)
+    measured = test[two][:, [single, seeded]].min(axis=1)
+    modelled = modelled_seeds(test[two, single], test_answers[two], pairs, 1, limit_s)
     result["two seeds as measured"] = {
-        "instances": int(rows.sum()),
-        "single_best_par2_s": float(test[rows, single].mean()),
+        "instances": int(two.sum()),
+        "single_best_par2_s": float(test[two, single].mean()),
         "two_seeds_par2_s": float(measured.mean()),
         "two_seeds_by_the_model_par2_s": float(modelled.mean()),
     }
@@ -184,7 +186,7 @@ def published(path: Path, limit_s: float, rng: np.random.Generator) -> dict[str,
     for number in range(FOLDS):
         inside, outside = fold != number, fold == number
         single = int(par2[inside].mean(axis=0).argmin())
-        members = parallel_portfolio(par2[inside], single, most=max(CORES))
+        members = parallel_portfolio(par2[inside], np.zeros_like(par2[inside]), single, most=max(CORES))
         costs["single best"][outside] = par2[outside, single]
         for cores in CORES:
             costs[f"{cores} cores"][outside] = par2[outside][:, members[:cores]].min(axis=1)

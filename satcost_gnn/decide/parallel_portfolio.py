@@ -6,7 +6,7 @@ submodular functions" (NIPS 2008), and portfolios of configurations as Hydra mak
 AAAI 2010). The first ones of the list are the portfolio for fewer cores.
 
 Not every candidate has runs on every instance. A candidate is judged by the share of the PAR2 that it takes away from
-the members so far, on the instances on which it and all of them have runs, and by :data:`LEAST_INSTANCES` at least.
+the members so far, on the instances on which its runs and theirs tell, and by :data:`LEAST_INSTANCES` at least.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satcost_gnn.core.selection_metrics import par
-from satcost_gnn.data.run_outcome import outcome_within
+from satcost_gnn.data.run_outcome import outcome_within, survived_s
 from satcost_gnn.decide.solving import Member
 from satcost_gnn.decide.turns import PARITY
 
@@ -36,7 +36,7 @@ LEAST_GAIN = 0.002
 
 def member_par2(
     dataset: Dataset, members: Sequence[str], instances: Collection[str], cutoff_s: float
-) -> tuple[list[str], NDArray[np.float64]]:
+) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64]]:
     """Return what members (by their names) take on instances.
 
     Published runs of other programs are left out unless a member has their name.
@@ -44,7 +44,8 @@ def member_par2(
     Returns
     -------
     tuple
-        The instances that some member has a run on, and ``float64[n, m]``: PAR2 in seconds, NaN where no run tells.
+        The instances that some member has a run on; ``float64[n, m]``: PAR2 in seconds, NaN where no run tells; and
+        the same shape: seconds that a member has gone through without an answer, 0 for none.
     """
     column = {Member.of(name): k for k, name in enumerate(members)}
     runs = defaultdict(list)
@@ -55,12 +56,27 @@ def member_par2(
     names = sorted({name for name, _ in runs})
     row = {name: k for k, name in enumerate(names)}
     found = np.full((len(names), len(members)), np.nan)
+    survived = np.zeros(found.shape)
     for (name, k), its in runs.items():
+        survived[row[name], k] = max((survived_s(run) for run in its if run.status.censored), default=0.0)
         outcome = outcome_within(its, cutoff_s)
         if outcome is not None:
             run, status = outcome
             found[row[name], k] = par(run.cpu_s, status.solved, cutoff_s, 2.0)
-    return names, found
+    return names, found, survived
+
+
+def fastest(par2: NDArray[np.float64], survived: NDArray[np.float64], columns: Sequence[int]) -> NDArray[np.float64]:
+    """Return ``float64[n]``: PAR2 in seconds of the fastest of some members, NaN where their runs don't tell.
+
+    A run that was stopped, but not before another member had answered, tells that it isn't the fastest: were it left
+    out, members that races have stopped would be judged on the instances on which they are good. The other parameters
+    are those that :func:`member_par2` returns.
+    """
+    its = par2[:, list(columns)]
+    best = np.where(np.isnan(its), np.inf, its).min(axis=1)
+    tells = ~np.isnan(its) | (survived[:, list(columns)] >= best[:, None])
+    return np.where(tells.all(axis=1) & np.isfinite(best), best, np.nan)
 
 
 def candidates(dataset: Dataset, solvers: Collection[str]) -> list[str]:
@@ -70,7 +86,11 @@ def candidates(dataset: Dataset, solvers: Collection[str]) -> list[str]:
 
 
 def parallel_portfolio(
-    par2: NDArray[np.float64], first: int, most: int = MOST_MEMBERS, least: int = LEAST_INSTANCES
+    par2: NDArray[np.float64],
+    survived: NDArray[np.float64],
+    first: int,
+    most: int = MOST_MEMBERS,
+    least: int = LEAST_INSTANCES,
 ) -> list[int]:
     """Return the columns of the members to run on several cores, the first one first.
 
@@ -78,24 +98,22 @@ def parallel_portfolio(
 
     Parameters
     ----------
-    par2
-        ``float64[n, m]``: PAR2 in seconds, NaN where no run tells.
+    par2, survived
+        ``float64[n, m]``, in seconds: see :func:`member_par2`.
     first
         Column of the first member.
     least
-        Least number of instances by which a member is judged.
+        Least number of instances with runs of its own that tell by which a member is judged.
     """
-    known = np.isfinite(par2)
     chosen = [first]
     while len(chosen) < most:
-        all_known = known[:, chosen].all(axis=1)
-        best = np.full(len(par2), np.inf)
-        best[all_known] = par2[all_known][:, chosen].min(axis=1)
+        before = fastest(par2, survived, chosen)
         gains = np.full(par2.shape[1], -np.inf)
         for k in range(par2.shape[1]):
-            rows = all_known & known[:, k]
-            if k not in chosen and rows.sum() >= least:
-                gains[k] = 1.0 - np.minimum(best[rows], par2[rows, k]).sum() / best[rows].sum()
+            together = fastest(par2, survived, [*chosen, k])
+            rows = np.isfinite(before) & np.isfinite(together)
+            if k not in chosen and (rows & np.isfinite(par2[:, k])).sum() >= least:
+                gains[k] = 1.0 - together[rows].sum() / before[rows].sum()
         winner = int(gains.argmax())
         if gains[winner] < LEAST_GAIN:
             break
@@ -113,5 +131,5 @@ def fit_parallel_portfolio(
     names = candidates(dataset, solvers)
     if single_best not in names:
         return ()
-    par2 = member_par2(dataset, names, frozenset(instances), cutoff_s)[1]
-    return tuple(names[k] for k in parallel_portfolio(par2, names.index(single_best)))
+    _, par2, survived = member_par2(dataset, names, frozenset(instances), cutoff_s)
+    return tuple(names[k] for k in parallel_portfolio(par2, survived, names.index(single_best)))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from satcost_gnn.data.dataset import Dataset
-from satcost_gnn.decide.parallel_portfolio import fit_parallel_portfolio, member_par2, parallel_portfolio
+from satcost_gnn.decide.parallel_portfolio import fastest, fit_parallel_portfolio, member_par2, parallel_portfolio
 from satcost_gnn.decide.solving import Member
 from satcost_gnn.decide.training_statistics import TrainingStatistics
 from satcost_gnn.search.solvers import SOLVERS
@@ -23,16 +23,29 @@ def test_names_of_members() -> None:
 def test_members_are_chosen_jointly() -> None:
     # The second best alone is a copy of the best; the worst alone is fast where the best is slow.
     par2 = np.array([[1.0, 1.1, 20.0]] * 40 + [[20.0, 20.0, 1.0]] * 20)
-    assert parallel_portfolio(par2, first=0) == [0, 2]
-    assert parallel_portfolio(par2, first=2) == [2, 0]
-    assert parallel_portfolio(par2, first=0, most=1) == [0]
+    assert parallel_portfolio(par2, 0 * par2, first=0) == [0, 2]
+    assert parallel_portfolio(par2, 0 * par2, first=2) == [2, 0]
+    assert parallel_portfolio(par2, 0 * par2, first=0, most=1) == [0]
 
 
 def test_a_member_is_judged_where_all_have_runs() -> None:
     par2 = np.array([[10.0, 9.0, np.nan]] * 40 + [[10.0, np.nan, 1.0]] * 29)
     # The last one looks best, on too few instances.
-    assert parallel_portfolio(par2, first=0) == [0, 1]
-    assert parallel_portfolio(par2, first=0, least=29) == [0, 2]
+    assert parallel_portfolio(par2, 0 * par2, first=0) == [0, 1]
+    assert parallel_portfolio(par2, 0 * par2, first=0, least=29) == [0, 2]
+
+
+def test_a_member_that_was_stopped_after_another_had_answered_is_not_the_fastest() -> None:
+    # The second one answers 30 of 90 in a tenth; on the others it was stopped at twice the time of the first.
+    par2 = np.array([[10.0, 1.0, 9.0]] * 30 + [[10.0, np.nan, 1.0]] * 60)
+    stopped = np.array([[0.0, 0.0, 0.0]] * 30 + [[0.0, 20.0, 0.0]] * 60)
+    assert fastest(par2, stopped, [0, 1]).tolist() == [1.0] * 30 + [10.0] * 60
+    assert fastest(par2, stopped, [1]).tolist()[:30] == [1.0] * 30 and np.isnan(fastest(par2, stopped, [1])[30:]).all()
+    # By the 30 alone it would come first.
+    assert parallel_portfolio(par2, stopped, first=0) == [0, 2, 1]
+    assert parallel_portfolio(par2, 0 * stopped, first=0)[1] == 1
+    # Stopped before the other has answered it may have been the fastest.
+    assert np.isnan(fastest(par2, 0.4 * stopped, [0, 1])[30:]).all()
 
 
 def test_members_of_the_corpus() -> None:
@@ -42,8 +55,8 @@ def test_members_of_the_corpus() -> None:
     members = fit_parallel_portfolio(dataset, SOLVERS, learnt, 10.0, "cadical195")
     assert members[0] == "cadical195" and len(members) == len(set(members)) > 2
     assert fit_parallel_portfolio(dataset, SOLVERS, learnt, 10.0, "cadical300") == ()
-    names, par2 = member_par2(dataset, members, learnt, 10.0)
-    assert par2.shape == (len(names), len(members)) and set(names) <= set(learnt)
+    names, par2, survived = member_par2(dataset, members, learnt, 10.0)
+    assert survived.shape == par2.shape == (len(names), len(members)) and set(names) <= set(learnt)
     assert np.nanmax(par2) == 20.0 and np.isfinite(par2[:, 0]).mean() > 0.99
 
 
