@@ -67,7 +67,8 @@ def run_fit_portfolio(options: FitPortfolioOptions) -> int:
         chosen = fit_parallel_portfolio(dataset, solvers, learnt, cutoff_s, training.single_best())
         fitted = replace(training, parallel=chosen)
     if not chosen:
-        raise DatasetError(f"{dataset.directory}: found no run of {training.single_best()}, the single best solver")
+        single = fitted.at(cutoff_s).single_best()
+        raise DatasetError(f"{dataset.directory}: found no run of {single}, the single best solver")
     write_json(checkpoint.directory / PORTFOLIO_FILE, fitted.to_json(), indent=1)
     Checkpoint.seal(checkpoint.directory)
     for number, name in enumerate(chosen, start=1):

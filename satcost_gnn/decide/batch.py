@@ -286,7 +286,7 @@ def solve_batch(
 ) -> None:
     """Solve a set of instances, in an order and with limits made from the predictions.
 
-    Each instance is first given to the single best solver alone, for about as long as a prediction takes
+    Each instance is first given to the solver of the early search alone, for about as long as a prediction takes
     (:func:`~satcost_gnn.features.early_budget.presolving`); what that answers is done, without a prediction. All others
     are predicted; those that the probe solves are done then, and of the rest no more than the names and the predictions
     are held.
@@ -309,6 +309,8 @@ def solve_batch(
     """
     if predictor.unit != UNIT:
         raise ConfigError(f"found a predictor of {predictor.unit}; expected one of {UNIT}")
+    if not 0 < settings.limit_s < np.inf:
+        raise ConfigError(f"found a limit of {settings.limit_s:g} s; expected a positive number of seconds")
     if settings.cores < 1:
         raise ConfigError(f"found {settings.cores} cores; expected at least 1")
     begin = time.monotonic()

@@ -91,7 +91,10 @@ def run_monitored(
     instance: str,
     cpu_s: float = 10.0,
 ) -> MonitoredRun:
-    """Run a solver under the monitor in a limited child, and return what the monitor saw."""
+    """Run a solver under the monitor in a child with 4 GiB, and return what the monitor saw.
+
+    ``cpu_s`` are the CPU seconds of the run, ``instance`` the name that it is recorded under.
+    """
     sent = formula if isinstance(formula, Formula) else str(formula)
     outcome = sandbox.run(
         "satcost_gnn.decide.monitored_runs:monitored_child",

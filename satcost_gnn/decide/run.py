@@ -353,8 +353,12 @@ class PortfolioSolver:
         """Predict within some seconds, but for the inference; a fallback answers if that is too little."""
         settings = predictor.settings
         limits, plain = settings.limits, settings.features.plain
-        # The run that is paused meanwhile is the plain run, unless another program has been put in its place.
-        if plain is not None and plain.solver not in self.settings.programs:
+        # Where the run that is paused meanwhile is of the same solver, it is the plain run.
+        if (
+            plain is not None
+            and plain.solver == self.training.single_best(self.solvers)
+            and plain.solver not in self.settings.programs
+        ):
             plain = None
         predictor.settings = settings.with_features(plain=plain).with_limits(
             wall_s=min(limits.wall_s, within_s), cpu_s=min(limits.cpu_s, within_s)

@@ -334,7 +334,7 @@ def fit_longer(
     Raises
     ------
     DatasetError
-        If the runs of fewer than two solvers tell on 30 instances.
+        If no solver's runs tell on 30 instances.
     """
     sample = [name for name in instances if any(run.cpu_limit_s >= cutoff_s for run in dataset.runs_of.get(name, ()))]
     known = [
@@ -343,11 +343,12 @@ def fit_longer(
         if len(set(par_scores(dataset, [solver], cutoff_s)[0]) & set(sample)) >= _LEAST_SHARE * len(sample)
     ]
     among = [solver for solver in known if solver in solvers]
-    found = TrainingStatistics.of_dataset(dataset, among, sample, cutoff_s) if len(among) > 1 else None
+    found = TrainingStatistics.of_dataset(dataset, among, sample, cutoff_s) if among else None
     if found is None or found.instances < LEAST_INSTANCES:
         raise DatasetError(
             f"{dataset.directory}: found {len(sample)} instances with a run of {cutoff_s:g} CPU seconds, on which "
-            f"runs of {', '.join(among) or 'no solver'} tell; expected {LEAST_INSTANCES} on which two solvers' runs do"
+            f"runs of {', '.join(among) or 'no solver'} tell; expected {LEAST_INSTANCES} on which those of one "
+            f"of {', '.join(solvers)} do: make them with `satcost collect --limit {cutoff_s:g}`, or take a lower cutoff"
         )
     chosen = fit_parallel_portfolio(dataset, known, sample, cutoff_s, found.single_best())
     # Those that have no runs that long may still take part, after the others.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field
@@ -93,7 +93,7 @@ class TrainingStatistics:
         ``runs`` of the training side, or ``constants`` of a checkpoint that doesn't hold them.
     longer
         The same for longer limits, where another solver may be the best; not of every solver, as some have no runs that
-        long. A solver that ``par2`` doesn't have comes last.
+        long.
     """
 
     par2: Mapping[str, float]
@@ -121,11 +121,17 @@ class TrainingStatistics:
 
     def order(self, among: Sequence[str]) -> list[str]:
         """Return solvers by rising PAR2."""
-        return sorted(among, key=lambda name: self.par2.get(name, math.inf))
+        place = {name: number for number, name in enumerate(self.par2)}
+        return sorted(among, key=lambda name: (self.par2[name], place[name]))
 
     def at(self, limit_s: float) -> TrainingStatistics:
-        """Return those whose cutoff is nearest to a limit in seconds, by their ratio."""
-        return min((self, *self.longer), key=lambda one: abs(math.log(one.cutoff_s / limit_s)))
+        """Return those whose cutoff is nearest to a limit in seconds (a positive number), by their ratio.
+
+        Solvers without runs that long come last, in the order of the shorter limit, with an infinite PAR2.
+        """
+        found = min((self, *self.longer), key=lambda one: abs(math.log(one.cutoff_s / limit_s)))
+        rest = [name for name in self.order(list(self.par2)) if name not in found.par2]
+        return replace(found, par2={**found.par2, **dict.fromkeys(rest, math.inf)}) if rest else found
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON."""

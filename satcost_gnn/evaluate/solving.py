@@ -1,7 +1,7 @@
 """What ``satcost solve`` would do on one core with an estimator's predictions: its own policy, replayed on the runs.
 
 The policy and its score are those that the command and the benchmarks use
-(:class:`~satcost_gnn.decide.policy.solve_plan`, :func:`~satcost_gnn.decide.scoring.score`), its settings are chosen as
+(:func:`~satcost_gnn.decide.policy.solve_plan`, :func:`~satcost_gnn.decide.scoring.score`), its settings are chosen as
 training chooses those of a checkpoint (:func:`~satcost_gnn.decide.training_fit.with_settings`), on the calibration
 side.
 """

@@ -98,7 +98,7 @@ def run_guided(
     cpu_s: float = 20.0,
     wall_s: float | None = None,
 ) -> GuidedRun:
-    """Run a solver with given phases in a limited child.
+    """Run a solver with given phases in a child with 4 GiB.
 
     Parameters
     ----------

@@ -115,7 +115,7 @@ def read_phase_graph(
     *,
     size_limit: int = PHASE_GRAPH_LIMIT,
 ) -> PhaseGraph:
-    """Read a formula and build its graph in a limited child; see :func:`phase_graph`.
+    """Read a formula and build its graph in a child with 120 CPU seconds and 8 GiB; see :func:`phase_graph`.
 
     Raises
     ------

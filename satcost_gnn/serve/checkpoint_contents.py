@@ -82,8 +82,8 @@ def read_probe_offsets(checkpoint: Checkpoint, unit: str) -> dict[str, list[floa
     return {solver: [float(value) for value in found[solver]] for solver in solvers}
 
 
-def read_relative_costs(checkpoint: Checkpoint, unit: str) -> RelativeCosts:
-    """Return what solvers cost relative to the one that is run first.
+def read_relative_costs(checkpoint: Checkpoint, unit: str) -> RelativeCosts | None:
+    """Return what solvers cost relative to the one that is run first; None if the training data had no runs of it.
 
     Raises
     ------
@@ -91,6 +91,8 @@ def read_relative_costs(checkpoint: Checkpoint, unit: str) -> RelativeCosts:
         If it can't be read, or a solver is missing.
     """
     name = f"{unit}/{RELATIVE_COST_FILE}"
+    if name not in checkpoint.config.files:
+        return None
     found = RelativeCosts.from_json(checkpoint.read_json(name), str(checkpoint.directory / name))
     if missing := [solver for solver in checkpoint.config.solvers if solver not in found.offsets]:
         raise DamagedFileError(f"{checkpoint.directory / name}: found nothing for {', '.join(missing)}")

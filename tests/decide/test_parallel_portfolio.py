@@ -44,6 +44,10 @@ def test_a_member_that_was_stopped_after_another_had_answered_is_not_the_fastest
     # By the 30 alone it would come first.
     assert parallel_portfolio(par2, stopped, first=0) == [0, 2, 1]
     assert parallel_portfolio(par2, 0 * stopped, first=0)[1] == 1
+    # Nor is one that another one has stopped: it would have taken that long at least.
+    turned = np.array([[5.0, np.nan]] * 100 + [[np.nan, 10.0]] * 100)
+    caps = np.array([[0.0, 20.0]] * 100 + [[40.0, 0.0]] * 100)
+    assert parallel_portfolio(turned, caps, first=0) == [0, 1]
     # Stopped before the other has answered it may have been the fastest.
     assert np.isnan(fastest(par2, 0.4 * stopped, [0, 1])[30:]).all()
 
@@ -82,7 +86,7 @@ def test_a_cutoff_beyond_that_of_the_training_is_one_more(tmp_path: Path, capsys
     after = TrainingStatistics.of_checkpoint(Checkpoint.open(tmp_path / "mine-v1"))
     # What is said of shorter limits stays; published runs of relatives tell about the longer one.
     assert (after.par2, after.parallel, after.cutoff_s) == (before.par2, before.parallel, before.cutoff_s)
-    longer = after.at(2000.0)
+    (longer,) = (one for one in after.longer if one.cutoff_s == 2000.0)
     assert longer.cutoff_s == 2000.0 and set(longer.par2) == {"cadical195", "kissat404", "glucose42"}
     assert longer.instances > 100 and all(500 < seconds < 3000 for seconds in longer.par2.values())
     assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == list(longer.parallel)

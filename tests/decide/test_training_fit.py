@@ -352,7 +352,7 @@ def test_a_longer_limit_has_a_single_best_of_its_own(tmp_path: Path) -> None:
     names = [row.instance for row in rows]
     found = fit_longer(short, dataset, tuple(short.par2), names, 1000.0)
     assert (found.par2, found.longer[0].cutoff_s) == (short.par2, 1000.0)
-    long = found.at(1000.0)
+    (long,) = found.longer
     assert long.instances == 40 and long.par2 == {"cadical195": pytest.approx(1030.0), "kissat404": pytest.approx(80.0)}
     assert (long.min_effect_size, long.presolving_s) == (1.2, 10.0)
     # Beside it runs who is faster on half of them, then who was chosen for shorter limits.
@@ -362,12 +362,16 @@ def test_a_longer_limit_has_a_single_best_of_its_own(tmp_path: Path) -> None:
     mine += [replace(run, solver="mine") for run in runs if run.solver == "cadical195" and run.cpu_s < 2000]
     with_mine = replace(dataset, runs=(*runs, *mine))
     for others, second in (((), "cadical195"), (("mine", "minisat22"), "mine")):
-        wider = fit_longer(short, with_mine, tuple(short.par2), names, 1000.0, others).at(1000.0)
+        (wider,) = fit_longer(short, with_mine, tuple(short.par2), names, 1000.0, others).longer
         assert (wider.par2, wider.parallel[:2]) == (long.par2, ("kissat404", second))
     # Made again, it takes the place of the former; another limit stands beside it.
     again = fit_longer(
         fit_longer(found, dataset, tuple(short.par2), names, 1000.0), dataset, tuple(short.par2), names, 500.0
     )
-    assert [one.cutoff_s for one in again.longer] == [500.0, 1000.0] and again.at(1000.0) == long
+    assert [one.cutoff_s for one in again.longer] == [500.0, 1000.0] and again.longer[1] == long
+    # What has no runs that long comes last, and a portfolio of one is a portfolio.
+    assert again.at(1000.0).order(["minisat22", "cadical195", "kissat404"]) == ["kissat404", "cadical195", "minisat22"]
+    alone = fit_longer(short, dataset, ("cadical195",), names, 1000.0).longer[0]
+    assert (alone.single_best(), alone.instances) == ("cadical195", 40)
     with pytest.raises(DatasetError, match=r"found 20 instances with a run of 1000 CPU seconds.*expected 30"):
         fit_longer(short, dataset, tuple(short.par2), names[20:], 1000.0)
