@@ -80,10 +80,10 @@ def problems(section: type[BaseModel], error: ValidationError) -> list[str]:
             known = ", ".join(section_at(section, place).model_fields)
             lines.append(f"found unknown key {key!r}; expected one of: {known}")
         elif problem["type"] == "missing":
-            lines.append(f"found no key {key!r}, which has no default")
+            lines.append(f"found no key {key!r}, which has no default; add it")
         else:
             message = problem["msg"].removeprefix("Value error, ")
             value = repr(problem["input"])
-            value = value if len(value) < 80 else value[:77] + "..."
+            value = value if len(value) < 300 else value[:297] + "..."
             lines.append(f"found {key} = {value}: {message[:1].lower()}{message[1:]}")
     return lines

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from satcost_gnn.errors import DatasetError, FormulaError
+from satcost_gnn.errors import DatasetError, FormulaError, FormulaTooLargeError
 from satcost_gnn.formula.text_stream import LONGEST_WAIT_S, read_text_bytes
 
 #: Columns of a wide table, and solvers of a long one, that are none.
@@ -27,6 +27,8 @@ VERIFIED = ("verified-result", "vresult")
 CLAIMED = ("claimed-result", "cresult")
 RESULTS = (*VERIFIED, *CLAIMED)
 _KEYS = ("hash", "gbdhash")
+# Of the text of a table.
+_MOST_BYTES = 4 << 30
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _WORD_AND_YEAR = re.compile(r"([a-z]+)[-_]?((?:19|20)\d\d)", re.IGNORECASE)
 
@@ -99,9 +101,16 @@ def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         If the file can't be read as CSV.
     """
     try:
-        text = read_text_bytes(path, "a table of run times", deadline=time.monotonic() + LONGEST_WAIT_S).decode()
+        odd: list[str] = []
+        deadline = time.monotonic() + LONGEST_WAIT_S
+        packed = read_text_bytes(path, "a table of run times", max_bytes=_MOST_BYTES, deadline=deadline, warnings=odd)
+        text = packed.decode()
+    except FormulaTooLargeError as error:
+        raise DatasetError(f"{path}: found more than {_MOST_BYTES >> 30} GiB of text; split the table") from error
     except (FormulaError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: cannot be read as text: {error}; get the file again") from error
+    if odd:
+        raise DatasetError(f"{path}: {odd[0]}; get the file again")
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
         for row in reader:

@@ -127,6 +127,13 @@ class Splits:
                     "make the splits with this version of satcost-gnn or install the one that made them"
                 )
             n_folds = int(value["n_folds"])
+            if n_folds < 2:
+                raise DatasetError(f"{source}: n_folds: found {n_folds}, expected at least 2")
+            shares = {str(name): float(share) for name, share in value["fractions"].items()}
+            if not set(shares) <= set(SIDES) or min(shares.values()) < 0 or not 0.999 < sum(shares.values()) < 1.001:
+                raise DatasetError(
+                    f"{source}: fractions: found {shares}, expected shares >= 0 of {', '.join(SIDES)} that add up to 1"
+                )
             for its, folds in value["parts"].items():
                 if its not in (*SIDES, EXCLUDED):
                     raise DatasetError(f"{source}: found side {its!r}, expected one of {', '.join(SIDES)}, {EXCLUDED}")
@@ -143,7 +150,7 @@ class Splits:
                         fold[instance] = number
             return cls(
                 seed=int(value["seed"]),
-                fractions={side: float(value["fractions"].get(side, 0.0)) for side in SIDES},
+                fractions={side: shares.get(side, 0.0) for side in SIDES},
                 n_folds=n_folds,
                 side=side,
                 fold=fold,

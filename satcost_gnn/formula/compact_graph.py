@@ -196,3 +196,9 @@ class CompactGraph:
     def __getstate__(self) -> dict[str, Any]:
         # The other direction is cheaper to rebuild than to send to another process.
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def __repr__(self) -> str:
+        return (
+            f"CompactGraph(n_variables={self.n_variables}, n_clauses={self.n_clauses}, n_edges={self.n_edges}, "
+            f"kept_clause_share={self.kept_clause_share:.3g})"
+        )

@@ -301,23 +301,30 @@ def read_text_bytes(
     *,
     max_bytes: int = 1 << 30,
     deadline: float | None = None,
+    warnings: list[str] | None = None,
 ) -> bytes:
     """Return the text of a file, pipe, ``-`` or binary stream at once, with line ends ``\\n``.
 
-    The other parameters are those of :class:`TextPieces`.
+    What is odd about it is added to ``warnings``; the other parameters are those of :class:`TextPieces`.
 
     Raises
     ------
     FormulaError
         If it can't be read, is damaged, or passes a limit.
     """
-    if isinstance(path, str | os.PathLike):
-        name = os.fsdecode(path)
-        with open_bytes(name, deadline, expected) as stream:
-            text = b"".join(TextPieces(stream, "<stdin>" if name == "-" else name, max_bytes, deadline, expected))
-    else:
-        text = b"".join(TextPieces(path, str(getattr(path, "name", "<stream>")), max_bytes, deadline, expected))
-    return text.replace(b"\r\n", b"\n")
+
+    def joined(stream: Readable | BinaryIO, name: str) -> bytes:
+        pieces = TextPieces(stream, name, max_bytes, deadline, expected)
+        text = b"".join(pieces)
+        if warnings is not None:
+            warnings.extend(pieces.warnings)
+        return text.replace(b"\r\n", b"\n")
+
+    if not isinstance(path, str | os.PathLike):
+        return joined(path, str(getattr(path, "name", "<stream>")))
+    name = os.fsdecode(path)
+    with open_bytes(name, deadline, expected) as stream:
+        return joined(stream, "<stdin>" if name == "-" else name)
 
 
 def is_regular(name: str) -> bool:

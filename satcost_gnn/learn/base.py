@@ -207,7 +207,13 @@ class Estimator(ABC):
 
     def parameters(self) -> dict[str, Any]:
         """Return the settings: keyword arguments that construct an equal, unfitted estimator; plain JSON values."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        names = inspect.signature(type(self)).parameters
+        if missing := [name for name in names if not hasattr(self, name)]:
+            raise EstimatorError(
+                f"estimator {self.name!r}: found no attribute {missing[0]!r}, expected each setting under its name; or "
+                "override parameters()"
+            )
+        return {name: getattr(self, name) for name in names}
 
     def fit(self, table: TrainingTable) -> Self:
         """Learn from a table.
@@ -395,6 +401,8 @@ class Estimator(ABC):
 
     def _state(self) -> tuple[dict[str, Any], Arrays]:
         """Return what was learnt as plain JSON values and arrays; nothing where only the parts learn."""
+        if type(self).parts is Estimator.parts:
+            raise EstimatorError(f"estimator {self.name!r}: found no _state(), expected it and _restore(), or parts()")
         return {}, {}
 
     def _restore(self, state: Mapping[str, Any], arrays: Arrays) -> None:  # noqa: B027

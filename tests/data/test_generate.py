@@ -551,3 +551,9 @@ def test_grids() -> None:
 def test_draws_are_centred(draw: Callable[[Draws], np.ndarray]) -> None:
     values = draw(Draws(1, "test"))
     assert abs(float(np.mean(values)) - 0.5) < 5 * float(np.std(values)) / len(values) ** 0.5
+
+
+@pytest.mark.parametrize("name", ["ordering", "tseitin", "dominating-set"])
+def test_an_impossible_graph_is_said_to_be_one_of_which_family(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{name}: no 3-regular graph has 5 vertices; change n or degree"):
+        get_family(name).generate(0, n=5, degree=3)

@@ -346,3 +346,12 @@ def test_names_of_files_and_tracks_tell_the_edition(tmp_path):
     assert track_of_file(Path("anni2022.csv.xz")) == "sc2022_anni" and track_of_file(Path("sc2022.csv")) == "sc2022"
     table = wide(tmp_path / "mine.csv", [[h("i0"), "a", "sat", "sat", 1.5, 2.5]])
     assert {cell.track for cell in read_published(table, "sc2018_main").cells} == {"sc2018_main"}
+
+
+def test_a_packed_table_with_something_behind_its_end_is_not_read_in_part(tmp_path):
+    import gzip
+
+    table = tmp_path / "sc2018_main.csv.gz"
+    table.write_bytes(gzip.compress(b"hash,benchmark,one\n" + b"a" * 32 + b",x.cnf,2.5\n") + b"and something else")
+    with pytest.raises(DatasetError, match=r"sc2018_main\.csv\.gz: .*get the file again"):
+        read_published(table)

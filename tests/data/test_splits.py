@@ -394,3 +394,21 @@ def test_nothing_ever_straddles_nor_leaves_the_test_set(ties, cut):
     assert {name for name in before.side if after.side[name] == "test"} == _on(before, "test")
     for name, fold in before.fold.items():
         assert after.fold[name] in (fold, None)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("n_folds", 0, "n_folds: found 0, expected at least 2"),
+        ("fractions", {"train": 60, "test": 20}, "add up to 1"),
+        ("fractions", {"train": 0.6, "valid": 0.2, "test": 0.2}, "shares >= 0 of train, validation, calibration, test"),
+        ("fractions", {"train": 1.2, "test": -0.2}, "shares >= 0"),
+    ],
+)
+def test_a_file_with_shares_or_folds_that_cannot_be_is_refused(manifest, tmp_path, key, value, said):
+    make_splits(manifest, seed=0).write(tmp_path / "splits.json")
+    stored = json.loads((tmp_path / "splits.json").read_text())
+    (tmp_path / "splits.json").write_text(json.dumps({**stored, key: value}))
+    with pytest.raises(DatasetError, match=said) as caught:
+        Splits.read(tmp_path / "splits.json")
+    assert "splits.json" in str(caught.value)

@@ -264,3 +264,25 @@ def test_listing_estimators_loads_no_heavy_library():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_an_estimator_that_keeps_nothing_of_what_it_has_learnt_is_told_at_once(tmp_path):
+    class Forgetful(Estimator):
+        name = "forgetful"
+        needs = frozenset({"static"})
+
+        def __init__(self, alpha=1.0):
+            self._alpha = alpha
+
+        def _fit(self, table):
+            self.learnt = 1
+
+        def _predict(self, instances):
+            raise AssertionError
+
+    made = Forgetful()
+    with pytest.raises(EstimatorError, match=r"'forgetful': found no attribute 'alpha', expected each setting"):
+        made.parameters()
+    made.alpha = 1.0
+    with pytest.raises(EstimatorError, match=r"'forgetful': found no _state\(\), expected it and _restore\(\)"):
+        made._state()

@@ -163,7 +163,12 @@ class Family:
         resolved = self.resolve(params)
         source = recipe(self, seed, resolved)
         shuffle = int(resolved.pop(SHUFFLE))
-        formula = self.build(Draws(seed, self.name), **resolved)
+        try:
+            formula = self.build(Draws(seed, self.name), **resolved)
+        except ConfigError as error:
+            # What families have in common does not know which one it is.
+            named = str(error).startswith(f"{self.name}:")
+            raise ConfigError(str(error) if named else f"{self.name}: {error}") from None
         if shuffle:
             formula = shuffled(formula, Draws(shuffle, "shuffle"))
         return replace(formula, source=source)

@@ -22,7 +22,7 @@ def regular_edges(draws: Draws, n: int, degree: int) -> list[Edge]:
         If there is no such graph, or none is found in many attempts.
     """
     if n <= degree or n * degree % 2:
-        raise ConfigError(f"no {degree}-regular graph has {n} vertices; change n")
+        raise ConfigError(f"no {degree}-regular graph has {n} vertices; change n or degree")
     for _ in range(200):
         points = [v for v in range(n) for _ in range(degree)]
         edges: dict[Edge, None] = {}
