@@ -352,3 +352,19 @@ def test_no_process_is_left_behind_by_a_signal(tmp_path: Path, number: signal.Si
     if number == signal.SIGINT:
         assert process.returncode == 130 and out == "s UNKNOWN\n"
     assert not left_running(marker)
+
+
+@pytest.mark.parametrize(("limit_s", "is_left_out"), [(60.0, True), (3600.0, False)])
+def test_the_plain_run_is_left_out_only_where_the_paused_run_is_one(
+    limit_s: float, is_left_out: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # At an hour it is kissat404 that is paused, and the early search is one of cadical195.
+    seen: list[Any] = []
+    with (
+        Predictor.from_checkpoint(unit="cpu_seconds", limit_s=limit_s) as predictor,
+        PortfolioSolver(predictor, SolveSettings(time_limit_s=limit_s)) as solver,
+    ):
+        monkeypatch.setattr(predictor, "predict", lambda _: seen.append(predictor.settings.features.plain))
+        solver._predict(predictor, Formula.from_clauses([[1, 2]]), 5.0)
+        assert predictor.settings.features.plain is not None
+    assert [plain is None for plain in seen] == [is_left_out]
