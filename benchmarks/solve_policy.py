@@ -40,6 +40,7 @@ SOLVERS = ("cadical195", "kissat404", "glucose42", "minisat22")
 REPLAYS = (
     (SOLVERS, 10.0),
     (SOLVERS, 100.0),
+    (SOLVERS, 300.0),
     (("cadical195", "glucose42", "minisat22"), 10.0),
     (("cadical195", "glucose42", "minisat22"), 100.0),
     (("cadical195", "kissat404", "glucose42"), 2500.0),
