@@ -119,7 +119,7 @@ def decided(
     """Return what is predicted so many seconds after the beginning, and the solver that ran meanwhile."""
     clock = Clock()
     made = PortfolioSolver(predictor, SolveSettings(limit_s), clock)
-    made.training = replace(training(["cadical195"]), prediction_s=prediction_s)
+    made.training = replace(training(predictor.solvers), prediction_s=prediction_s)
     runs = Runs(clock, limit_s)
     clock.now += spent_s
     return made._predicted_in_time(cast(ConcurrentRuns, runs), None, 0.2)[0], runs
