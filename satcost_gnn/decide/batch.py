@@ -88,6 +88,11 @@ class Task:
     cpu_s: float
 
 
+def _check_limit(limit_s: float) -> None:
+    if not (np.isfinite(limit_s) and limit_s > 0):
+        raise ConfigError(f"found a limit of {limit_s:g} s; expected a positive number of seconds")
+
+
 class BatchQueue:
     """Says what is to be run next; knows nothing of files and processes.
 
@@ -119,8 +124,7 @@ class BatchQueue:
         keeps: Mapping[int, str] | None = None,
         spent_s: ArrayLike | None = None,
     ) -> None:
-        if not (np.isfinite(limit_s) and limit_s > 0):
-            raise ConfigError(f"found a limit of {limit_s:g} s; expected a positive number of seconds")
+        _check_limit(limit_s)
         if not solvers:
             raise ConfigError("found no solver to run; expected at least one")
         m, self._solvers, self._limit, self._aim = distribution.shape[0], tuple(solvers), limit_s, aim
@@ -309,8 +313,7 @@ def solve_batch(
     """
     if predictor.unit != UNIT:
         raise ConfigError(f"found a predictor of {predictor.unit}; expected one of {UNIT}")
-    if not 0 < settings.limit_s < np.inf:
-        raise ConfigError(f"found a limit of {settings.limit_s:g} s; expected a positive number of seconds")
+    _check_limit(settings.limit_s)
     if settings.cores < 1:
         raise ConfigError(f"found {settings.cores} cores; expected at least 1")
     begin = time.monotonic()

@@ -107,15 +107,16 @@ def parallel_portfolio(
     """
     chosen = [first]
     while len(chosen) < most:
-        before = fastest(par2, survived, chosen)
         # Where a candidate has stopped all members, what they have gone through is what they take at least.
         least_s = np.where(np.isnan(par2), survived, par2)[:, chosen].min(axis=1)
+        before = fastest(par2, survived, chosen)
+        before = np.where(np.isnan(before), least_s, before)
         gains = np.full(par2.shape[1], -np.inf)
-        for k in range(par2.shape[1]):
+        for k in sorted(set(range(par2.shape[1])) - set(chosen)):
             together = fastest(par2, survived, [*chosen, k])
             rows = np.isfinite(together)
-            if k not in chosen and (rows & np.isfinite(par2[:, k])).sum() >= least:
-                gains[k] = 1.0 - together[rows].sum() / np.where(np.isnan(before), least_s, before)[rows].sum()
+            if (rows & np.isfinite(par2[:, k])).sum() >= least:
+                gains[k] = 1.0 - together[rows].sum() / before[rows].sum()
         winner = int(gains.argmax())
         if gains[winner] < LEAST_GAIN:
             break

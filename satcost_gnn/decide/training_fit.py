@@ -336,11 +336,12 @@ def fit_longer(
     DatasetError
         If no solver's runs tell on 30 instances.
     """
-    sample = [name for name in instances if any(run.cpu_limit_s >= cutoff_s for run in dataset.runs_of.get(name, ()))]
+    runs_of = dataset.runs_of
+    sample = {name for name in instances if any(run.cpu_limit_s >= cutoff_s for run in runs_of.get(name, ()))}
     known = [
         solver
         for solver in dict.fromkeys((*solvers, *sorted(others)))
-        if len(set(par_scores(dataset, [solver], cutoff_s)[0]) & set(sample)) >= _LEAST_SHARE * len(sample)
+        if len(sample.intersection(par_scores(dataset, [solver], cutoff_s)[0])) >= _LEAST_SHARE * len(sample)
     ]
     among = [solver for solver in known if solver in solvers]
     found = TrainingStatistics.of_dataset(dataset, among, sample, cutoff_s) if among else None

@@ -185,7 +185,7 @@ def method(name: str) -> Method:
 
 
 def chosen_methods(names: Sequence[str] | None) -> list[Method]:
-    """Return what is compared, each once, the network last since it is the dearest; None for all that there is.
+    """Return what is compared, each once, the network last since it costs most; None for all that there is.
 
     Raises
     ------

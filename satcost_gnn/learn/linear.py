@@ -155,7 +155,7 @@ def _best_penalty(x: Floats, y: Floats, weights: Floats, folds: Sequence[Integer
 
 
 def _held_out(x: Floats, y: Floats, weights: Floats, fold_of: Integers, penalty: float, size: int) -> Floats:
-    """Return predictions for each fold by models fitted without it, the best ``size`` columns chosen anew each time."""
+    """Return predictions for each fold by models fitted without it, the best ``size`` columns chosen for each."""
     found = np.empty(len(y))
     one = np.array([penalty])
     for fold in np.unique(fold_of):

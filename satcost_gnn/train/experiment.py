@@ -194,10 +194,11 @@ def write_portfolio(
     """Write what the checkpoint's solvers are worth as a portfolio, if the training side tells."""
     fresh = not_learnt_from(config)
     instances = [data.instances[k] for k in data.side(*fresh)]
+    sides = split_sides(dataset, config)
     portfolio = fit_portfolio(
         dataset,
         config.data.solvers,
-        split_sides(dataset, config),
+        sides,
         own_limit(dataset),
         [instance.gbdhash for instance in instances],
         calibration.apply(estimator.predict(instances)),
@@ -206,7 +207,7 @@ def write_portfolio(
     )
     if portfolio is None:
         return
-    learnt = [name for name, side in split_sides(dataset, config).items() if side in LEARNT_SIDES]
+    learnt = [name for name, side in sides.items() if side in LEARNT_SIDES]
     for cutoff_s in config.checkpoint.longer_limits_s:
         try:
             portfolio = fit_longer(portfolio, dataset, config.data.solvers, learnt, cutoff_s)

@@ -153,7 +153,7 @@ class CostModule(lightning.LightningModule):  # type: ignore[misc]
 
 
 class GraphData(lightning.LightningDataModule):  # type: ignore[misc]
-    """Training and validation samples with targets, in batches planned anew for each epoch, in an order by the seed."""
+    """Training and validation samples with targets, in batches planned for each epoch, in an order by the seed."""
 
     def __init__(
         self, train: Sequence[GraphSample], validation: Sequence[GraphSample], config: NetworkConfig, seed: int
